@@ -1,0 +1,81 @@
+"""Episodes as data: one finished episode, and the time-major batch that everything downstream reads.
+
+Row convention (the only place where time is shifted). Row t = 0…L of an episode of length L holds `prev_action_t,
+prev_reward_t, obs_t, state_t, start_t` (prev_* are zero at t = 0). Transition t < L holds `action_t, reward_t,
+discount_t, mask_t`; `discount_t` is 0 on a true ending and 1 otherwise.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass
+class Episode:
+    """One finished episode of L >= 1 steps; the row after the last action is kept.
+
+    Attributes:
+        obs: (L+1, O) float32.
+        state: (L+1, S) float32.
+        action: (L,) int64 of a discrete action, or (L, A) float32.
+        reward: (L,) float32.
+        discount: (L,) float32, 0 on a true ending (never at a time limit), 1 otherwise.
+        success: whether the task was solved.
+        expert: whether the expert acted.
+        informed: whether the episode showed the hidden fact.
+    """
+
+    obs: NDArray[np.float32]
+    state: NDArray[np.float32]
+    action: NDArray[Any]
+    reward: NDArray[np.float32]
+    discount: NDArray[np.float32]
+    success: bool = False
+    expert: bool = False
+    informed: bool = False
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+
+@dataclass
+class EpisodeBatch:
+    """B episodes side by side, rows (T+1, B, ·) and transitions (T, B, ·); past an episode's end the mask is 0.
+
+    `row_mask` (T+1, B) is 1 on the L+1 rows of each episode. `action` is (T, B) int64 if discrete, else (T, B, A).
+    """
+
+    obs: Tensor
+    state: Tensor
+    prev_action: Tensor
+    prev_reward: Tensor
+    start: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    mask: Tensor
+
+    @classmethod
+    def from_transitions(
+        cls, obs: Tensor, state: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mask: Tensor, num_actions: int
+    ) -> "EpisodeBatch":
+        """Shifts actions and rewards into the rows that follow them; `num_actions` is the A of a one-hot action."""
+        features = torch.nn.functional.one_hot(action, num_actions).to(obs.dtype) if action.ndim == 2 else action
+        prev_action = torch.cat([torch.zeros_like(features[:1]), features * mask[..., None]])
+        prev_reward = torch.cat([torch.zeros_like(reward[:1]), reward * mask])
+        start = torch.zeros_like(prev_reward)
+        start[0] = 1.0
+        return cls(obs, state, prev_action, prev_reward, start, action, reward, discount, mask)
+
+    @property
+    def row_mask(self) -> Tensor:
+        """(T+1, B): 1 on every real row, the row after the last action included."""
+        return torch.cat([torch.ones_like(self.mask[:1]), self.mask])
+
+    def to(self, device: torch.device | str) -> "EpisodeBatch":
+        """The same batch on another device."""
+        return EpisodeBatch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})

@@ -1,0 +1,99 @@
+"""The contract of a partially observable environment whose simulator can also tell its state.
+
+Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F features, H memory, Z embedding.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """The sizes that every other part is built from.
+
+    `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
+    (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the horizon.
+    """
+
+    env_id: str
+    obs_dim: int
+    state_dim: int
+    action_dim: int
+    discrete: bool
+    max_episode_steps: int
+    obs_image_shape: tuple[int, ...] | None = None
+    state_image_shape: tuple[int, ...] | None = None
+
+    def encode_action(self, action: NDArray[Any]) -> NDArray[np.float32]:
+        """What a network reads of actions: one-hot (…, A) of integers (…), or the float actions (…, A) as they are."""
+        if not self.discrete:
+            return np.asarray(action, np.float32)
+        return np.eye(self.action_dim, dtype=np.float32)[action]
+
+
+class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
+    """A gymnasium env whose `reset` and `step` return observations only; the state is asked for.
+
+    `info["success"]` is a bool on every step. `reset(options={"state": s})` starts in the given state.
+    """
+
+    state_space: spaces.Box
+    obs_image_shape: tuple[int, ...] | None = None
+    state_image_shape: tuple[int, ...] | None = None
+
+    def get_state(self) -> NDArray[np.float32]:
+        """The simulator's state (S,), for training only."""
+        raise NotImplementedError
+
+
+@runtime_checkable
+class AsymmetricVectorEnv(Protocol):
+    """What rollouts need of N envs stepped together; made by `envs.make.make_vector_env`.
+
+    Observations are `{"obs": (N, O) float32, "state": (N, S) float32}`. An env that has ended is never reset by itself
+    (gymnasium's `AutoresetMode.DISABLED`): the caller resets it with `reset(options={"reset_mask": ended_N})` before
+    the next step. After such a reset the rows of envs that were not reset are unchanged.
+    """
+
+    num_envs: int
+    spec_sizes: EnvSpec
+    single_action_space: spaces.Space[Any]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """Starts all envs, or those of `options["reset_mask"]` (N,) bool; `seed` (first reset only) fixes everything."""
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[
+        dict[str, NDArray[np.float32]], NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Returns observations, reward (N,), terminated (N,), truncated (N,) and info with `success` (N,) bool."""
+
+    def expert_action(self, guess_N: NDArray[np.bool_]) -> NDArray[Any]:
+        """The expert's actions (N, …); where `guess_N` is True it goes for a guessed goal without the information.
+
+        Raises:
+            UserError: the domain has no expert.
+        """
+
+    def saw_information(self) -> NDArray[np.bool_]:
+        """Whether each env's present episode has already shown the hidden fact (N,); all False where undefined."""
+
+    def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
+        """An RGB picture (height, width, 3) of one env."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to go on bit for bit: arrays, numbers, strings, nested dicts."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts the envs back where `state_dict` was taken."""
+
+    def close(self) -> None:
+        """Frees what the envs hold."""

@@ -1,0 +1,161 @@
+"""Batched acting: N envs stepped together, whole episodes out. What the policy is handed holds no state."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from buffers.batch import Episode
+from envs.base import AsymmetricVectorEnv
+
+Array = NDArray[Any]
+
+
+class Policy(Protocol):
+    """Maps what a robot has, observations and its own past, to actions; the carry is its memory."""
+
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        """Returns actions (N,) int64 or (N, A) float32, and the carry of the next step (None before the first)."""
+
+
+class RandomPolicy:
+    """Uniform actions, from its own generator."""
+
+    def __init__(self, action_dim: int, discrete: bool, rng: np.random.Generator):
+        self.action_dim, self.discrete, self.rng = action_dim, discrete, rng
+
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        if self.discrete:
+            return self.rng.integers(self.action_dim, size=len(obs_NO)), carry
+        return self.rng.uniform(-1, 1, size=(len(obs_NO), self.action_dim)).astype(np.float32), carry
+
+
+class ExpertPolicy:
+    """The domain's own expert; in a share `guess_share` of the episodes it goes for a guessed goal, uninformed."""
+
+    def __init__(self, envs: AsymmetricVectorEnv, guess_share: float, rng: np.random.Generator):
+        self.envs, self.guess_share, self.rng = envs, guess_share, rng
+        self.guess_N = np.zeros(envs.num_envs, bool)
+
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        draw = self.rng.random(len(obs_NO)) < self.guess_share
+        self.guess_N = np.where(start_N.astype(bool), draw, self.guess_N)
+        return self.envs.expert_action(self.guess_N), carry
+
+
+class EpisodeStream:
+    """Steps N envs with whatever policy it is given and hands out each episode when it ends.
+
+    Episodes in progress live in preallocated arrays (horizon + 1, N, ·); `state_dict` covers them, the envs and the
+    policy's memory, so that a resumed run goes on inside the episodes.
+    """
+
+    def __init__(self, envs: AsymmetricVectorEnv, seed: int):
+        self.envs, self.spec = envs, envs.spec_sizes
+        spec, N, rows = self.spec, envs.num_envs, envs.spec_sizes.max_episode_steps + 1
+        self._obs = np.zeros((rows, N, spec.obs_dim), np.float32)
+        self._state = np.zeros((rows, N, spec.state_dim), np.float32)
+        action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
+        self._action = np.zeros((rows, N, *action_shape), action_type)
+        self._reward = np.zeros((rows, N), np.float32)
+        self._t = np.zeros(N, np.int64)
+        self._prev_action = np.zeros((N, spec.action_dim), np.float32)
+        self._prev_reward = np.zeros(N, np.float32)
+        self._carry: Any = None
+        self._slots = np.arange(N)
+        self._write(envs.reset(seed=seed)[0])
+
+    def _write(self, now: dict[str, Array]) -> None:
+        self._obs[self._t, self._slots] = now["obs"]
+        self._state[self._t, self._slots] = now["state"]
+
+    def step(self, policy: Policy) -> list[tuple[int, Episode]]:
+        """One step of all envs; returns the (slot, episode) pairs that it ended."""
+        start_N = (self._t == 0).astype(np.float32)
+        obs_NO = self._obs[self._t, self._slots]
+        action_N, self._carry = policy(obs_NO, self._prev_action, self._prev_reward, start_N, self._carry)
+        after, reward_N, terminated_N, truncated_N, info = self.envs.step(action_N)
+        self._action[self._t, self._slots] = action_N
+        self._reward[self._t, self._slots] = reward_N
+        self._t += 1
+        self._write(after)
+        self._prev_action = self.spec.encode_action(action_N)
+        self._prev_reward = np.asarray(reward_N, np.float32)
+        ended_N = terminated_N | truncated_N
+        if not ended_N.any():
+            return []
+        informed_N = self.envs.saw_information()
+        ended = [
+            (int(n), self._cut(n, bool(terminated_N[n]), bool(info["success"][n]), bool(informed_N[n])))
+            for n in np.flatnonzero(ended_N)
+        ]
+        self._t[ended_N] = 0
+        self._prev_action[ended_N] = 0.0
+        self._prev_reward[ended_N] = 0.0
+        self._write_reset(ended_N)
+        return ended
+
+    def _write_reset(self, ended_N: Array) -> None:
+        now, _ = self.envs.reset(options={"reset_mask": ended_N})
+        self._obs[0, ended_N] = now["obs"][ended_N]
+        self._state[0, ended_N] = now["state"][ended_N]
+
+    def _cut(self, n: np.intp, terminated: bool, success: bool, informed: bool) -> Episode:
+        length = self._t[n]
+        discount = np.ones(length, np.float32)
+        discount[-1] = 0.0 if terminated else 1.0
+        return Episode(
+            obs=self._obs[: length + 1, n].copy(),
+            state=self._state[: length + 1, n].copy(),
+            action=self._action[:length, n].copy(),
+            reward=self._reward[:length, n].copy(),
+            discount=discount,
+            success=success,
+            informed=informed,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The envs, the episodes in progress and the policy's memory."""
+        rows = int(self._t.max()) + 1
+        arrays = {k: getattr(self, k)[:rows].copy() for k in ("_obs", "_state", "_action", "_reward")}
+        vectors = {k: getattr(self, k).copy() for k in ("_t", "_prev_action", "_prev_reward")}
+        return {"envs": self.envs.state_dict(), "arrays": arrays, "vectors": vectors, "carry": self._carry}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts everything back where `state_dict` was taken."""
+        self.envs.load_state_dict(state["envs"])
+        for key, value in state["arrays"].items():
+            getattr(self, key)[: len(value)] = value
+        for key, value in state["vectors"].items():
+            setattr(self, key, value.copy())
+        self._carry = state["carry"]
+
+
+def run_episodes(envs: AsymmetricVectorEnv, policy: Policy, num_episodes: int, seed: int) -> list[Episode]:
+    """Plays exactly `num_episodes` episodes, as evenly over the slots as they divide.
+
+    Each slot plays a number of episodes that is fixed beforehand: taking the first ones to end would favour short
+    episodes.
+    """
+    return [episode for _, episode in iterate_episodes(envs, policy, num_episodes, seed)]
+
+
+def iterate_episodes(
+    envs: AsymmetricVectorEnv, policy: Policy, num_episodes: int, seed: int
+) -> Iterator[tuple[int, Episode]]:
+    """The (slot, episode) pairs of `run_episodes`, as they end."""
+    quota = np.full(envs.num_envs, num_episodes // envs.num_envs)
+    quota[: num_episodes % envs.num_envs] += 1
+    stream = EpisodeStream(envs, seed)
+    while quota.any():
+        for slot, episode in stream.step(policy):
+            if quota[slot] > 0:
+                quota[slot] -= 1
+                yield slot, episode

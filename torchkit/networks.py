@@ -1,0 +1,116 @@
+"""Feed-forward networks: MLP, encoders of vectors and images. Knows nothing of RL, files or envs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATION = nn.ReLU
+
+
+def init_linear(layer: nn.Linear, bound: float | None = None) -> nn.Linear:
+    """Uniform weights within `bound` (default 1/√out, as in the published encoders) and biases of 0.1."""
+    bound = layer.out_features**-0.5 if bound is None else bound
+    nn.init.uniform_(layer.weight, -bound, bound)
+    nn.init.constant_(layer.bias, 0.1)
+    return layer
+
+
+def init_conv(layer: nn.Conv2d) -> nn.Conv2d:
+    """Xavier-uniform weights and zero biases."""
+    nn.init.xavier_uniform_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> nn.Sequential:
+    """Linear-ReLU layers and a linear output whose weights start within `out_bound`: (…, in_dim) -> (…, out_dim)."""
+    layers: list[nn.Module] = []
+    for hidden_dim in hidden_dims:
+        layers += [init_linear(nn.Linear(in_dim, hidden_dim)), ACTIVATION()]
+        in_dim = hidden_dim
+    output = init_linear(nn.Linear(in_dim, out_dim), out_bound)
+    if out_bound is not None:
+        nn.init.uniform_(output.bias, -out_bound, out_bound)
+    return nn.Sequential(*layers, output)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """All that is needed to rebuild an encoder (stored beside its weights).
+
+    `image_shape` is (channels, height, width) of an input that arrives flat, or None for a plain vector, which goes
+    through `hidden_dims`; an image goes through one convolution (valid padding, ReLU, max-pool where `pools` > 1) an
+    entry of `channels`.
+    """
+
+    in_dim: int
+    out_dim: int
+    hidden_dims: tuple[int, ...] = ()
+    image_shape: tuple[int, ...] | None = None
+    channels: tuple[int, ...] = ()
+    kernels: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    pools: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a json file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "EncoderConfig":
+        """The inverse of `to_json`; lists become tuples."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class Encoder(nn.Module):
+    """A first block and the rest: (…, in_dim) -> (…, out_dim), linear in its last layer.
+
+    The first block's activation is the "local" feature of Deep InfoMax (Hjelm et al., 2019); `make_rest` builds a
+    second, independent tail on it.
+    """
+
+    def __init__(self, config: EncoderConfig):
+        super().__init__()
+        self.config = config
+        self.out_dim = config.out_dim
+        self.first = self._blocks(slice(0, 1))
+        self.rest = self.make_rest()
+
+    def make_rest(self) -> nn.Sequential:
+        """A fresh copy of all blocks but the first: first-block activation -> (…, out_dim)."""
+        config = self.config
+        if config.image_shape is None:
+            width = config.hidden_dims[-1] if config.hidden_dims else config.in_dim
+            return nn.Sequential(*self._blocks(slice(1, None)), init_linear(nn.Linear(width, config.out_dim)))
+        convs = self._blocks(slice(1, None))
+        with torch.no_grad():
+            flat = convs(self.first(torch.zeros(1, *config.image_shape))).numel()
+        return nn.Sequential(*convs, nn.Flatten(), init_linear(nn.Linear(flat, config.out_dim)))
+
+    def _blocks(self, which: slice) -> nn.Sequential:
+        config, layers = self.config, nn.Sequential()
+        if config.image_shape is None:
+            for a, b in list(zip((config.in_dim, *config.hidden_dims), config.hidden_dims, strict=False))[which]:
+                layers.extend([init_linear(nn.Linear(a, b)), ACTIVATION()])
+            return layers
+        in_channels = (config.image_shape[0], *config.channels)
+        table = zip(in_channels, config.channels, config.kernels, config.strides, config.pools, strict=False)
+        for a, b, kernel, stride, pool in list(table)[which]:
+            layers.extend([init_conv(nn.Conv2d(a, b, kernel, stride)), ACTIVATION()])
+            if pool > 1:
+                layers.append(nn.MaxPool2d(pool))
+        return layers
+
+    def local(self, x: Tensor) -> Tensor:
+        """The first block's activation of a flat batch (B, in_dim), still in image form for images."""
+        if self.config.image_shape is not None:
+            x = x.view(-1, *self.config.image_shape)
+        return self.first(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lead = x.shape[:-1]
+        return self.rest(self.local(x.reshape(-1, x.shape[-1]))).view(*lead, self.out_dim)

@@ -1,0 +1,32 @@
+"""Errors that a user can mend: raised anywhere, printed as one line by `utils.app.run`."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(Exception):
+    """Bad input. The message is one line that names the flag or field and the valid choices; the script exits with 2."""
+
+
+class DivergenceError(Exception):
+    """The loss is no longer finite. The script exits with 3 and leaves the last good checkpoint in place."""
+
+
+def choose(table: Mapping[str, T], name: str, what: str) -> T:
+    """Returns `table[name]`; a name that is not there is answered with the right ones.
+
+    Raises:
+        UserError: `name` is not a key of `table`; `what` names the flag or field.
+    """
+    if name not in table:
+        raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {', '.join(sorted(table))}")
+    return table[name]
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Returns ` (did you mean 'x'?)` for the nearest of `choices`, or nothing where none is near."""
+    near = difflib.get_close_matches(str(name), list(choices), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
