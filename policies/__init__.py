@@ -1,0 +1,1 @@
+"""Agents from parts: embedders, memory, heads, losses, families, rollouts and training."""

@@ -1,0 +1,1 @@
+"""Auxiliary losses: one object, one method `loss(views, batch) -> (T+1, B)`."""

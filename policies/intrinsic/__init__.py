@@ -1,0 +1,1 @@
+"""Intrinsic rewards: one object, one method `reward(views, batch) -> (T, B)`."""

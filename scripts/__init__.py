@@ -1,0 +1,1 @@
+"""Tools over run folders and configs."""

@@ -1,0 +1,1 @@
+"""Networks, memories and estimators: know nothing of learning, files or environments."""

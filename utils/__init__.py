@@ -1,0 +1,1 @@
+"""Run folders, checkpoints, logs, seeds, flags and errors: knows nothing of learning or environments."""

@@ -1,0 +1,146 @@
+"""The frame around every script: takes the flags, calls `main`, turns errors that a user can mend into one line."""
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TextIO
+
+from absl import flags
+
+from utils.errors import DivergenceError, UserError, suggest
+
+USER_ERROR = 2
+DIVERGED = 3
+INTERRUPTED = 130
+CLOSED_PIPE = 141
+
+# What a full disk, a missing permission or an odd path says; any other OSError is a defect and keeps its traceback.
+_MENDABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+}
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Takes the flags from the command line, calls `main` and exits.
+
+    The exit code is 0, 2 for input that the user can mend, 3 when the loss diverged, 130 after Ctrl-C. Import what is
+    slow (torch, the policies) inside `main`, so that `--help` and a wrong flag are answered at once.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        if _asks_for_help(sys.argv[1:]):
+            sys.stdout.write(help_text())
+        else:
+            take_flags(sys.argv)
+            main()
+        sys.stdout.flush()
+    except UserError as error:
+        _fail(str(error), USER_ERROR)
+    except DivergenceError as error:
+        _fail(str(error), DIVERGED)
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            raise
+        _fail(_describe(error), USER_ERROR)
+    sys.exit(0)
+
+
+def take_flags(argv: Sequence[str]) -> None:
+    """Parses the command line `argv` (the script's name first) into `flags.FLAGS`.
+
+    Raises:
+        UserError: an unknown, malformed or missing flag, or an argument that is not a flag.
+    """
+    defaults = []
+    for name in flags.FLAGS:
+        default = getattr(flags.FLAGS[name].parser, "default_path", None)
+        if default is not None and not any(a.lstrip("-").split("=")[0] == name for a in argv[1:] if a.startswith("-")):
+            defaults.append(f"--{name}={default}")
+    try:
+        rest = flags.FLAGS([argv[0], *defaults, *argv[1:]])
+    except flags.UnrecognizedFlagError as error:
+        raise UserError(_unknown_flag(error.flagname)) from error
+    except flags.IllegalFlagValueError as error:
+        raise UserError(_bad_value(str(error))) from error
+    except flags.Error as error:
+        raise UserError(str(error)) from error
+    if rest[1:]:
+        raise UserError(f"unexpected argument {rest[1]!r}: every input is a flag, --name=value (see --help)")
+
+
+def help_text() -> str:
+    """The script's docstring and its own flags, one paragraph each."""
+    script = sys.modules["__main__"]
+    lines = [(script.__doc__ or sys.argv[0]).strip(), "", "Flags:"]
+    for flag in sorted(flags.FLAGS.get_key_flags_for_module(sys.argv[0]), key=lambda flag: str(flag.name)):
+        default = flag.default if flag.default is not None else getattr(flag.parser, "default_path", None)
+        shown = "" if default is None or default == "" else f" (default: {default})"
+        lines.append(f"  --{'[no]' if flag.boolean else ''}{flag.name}: {flag.help}{shown}")
+    return "\n".join(lines) + "\n"
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether the user asks how the script is called; `--helpfull` and its like are taken as `--help`."""
+    return any(a.lstrip("-").split("=")[0] in ("help", "helpfull", "helpshort", "h") for a in arguments if a[:1] == "-")
+
+
+def _unknown_flag(name: str) -> str:
+    """What to say of a flag that is not there."""
+    owner = name.removeprefix("no").split(".")[0] if name.startswith("no") else name.split(".")[0]
+    if "." in name and owner in flags.FLAGS and hasattr(flags.FLAGS[owner].parser, "default_path"):
+        return f"--{name}: give --{owner}=FILE first; its fields are known once it is read"
+    known = [flag for flag in flags.FLAGS if not flag.startswith("?")]
+    return f"unknown flag --{name}{suggest(name, known)}; --help lists them"
+
+
+def _bad_value(message: str) -> str:
+    """`flag --x=y: why` as absl says it; a required flag without a value is said more plainly."""
+    if message.endswith("must have a value other than None."):
+        return f"--{message.split('--')[1].split('=')[0]} is required"
+    return message.removeprefix("flag ")
+
+
+def _describe(error: OSError) -> str:
+    """One line that names the path of a failed read or write."""
+    paths = [os.fspath(path) for path in (error.filename, error.filename2) if isinstance(path, str | os.PathLike)]
+    where = f"{' -> '.join(paths)}: " if paths else ""
+    return f"{where}{os.strerror(error.errno or 0)}"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as one line, without the source line that gave it."""
+    _tell(f"warning: {message}")
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    """Says why on stderr, in one line, and exits."""
+    _tell(f"error: {message}")
+    sys.exit(code)
+
+
+def _tell(message: Any) -> None:
+    """Writes one line to stderr."""
+    sys.stderr.write(" ".join(str(message).split()) + "\n")

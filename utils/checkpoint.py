@@ -1,0 +1,194 @@
+"""Checkpoints that survive a kill at any moment and tell when they are damaged.
+
+A folder keeps the two newest, `00000007.ckpt` and `00000006.ckpt`. A file is what `torch.save` writes, followed by a
+footer: its length, its SHA-256 and a mark. It holds data only: no code runs when it is read.
+"""
+
+import contextlib
+import hashlib
+import os
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import torch
+
+from utils.errors import UserError
+from utils.run import sync
+
+SUFFIX = ".ckpt"
+KEPT = 2
+FOOTER = struct.Struct("<Q32s8s")
+MARK = b"ckpt-v1\n"
+TAG = "__kind__"
+CHUNK = 1 << 22
+
+
+def save_checkpoint(folder: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
+    """Writes `state` as the folder's newest checkpoint and removes all but the newest two.
+
+    Args:
+        folder: made if it is not there.
+        state: nested dicts, lists and tuples of tensors, NumPy arrays and scalars, numbers (integers of any size),
+            strings, bytes and None.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; earlier checkpoints are untouched.
+        TypeError: something else in `state`; the message says where.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = _encode(state, "state")
+    number = max((int(path.stem) for path in _numbered(folder)), default=0) + 1
+    target = folder / f"{number:08d}{SUFFIX}"
+    draft = folder / "unfinished.tmp"
+    try:
+        with draft.open("wb", buffering=0) as file:
+            _write(file, content)
+        draft.replace(target)
+        sync(folder)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    for old in _numbered(folder)[KEPT:]:
+        old.unlink()
+    return target
+
+
+def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The newest whole checkpoint of a folder, tensors on the CPU; None where there is none.
+
+    A damaged newest one is set aside as `….damaged`, with a warning, and the one before it is used.
+
+    Raises:
+        UserError: there are checkpoints and all are damaged.
+    """
+    damaged: list[Path] = []
+    for path in _numbered(Path(folder)):
+        if _is_whole(path):
+            for bad in damaged:  # else it would count as one of the two to keep
+                with contextlib.suppress(OSError):
+                    bad.replace(bad.with_suffix(".damaged"))
+            return dict(_decode(torch.load(path, map_location="cpu", weights_only=True)))
+        warnings.warn(f"checkpoint {path} is damaged; looking for the one before it", RuntimeWarning, stacklevel=2)
+        damaged.append(path)
+    if damaged:
+        names = ", ".join(path.name for path in damaged)
+        raise UserError(f"every checkpoint in {folder} is damaged ({names}); remove them to start afresh")
+    return None
+
+
+class _Hashing:
+    """A file that is hashed as it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.length = 0
+
+    def write(self, data: bytes) -> int:
+        """Writes all of `data`; a raw file may take it in pieces."""
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        done = 0
+        while done < len(view):
+            done += self._file.write(view[done:]) or 0
+        self.length += done
+        return done
+
+    def flush(self) -> None:
+        """Hands on."""
+        self._file.flush()
+
+
+def _write(file: BinaryIO, content: Any) -> None:
+    """Writes content and footer, and has the disk keep them."""
+    hashing = _Hashing(file)
+    torch.save(content, cast(BinaryIO, hashing))
+    footer = FOOTER.pack(hashing.length, hashing.digest.digest(), MARK)
+    if file.write(footer) != FOOTER.size:  # a disk that is full to the byte
+        file.write(footer)
+    os.fsync(file.fileno())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether length and SHA-256 are what the footer says."""
+    with path.open("rb") as file:
+        length = path.stat().st_size - FOOTER.size
+        if length < 0:
+            return False
+        digest = hashlib.sha256()
+        left = length
+        while left and (chunk := file.read(min(CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+        return FOOTER.pack(length, digest.digest(), MARK) == file.read()
+
+
+def _numbered(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, newest first."""
+    return sorted((path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()), key=lambda p: -int(p.stem))
+
+
+def _encode(value: Any, where: str) -> Any:
+    """The same value in what `torch.load(weights_only=True)` reads; the rest is tagged."""
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+        spare = tensor.untyped_storage().nbytes() > tensor.nbytes  # a view would be stored with all that it views
+        return tensor.clone() if spare else tensor
+    if isinstance(value, np.ndarray | np.generic):
+        return _encode_array(value, where)
+    if isinstance(value, bool | float | str | bytes | None):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else {TAG: "int", "hex": hex(value)}
+    if isinstance(value, Mapping):
+        if TAG in value:
+            raise TypeError(f"{where}: the key {TAG!r} is reserved")
+        return {_key(key, where): _encode(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if type(value) in (list, tuple, torch.Size):
+        items = [_encode(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return items if isinstance(value, list) else tuple(items)
+    raise TypeError(f"{where}: cannot store a {type(value).__name__}")
+
+
+def _key(key: Any, where: str) -> str | int:
+    """A dict's key, which is a string or an integer."""
+    if not isinstance(key, str | int):
+        raise TypeError(f"{where}: cannot store the key {key!r}")
+    return key
+
+
+def _encode_array(value: "np.ndarray[Any, Any] | np.generic", where: str) -> dict[str, Any]:
+    """An array or scalar as bytes, so that every dtype comes back as it was."""
+    array = np.asarray(value)
+    if array.dtype.hasobject:
+        raise TypeError(f"{where}: cannot store an array of Python objects")
+    flat = np.ascontiguousarray(array).reshape(-1)
+    data = flat.view(np.uint8) if flat.size and flat.itemsize else np.zeros(0, np.uint8)
+    return {
+        TAG: "array" if isinstance(value, np.ndarray) else "scalar",
+        "dtype": array.dtype.str,
+        "shape": array.shape,
+        "data": torch.from_numpy(data if data.flags.writeable else data.copy()),
+    }
+
+
+def _decode(value: Any) -> Any:
+    """What `_encode` was given."""
+    if isinstance(value, dict):
+        match value.get(TAG):
+            case None:
+                return {key: _decode(item) for key, item in value.items()}
+            case "int":
+                return int(value["hex"], 16)
+            case kind:
+                array = np.ndarray(value["shape"], value["dtype"], value["data"].numpy().data)
+                return array if kind == "array" else array[()]
+    if isinstance(value, list | tuple):
+        return type(value)(_decode(item) for item in value)
+    return value

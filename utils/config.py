@@ -1,0 +1,177 @@
+"""Configs as flags: files, variants, overrides, and what a domain asks of a method's config."""
+
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+from ml_collections.config_flags import config_flags
+
+from utils.errors import UserError, choose, suggest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+flags.disclaim_key_flags()  # a config flag belongs to the script that asks for it
+
+
+def define_config_flag(name: str, default: str | None, help: str, *, required: bool = False) -> flags.FlagHolder[Any]:  # noqa: A002
+    """Defines `--name=FILE.py` or `--name=FILE.py:VARIANT`, and `--name.field=value` for each of the file's fields.
+
+    FILE is sought from the current directory, then from the repository's root, and defines `get_config()`, or
+    `get_config(variant)`. The flag's value is a locked `ConfigDict`. Flags are taken by `utils.app.run`.
+    """
+    holder = config_flags.DEFINE_config_file(name, None, help)
+    flags.FLAGS[name].parser = _ConfigParser(name, default)
+    if required:
+        flags.mark_flag_as_required(name)
+    return holder
+
+
+def override_values(name: str) -> dict[str, Any]:
+    """The fields of config flag `name` that the command line set, as {"field.subfield": value}."""
+    flag: Any = flags.FLAGS[name]  # a class of its own, which ml_collections does not export
+    return {} if flag.value is None else dict(flag.override_values)
+
+
+def config_path(name: str) -> str | None:
+    """What the command line (or the default) said for config flag `name`, such as `configs/rl/dqn.py:mi`."""
+    flag: Any = flags.FLAGS[name]  # a class of its own, which ml_collections does not export
+    return None if flag.value is None else str(flag.config_filename)
+
+
+def apply_domain(
+    config_rl: ConfigDict, config_env: ConfigDict, family: str, overridden: Collection[str], flag: str = "--config_env"
+) -> None:
+    """Writes the domain's settings of a family, `config_env.rl[family]`, into `config_rl`, below the command line.
+
+    Args:
+        config_rl: the family's config, changed in place; may be locked.
+        config_env: a domain's config; `rl` maps a family to its fields, nested or by dotted name.
+        family: such as `dqn`; a domain that does not name it changes nothing.
+        overridden: fields of `config_rl` that the command line set, kept as they are.
+        flag: how the user named the domain's config, for errors.
+
+    Raises:
+        UserError: a field that `config_rl` has not, or a value of another type.
+    """
+    values = flatten(config_env.get("rl", {}).get(family, {}))
+    where = f"{flag}: rl.{family} of {config_env.get('id', 'the domain')}"
+    check_fields(values, config_rl, where)
+    for field, value in values.items():
+        if any(field == kept or field.startswith((f"{kept}.", f"{kept}[")) for kept in overridden):
+            continue
+        *parents, leaf = field.split(".")
+        parent = config_rl
+        for part in parents:
+            parent = parent[part]
+        try:
+            parent[leaf] = value
+        except (TypeError, ValueError) as error:
+            kind = type(parent[leaf]).__name__
+            raise UserError(f"{where}: {field} is a {kind}, not {value!r}") from error
+
+
+def check_fields(names: Iterable[str], config: ConfigDict, where: str) -> None:
+    """Raises a `UserError` that begins with `where` for the first of `names` that is no field of `config`."""
+    leaves = set(flatten(config))
+    groups = {field[:i] for field in leaves for i, letter in enumerate(field) if letter == "."}
+    for name in names:
+        bare = name.split("[")[0]
+        if bare not in leaves | groups:
+            raise UserError(f"{where}: unknown field {bare!r}{_nearest(bare, leaves)}")
+
+
+def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields as {"field.subfield": value}; an empty group is its own leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | Mapping) and len(value):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def to_dict(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """The same fields in plain dicts, lists, numbers, strings and None, as JSON keeps them."""
+    return {str(key): _plain(value) for key, value in config.items()}
+
+
+def _plain(value: Any) -> Any:
+    """One value as JSON keeps it."""
+    if isinstance(value, ConfigDict | Mapping):
+        return to_dict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _nearest(name: str, leaves: Collection[str]) -> str:
+    """` (did you mean …?)` by the whole dotted name, else by its last part."""
+    by_end = {leaf.rsplit(".", 1)[-1]: leaf for leaf in leaves}
+    near = suggest(name, leaves)
+    if near:
+        return near
+    end = re.search("'(.*)'", suggest(name.rsplit(".", 1)[-1], by_end))
+    return f" (did you mean {by_end[end[1]]!r}?)" if end else f"; choose from {', '.join(sorted(leaves))}"
+
+
+class _ConfigParser(config_flags.ConfigFileFlagParser):
+    """Reads a config file; whatever is wrong with it or with its overrides is a `UserError` that names the flag."""
+
+    def __init__(self, name: str, default_path: str | None) -> None:
+        super().__init__(name)
+        self.default_path = default_path  # `utils.app.take_flags` puts it on a command line that does not say
+
+    def parse(self, path: str) -> ConfigDict:
+        """The locked config of `FILE.py[:VARIANT]`."""
+        file, _, variant = path.partition(":")
+        config = self._load(self._find(file), variant, f"--{self.name}={path}")
+        given = re.compile(rf"--?(?:no)?{re.escape(self.name)}\.([^=]+)")
+        fields = [match[1] for match in map(given.match, sys.argv[1:]) if match]
+        check_fields(fields, config, f"--{self.name}")
+        return config.lock()
+
+    def _find(self, file: str) -> Path:
+        """The file, from here or from the repository's root."""
+        for base in (Path(), ROOT):
+            if (base / file).is_file():
+                return (base / file).resolve()
+        folder = next((base / file for base in (Path(), ROOT) if (base / file).parent.is_dir()), ROOT / file).parent
+        there = sorted(found.name for found in folder.glob("*.py") if found.name != "__init__.py")
+        hint = f"{suggest(Path(file).name, there)}; {Path(file).parent} has {', '.join(there)}" if there else ""
+        raise UserError(f"--{self.name}: no config file {file!r}{hint}")
+
+    def _load(self, file: Path, variant: str, flag: str) -> ConfigDict:
+        """Runs the file and calls its `get_config`."""
+        spec = importlib.util.spec_from_file_location(f"{self.name}_{file.stem}", file)
+        if spec is None or spec.loader is None:
+            raise UserError(f"{flag}: {file} is no Python file")
+        module = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except SyntaxError as error:
+            raise UserError(f"{flag}: {file}, line {error.lineno}: {error.msg}") from error
+        get_config = getattr(module, "get_config", None)
+        if get_config is None:
+            raise UserError(f"{flag}: {file} does not define get_config()")
+        parameters = inspect.signature(get_config).parameters.values()
+        variants = getattr(module, "VARIANTS", None)
+        if variant and not parameters:
+            raise UserError(f"{flag}: this config has no variants; leave out ':{variant}'")
+        if variant and variants is not None:
+            choose(variants, variant, f"{flag}: variant")
+        if not variant and any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+            among = f"; choose from {', '.join(sorted(variants))}" if variants else ""
+            raise UserError(f"{flag}: name a variant, as in {file.name}:NAME{among}")
+        try:
+            return get_config(*([variant] if variant else []))
+        except (KeyError, ValueError) as error:
+            if not variant:
+                raise
+            raise UserError(f"{flag}: unknown variant {variant!r} ({error})") from error

@@ -1,0 +1,150 @@
+"""Metrics to small writers: JSON lines always, TensorBoard and wandb as mirrors, imported only when asked for."""
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Writer(Protocol):
+    """Where metrics go."""
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Keeps the metrics of one step."""
+
+    def close(self) -> None:
+        """Ends the writing."""
+
+
+class Logger:
+    """Hands every write to all of its writers."""
+
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        self.writers = list(writers)
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Writes numbers, or anything of one element that `float` takes, under the env step at which they hold."""
+        numbers = {name: value if isinstance(value, int) else float(value) for name, value in metrics.items()}
+        for writer in self.writers:
+            writer.write(step, numbers)
+
+    def close(self) -> None:
+        """Closes all writers."""
+        for writer in self.writers:
+            writer.close()
+
+
+class JsonlWriter:
+    """One JSON object a line, on disk after each write; a number that is not finite is `null`.
+
+    A resumed run cuts the file at the `offset()` that its checkpoint remembers and goes on as if never broken.
+    A last line that a kill left half-written is cut when the file is opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = self.path.open("a+b")
+        _cut_torn_line(self._file)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Appends {"step": step, **metrics}.
+
+        Raises:
+            OSError: names the file.
+        """
+        row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        try:
+            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def offset(self) -> int:
+        """The file's length in bytes, once the disk has it, for a checkpoint to remember."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.seek(0, os.SEEK_END)
+
+    def truncate(self, offset: int) -> None:
+        """Forgets what was written after `offset`."""
+        length = self._file.seek(0, os.SEEK_END)
+        if length < offset:
+            warnings.warn(
+                f"{self.path} is shorter than its checkpoint says; lines are lost", RuntimeWarning, stacklevel=2
+            )
+        self._file.truncate(min(offset, length))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class TensorBoardWriter:
+    """Scalars for TensorBoard, in `folder`; what an earlier process wrote from `first_step` on is hidden."""
+
+    def __init__(self, folder: str | os.PathLike[str], first_step: int = 0) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One point of each curve."""
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Writes out what waits."""
+        self._writer.close()
+
+
+class WandbWriter:
+    """A mirror in wandb; offline, into `folder`, unless the user is logged in or has set WANDB_MODE."""
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        name: str,
+        config: Mapping[str, Any],
+        project: str = "asymmetric-learning",
+        group: str | None = None,
+    ) -> None:
+        import wandb
+
+        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+        run_id = "".join(letter if letter.isalnum() else "-" for letter in f"{group or ''}-{name}").strip("-")
+        self._run = wandb.init(
+            project=project,
+            group=group,
+            name=name,
+            id=run_id,
+            config=dict(config),
+            dir=str(folder),
+            mode=mode,  # type: ignore[arg-type]
+            resume="allow",
+        )
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One point of each curve."""
+        self._run.log(dict(metrics), step=step)
+
+    def close(self) -> None:
+        """Writes out what waits."""
+        self._run.finish()
+
+
+def _cut_torn_line(file: Any) -> None:
+    """Cuts a file open for reading and appending after its last end of line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - 4096)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    file.truncate(end)
+    file.seek(end)

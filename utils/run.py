@@ -1,0 +1,234 @@
+"""A run's folder: what was asked, what came of it, and who may write into it. And files written all or not at all."""
+
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from utils.config import ROOT, flatten, to_dict
+from utils.errors import UserError
+
+PACKAGES = ("torch", "numpy", "gymnasium")
+UNKNOWN = "unknown"
+
+
+@dataclass
+class Run:
+    """One folder: `config.json`, `metrics.jsonl`, `checkpoint/`, `policy/`, `films/` and, once done, `summary.json`.
+
+    Attributes:
+        folder: where everything is.
+        resumed: whether the folder already held this run.
+    """
+
+    folder: Path
+    resumed: bool = False
+    _lock: int = field(default=-1, repr=False)
+
+    @classmethod
+    def create(
+        cls,
+        save_dir: str | os.PathLike[str],
+        name: str,
+        config: Mapping[str, Any],
+        command: Sequence[str],
+        resume: bool = True,
+        may_differ: Sequence[str] = (),
+    ) -> "Run":
+        """Makes `save_dir/name`, or takes it up again where it holds a run of the same config, and locks it.
+
+        Args:
+            save_dir: the folder of all runs.
+            name: the run's name; it may contain slashes.
+            config: all that decides what comes out, resolved; nested.
+            command: the command line.
+            resume: False refuses a folder that already holds a run.
+            may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.
+
+        Raises:
+            UserError: the folder cannot be written, holds another run, or belongs to a process that is still running.
+        """
+        folder = Path(save_dir).expanduser() / name
+        now = to_dict(config)
+        try:
+            for part in ("checkpoint", "policy", "films"):
+                (folder / part).mkdir(parents=True, exist_ok=True)
+            run = cls(folder, _lock=_lock_folder(folder))
+            run.resumed = run.config_path.exists()
+            if run.resumed:
+                run._compare(now, resume, may_differ)
+            else:
+                atomic_write(run.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+        except OSError as error:
+            raise UserError(f"--save_dir: cannot write into {folder}: {error.strerror or error}") from error
+        return run
+
+    @property
+    def config_path(self) -> Path:
+        """All configs resolved, command, git revision and versions."""
+        return self.folder / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        """Written last: it marks the run as finished."""
+        return self.folder / "summary.json"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """For `utils.checkpoint`."""
+        return self.folder / "checkpoint"
+
+    @property
+    def policy_dir(self) -> Path:
+        """For the policy to keep: safetensors and json."""
+        return self.folder / "policy"
+
+    @property
+    def films_dir(self) -> Path:
+        """For GIFs."""
+        return self.folder / "films"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end, so that there is nothing to resume."""
+        return self.summary_path.exists()
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Writes `summary.json`, after which the run counts as finished."""
+        atomic_write(self.summary_path, json.dumps(to_dict(summary), indent=2) + "\n")
+
+    def close(self) -> None:
+        """Lets another process have the folder; the end of the process does so too."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _compare(self, now: Mapping[str, Any], resume: bool, may_differ: Sequence[str]) -> None:
+        """Refuses a folder that holds something else than this run."""
+        flag = f"--run_name: {self.folder} already holds a run"
+        if not resume:
+            raise UserError(f"{flag}; choose another --run_name")
+        try:
+            before = flatten(json.loads(self.config_path.read_text())["config"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{flag}, but its config.json is damaged; choose another --run_name") from error
+        after = flatten(json.loads(json.dumps(now)))
+        for name in dict.fromkeys([*after, *before]):
+            if any(name == free or name.startswith(f"{free}.") for free in may_differ):
+                continue
+            was, is_now = (json.dumps(side[name]) if name in side else "nothing" for side in (before, after))
+            if was != is_now:
+                raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name")
+
+
+def git_revision() -> str:
+    """The commit of this code, with `-dirty` where tracked files differ from it; `unknown` outside of a checkout."""
+    top, revision = UNKNOWN, UNKNOWN
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        top, revision = _git("rev-parse", "--show-toplevel", "HEAD").split("\n")
+        if _git("status", "--porcelain", "--untracked-files=no"):
+            revision += "-dirty"
+    return revision if Path(top).resolve() == ROOT else UNKNOWN
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Replaces `path` by `data`, all or nothing, even when the power fails.
+
+    Raises:
+        OSError: names `path`.
+    """
+    with atomic_path(path) as draft:
+        draft.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a name beside `path` to write a file under; on leaving well, that file takes the place of `path`.
+
+    The name keeps the suffix, by which some writers choose a format.
+
+    Raises:
+        OSError: names `path`.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    try:
+        yield draft
+        sync(draft)
+        draft.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        _remove(draft)
+        if error.errno is None or error.filename not in (None, str(draft)):
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def _remove(draft: Path) -> None:
+    """Removes an unfinished file, if it can be."""
+    with contextlib.suppress(OSError):
+        draft.unlink()
+
+
+def sync(path: Path) -> None:
+    """Has the disk keep a file's content, or a folder's list of names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock_folder(folder: Path) -> int:
+    """Takes the folder for this process; the kernel gives it back when the process ends, however it ends."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise UserError(
+            f"--run_name: another process is writing into {folder}; wait for it or choose another"
+        ) from error
+    except OSError:  # a file system without locks
+        pass
+    return handle
+
+
+def _record(config: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """What `config.json` holds."""
+    return {
+        "config": config,
+        "command": shlex.join(command),
+        "git_revision": git_revision(),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    """The installed version of a package, without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return UNKNOWN
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the repository of this code."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
