@@ -97,3 +97,33 @@ class AsymmetricVectorEnv(Protocol):
 
     def close(self) -> None:
         """Frees what the envs hold."""
+
+
+def portable_rng(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of a PCG64 generator in plain numbers and strings (its 128-bit integers fit no other portable type)."""
+    state = rng.bit_generator.state
+    return {
+        "bit_generator": state["bit_generator"],
+        "state": str(state["state"]["state"]),
+        "inc": str(state["state"]["inc"]),
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+
+
+def restored_rng(state: dict[str, Any]) -> np.random.Generator:
+    """The generator that `portable_rng` described.
+
+    Raises:
+        ValueError: the state is that of another kind of generator than gymnasium's PCG64.
+    """
+    if state["bit_generator"] != "PCG64":
+        raise ValueError(f"expected the state of a PCG64 generator, not of {state['bit_generator']}")
+    bits = np.random.PCG64()
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": int(state["state"]), "inc": int(state["inc"])},
+        "has_uint32": int(state["has_uint32"]),
+        "uinteger": int(state["uinteger"]),
+    }
+    return np.random.Generator(bits)

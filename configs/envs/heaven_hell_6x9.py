@@ -1,0 +1,20 @@
+"""HeavenHell on the 6x9 grid."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.id = "HeavenHell-6x9-v0"
+    config.module = "envs"  # imported first, so that the id is registered
+    config.kwargs = ConfigDict()  # for the env's constructor
+    config.horizon = 50  # steps
+    config.state_fn = ""  # "module:function" with function(env) -> array; "" for the env's own get_state()
+    config.hidden = ()  # indices of the observation that are taken away
+    config.state_low = ()  # bounds of the state where the env does not say; () for none
+    config.state_high = ()
+    config.eval = ConfigDict({"episodes": 100, "interval": 4000})  # greedy episodes, every so many env steps
+    config.augment = ""  # "se2" rotates images and actions alike; "" for none
+    config.n_aug = 0  # augmented copies of an episode
+    config.rl = ConfigDict({"dqn": {}})  # the domain's settings of a family, below the command line
+    return config.lock()

@@ -1,0 +1,24 @@
+"""Partially observable environments. Importing this package registers its ids with gymnasium."""
+
+from typing import Any
+
+import gymnasium as gym
+
+HORIZON = 50
+
+GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "HeavenHell-v0": ("envs.heaven_hell:HeavenHell", {"rows": 5, "cols": 7}),
+    "HeavenHell-6x9-v0": ("envs.heaven_hell:HeavenHell", {"rows": 6, "cols": 9}),
+    "CarFlag-2D-v0": ("envs.car_flag:CarFlag2D", {}),
+    "Sphinx-v0": ("envs.sphinx:Sphinx", {}),
+}
+
+for _id, (_entry_point, _kwargs) in GRIDS.items():
+    if _id not in gym.registry:
+        gym.register(
+            id=_id,
+            entry_point=f"{_entry_point}Env",
+            vector_entry_point=f"{_entry_point}VectorEnv",
+            max_episode_steps=HORIZON,
+            kwargs=_kwargs,
+        )

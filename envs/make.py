@@ -1,0 +1,128 @@
+"""From a domain's config to its envs: the only place where an env's id becomes an object."""
+
+import importlib
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode
+from ml_collections import ConfigDict
+
+from envs.base import AsymmetricVectorEnv
+from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, StateFn, SyncAsymmetricVectorEnv
+from utils.errors import UserError, suggest
+
+
+def make_env(config_env: ConfigDict, render_mode: str | None = None) -> AsymmetricWrapper:
+    """One env that publishes `{"obs", "state"}`.
+
+    Raises:
+        UserError: the config asks for something that does not exist; the message names the field.
+    """
+    spec = _find_spec(config_env)
+    try:
+        env = gym.make(
+            spec, max_episode_steps=config_env.horizon, render_mode=render_mode, **config_env.kwargs.to_dict()
+        )
+    except TypeError as error:
+        raise UserError(
+            f"config_env.kwargs: {spec.id} does not take {config_env.kwargs.to_dict()} ({error})"
+        ) from error
+    except gym.error.Error as error:
+        raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
+    return AsymmetricWrapper(
+        env,
+        state_fn=_import_state_fn(config_env.state_fn),
+        hidden=config_env.hidden,
+        state_low=config_env.state_low,
+        state_high=config_env.state_high,
+        max_episode_steps=config_env.horizon,
+    )
+
+
+def make_vector_env(
+    config_env: ConfigDict, num_envs: int, *, seed: int, render_mode: str | None = None
+) -> AsymmetricVectorEnv:
+    """N envs that publish `{"obs", "state"}` and leave resets to the caller.
+
+    The domain's own vector env is used where it has one that tells its states and the config changes nothing about
+    what is seen; else N single envs are stepped in turn.
+
+    Raises:
+        UserError: the config asks for something that does not exist; the message names the field.
+    """
+    if num_envs < 1:
+        raise UserError(f"--num_envs: {num_envs} envs; at least 1")
+    spec = _find_spec(config_env)
+    envs: Any
+    if _is_native(spec) and not config_env.state_fn and not config_env.hidden:
+        native = _make_native(spec, config_env, num_envs, render_mode)
+        native.np_random = seeding.np_random(seed)[0]
+        return AsymmetricVectorWrapper(native, spec.id)
+    envs = SyncAsymmetricVectorEnv([lambda: make_env(config_env, render_mode)] * num_envs)
+    envs.np_random = seeding.np_random(seed)[0]
+    return envs
+
+
+def _make_native(
+    spec: gym.envs.registration.EnvSpec, config_env: ConfigDict, num_envs: int, render_mode: str | None
+) -> gym.vector.VectorEnv[Any, Any, Any]:
+    kwargs = config_env.kwargs.to_dict()
+    try:
+        return gym.make_vec(
+            spec,
+            num_envs=num_envs,
+            max_episode_steps=config_env.horizon,
+            autoreset_mode=AutoresetMode.DISABLED,
+            render_mode=render_mode,
+            **kwargs,
+        )
+    except TypeError as error:
+        raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({error})") from error
+
+
+def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:
+    """Whether the id has a vector env that can tell its states."""
+    entry = spec.vector_entry_point
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    return creator is not None and hasattr(creator, "get_state")
+
+
+def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
+    """What gymnasium knows of the id, after the module that registers it was imported."""
+    if config_env.module:
+        try:
+            importlib.import_module(config_env.module)
+        except ImportError as error:
+            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({error})") from error
+    try:
+        return gym.spec(config_env.id)
+    except (gym.error.Error, ValueError) as error:
+        ours = [
+            name for name, spec in gym.registry.items() if str(spec.entry_point).startswith(f"{config_env.module}.")
+        ]
+        near = suggest(config_env.id, gym.registry)
+        listed = f"; {config_env.module!r} registers {', '.join(sorted(ours))}" if config_env.module and ours else ""
+        raise UserError(f"config_env.id: unknown env {config_env.id!r}{near}{listed}") from error
+
+
+def _import_state_fn(name: str) -> StateFn | None:
+    """The function of `"package.module:function"`; None for the empty name."""
+    if not name:
+        return None
+    module, _, function = name.partition(":")
+    if not module or not function:
+        raise UserError(f"config_env.state_fn: {name!r} is not of the form 'package.module:function'")
+    try:
+        found: Any = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"config_env.state_fn: cannot import {name!r} ({error})") from error
+    if not callable(found):
+        raise UserError(f"config_env.state_fn: {name!r} is not a function")
+    state_fn: StateFn = found
+    return state_fn
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
