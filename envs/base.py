@@ -17,7 +17,8 @@ class EnvSpec:
     """The sizes that every other part is built from.
 
     `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
-    (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the horizon.
+    (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
+    horizon.
     """
 
     env_id: str
@@ -60,14 +61,23 @@ class AsymmetricVectorEnv(Protocol):
     the next step. After such a reset the rows of envs that were not reset are unchanged.
     """
 
-    num_envs: int
     spec_sizes: EnvSpec
-    single_action_space: spaces.Space[Any]
+
+    @property
+    def num_envs(self) -> int:
+        """N."""
+
+    @property
+    def single_action_space(self) -> spaces.Space[Any]:
+        """The actions of one env."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
-        """Starts all envs, or those of `options["reset_mask"]` (N,) bool; `seed` (first reset only) fixes everything."""
+        """Starts all envs, or those of `options["reset_mask"]` (N,) bool; a `seed` fixes all that follows.
+
+        `options["state"]` (N, S) says where they start; of its rows only those of the envs to start are read.
+        """
 
     def step(
         self, actions: NDArray[Any]

@@ -8,9 +8,9 @@ from envs.grid import GridEnv, GridVectorEnv, ImageGridRules
 class CarFlag2DRules(ImageGridRules):
     """An open 11x11 field; the flag is somewhere outside the 3x3 middle, and is seen only from the middle.
 
-    Observation: Box(242), two 11x11 maps, flat: the agent; the flag, zeros outside the middle. State: Box(242), with the
-    flag always. Actions: 0 right, 1 up, 2 left, 3 down. Reward: 1 at the flag, which ends the episode. Start: the flag
-    uniformly over the 112 outer cells; the agent uniformly over the outer cells at least two steps from the flag.
+    Observation: Box(242), two 11x11 maps, flat: the agent; the flag, zeros outside the middle. State: Box(242), with
+    the flag always. Actions: 0 right, 1 up, 2 left, 3 down. Reward: 1 at the flag, which ends the episode. Start: the
+    flag uniformly over the 112 outer cells; the agent uniformly over the outer cells at least two steps from the flag.
     Optimum: return 1, by way of the middle. The guessing expert walks around the middle to a cell drawn uniformly, then
     to another one, and so on.
     """

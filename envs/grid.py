@@ -1,8 +1,8 @@
 """Grid domains as tables: one set of rules over arrays, stepped for one env or for ten thousand.
 
-Dimension key: N envs, O observation, S state, A actions; and here R rows, W columns, C = R·W cells (index row·W + column,
-origin at the top left), K hidden facts, J = K·C joint states (index hidden·C + cell). A joint state is all that a domain
-has to remember, so moving, paying, ending and seeing are one table look-up each.
+Dimension key: N envs, O observation, S state, A actions; and here R rows, W columns, C = R·W cells (index
+row·W + column, origin at the top left), K hidden facts, J = K·C joint states (index hidden·C + cell). A joint state is
+all that a domain has to remember, so moving, paying, ending and seeing are one table look-up each.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class GridRules:
         ends_KC: Bools,
         any_goal_ends: bool,
         obs_low_O: Floats,
-    ):
+    ) -> None:
         self.rows, self.cols = open_RW.shape
         self.num_cells, self.num_hidden = open_RW.size, len(goal_K)
         self.open_C = open_RW.ravel()
@@ -155,7 +155,7 @@ class GridRules:
     @cached_property
     def _dangerous_C(self) -> Bools:
         """The cells that end an episode whatever the hidden fact is."""
-        return self._goal_KC.any(axis=0) if self.any_goal_ends else np.zeros(self.num_cells, bool)
+        return self.any_goal_ends & np.any(self._goal_KC, axis=0)
 
     def _routes(self, target_KC: Bools, avoid_KC: Bools) -> Ints:
         """The first action (K, C) of a shortest way to a target that enters no cell to avoid but the target."""
@@ -204,18 +204,25 @@ class GridRules:
 
 
 class ImageGridRules(GridRules):
-    """Rules whose views are two stacked maps, flat: the agent's cell, and the goal's cell where it is shown."""
+    """Rules whose views are two stacked maps, flat: the agent's cell, and the goal's cell where it is shown.
 
-    def __init__(self, *, open_RW: Bools, **tables: Any):
+    Args:
+        open_RW: as in `GridRules`.
+        **tables: the rest of what `GridRules` takes but `obs_low_O`.
+    """
+
+    def __init__(self, *, open_RW: Bools, **tables: Any) -> None:
         self.image_shape = (2, *open_RW.shape)
         super().__init__(open_RW=open_RW, obs_low_O=np.zeros(2 * open_RW.size, np.float32), **tables)
         self._goal_pixel_J = self.num_cells + self.goal_K[self.hidden_J]
         self._shown_J = self.informative_J.astype(np.float32)
 
     def observe(self, joint: Ints) -> Floats:
+        """The two maps (N, 2·C), the second empty away from the information."""
         return self._draw(joint, self._shown_J.take(joint))
 
     def state(self, joint: Ints) -> Floats:
+        """The two maps (N, 2·C)."""
         return self._draw(joint, np.float32(1.0))
 
     def _draw(self, joint: Ints, shown: Floats | np.float32) -> Floats:
@@ -235,7 +242,7 @@ class ImageGridRules(GridRules):
 class GridEpisodes:
     """N episodes under the same rules: all that changes, and the one way in which it changes."""
 
-    def __init__(self, rules: GridRules, num: int):
+    def __init__(self, rules: GridRules, num: int) -> None:
         self.rules = rules
         self.joint = np.zeros(num, np.intp)
         self.informed = np.zeros(num, bool)
@@ -267,10 +274,10 @@ class GridEpisodes:
 class GridEnv(PartiallyObservableEnv):
     """One grid env. Keyword arguments go to the domain's rules; the horizon is left to gymnasium's `TimeLimit`."""
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 6}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 6}  # noqa: RUF012 as in gymnasium
     rules_type: ClassVar[Callable[..., GridRules]]
 
-    def __init__(self, render_mode: str | None = None, **rules: Any):
+    def __init__(self, render_mode: str | None = None, **rules: Any) -> None:
         self.render_mode = render_mode
         self.rules = type(self).rules_type(**rules)
         self.observation_space = self.rules.obs_space
@@ -305,14 +312,14 @@ class GridEnv(PartiallyObservableEnv):
         return self.rules.state(self._one.joint)[0]
 
     def expert_action(self, guess: bool = False) -> int:
-        """The expert's action: to the information, then to the goal; with `guess`, to a candidate drawn at the start."""
+        """The expert's action: to the information, then to the goal; with `guess`, to a goal drawn at the start."""
         return int(self._one.expert(np.array([guess]))[0])
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""
         return bool(self._one.informed[0])
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """An RGB picture (height, width, 3), or None without a render mode."""
         if self.render_mode is None:
             return None
@@ -337,7 +344,7 @@ class GridVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **rules: Any,
-    ):
+    ) -> None:
         autoreset_mode = AutoresetMode(autoreset_mode)
         if autoreset_mode == AutoresetMode.SAME_STEP:
             raise ValueError("autoreset_mode is NEXT_STEP or DISABLED; SAME_STEP would hide the last observation")
@@ -424,7 +431,7 @@ class GridVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """An RGB picture (height, width, 3) of one env."""
         return self.rules.picture(int(self._many.joint[index]), bool(self._many.informed[index]))
 
-    def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """The pictures of all envs, or None without a render mode."""
         return None if self.render_mode is None else tuple(self.render_frame(i) for i in range(self.num_envs))
 

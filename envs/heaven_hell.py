@@ -17,15 +17,16 @@ class HeavenHellRules(GridRules):
         # # # . . . P      priest
 
     Observation: Box(3), column/(cols-1), row/(rows-1), and heaven's side (-1 left, 1 right; 0 away from the priest).
-    State: Box(3), the same with heaven's side always. Actions: 0 right, 1 up, 2 left, 3 down. Reward: 1 in heaven, -1 in
-    hell, both end the episode. Optimum: 14 steps on 5x7 (18 on 6x9), return 1; without asking, 0 on average.
+    State: Box(3), the same with heaven's side always. Actions: 0 right, 1 up, 2 left, 3 down. Reward: 1 in heaven, -1
+    in hell, both end the episode. Start: the same cell always, heaven's side by a fair coin. Optimum: 14 steps on 5x7
+    (18 on 6x9), return 1; without asking, 0 on average.
 
     Args:
         rows: rows of the grid, at least 3.
         cols: columns of the grid, odd, at least 3.
     """
 
-    def __init__(self, rows: int = 5, cols: int = 7):
+    def __init__(self, rows: int = 5, cols: int = 7) -> None:
         if rows < 3 or cols < 3 or cols % 2 == 0:
             raise ValueError(f"HeavenHell needs rows >= 3 and an odd cols >= 3, not {rows}x{cols}")
         middle = cols // 2
@@ -52,9 +53,11 @@ class HeavenHellRules(GridRules):
         self._obs_JO[~self.informative_J, 2] = 0.0
 
     def observe(self, joint: Ints) -> Floats:
+        """Column, row and, on the priest's cell, heaven's side (N, 3)."""
         return self._obs_JO.take(joint, axis=0)
 
     def state(self, joint: Ints) -> Floats:
+        """Column, row and heaven's side (N, 3)."""
         return self._state_JS.take(joint, axis=0)
 
     def _nearest_joint(self, state_NS: Floats) -> Ints:

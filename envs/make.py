@@ -20,16 +20,12 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     Raises:
         UserError: the config asks for something that does not exist; the message names the field.
     """
-    spec = _find_spec(config_env)
+    spec, kwargs = _find_spec(config_env), config_env.kwargs.to_dict()
     try:
-        env = gym.make(
-            spec, max_episode_steps=config_env.horizon, render_mode=render_mode, **config_env.kwargs.to_dict()
-        )
-    except TypeError as error:
-        raise UserError(
-            f"config_env.kwargs: {spec.id} does not take {config_env.kwargs.to_dict()} ({error})"
-        ) from error
-    except gym.error.Error as error:
+        env = gym.make(spec, max_episode_steps=config_env.horizon, render_mode=render_mode, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
+    except (gym.error.Error, ImportError) as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
     return AsymmetricWrapper(
         env,
@@ -56,7 +52,7 @@ def make_vector_env(
         raise UserError(f"--num_envs: {num_envs} envs; at least 1")
     spec = _find_spec(config_env)
     envs: Any
-    if _is_native(spec) and not config_env.state_fn and not config_env.hidden:
+    if not config_env.state_fn and not config_env.hidden and _is_native(spec):
         native = _make_native(spec, config_env, num_envs, render_mode)
         native.np_random = seeding.np_random(seed)[0]
         return AsymmetricVectorWrapper(native, spec.id)
@@ -78,19 +74,24 @@ def _make_native(
             render_mode=render_mode,
             **kwargs,
         )
-    except TypeError as error:
-        raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({error})") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
 
 
 def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:
     """Whether the id has a vector env that can tell its states."""
     entry = spec.vector_entry_point
-    creator = load_env_creator(entry) if isinstance(entry, str) else entry
-    return creator is not None and hasattr(creator, "get_state")
+    try:
+        creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
+    except (ImportError, AttributeError):  # a vector env that is not installed is not needed either
+        return False
+    return hasattr(creator, "get_state")
 
 
 def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
     """What gymnasium knows of the id, after the module that registers it was imported."""
+    if config_env.horizon < 1:
+        raise UserError(f"config_env.horizon: {config_env.horizon} steps; at least 1")
     if config_env.module:
         try:
             importlib.import_module(config_env.module)

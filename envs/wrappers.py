@@ -34,7 +34,7 @@ def state_attribute(env: gym.Env[Any, Any]) -> Any:
     return getattr(env.unwrapped, "state")  # noqa: B009 gymnasium's Env type does not declare it
 
 
-class AsymmetricWrapper(gym.Wrapper[Views, Any, Any, Any]):
+class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """Publishes `{"obs": (O,), "state": (S,)}` float32 for any env, and says what rollouts need to know of it.
 
     Observations are flattened, entries `hidden` left out. Continuous actions become [-1, 1] and are scaled to the env's
@@ -61,7 +61,7 @@ class AsymmetricWrapper(gym.Wrapper[Views, Any, Any, Any]):
         state_low: Sequence[float] = (),
         state_high: Sequence[float] = (),
         max_episode_steps: int = 0,
-    ):
+    ) -> None:
         super().__init__(env)
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         self._state_fn = state_fn or _own_state_fn(env, name)
@@ -85,8 +85,7 @@ class AsymmetricWrapper(gym.Wrapper[Views, Any, Any, Any]):
         """The declared bounds, or the env's own `state_space`; the size is read off a first state."""
         own = getattr(self.env.unwrapped, "state_space", None)
         if isinstance(own, spaces.Box) and not len(low) and not len(high):
-            flat = spaces.flatten_space(own)
-            return spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
+            return _float32_box(spaces.flatten_space(own), slice(None))
         self.env.reset()
         size = len(self.get_state())
         try:
@@ -152,7 +151,7 @@ class VectorWithState(Protocol):
 class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
     """Publishes `{"obs": (N, O), "state": (N, S)}` for a vector env that can tell its states (`VectorWithState`)."""
 
-    def __init__(self, env: Any, env_id: str):
+    def __init__(self, env: Any, env_id: str) -> None:
         super().__init__(env)
         single = spaces.Dict(obs=env.single_observation_space, state=env.single_state_space)
         self.single_observation_space = single
@@ -169,12 +168,12 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
         )
         self._inner = env
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:  # type: ignore[override]
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts all envs, or those of `options["reset_mask"]`."""
         obs, info = self._inner.reset(seed=seed, options=options)
         return {"obs": obs, "state": self._inner.get_state()}, info
 
-    def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:  # type: ignore[override]
+    def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """One step of all envs."""
         obs, reward, terminated, truncated, info = self._inner.step(actions)
         return {"obs": obs, "state": self._inner.get_state()}, reward, terminated, truncated, info
@@ -216,9 +215,8 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         env_fns: makes each env.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.DISABLED}
-
-    def __init__(self, env_fns: Sequence[Callable[[], AsymmetricWrapper]]):
+    def __init__(self, env_fns: Sequence[Callable[[], AsymmetricWrapper]]) -> None:
+        self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.DISABLED}
         self.envs = [make() for make in env_fns]
         self.num_envs = len(self.envs)
         first = self.envs[0]
@@ -240,7 +238,7 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._np_random, self._np_random_seed = seeding.np_random(seed)
         options = options or {}
         mask, state = options.get("reset_mask"), options.get("state")
-        for i in np.arange(self.num_envs) if mask is None else np.flatnonzero(mask):
+        for i in range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist():
             start = None if state is None else np.array(state[i], np.float32)
             self._begin(i, int(self.np_random.integers(SEEDS)), start)
         return self._now(), {}
@@ -358,8 +356,14 @@ def _visible_space(space: spaces.Space[Any], hidden: Sequence[int], name: str) -
     visible = np.setdiff1d(np.arange(flat.shape[0]), np.array(hidden, np.intp))
     if not len(visible):
         raise UserError(f"config_env.hidden: nothing is left of the {flat.shape[0]} entries of {name}")
-    low, high = flat.low.astype(np.float32), flat.high.astype(np.float32)
-    return spaces.Box(low[visible], high[visible], dtype=np.float32), visible
+    return _float32_box(flat, visible), visible
+
+
+def _float32_box(flat: Any, index: NDArray[np.intp] | slice) -> spaces.Box:
+    """The entries `index` of a flat box, as float32; a bound that float32 cannot hold is none."""
+    with np.errstate(over="ignore"):
+        low, high = flat.low[index].astype(np.float32), flat.high[index].astype(np.float32)
+    return spaces.Box(low, high, dtype=np.float32)
 
 
 def _plain_action(space: spaces.Space[Any], name: str) -> tuple[spaces.Space[Any], Callable[[Any], Any]]:

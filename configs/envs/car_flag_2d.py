@@ -9,7 +9,7 @@ def get_config() -> ConfigDict:
     config.module = "envs"  # imported first, so that the id is registered
     config.kwargs = ConfigDict()  # for the env's constructor
     config.horizon = 50  # steps
-    config.state_fn = ""  # "module:function" with function(env) -> array; "" for the env's own get_state()
+    config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
     config.hidden = ()  # indices of the observation that are taken away
     config.state_low = ()  # bounds of the state where the env does not say; () for none
     config.state_high = ()

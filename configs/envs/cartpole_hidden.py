@@ -9,8 +9,8 @@ def get_config() -> ConfigDict:
     config.module = ""  # imported first, so that the id is registered
     config.kwargs = ConfigDict()  # for the env's constructor
     config.horizon = 200  # steps
-    config.state_fn = "envs.wrappers:state_attribute"  # "module:function" with function(env) -> array; "" for the env's own get_state()
-    config.hidden = (1, 3)  # indices of the observation that are taken away
+    config.state_fn = "envs.wrappers:state_attribute"  # "module:function", function(env) -> array; "": get_state()
+    config.hidden = (1, 3)  # indices of the observation that are taken away: both velocities
     config.state_low = ()  # bounds of the state where the env does not say; () for none
     config.state_high = ()
     config.eval = ConfigDict({"episodes": 100, "interval": 4000})  # greedy episodes, every so many env steps

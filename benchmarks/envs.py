@@ -1,0 +1,81 @@
+"""Env steps per second of each grid domain: one env by `gymnasium.make`, thousands by `gymnasium.make_vec`.
+
+    python benchmarks/envs.py [--num_envs 10000] [--seconds 1] [--repeats 5]
+
+Random actions; ended envs are reset, and the resets are part of the time. The median of the repeats is printed, with
+the least and the most.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)  # else `import envs` would find this file
+
+from envs import GRIDS  # noqa: E402 after the path
+
+CHUNK = 100  # steps between looks at the clock
+
+
+def single_speed(env_id: str, seconds: float) -> float:
+    """Steps per second of one env."""
+    env = gym.make(env_id)
+    env.reset(seed=0)
+    actions = np.random.default_rng(0).integers(4, size=CHUNK)
+    steps, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for action in actions:
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+        steps += CHUNK
+    return steps / elapsed
+
+
+def vector_speed(env_id: str, num_envs: int, seconds: float) -> float:
+    """Env steps per second of `num_envs` envs together."""
+    envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
+    envs.reset(seed=0)
+    actions = np.random.default_rng(0).integers(4, size=(CHUNK, num_envs))
+    steps, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for action_N in actions:
+            _, _, terminated, truncated, _ = envs.step(action_N)
+            ended = terminated | truncated
+            if ended.any():
+                envs.reset(options={"reset_mask": ended})
+        steps += CHUNK
+    return steps * num_envs / elapsed
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--num_envs", type=int, default=10_000)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement, at least")
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    sizes = {1: single_speed, 16: None, args.num_envs: None}
+    print(f"{'env':<20}{'envs':>8}{'steps/s':>14}{'least':>14}{'most':>14}{'us/call':>10}")
+    for env_id in GRIDS:
+        for num_envs, measure in sizes.items():
+            runs = [
+                measure(env_id, args.seconds) if measure else vector_speed(env_id, num_envs, args.seconds)
+                for _ in range(args.repeats)
+            ]
+            middle = median(runs)
+            print(
+                f"{env_id:<20}{num_envs:>8,}{middle:>14,.0f}{min(runs):>14,.0f}{max(runs):>14,.0f}"
+                f"{1e6 * num_envs / middle:>10.1f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
