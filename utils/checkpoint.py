@@ -89,14 +89,19 @@ class _Hashing:
         self._file = file
         self.digest = hashlib.sha256()
         self.length = 0
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Writes all of `data`; a raw file may take it in pieces."""
         view = memoryview(data).cast("B")
         self.digest.update(view)
         done = 0
-        while done < len(view):
-            done += self._file.write(view[done:]) or 0
+        try:
+            while done < len(view):
+                done += self._file.write(view[done:]) or 0
+        except OSError as error:
+            self.error = error
+            raise
         self.length += done
         return done
 
@@ -108,10 +113,13 @@ class _Hashing:
 def _write(file: BinaryIO, content: Any) -> None:
     """Writes content and footer, and has the disk keep them."""
     hashing = _Hashing(file)
-    torch.save(content, cast(BinaryIO, hashing))
-    footer = FOOTER.pack(hashing.length, hashing.digest.digest(), MARK)
-    if file.write(footer) != FOOTER.size:  # a disk that is full to the byte
-        file.write(footer)
+    try:
+        torch.save(content, cast(BinaryIO, hashing))
+    except RuntimeError:  # torch stumbles over the failed write and hides it
+        if hashing.error is not None:
+            raise hashing.error from None
+        raise
+    hashing.write(FOOTER.pack(hashing.length, hashing.digest.digest(), MARK))
     os.fsync(file.fileno())
 
 
@@ -142,10 +150,12 @@ def _encode(value: Any, where: str) -> Any:
         return tensor.clone() if spare else tensor
     if isinstance(value, np.ndarray | np.generic):
         return _encode_array(value, where)
-    if isinstance(value, bool | float | str | bytes | None):
+    if value is None or type(value) in (bool, float, str):
         return value
+    if isinstance(value, bytes):
+        return {TAG: "bytes", "data": torch.frombuffer(bytearray(value), dtype=torch.uint8) if value else None}
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else {TAG: "int", "hex": hex(value)}
+        return int(value) if -(2**63) <= value < 2**63 else {TAG: "int", "hex": hex(value)}
     if isinstance(value, Mapping):
         if TAG in value:
             raise TypeError(f"{where}: the key {TAG!r} is reserved")
@@ -166,8 +176,8 @@ def _key(key: Any, where: str) -> str | int:
 def _encode_array(value: "np.ndarray[Any, Any] | np.generic", where: str) -> dict[str, Any]:
     """An array or scalar as bytes, so that every dtype comes back as it was."""
     array = np.asarray(value)
-    if array.dtype.hasobject:
-        raise TypeError(f"{where}: cannot store an array of Python objects")
+    if array.dtype.hasobject or array.dtype.fields:
+        raise TypeError(f"{where}: cannot store an array of {array.dtype}")
     flat = np.ascontiguousarray(array).reshape(-1)
     data = flat.view(np.uint8) if flat.size and flat.itemsize else np.zeros(0, np.uint8)
     return {
@@ -186,6 +196,8 @@ def _decode(value: Any) -> Any:
                 return {key: _decode(item) for key, item in value.items()}
             case "int":
                 return int(value["hex"], 16)
+            case "bytes":
+                return b"" if value["data"] is None else value["data"].numpy().tobytes()
             case kind:
                 array = np.ndarray(value["shape"], value["dtype"], value["data"].numpy().data)
                 return array if kind == "array" else array[()]

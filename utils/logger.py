@@ -113,7 +113,7 @@ class WandbWriter:
     ) -> None:
         import wandb
 
-        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+        mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
         run_id = "".join(letter if letter.isalnum() else "-" for letter in f"{group or ''}-{name}").strip("-")
         self._run = wandb.init(
             project=project,

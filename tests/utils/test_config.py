@@ -1,0 +1,73 @@
+"""Configs: what a domain asks is below the command line, and a wrong field is answered with the right one."""
+
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+from utils.config import apply_domain, check_fields, flatten, to_dict
+from utils.errors import UserError
+
+
+@pytest.fixture
+def config_rl():
+    return ConfigDict({"discount": 0.99, "layers": 2, "critic": {"inputs": ("history",), "lr": 1e-3}}).lock()
+
+
+def domain(**fields):
+    return ConfigDict({"id": "Maze-v0", "rl": {"dqn": fields}}, allow_dotted_keys=True).lock()
+
+
+@pytest.mark.parametrize("fields", [{"critic.lr": 0.1, "discount": 1}, {"critic": {"lr": 0.1}, "discount": 1}])
+def test_domain_settings_are_applied_dotted_or_nested(config_rl, fields):
+    apply_domain(config_rl, domain(**fields), "dqn", {})
+    assert config_rl.critic.lr == 0.1
+    assert config_rl.discount == 1.0
+    assert isinstance(config_rl.discount, float)
+    assert config_rl.is_locked
+
+
+def test_command_line_is_above_the_domain(config_rl):
+    config_rl.critic.lr = 0.5
+    apply_domain(config_rl, domain(**{"critic.lr": 0.1, "discount": 0.9}), "dqn", {"critic.lr": 0.5})
+    assert config_rl.critic.lr == 0.5
+    assert config_rl.discount == 0.9
+
+
+def test_domain_without_the_family_changes_nothing(config_rl):
+    before = config_rl.to_dict()
+    apply_domain(config_rl, domain(discount=0.1), "sac", {})
+    apply_domain(config_rl, ConfigDict({"id": "Maze-v0"}), "dqn", {})
+    assert config_rl.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"critic.rate": 1.0}, ["Maze-v0", "critic.rate"]),
+        ({"discont": 1.0}, ["Maze-v0", "did you mean 'discount'?"]),
+        ({"lr": 1.0}, ["did you mean 'critic.lr'?"]),
+        ({"layers": 1.5}, ["layers", "int", "1.5"]),
+    ],
+)
+def test_wrong_domain_field_names_domain_and_nearest(config_rl, fields, parts):
+    with pytest.raises(UserError) as caught:
+        apply_domain(config_rl, domain(**fields), "dqn", {})
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_check_fields_takes_groups_and_indices(config_rl):
+    check_fields(["critic", "critic.inputs[0]", "discount"], config_rl, "--config_rl")
+    with pytest.raises(UserError, match=r"critic\.input'"):
+        check_fields(["critic.input"], config_rl, "--config_rl")
+
+
+def test_to_dict_is_json_and_keeps_values(config_rl):
+    plain = to_dict(config_rl)
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["critic"]["inputs"] == ["history"]
+
+
+def test_flatten_keeps_empty_groups():
+    assert flatten(ConfigDict({"a": {"b": 1, "c": {}}})) == {"a.b": 1, "a.c": ConfigDict()}

@@ -1,0 +1,126 @@
+"""Metrics: whole lines, cut and continued where a checkpoint says, mirrored on request."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils.logger import JsonlWriter, Logger, TensorBoardWriter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def rows(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_logger_hands_every_write_to_every_writer(tmp_path):
+    logger = Logger([JsonlWriter(tmp_path / "a"), JsonlWriter(tmp_path / "b")])
+    logger.write(4, {"loss": torch.tensor(0.5), "count": 3, "mean": np.float32(0.25)})
+    logger.close()
+    for name in "ab":
+        assert rows(tmp_path / name) == [{"step": 4, "loss": 0.5, "count": 3, "mean": 0.25}]
+
+
+def test_numbers_that_are_not_finite_are_null(tmp_path):
+    writer = JsonlWriter(tmp_path / "m")
+    writer.write(0, {"a": float("nan"), "b": float("inf"), "c": -float("inf"), "d": 1.0})
+    assert rows(tmp_path / "m") == [{"step": 0, "a": None, "b": None, "c": None, "d": 1.0}]
+    writer.close()
+
+
+def test_each_write_is_on_disk_at_once(tmp_path):
+    writer = JsonlWriter(tmp_path / "m")
+    for step in range(3):
+        writer.write(step, {"x": step})
+        assert len(rows(tmp_path / "m")) == step + 1
+    writer.close()
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20), st.data())
+@settings(max_examples=30, deadline=None, derandomize=True)
+def test_cut_and_continued_equals_unbroken(tmp_path_factory, values, data):
+    folder = tmp_path_factory.mktemp("logs")
+    cut = data.draw(st.integers(0, len(values)))
+    unbroken, broken = JsonlWriter(folder / "unbroken"), JsonlWriter(folder / "broken")
+    for step, value in enumerate(values):
+        if step == cut:
+            offset = broken.offset()
+        unbroken.write(step, {"x": value})
+        broken.write(step, {"x": value})
+    if cut == len(values):
+        offset = broken.offset()
+    unbroken.close()
+    broken.close()
+    broken = JsonlWriter(folder / "broken")
+    broken.truncate(offset)
+    for step, value in list(enumerate(values))[cut:]:
+        broken.write(step, {"x": value})
+    broken.close()
+    assert (folder / "broken").read_bytes() == (folder / "unbroken").read_bytes()
+
+
+@pytest.mark.parametrize("torn", [b'{"step": 1, "x"', b"x" * 10_000])
+def test_a_torn_last_line_is_cut(tmp_path, torn):
+    path = tmp_path / "m"
+    path.write_bytes(b'{"step": 0}\n' + torn)
+    writer = JsonlWriter(path)
+    writer.write(1, {})
+    writer.close()
+    assert rows(path) == [{"step": 0}, {"step": 1}]
+
+
+def test_a_file_shorter_than_its_checkpoint_says_is_told(tmp_path):
+    writer = JsonlWriter(tmp_path / "m")
+    writer.write(0, {})
+    with pytest.warns(RuntimeWarning, match="shorter"):
+        writer.truncate(1000)
+    writer.close()
+    assert rows(tmp_path / "m") == [{"step": 0}]
+
+
+def test_full_disk_names_the_file(tmp_path):
+    writer = JsonlWriter(tmp_path / "metrics")
+    writer._file.close()
+    writer._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+    with pytest.raises(OSError, match="metrics"):
+        writer.write(0, {})
+    writer.close()
+
+
+def test_tensorboard_gets_the_curves(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with warnings.catch_warnings(action="ignore"):
+        writer = TensorBoardWriter(tmp_path)
+        writer.write(5, {"loss": 0.5})
+        writer.close()
+        events = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in events] == [(5, 0.5)]
+
+
+def test_mirrors_are_imported_only_when_asked_for():
+    code = "import sys, utils.logger; sys.exit(any(name in sys.modules for name in ('wandb', 'tensorboard', 'torch')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_wandb_is_offline_without_an_account(tmp_path):
+    code = (
+        "from utils.logger import WandbWriter\n"
+        f"writer = WandbWriter({str(tmp_path)!r}, 'a/b', {{'lr': 1.0}}, group='g')\n"
+        "writer.write(5, {'loss': 0.5})\n"
+        "writer.close()\n"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "WANDB_SILENT": "true"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("wandb/offline-run-*"))

@@ -1,0 +1,143 @@
+"""A run's folder: resumed by the same config, refused to another, written by one process at a time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from utils.errors import UserError
+from utils.run import Run, atomic_path, atomic_write, git_revision
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = {"rl": {"discount": 0.99, "inputs": ("history", "state")}, "seed": 3, "note": float("nan"), "none": {}}
+
+
+def create(folder, config=CONFIG, **options):
+    return Run.create(folder, "run", config, ["main.py", "--seed=3", "--name=a b"], **options)
+
+
+def test_new_run_writes_what_was_asked(tmp_path):
+    run = create(tmp_path)
+    record = json.loads(run.config_path.read_text())
+    assert not run.resumed
+    assert not run.finished
+    assert record["config"]["rl"] == {"discount": 0.99, "inputs": ["history", "state"]}
+    assert record["command"] == "main.py --seed=3 '--name=a b'"
+    assert record["git_revision"] == git_revision()
+    assert {"python", "torch", "numpy"} <= set(record["versions"])
+    assert all(folder.is_dir() for folder in (run.checkpoint_dir, run.policy_dir, run.films_dir))
+
+
+def test_same_config_resumes(tmp_path):
+    create(tmp_path).close()
+    before = (tmp_path / "run/config.json").read_text()
+    run = create(tmp_path)
+    assert run.resumed
+    assert run.config_path.read_text() == before
+
+
+def test_finished_run_says_so(tmp_path):
+    run = create(tmp_path)
+    run.finish({"success": 1.0})
+    run.close()
+    run = create(tmp_path)
+    assert run.finished
+    assert json.loads(run.summary_path.read_text()) == {"success": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        ({"rl": {"discount": 0.9, "inputs": ("history", "state")}}, ["rl.discount = 0.99, not 0.9"]),
+        ({"rl": {"discount": 0.99, "inputs": ("state",)}}, ["rl.inputs"]),
+        ({"new": 1}, ["new = nothing, not 1"]),
+        ({"none": {"a": 1}}, ["none.a"]),
+    ],
+)
+def test_another_config_is_refused_by_its_first_field(tmp_path, changed, parts):
+    create(tmp_path).close()
+    with pytest.raises(UserError) as caught:
+        create(tmp_path, CONFIG | changed)
+    for part in ["--run_name", str(tmp_path), *parts]:
+        assert part in str(caught.value)
+
+
+def test_fields_that_may_differ_do_not_matter(tmp_path):
+    create(tmp_path).close()
+    assert create(tmp_path, CONFIG | {"seed": 4, "rl": {"x": 1}}, may_differ=("seed", "rl")).resumed
+
+
+def test_resume_can_be_refused(tmp_path):
+    create(tmp_path).close()
+    with pytest.raises(UserError, match="--run_name"):
+        create(tmp_path, resume=False)
+
+
+def test_damaged_config_is_told(tmp_path):
+    create(tmp_path).close()
+    (tmp_path / "run/config.json").write_text('{"config": ')
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        create(tmp_path)
+
+
+def test_one_process_at_a_time(tmp_path):
+    run = create(tmp_path)
+    other = (
+        "import sys\n"
+        "from utils.app import run\n"
+        "from utils.run import Run\n"
+        "run(lambda: Run.create(sys.argv.pop(), 'run', {'a': 1}, []))\n"
+    )
+    command = [sys.executable, "-c", other.replace("sys.argv.pop()", repr(str(tmp_path)))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "another process" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    run.close()
+    create(tmp_path).close()
+
+
+@pytest.mark.parametrize("save_dir", ["/proc/runs", "a_file"])
+def test_unwritable_folder_names_the_flag(tmp_path, save_dir):
+    (tmp_path / "a_file").write_text("")
+    with pytest.raises(UserError, match="--save_dir"):
+        create(tmp_path / save_dir)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_forbidden_folder_names_the_flag(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match=r"--save_dir.*Permission denied"):
+        create(tmp_path)
+
+
+def test_atomic_write_replaces_all_or_nothing(tmp_path):
+    target = tmp_path / "file.json"
+    atomic_write(target, "one")
+    atomic_write(target, b"two")
+    assert target.read_text() == "two"
+    with pytest.raises(KeyboardInterrupt), atomic_path(target) as draft:
+        draft.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "two"
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_atomic_path_keeps_the_suffix(tmp_path):
+    with atomic_path(tmp_path / "film.gif") as draft:
+        assert draft.suffix == ".gif"
+        draft.write_bytes(b"x")
+    assert (tmp_path / "film.gif").read_bytes() == b"x"
+
+
+def test_failed_atomic_write_names_the_target(tmp_path):
+    with pytest.raises(OSError, match="file"):
+        atomic_write(tmp_path / "missing" / "file", "x")
+
+
+def test_git_revision_is_a_commit_or_unknown():
+    revision = git_revision()
+    assert revision == "unknown" or len(revision.removesuffix("-dirty")) == 40
