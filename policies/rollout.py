@@ -1,6 +1,6 @@
 """Batched acting: N envs stepped together, whole episodes out. What the policy is handed holds no state."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -57,8 +57,9 @@ class EpisodeStream:
     policy's memory, so that a resumed run goes on inside the episodes.
     """
 
-    def __init__(self, envs: AsymmetricVectorEnv, seed: int):
+    def __init__(self, envs: AsymmetricVectorEnv, seed: int, after_step: Callable[[], None] | None = None):
         self.envs, self.spec = envs, envs.spec_sizes
+        self._after_step = after_step  # called between a step and the resets that follow it, as a film needs
         spec, N, rows = self.spec, envs.num_envs, envs.spec_sizes.max_episode_steps + 1
         self._obs = np.zeros((rows, N, spec.obs_dim), np.float32)
         self._state = np.zeros((rows, N, spec.state_dim), np.float32)
@@ -82,6 +83,8 @@ class EpisodeStream:
         obs_NO = self._obs[self._t, self._slots]
         action_N, self._carry = policy(obs_NO, self._prev_action, self._prev_reward, start_N, self._carry)
         after, reward_N, terminated_N, truncated_N, info = self.envs.step(action_N)
+        if self._after_step is not None:
+            self._after_step()
         self._action[self._t, self._slots] = action_N
         self._reward[self._t, self._slots] = reward_N
         self._t += 1

@@ -1,0 +1,132 @@
+"""Replay of whole episodes: flat arrays and spans, one vectorised gather a batch."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from buffers.batch import Episode, EpisodeBatch
+from envs.base import EnvSpec
+
+FIELDS = ("obs", "state", "action", "reward", "discount")
+
+
+class EpisodeBuffer:
+    """A ring of `capacity` rows (an episode of L steps takes L + 1) behind a part that is never overwritten.
+
+    Sampling is uniform over episodes; an episode longer than `window` steps gives a window at a uniform offset.
+    Protected episodes (demonstrations) are added first, with `protect=True`.
+    """
+
+    def __init__(self, spec: EnvSpec, capacity: int, window: int, seed: int):
+        self.spec, self.window = spec, window
+        self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
+        action = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
+        shapes = {
+            "obs": ((spec.obs_dim,), np.float32),
+            "state": ((spec.state_dim,), np.float32),
+            "action": action,
+            "reward": ((), np.float32),
+            "discount": ((), np.float32),
+        }
+        # zeros are pages that the system hands out on first use: memory follows the rows really stored
+        self._rows: dict[str, NDArray[Any]] = {k: np.zeros((self.capacity, *s), t) for k, (s, t) in shapes.items()}
+        self._first = np.zeros(self.capacity // 2, np.int64)  # ring over episodes: number i stands at i % size
+        self._length = np.zeros(self.capacity // 2, np.int64)
+        self._num_protected = self._oldest = self._newest = 0  # episode numbers; protected ones are 0 … P-1
+        self._protected_rows = self._next_row = self._used_rows = 0
+        self._rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        """Number of episodes that can be drawn."""
+        return self._num_protected + self._newest - self._oldest
+
+    @property
+    def num_steps(self) -> int:
+        """Number of stored environment steps."""
+        return int(self._length[self._slots(np.arange(len(self)))].sum())
+
+    def _slots(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where the spans of the index-th drawable episodes stand."""
+        ring = len(self._first) - self._num_protected
+        number = self._oldest + index - self._num_protected
+        return np.where(index < self._num_protected, index, self._num_protected + number % ring)
+
+    def add(self, episode: Episode, protect: bool = False) -> None:
+        """Copies an episode in; the oldest unprotected ones make room."""
+        rows = len(episode) + 1
+        if protect:
+            assert self._newest == 0, "demonstrations go in before anything else"
+            self._num_protected += 1
+            self._protected_rows += rows
+            slot = self._num_protected - 1
+        else:
+            first_free = max(self._next_row, self._protected_rows)
+            self._next_row = self._protected_rows if first_free + rows > self.capacity else first_free
+            self._drop(self._next_row, self._next_row + rows, wrapped=self._next_row < first_free)
+            self._newest += 1
+            slot = int(self._slots(np.array([len(self) - 1]))[0])
+        first = self._protected_rows - rows if protect else self._next_row
+        for key in FIELDS:
+            values = getattr(episode, key)
+            self._rows[key][first : first + len(values)] = values
+        self._first[slot], self._length[slot] = first, len(episode)
+        self._next_row = first + rows
+        self._used_rows = max(self._used_rows, self._next_row)
+
+    def _drop(self, begin: int, end: int, wrapped: bool) -> None:
+        """Forgets the oldest episodes whose rows overlap [begin, end), and on wrapping those left at the far end."""
+        while self._oldest < self._newest:
+            slot = int(self._slots(np.array([self._num_protected]))[0])
+            first, last = self._first[slot], self._first[slot] + self._length[slot] + 1
+            stale = wrapped and first >= self._last_end()
+            if not stale and (last <= begin or first >= end):
+                return
+            self._oldest += 1
+
+    def _last_end(self) -> int:
+        """One past the rows of the newest episode."""
+        slot = int(self._slots(np.array([len(self) - 1]))[0])
+        return int(self._first[slot] + self._length[slot] + 1)
+
+    def sample(self, batch_size: int) -> EpisodeBatch:
+        """Draws B episodes with replacement, cut to the longest among them: T <= window."""
+        slot_B = self._slots(self._rng.integers(len(self), size=batch_size))
+        length_B = self._length[slot_B]
+        offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)
+        length_B = np.minimum(length_B, self.window)
+        return self._gather(self._first[slot_B] + offset_B, length_B)
+
+    def _gather(self, first_B: NDArray[np.int64], length_B: NDArray[np.int64]) -> EpisodeBatch:
+        T = int(length_B.max())
+        step_T1B = np.arange(T + 1)[:, None]
+        rows_T1B = first_B + np.minimum(step_T1B, length_B)
+        mask_TB = (step_T1B[:-1] < length_B).astype(np.float32)
+        last_B = first_B + length_B - 1
+        rows_TB = np.minimum(rows_T1B[:-1], last_B)
+        take = {k: torch.from_numpy(self._rows[k][rows_T1B if k in ("obs", "state") else rows_TB]) for k in FIELDS}
+        return EpisodeBatch.from_transitions(
+            **take, mask=torch.from_numpy(mask_TB), num_actions=self.spec.action_dim
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Only the rows in use, the spans and the generator."""
+        counters = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_row", "_used_rows")
+        return {
+            "rows": {k: v[: self._used_rows] for k, v in self._rows.items()},
+            "first": self._first[: self._used_rows],
+            "length": self._length[: self._used_rows],
+            "counters": {name: getattr(self, name) for name in counters},
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts everything back where `state_dict` was taken."""
+        for key, values in state["rows"].items():
+            self._rows[key][: len(values)] = values
+        self._first[: len(state["first"])] = state["first"]
+        self._length[: len(state["length"])] = state["length"]
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self._rng.bit_generator.state = state["rng"]

@@ -1,0 +1,70 @@
+"""Recurrent DQN and its asymmetric variants: --config_rl=configs/rl/dqn.py:VARIANT."""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {
+    # what the policy sees is what is learned from
+    "history": {},
+    # the memory predicts z^s and is paid for what it gains; the head sees z^o (Nguyen, The, Amato & Platt, 2024)
+    "mi": {
+        "policy_inputs": ("history", "z_obs"),
+        "auxiliary.use": ("state_prediction",),
+        "intrinsic.use": ("information_gain",),
+    },
+    # Asymmetric DQN: U(h, s), unbiased (Baisero, Daley & Amato, 2022)
+    "ua": {"critic_inputs": ("history", "observation", "state"), "double_q": False},
+    # Asymmetric DQN with a state-only critic U(s), biased
+    "ba": {"critic_inputs": ("state",), "double_q": False},
+}
+
+
+def get_config(variant: str = "history") -> ConfigDict:
+    """The family's settings with a variant's row written over them."""
+    config = ConfigDict()
+    config.family = "dqn"
+    config.variant = variant
+
+    config.policy_inputs = ("history", "observation")  # views of the acting head: history, observation, z_obs
+    config.critic_inputs = ()  # views of U, the state's among them; () for none
+    config.head_dims = (256, 256)
+
+    config.discount = 0.99
+    config.return_lambda = 0.9  # Watkins's Q(λ) over the stored episode; 0 is the paper's one-step target
+    config.double_q = True  # the online network selects the action that the target network evaluates
+    config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
+    config.lr = 3e-4
+    config.adam_eps = 1e-8
+    config.tau = 0.005
+    config.max_grad_norm = 1.0
+
+    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 60_000})  # ε, linear in env steps
+
+    config.batch_size = 32  # episodes
+    config.aux_batch_size = 64  # episodes of a separate predictor step
+    config.updates_per_step = 0.1  # gradient updates an env step
+    config.replay_steps = 1_000_000
+
+    config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
+    config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
+
+    config.auxiliary = ConfigDict({"use": ()})
+    config.auxiliary.state_prediction = ConfigDict(
+        {
+            "weight": 0.5,  # β, on the gradient into the memory
+            "error": "cosine",  # cosine, abs_cosine (released code), l2 (paper)
+            "hidden_dims": (128, 128),
+        }
+    )
+    config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
+    config.predictor_lr = 3e-4  # of the separate step
+
+    config.intrinsic = ConfigDict({"use": ()})
+    config.intrinsic.information_gain = ConfigDict(
+        {
+            "weight": 5.0,  # α
+            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential
+        }
+    )
+
+    config.update_from_flattened_dict(VARIANTS[variant])
+    return config.lock()

@@ -1,0 +1,85 @@
+"""Stage 3: trains an agent, or with --policy_dir evaluates and films a finished policy. The same command resumes a run.
+
+Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi \
+    --config_repr=configs/repr/heaven_hell.py --state_embedder_dir=DIR --obs_embedder_dir=DIR
+"""
+
+import sys
+
+from absl import flags
+
+from utils.app import run
+from utils.config import define_config_flag
+
+_ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
+_RL = define_config_flag("config_rl", "configs/rl/dqn.py:history", "family and variant, such as configs/rl/dqn.py:mi")
+_SEQ = define_config_flag("config_seq", "configs/seq/gru.py", "the memory")
+_REPR = define_config_flag("config_repr", None, "sizes of encoders that are not read from a file")
+_STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "folder or file of the state embedder (stage 2)")
+_OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "folder or file of the observation embedder (stage 2)")
+_POLICY = flags.DEFINE_string("policy_dir", None, "a finished run, or its policy folder: evaluate and film it, no training")
+_GROUP = flags.DEFINE_string("group", "default", "folder of runs that belong together, within --save_dir")
+_SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
+_RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; <env>_<family>-<variant>_<memory>_s<seed> if not given")
+_SEED = flags.DEFINE_integer("seed", 42, "fixes everything on the CPU", lower_bound=0)
+_EPISODES = flags.DEFINE_integer("train_episodes", 1000, "length of training, in horizons of env steps", lower_bound=1)
+_NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "envs that are stepped together", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", None, "episodes a batch; the config's if not given", lower_bound=1)
+_UPDATES = flags.DEFINE_float("updates_per_step", None, "updates an env step; the config's if not given", lower_bound=0)
+_START = flags.DEFINE_integer("start_training", 10, "random episodes before training", lower_bound=0)
+_EXPERT = flags.DEFINE_integer("start_expert_training", 0, "successful expert episodes kept in the replay", lower_bound=0)
+_WINDOW = flags.DEFINE_integer("sampled_seq_len", None, "longest replayed sequence; the horizon if not given", lower_bound=1)
+_EVAL = flags.DEFINE_integer("eval_episodes", None, "greedy episodes an evaluation; the config's if not given", lower_bound=1)
+_FILMED = flags.DEFINE_integer("film_episodes", 3, "episodes in the film of the finished policy; 0 for none", lower_bound=0)
+_CUDA = flags.DEFINE_integer("cuda", None, "index of the GPU, -1 for the CPU; a GPU if there is one, if not given")
+_THREADS = flags.DEFINE_integer("threads", 1, "CPU threads of one process", lower_bound=1)
+_WANDB = flags.DEFINE_boolean("wandb", False, "mirror the metrics to Weights & Biases (offline without an account)")
+_TENSORBOARD = flags.DEFINE_boolean("tensorboard", False, "mirror the metrics to TensorBoard")
+_LIMIT = flags.DEFINE_float("time_limit", None, "hours after which to save and stop", lower_bound=0)
+_CHECKPOINT = flags.DEFINE_float("checkpoint_minutes", 5.0, "at most so long between checkpoints", lower_bound=0)
+
+
+def main() -> None:
+    """Resolves the configs, builds the parts in the order in which data meets them, and hands over."""
+    from policies import stage3
+    from utils.config import override_values
+
+    flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
+    config = stage3.resolve(
+        _ENV.value, _RL.value, _SEQ.value, _REPR.value, set(override_values("config_rl")), flags_for_rl
+    )
+    if _EVAL.value is not None:
+        with config.env.unlocked():
+            config.env.eval.episodes = _EVAL.value
+    if _POLICY.value is not None:
+        stage3.replay(_POLICY.value, config, seed=_SEED.value, film_episodes=_FILMED.value, cuda=_CUDA.value)
+        return
+    name = f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{_SEED.value}"
+    settings = stage3.Settings(
+        seed=_SEED.value,
+        train_episodes=_EPISODES.value,
+        num_envs=_NUM_ENVS.value,
+        start_random=_START.value,
+        start_expert=_EXPERT.value,
+        window=_WINDOW.value or config.env.horizon,
+        state_embedder=_STATE_EMBEDDER.value,
+        obs_embedder=_OBS_EMBEDDER.value,
+        threads=_THREADS.value,
+    )
+    exit_code = stage3.train(
+        config,
+        settings,
+        folder=(_SAVE_DIR.value, f"{_GROUP.value}/{_RUN_NAME.value or name}"),
+        command=sys.argv,
+        cuda=_CUDA.value,
+        mirrors=[name for name, on in (("tensorboard", _TENSORBOARD.value), ("wandb", _WANDB.value)) if on],
+        film_episodes=_FILMED.value,
+        checkpoint_minutes=_CHECKPOINT.value,
+        time_limit_hours=_LIMIT.value,
+    )
+    if exit_code:
+        sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,94 @@
+"""What every family of agents is to the trainer, and the policy that is left when training is over."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch
+from policies.views import Head, PublicViews
+from torchkit.sequence import Carry
+
+Array = NDArray[Any]
+
+
+class HistoryPolicy(nn.Module):
+    """The deployed part: public views and one head. No argument of `step` is, or is made from, the state."""
+
+    def __init__(self, public: PublicViews, head: Head):
+        super().__init__()
+        self.public, self.head = public, head
+
+    def step(
+        self, obs_NO: Tensor, prev_action_NA: Tensor, prev_reward_N: Tensor, start_N: Tensor, carry: Carry | None
+    ) -> tuple[Tensor, Carry | None]:
+        """The head's output (N, ·), action values or an action distribution's parameters, and the carry."""
+        views, carry = self.public.step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        return self.head(views), carry
+
+
+class Agent(nn.Module):
+    """Acts on histories, learns from episode batches, and can be put down and taken up.
+
+    `wants_aux_batch` asks the trainer for a second batch an update. `env_steps` is set by the trainer and drives
+    whatever follows a schedule.
+    """
+
+    wants_aux_batch: bool = False
+    env_steps: int = 0
+    device: torch.device
+
+    @property
+    def policy(self) -> HistoryPolicy:
+        """The module that acts."""
+        raise NotImplementedError
+
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        """Actions (N,) or (N, A), and the carry of the next step."""
+        raise NotImplementedError
+
+    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> Mapping[str, Tensor]:
+        """One gradient step; returns scalar metrics.
+
+        Raises:
+            DivergenceError: the loss is not finite; nothing was changed.
+        """
+        raise NotImplementedError
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Networks, optimisers, generators: all that changes."""
+        raise NotImplementedError
+
+    def load_checkpoint(self, state: dict[str, Any]) -> None:
+        """Puts everything back where `checkpoint` was taken."""
+        raise NotImplementedError
+
+    def greedy(self) -> "Acting":
+        """The agent as a rollout policy that does not explore."""
+        return Acting(self, explore=False)
+
+    def exploring(self) -> "Acting":
+        """The agent as a rollout policy that explores."""
+        return Acting(self, explore=True)
+
+
+class Acting:
+    """An agent in the form that rollouts call."""
+
+    def __init__(self, agent: Agent, explore: bool):
+        self.agent, self.explore = agent, explore
+
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        return self.agent.act(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, self.explore)
+
+
+def to_tensors(device: torch.device, *arrays: Array) -> tuple[Tensor, ...]:
+    """Float32 tensors on the device."""
+    return tuple(torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays)

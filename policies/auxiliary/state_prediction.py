@@ -1,0 +1,46 @@
+"""The memory must predict the state embedding: L = β · error(k(h_t), z^s_t) (Nguyen et al., CoRL 2024)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch
+from policies.losses import prediction_error
+from torchkit.networks import mlp
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, scale: float) -> Tensor:
+        ctx.scale = scale  # type: ignore[attr-defined]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0] * ctx.scale, None  # type: ignore[attr-defined]
+
+
+class StatePrediction(nn.Module):
+    """The predictor k of z^s from the history, and its error.
+
+    `weight` (β) scales the gradient that reaches the memory; k itself always learns at full strength, so that with
+    β = 0 it still tells the information gain. The prediction is published as the view `predicted_state`.
+    """
+
+    loss_weight = 1.0  # β acts on the gradient instead
+
+    def __init__(
+        self, in_dim: int, target: str, target_dim: int, hidden_dims: tuple[int, ...], weight: float, error: str
+    ):
+        super().__init__()
+        self.net = mlp(in_dim, hidden_dims, target_dim)
+        self.target, self.weight, self.error = target, weight, error
+
+    def extend(self, views: dict[str, Tensor]) -> None:
+        """Adds `predicted_state` (T+1, B, Z), once for all that read it."""
+        views["predicted_state"] = self.net(_ScaleGradient.apply(views["history"], self.weight))
+
+    def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        """The error of every row (T+1, B), against the state of the same row."""
+        return prediction_error(views["predicted_state"], views[self.target], self.error)

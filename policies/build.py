@@ -1,0 +1,244 @@
+"""The only place where names in a config become objects."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from envs.base import EnvSpec
+from policies.agent import Agent, HistoryPolicy
+from policies.auxiliary.state_prediction import StatePrediction
+from policies.dqn import DQN, ValueNetworks
+from policies.embedders import encoder_config, load_encoder
+from policies.intrinsic.information_gain import BONUS_TARGETS, InformationGain
+from policies.losses import PREDICTION_ERRORS
+from policies.views import PRIVILEGED, PUBLIC, Head, PrivilegedViews, PublicViews
+from torchkit.networks import Encoder, EncoderConfig, init_linear
+from torchkit.sequence import MEMORIES
+from utils.config import to_dict
+from utils.errors import UserError, choose
+from utils.run import atomic_write
+
+POLICY_FORMAT = 1
+
+
+class Builder:
+    """Makes the parts of an agent from its configs.
+
+    Args:
+        spec: sizes of the domain.
+        config: groups `rl`, `seq` and, where ψ or φ is used, `repr`.
+        state_embedder, obs_embedder: folders or files of φ and ψ (stage 2), None where not given.
+    """
+
+    def __init__(
+        self, spec: EnvSpec, config: ConfigDict, state_embedder: str | None = None, obs_embedder: str | None = None
+    ):
+        self.spec, self.config = spec, config
+        self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
+        self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
+
+    def agent(self, seed: int, device: torch.device) -> Agent:
+        """The agent of the family that `config.rl.family` names."""
+        torch.manual_seed(seed)
+        return choose(FAMILIES, self.config.rl.family, "--config_rl.family")(self, seed, device)
+
+    def policy(self, trained: bool = True) -> HistoryPolicy:
+        """The acting part. `trained=False`: all weights will be loaded, so ψ's file is not needed."""
+        rl = self.config.rl
+        check_inputs(rl.policy_inputs, PUBLIC, "--config_rl.policy_inputs")
+        shortcuts: dict[str, nn.Module] = {}
+        if "observation" in rl.policy_inputs or "observation" in rl.get("critic_inputs", ()):
+            shortcuts["observation"] = self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim)
+        if "z_obs" in rl.policy_inputs:
+            shortcuts["z_obs"] = self.z_obs(trained)
+        memory = None
+        action_dim, reward_dim = self.sizes.action_dim, self.sizes.reward_dim
+        width = self.sizes.obs_dim + action_dim + reward_dim
+        kwargs = dict(self.config.seq.kwargs)
+        name = self.config.seq.memory
+        if name == "gpt":
+            kwargs["context"] = self.spec.max_episode_steps + 1
+            if width % kwargs["heads"]:
+                raise UserError(f"--config_seq.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
+        memory = choose(MEMORIES, name, "--config_seq.memory")(width, **kwargs)
+        public = PublicViews(
+            obs_embedder=self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim),
+            action_embedder=vector_embedder(self.spec.action_dim, action_dim),
+            reward_embedder=vector_embedder(1, reward_dim) if reward_dim else None,
+            memory=memory,
+            shortcuts=shortcuts,
+        )
+        self.dims = {"history": memory.out_dim, "state": self.config.seq.state_dim, "observation": self.sizes.obs_dim}
+        if "z_obs" in shortcuts:
+            self.dims["z_obs"] = shortcuts["z_obs"].out_dim  # type: ignore[assignment]
+        return HistoryPolicy(public, self.head(rl.policy_inputs))
+
+    def head(self, inputs: tuple[str, ...]) -> Head:
+        """A head over views, with an output an action."""
+        return Head(inputs, self.dims, self.config.rl.head_dims, self.spec.action_dim)
+
+    def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int) -> nn.Module:
+        """Linear-ReLU of a vector, or a CNN with a linear output of an image."""
+        if image_shape is None:
+            return vector_embedder(in_dim, out_dim)
+        cnn = self.config.seq.image.cnn
+        pools = (1,) * len(cnn.channels)
+        return Encoder(
+            EncoderConfig(in_dim, out_dim, (), image_shape, cnn.channels, cnn.kernels, cnn.strides, pools)
+        )
+
+    def z_obs(self, trained: bool) -> nn.Module:
+        """ψ, with gradients unless it is frozen."""
+        source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
+        config = encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape)
+        if source == "scratch" or not trained:
+            return Encoder(config)
+        if self.obs_embedder is None:
+            raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
+        encoder = load_encoder(self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir")
+        return encoder.requires_grad_(source == "trainable")
+
+    def z_state(self) -> tuple[nn.Module, int]:
+        """φ and the width of its embedding."""
+        source = choose_name(("pretrained", "random", "raw"), self.config.rl.z_state, "--config_rl.z_state")
+        if source == "raw":
+            return nn.Identity(), self.spec.state_dim
+        if source == "random":
+            config = encoder_config(self.repr_config("z_state"), self.spec.state_dim, self.spec.state_image_shape)
+            return Encoder(config), config.out_dim
+        if self.state_embedder is None:
+            raise UserError("--state_embedder_dir: needed by config_rl.z_state=pretrained; give it, or random or raw")
+        encoder = load_encoder(self.state_embedder, "s_encoder", self.spec.state_dim, "--state_embedder_dir")
+        return encoder, encoder.out_dim
+
+    def repr_config(self, user: str) -> ConfigDict:
+        """The sizes of encoders that are not read from a file."""
+        if self.config.get("repr") is None:
+            raise UserError(f"--config_repr: needed by config_rl.{user}={self.config.rl[user]}")
+        return self.config.repr
+
+    def critic_parts(self) -> tuple[Head | None, PrivilegedViews]:
+        """The head of U and the learned embedding of the state, or None and nothing. Call `policy` first."""
+        inputs = self.config.rl.critic_inputs
+        if not inputs:
+            return None, PrivilegedViews({}, {})
+        known = (*self.dims, "state")
+        check_inputs(inputs, known, "--config_rl.critic_inputs")
+        spec = self.spec
+        embedders = {}
+        if "state" in inputs:
+            embedders["state"] = self.embedder(spec.state_dim, spec.state_image_shape, self.config.seq.state_dim)
+        return self.head(inputs), PrivilegedViews(embedders, {})
+
+    def auxiliary_parts(
+        self,
+    ) -> tuple[PrivilegedViews, dict[str, StatePrediction], dict[str, tuple[InformationGain, float]]]:
+        """φ with what is held against it: the auxiliary losses and the bonuses, by name."""
+        rl = self.config.rl
+        for name in rl.auxiliary.use:
+            choose_name(("state_prediction",), name, "--config_rl.auxiliary.use")
+        for name in rl.intrinsic.use:
+            choose_name(("information_gain",), name, "--config_rl.intrinsic.use")
+        choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
+        if "information_gain" in rl.intrinsic.use and "state_prediction" not in rl.auxiliary.use:
+            raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
+        if "state_prediction" not in rl.auxiliary.use:
+            return PrivilegedViews({}, {}), {}, {}
+        embedding, width = self.z_state()
+        aux = rl.auxiliary.state_prediction
+        error = choose_name(PREDICTION_ERRORS, aux.error, "--config_rl.auxiliary.state_prediction.error")
+        predictor = StatePrediction(self.dims["history"], "z_state", width, aux.hidden_dims, aux.weight, error)
+        bonuses = {}
+        if "information_gain" in rl.intrinsic.use:
+            gain = rl.intrinsic.information_gain
+            flag = "--config_rl.intrinsic.information_gain.bonus_target"
+            target = choose_name(BONUS_TARGETS, gain.bonus_target, flag)
+            bonuses["information_gain"] = (InformationGain("z_state", error, target, rl.discount), gain.weight)
+        return PrivilegedViews({}, {"z_state": embedding}), {"state_prediction": predictor}, bonuses
+
+
+def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
+    """A DQN of any variant."""
+    if not parts.spec.discrete:
+        raise UserError("--config_rl: dqn needs discrete actions; this domain's are continuous")
+    policy = parts.policy()
+    critic, privileged = parts.critic_parts()
+    state_target, auxiliary, intrinsic = parts.auxiliary_parts()
+    networks = ValueNetworks(policy, critic, privileged)
+    return DQN(
+        networks, state_target, auxiliary, intrinsic, parts.config.rl, parts.spec.action_dim, seed, device
+    )
+
+
+FAMILIES = {"dqn": build_dqn}
+
+
+def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
+    """Linear-ReLU."""
+    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())
+
+
+def choose_name(names: tuple[str, ...], name: str, what: str) -> str:
+    """Returns `name` if it is one of `names`, else raises a `UserError`."""
+    return choose({n: n for n in names}, name, what)
+
+
+def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:
+    """Refuses an empty tuple of views, and views that the head may not, or cannot, see."""
+    if not inputs or isinstance(inputs, str):
+        raise UserError(f"{flag}: a tuple of views is needed, out of {', '.join(known)}")
+    for name in inputs:
+        if name in PRIVILEGED and name not in known:
+            raise UserError(f"{flag}: {name!r} is privileged, the policy will not have it; choose from {', '.join(known)}")
+        choose_name(known, name, flag)
+
+
+def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: ConfigDict, extra: dict[str, Any]) -> None:
+    """Writes `policy.safetensors` and `policy.json`, which says how to rebuild it; nothing in them sees the state."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / ".policy.safetensors.tmp"
+    save_file({k: v.contiguous() for k, v in policy.state_dict().items()}, draft)
+    draft.replace(folder / "policy.safetensors")
+    groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
+    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, **extra}
+    atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
+
+
+def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy, dict[str, Any]]:
+    """Reads what `save_policy` wrote: the policy and the content of its json.
+
+    Raises:
+        UserError: nothing there, damaged files, or a policy of a domain of other sizes.
+    """
+    path = Path(folder)
+    path = path / "policy" if (path / "policy" / "policy.json").exists() else path
+    try:
+        about = json.loads((path / "policy.json").read_text())
+        config = ConfigDict(json_tuples(about["config"]))
+        saved = EnvSpec(**json_tuples(about["spec"]))
+        policy = Builder(saved, config).policy(trained=False)
+        policy.load_state_dict(load_file(path / "policy.safetensors"))
+    except FileNotFoundError as error:
+        raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"--policy_dir: the policy in {path} is damaged ({type(error).__name__})") from error
+    if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):
+        raise UserError(
+            f"--policy_dir: a policy for {saved.obs_dim} observations and {saved.action_dim} actions; "
+            f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"
+        )
+    return policy.eval(), about
+
+
+def json_tuples(value: Any) -> Any:
+    """Lists as the tuples that they were before json."""
+    if isinstance(value, dict):
+        return {k: json_tuples(v) for k, v in value.items()}
+    return tuple(json_tuples(v) for v in value) if isinstance(value, list) else value

@@ -1,0 +1,33 @@
+"""Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.losses import prediction_error
+
+BONUS_TARGETS = ("common", "own_step", "potential")
+
+
+class InformationGain:
+    """How much the error of predicting the state falls over a step.
+
+    `bonus_target` says what the history before the step is held against: `common`, the state after the step, as is the
+    history after it (the paper); `own_step`, the state before it (the released code); `potential`, own step with the
+    error after the step discounted, which makes it potential-based shaping (Ng et al., 1999).
+    """
+
+    def __init__(self, target: str, error: str, bonus_target: str, discount: float):
+        self.target, self.error, self.bonus_target, self.discount = target, error, bonus_target, discount
+
+    def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
+        prediction, target = views["predicted_state"].detach(), views[self.target]
+        after_TB = prediction_error(prediction[1:], target[1:], self.error)
+        if self.bonus_target == "common":
+            return prediction_error(prediction[:-1], target[1:], self.error) - after_TB
+        before_TB = prediction_error(prediction[:-1], target[:-1], self.error)
+        if self.bonus_target == "potential":
+            return before_TB - self.discount * batch.discount * after_TB
+        return before_TB - after_TB

@@ -1,0 +1,64 @@
+"""Losses and targets as pure functions of tensors: T steps, B batch, A actions, Z embedding. No networks, no config."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PREDICTION_ERRORS = ("cosine", "abs_cosine", "l2")
+
+
+def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
+    """The mean over real entries; padding past an episode's end counts for nothing."""
+    return torch.where(mask > 0, loss, 0.0).sum() / mask.sum().clamp(min=1.0)
+
+
+def taken(q_TBA: Tensor, action_TB: Tensor) -> Tensor:
+    """The values (T, B) of the actions that were taken."""
+    return q_TBA.gather(-1, action_TB[..., None]).squeeze(-1)
+
+
+def lambda_returns(
+    reward_TB: Tensor, discount_TB: Tensor, value_TB: Tensor, keep_TB: Tensor, last_TB: Tensor, return_lambda: float
+) -> Tensor:
+    """λ-returns of a stored episode, cut where the behaviour left the greedy policy (Watkins's Q(λ)).
+
+    `G_t = r_t + d_t [(1 - λ c_{t+1}) V_{t+1} + λ c_{t+1} G_{t+1}]`, where c is `keep` one step on and 0 beyond the last
+    stored step. With λ = 0 these are the one-step targets `r_t + d_t V_{t+1}`.
+
+    Args:
+        reward_TB: rewards r_t.
+        discount_TB: d_t, γ times the batch's discount (0 on a true ending).
+        value_TB: bootstrap values V_{t+1} of the row after each step.
+        keep_TB: 1 where the action taken at step t is the greedy one, else 0.
+        last_TB: 1 on each episode's last stored step; nothing after it is used.
+        return_lambda: λ in [0, 1].
+    """
+    if return_lambda == 0.0:
+        return reward_TB + discount_TB * value_TB
+    keep_next_TB = torch.cat([keep_TB[1:], torch.zeros_like(keep_TB[:1])])
+    trace_TB = return_lambda * keep_next_TB * (1 - last_TB)
+    base_TB = reward_TB + discount_TB * (1 - trace_TB) * value_TB
+    carry_TB = discount_TB * trace_TB
+    returns = torch.empty_like(base_TB)
+    following = torch.zeros_like(base_TB[0])
+    for t in reversed(range(len(base_TB))):
+        following = base_TB[t] + carry_TB[t] * following
+        returns[t] = following
+    return returns
+
+
+def last_steps(mask_TB: Tensor) -> Tensor:
+    """1 on each episode's last real step, else 0: (T, B)."""
+    return mask_TB - torch.cat([mask_TB[1:], torch.zeros_like(mask_TB[:1])])
+
+
+def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
+    """How far a prediction of z^s is off: (…, Z) -> (…).
+
+    `cosine` is 1 - cos; `abs_cosine` is 1 - |cos|, as in the released code (an opposite prediction counts as right);
+    `l2` is the squared Euclidean distance, as in the paper.
+    """
+    if kind == "l2":
+        return (prediction - target).square().sum(-1)
+    cosine = F.cosine_similarity(prediction, target, dim=-1, eps=1e-6)
+    return 1 - (cosine.abs() if kind == "abs_cosine" else cosine)

@@ -1,0 +1,246 @@
+"""Stage 3 put together: configs to parts, parts to a run, a run to its report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+
+from buffers.episode_buffer import EpisodeBuffer
+from envs.make import make_vector_env
+from policies.agent import Agent
+from policies.build import Builder, load_policy, save_policy
+from policies.evaluate import GreedyValuePolicy, evaluate, film
+from policies.rollout import Policy
+from policies.trainer import Schedule, Stopped, Trainer, device_of
+from utils.config import apply_domain, to_dict
+from utils.errors import UserError
+from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
+from utils.run import Run
+from utils.seeding import generator, seed_everything
+
+FINAL_EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags that decide what a run comes to; they are kept in its config.json."""
+
+    seed: int
+    train_episodes: int
+    num_envs: int
+    start_random: int
+    start_expert: int
+    window: int
+    state_embedder: str | None
+    obs_embedder: str | None
+    threads: int
+
+
+def resolve(
+    config_env: ConfigDict,
+    config_rl: ConfigDict,
+    config_seq: ConfigDict,
+    config_repr: ConfigDict | None,
+    overridden: set[str],
+    flags: Mapping[str, Any],
+) -> ConfigDict:
+    """All configs as one; a method's settings come from its file, the domain, then the command line.
+
+    Args:
+        overridden: fields of `config_rl` that the command line set.
+        flags: fields of `config_rl` that have a flag of their own; None where it was not given.
+    """
+    apply_domain(config_rl, config_env, config_rl.family, overridden)
+    for field, value in flags.items():
+        if value is not None:
+            config_rl[field] = value
+    return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
+
+
+def train(
+    config: ConfigDict,
+    settings: Settings,
+    *,
+    folder: tuple[str, str],
+    command: Sequence[str],
+    cuda: int | None,
+    mirrors: Sequence[str],
+    film_episodes: int,
+    checkpoint_minutes: float,
+    time_limit_hours: float | None,
+) -> int:
+    """Trains or resumes a run and writes its report; returns the exit code."""
+    torch.set_num_threads(settings.threads)
+    seed_everything(settings.seed)
+    device = device_of(cuda)
+    envs = make_vector_env(config.env, settings.num_envs, seed=settings.seed)
+    spec = envs.spec_sizes
+    agent = Builder(spec, config, settings.state_embedder, settings.obs_embedder).agent(settings.seed, device)
+    configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
+    run = Run.create(*folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",))
+    if run.finished:
+        print(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
+        return 0
+    if run.resumed:
+        print(f"resuming {run.folder}")
+    rl, buffer_seed = config.rl, int(generator(settings.seed, "replay").integers(2**31))
+    schedule = Schedule(
+        train_episodes=settings.train_episodes,
+        start_random=settings.start_random,
+        start_expert=settings.start_expert,
+        updates_per_step=rl.updates_per_step,
+        batch_size=rl.batch_size,
+        aux_batch_size=rl.aux_batch_size,
+        eval_interval=config.env.eval.interval,
+        eval_episodes=config.env.eval.episodes,
+        checkpoint_minutes=checkpoint_minutes,
+        time_limit_is_terminal=rl.time_limit_is_terminal,
+        **({} if time_limit_hours is None else {"time_limit_hours": time_limit_hours}),
+    )
+    jsonl = JsonlWriter(run.metrics_path)
+    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs)])
+    trainer = Trainer(
+        agent,
+        envs,
+        make_vector_env(config.env, config.env.eval.episodes, seed=settings.seed),
+        EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed),
+        schedule,
+        run,
+        logger,
+        jsonl,
+        settings.seed,
+    )
+    try:
+        history = trainer.train()
+    except Stopped as stop:
+        print(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
+        return stop.exit_code
+    finally:
+        logger.close()
+    finish(agent, config, settings, run, history, film_episodes)
+    return 0
+
+
+def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any]) -> list[Writer]:
+    """TensorBoard and wandb, as asked for."""
+    writers: list[Writer] = []
+    if "tensorboard" in names:
+        writers.append(TensorBoardWriter(run.folder / "tensorboard"))
+    if "wandb" in names:
+        writers.append(WandbWriter(run.folder, config=configs, name=run.folder.name))
+    return writers
+
+
+def finish(
+    agent: Agent,
+    config: ConfigDict,
+    settings: Settings,
+    run: Run,
+    history: list[dict[str, float]],
+    film_episodes: int,
+) -> None:
+    """The policy, 100 greedy episodes, learning curve, film, summary and a short table."""
+    spec = make_vector_env(config.env, 1, seed=0).spec_sizes
+    save_policy(run.policy_dir, agent.policy, spec, config, {"settings": asdict(settings)})
+    final = judge(agent.greedy(), config, settings.seed)
+    last = history[-10:]
+    summary: dict[str, Any] = {
+        "env": config.env.id,
+        "method": f"{config.rl.family}:{config.rl.variant}",
+        "memory": config.seq.memory,
+        "seed": settings.seed,
+        "demonstrations": settings.start_expert,
+        "env_steps": history[-1]["step"],
+        "final_episodes": FINAL_EPISODES,
+        "final": final,
+        "last_evaluation": history[-1],
+        "mean_of_last_ten": {k: sum(row[k] for row in last) / len(last) for k in ("return", "success", "length")},
+        "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
+    }
+    plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
+    if film_episodes:
+        summary["film"] = write_film(agent.greedy(), config, settings.seed, run.films_dir, film_episodes)
+    run.finish(summary)
+    print(table(summary))
+    print(f"everything is in {run.folder}")
+
+
+def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None) -> None:
+    """Evaluates and films a saved policy; the film goes to the folder of the policy's run."""
+    envs = make_vector_env(config.env, 1, seed=0)
+    module, about = load_policy(policy_dir, envs.spec_sizes)
+    policy = GreedyValuePolicy(module.to(device_of(cuda)))
+    trained_on = about["config"].get("env", {}).get("id", "?")
+    method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
+    summary: dict[str, Any] = {
+        "env": config.env.id,
+        "method": method if trained_on == config.env.id else f"{method} trained on {trained_on}",
+        "memory": about["config"]["seq"]["memory"],
+        "seed": seed,
+        "final_episodes": config.env.eval.episodes,
+        "final": judge(policy, config, seed, config.env.eval.episodes),
+    }
+    print(table(summary))
+    if film_episodes:
+        folder = Path(policy_dir)
+        folder = folder.parent if folder.name == "policy" else folder
+        print(f"film: {write_film(policy, config, seed, folder / 'films', film_episodes)}")
+
+
+def judge(policy: Policy, config: ConfigDict, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:
+    """Greedy episodes that no evaluation during training has seen."""
+    envs = make_vector_env(config.env, min(episodes, FINAL_EPISODES), seed=seed)
+    return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
+
+
+def write_film(policy: Policy, config: ConfigDict, seed: int, folder: Path, episodes: int) -> str | None:
+    """A GIF, and its path; None where the env cannot be drawn."""
+    try:
+        envs = make_vector_env(config.env, 1, seed=seed, render_mode="rgb_array")
+    except UserError:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    film_seed = int(generator(seed, "film").integers(2**31))
+    return str(film(policy, envs, episodes, film_seed, folder / f"{config.env.id}.gif"))
+
+
+def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
+    """Success and return of the evaluations against env steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from utils.run import atomic_path
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    steps = [row["step"] for row in history]
+    for name in ("success", "return"):
+        axes.plot(steps, [row[name] for row in history], marker=".", label=name)
+    axes.set(xlabel="environment steps", ylabel="mean of greedy episodes", title=title)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with atomic_path(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")
+    plt.close(figure)
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """A short table of a summary."""
+    final = summary["final"]
+    rows = [
+        ("domain", summary["env"]),
+        ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
+        (f"success of {summary['final_episodes']} greedy episodes", f"{final['success']:.2f}"),
+        ("return", f"{final['return']:.2f}"),
+        ("length", f"{final['length']:.1f}"),
+    ]
+    if "mean_of_last_ten" in summary:
+        rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
+        rows.append(("env steps", str(summary["env_steps"])))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

@@ -1,0 +1,305 @@
+"""Stage 3: collect, learn, report, save; stopped and resumed at any moment."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from buffers.batch import Episode
+from buffers.episode_buffer import EpisodeBuffer
+from envs.base import AsymmetricVectorEnv
+from policies.agent import Agent
+from policies.evaluate import evaluate, statistics
+from policies.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, iterate_episodes
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.errors import DivergenceError, UserError
+from utils.logger import JsonlWriter, Logger
+from utils.progress import progress
+from utils.run import Run
+from utils.seeding import generator, rng_state, set_rng_state
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train and when to do what; steps are env steps, a demonstration's among them.
+
+    Training goes on for `train_episodes` times the horizon steps after `start_expert` successful expert episodes
+    (kept for good) and `start_random` random ones.
+    """
+
+    train_episodes: int
+    start_random: int
+    start_expert: int
+    updates_per_step: float
+    batch_size: int
+    aux_batch_size: int
+    eval_interval: int
+    eval_episodes: int
+    log_interval: int = 1000
+    checkpoint_minutes: float = 5.0
+    time_limit_hours: float = math.inf
+    time_limit_is_terminal: bool = False
+
+
+class Stopped(Exception):
+    """A signal or the time limit ended this process before the run was done; the same command goes on."""
+
+    def __init__(self, reason: str, exit_code: int):
+        super().__init__(reason)
+        self.reason, self.exit_code = reason, exit_code
+
+
+class Averages:
+    """Running means of metrics since they were last read."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float | Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, metrics: Mapping[str, float | Tensor]) -> None:
+        """Adds one value to each mean; tensors stay on their device until read."""
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def read(self) -> dict[str, float]:
+        """The means, and starts anew."""
+        means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means
+
+
+class Trainer:
+    """One training run: an agent, envs to act in, a replay, and a folder."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        envs: AsymmetricVectorEnv,
+        eval_envs: AsymmetricVectorEnv,
+        buffer: EpisodeBuffer,
+        schedule: Schedule,
+        run: Run,
+        logger: Logger,
+        jsonl: JsonlWriter,
+        seed: int,
+    ):
+        self.agent, self.envs, self.eval_envs, self.buffer = agent, envs, eval_envs, buffer
+        self.schedule, self.run, self.logger, self.jsonl, self.seed = schedule, run, logger, jsonl, seed
+        self.spec = envs.spec_sizes
+        self.stream = EpisodeStream(envs, self._seed("train"))
+        self.averages = Averages()
+        self.env_steps = self.start_steps = self.episodes = self.updates = 0
+        self.history: list[dict[str, float]] = []  # one row an evaluation
+        self._signal: int | None = None
+        self._clock = time.monotonic()
+        self._rate_from = (self._clock, 0, 0)
+        self._saved_at = self._clock
+
+    def _seed(self, *stream: str | int) -> int:
+        """A seed for one purpose, drawn from the run's."""
+        return int(generator(self.seed, *stream).integers(2**31))
+
+    @property
+    def total_steps(self) -> int:
+        """Env steps at which training is done."""
+        return self.start_steps + self.schedule.train_episodes * self.spec.max_episode_steps
+
+    def train(self) -> list[dict[str, float]]:
+        """Trains to the end and returns the evaluations.
+
+        Raises:
+            Stopped: by a signal or the time limit; the checkpoint is written.
+            DivergenceError: the loss is not finite; the state before it is in the checkpoint.
+        """
+        with self._signals():
+            saved = load_checkpoint(self.run.checkpoint_dir)
+            if saved is None:
+                self.jsonl.truncate(0)
+                self._prefill()
+                self._evaluate()
+            else:
+                self._load(saved)
+            with progress(self.total_steps, self.env_steps, "train") as bar:
+                while self.env_steps < self.total_steps:
+                    before = self.env_steps
+                    self._collect()
+                    try:
+                        self._learn()
+                    except DivergenceError as error:
+                        self._save()
+                        raise DivergenceError(
+                            f"{error} after {self.updates} updates; the state before is in {self.run.checkpoint_dir}"
+                        ) from error
+                    self._report(before, bar)
+                    bar.update(self.env_steps - before)
+                    self._check_stop()
+            self._save()
+        return self.history
+
+    def _prefill(self) -> None:
+        """Demonstrations of the expert, the successful ones, and random episodes."""
+        wanted = self.schedule.start_expert
+        expert = ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
+        tries = 0
+        while wanted:
+            for _, episode in iterate_episodes(self.envs, expert, wanted, self._seed("expert", tries)):
+                self.env_steps += len(episode)
+                if episode.success:
+                    episode.expert = True
+                    self._keep(episode, protect=True)
+                    wanted -= 1
+            tries += 1
+            if tries == 20:
+                raise UserError(
+                    f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful episodes"
+                )
+        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "random"))
+        if self.schedule.start_random:
+            for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
+                self.env_steps += len(episode)
+                self._keep(episode)
+        self.start_steps = self.env_steps
+        self.stream = EpisodeStream(self.envs, self._seed("train"))
+
+    def _keep(self, episode: Episode, protect: bool = False) -> None:
+        if self.schedule.time_limit_is_terminal and len(episode) == self.spec.max_episode_steps:
+            episode.discount[-1] = 0.0
+        self.buffer.add(episode, protect)
+
+    def _collect(self) -> None:
+        """One step of all envs."""
+        self.agent.env_steps = self.env_steps
+        for _, episode in self.stream.step(self.agent.exploring()):
+            self._keep(episode)
+            self.episodes += 1
+            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
+        self.env_steps += self.envs.num_envs
+
+    def _learn(self) -> None:
+        """As many updates as the steps so far have earned."""
+        while self.updates < int(self.env_steps * self.schedule.updates_per_step) and len(self.buffer):
+            batch = self.buffer.sample(self.schedule.batch_size).to(self.agent.device)
+            aux = None
+            if self.agent.wants_aux_batch:
+                aux = self.buffer.sample(self.schedule.aux_batch_size).to(self.agent.device)
+            self.averages.add(self.agent.update(batch, aux))
+            self.updates += 1
+
+    def _report(self, before: int, bar: Any) -> None:
+        """Evaluates and logs where `before` and now lie on different sides of a due step."""
+        evaluated = crossed(before, self.env_steps, self.schedule.eval_interval)
+        done = self.env_steps >= self.total_steps
+        if evaluated or done:
+            self._evaluate()
+        if evaluated or done or crossed(before, self.env_steps, self.schedule.log_interval):
+            now = time.monotonic()
+            clock, steps, updates = self._rate_from
+            elapsed = max(now - clock, 1e-9)
+            means = self.averages.read()
+            means |= {"episodes": self.episodes, "updates": self.updates, "replay/steps": self.buffer.num_steps}
+            means["clock/env_steps_per_second"] = (self.env_steps - steps) / elapsed
+            means["clock/updates_per_second"] = (self.updates - updates) / elapsed
+            self._rate_from = (now, self.env_steps, self.updates)
+            self.logger.write(self.env_steps, means)
+            last = self.history[-1]
+            bar.set_postfix_str(
+                f"return {last['return']:.2f} success {last['success']:.2f} "
+                f"updates/s {means['clock/updates_per_second']:.1f}",
+                refresh=False,
+            )
+
+    def _evaluate(self) -> None:
+        """Greedy episodes, fresh ones each time."""
+        began = time.monotonic()
+        seed = self._seed("eval", self.env_steps)
+        row = evaluate(self.agent.greedy(), self.eval_envs, self.schedule.eval_episodes, seed)
+        self.history.append({"step": self.env_steps, **row})
+        clock = {"clock/eval_seconds": time.monotonic() - began}
+        self.logger.write(self.env_steps, {f"eval/{k}": v for k, v in row.items()} | clock)
+
+    def _check_stop(self) -> None:
+        """Saves when it is time to; raises `Stopped` after a signal or at the time limit."""
+        now = time.monotonic()
+        if self._signal is not None:
+            self._save()
+            name = signal.Signals(self._signal).name
+            raise Stopped(f"stopped by {name}", 130 if self._signal == signal.SIGINT else 0)
+        if now - self._clock > 3600 * self.schedule.time_limit_hours:
+            self._save()
+            raise Stopped("stopped at --time_limit", 0)
+        if now - self._saved_at > 60 * self.schedule.checkpoint_minutes:
+            self._save()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Remembers a stop signal until the loop comes round; a second Ctrl-C interrupts at once."""
+
+        def remember(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGINT and self._signal == signal.SIGINT:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {number: signal.signal(number, remember) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _save(self) -> None:
+        save_checkpoint(
+            self.run.checkpoint_dir,
+            {
+                "agent": self.agent.checkpoint(),
+                "stream": self.stream.state_dict(),
+                "buffer": self.buffer.state_dict(),
+                "averages": {"sums": self.averages.sums, "counts": self.averages.counts},
+                "counters": {k: getattr(self, k) for k in ("env_steps", "start_steps", "episodes", "updates")},
+                "history": self.history,
+                "metrics_offset": self.jsonl.offset(),
+                "rng": rng_state(),
+            },
+        )
+        self._saved_at = time.monotonic()
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.agent.load_checkpoint(state["agent"])
+        self.stream.load_state_dict(state["stream"])
+        self.buffer.load_state_dict(state["buffer"])
+        self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
+        for name, value in state["counters"].items():
+            setattr(self, name, value)
+        self.history = state["history"]
+        self.jsonl.truncate(state["metrics_offset"])
+        set_rng_state(state["rng"])
+        self._rate_from = (self._clock, self.env_steps, self.updates)
+
+
+def crossed(before: int, now: int, interval: int) -> bool:
+    """Whether a multiple of `interval` lies in (before, now]."""
+    return now // interval > before // interval
+
+
+def device_of(cuda: int | None) -> torch.device:
+    """The GPU with that index, the CPU for -1; for None the first GPU if there is one.
+
+    Raises:
+        UserError: no such GPU.
+    """
+    if cuda is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if cuda < 0:
+        return torch.device("cpu")
+    if cuda >= torch.cuda.device_count():
+        raise UserError(f"--cuda={cuda}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")
+    return torch.device(f"cuda:{cuda}")

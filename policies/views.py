@@ -1,0 +1,93 @@
+"""Named feature views of a batch: public ones, which a deployed policy can compute, and privileged ones, of the state.
+
+The two live in separate modules. A policy holds `PublicViews` only, whose forward has no state argument: it cannot read
+what it will not have.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from torchkit.networks import mlp
+from torchkit.sequence import Carry, Memory
+
+PUBLIC = ("history", "observation", "z_obs")
+PRIVILEGED = ("state", "z_state")
+
+Views = dict[str, Tensor]
+
+
+class PublicViews(nn.Module):
+    """`history` (…, H), and as asked for `observation`, a learned embedding, and `z_obs`, ψ of stage 2.
+
+    `history` folds embeddings of the previous action, the observation and, where an embedder is given, the previous
+    reward.
+    """
+
+    def __init__(
+        self,
+        obs_embedder: nn.Module,
+        action_embedder: nn.Module,
+        reward_embedder: nn.Module | None,
+        memory: Memory | None,
+        shortcuts: Mapping[str, nn.Module],
+    ):
+        super().__init__()
+        self.obs_embedder, self.action_embedder, self.reward_embedder = obs_embedder, action_embedder, reward_embedder
+        self.memory = memory
+        self.shortcuts = nn.ModuleDict(shortcuts)
+
+    def _inputs(self, obs: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Tensor:
+        parts = [self.action_embedder(prev_action), self.obs_embedder(obs)]
+        if self.reward_embedder is not None:
+            parts.append(self.reward_embedder(prev_reward[..., None]))
+        return torch.cat(parts, dim=-1)
+
+    def forward(self, obs: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Views:
+        """Rows (T+1, B, ·) of whole episodes that all start at the first row: views (T+1, B, F)."""
+        views = {name: embed(obs) for name, embed in self.shortcuts.items()}
+        if self.memory is not None:
+            views["history"] = self.memory.encode(self._inputs(obs, prev_action, prev_reward))
+        return views
+
+    def step(
+        self, obs_NO: Tensor, prev_action_NA: Tensor, prev_reward_N: Tensor, start_N: Tensor, carry: Carry | None
+    ) -> tuple[Views, Carry | None]:
+        """One step of N envs: views (N, F) and the memory's carry; where `start_N` is 1 the memory forgets."""
+        views = {name: embed(obs_NO) for name, embed in self.shortcuts.items()}
+        if self.memory is not None:
+            x_NF = self._inputs(obs_NO, prev_action_NA, prev_reward_N)
+            history_1NH, carry = self.memory(x_NF[None], start_N[None], carry)
+            views["history"] = history_1NH[0]
+        return views, carry
+
+
+class PrivilegedViews(nn.Module):
+    """`state`, a learned embedding of the state, and `z_state`, φ of stage 2 (never trained here); training only."""
+
+    def __init__(self, embedders: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module]):
+        super().__init__()
+        self.embedders, self.frozen = nn.ModuleDict(embedders), nn.ModuleDict(frozen)
+        self.frozen.requires_grad_(False)
+
+    def forward(self, state: Tensor) -> Views:
+        """State rows (T+1, B, S): views (T+1, B, F)."""
+        views = {name: embed(state) for name, embed in self.embedders.items()}
+        with torch.no_grad():
+            views |= {name: embed(state) for name, embed in self.frozen.items()}
+        return views
+
+
+class Head(nn.Module):
+    """An MLP over named views; `inputs` is all that it can ever see."""
+
+    def __init__(self, inputs: Iterable[str], dims: Mapping[str, int], hidden_dims: tuple[int, ...], out_dim: int):
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim)
+
+    def forward(self, views: Mapping[str, Tensor]) -> Tensor:
+        if len(self.inputs) == 1:
+            return self.net(views[self.inputs[0]])
+        return self.net(torch.cat([views[name] for name in self.inputs], dim=-1))

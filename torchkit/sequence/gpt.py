@@ -1,0 +1,102 @@
+"""A causal transformer as memory (the GPT-2 block), stepped through a key-value cache."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torchkit.sequence.base import Carry, Memory
+
+
+def sine_positions(position: Tensor, width: int) -> Tensor:
+    """Sine and cosine encoding (Vaswani et al., 2017) of integer positions (…): (…, width)."""
+    rates = torch.exp(torch.arange(0, width, 2, device=position.device) * (-math.log(10_000.0) / width))
+    angles = position[..., None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)[..., :width]
+
+
+class Block(nn.Module):
+    """LayerNorm-attention and LayerNorm-MLP with residuals; the MLP is four times as wide."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        for layer in (self.qkv, self.project, self.mlp[0], self.mlp[2]):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def split(self, x_BTW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (B, heads, T, width / heads)."""
+        B, T, W = x_BTW.shape
+        q, k, v = self.qkv(self.norm_1(x_BTW)).view(B, T, 3, self.heads, W // self.heads).permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def merge(self, x_BTW: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the block after attention (B, heads, T, width / heads)."""
+        p = self.dropout if self.training else 0.0
+        x_BTW = x_BTW + F.dropout(self.project(attended.transpose(1, 2).flatten(2)), p)
+        return x_BTW + F.dropout(self.mlp(self.norm_2(x_BTW)), p)
+
+
+class GPT(Memory):
+    """GPT-2 style blocks over at most `context` steps of an episode; positions count from the episode's start.
+
+    The carry is (keys, values, position): caches (layers, B, heads, context, width / heads) and how many steps of the
+    present episode (B,) they hold. The width is that of the input.
+    """
+
+    def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
+        super().__init__()
+        self.out_dim, self.context, self.layers, self.heads = in_dim, context, layers, heads
+        self.blocks = nn.ModuleList(Block(in_dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(in_dim)
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        weight = self.norm.weight
+        shape = (self.layers, batch_size, self.heads, self.context, self.out_dim // self.heads)
+        position = torch.zeros(batch_size, dtype=torch.long, device=weight.device)
+        return weight.new_zeros(shape), weight.new_zeros(shape), position
+
+    def encode(self, x_TBF: Tensor) -> Tensor:
+        position_T = torch.arange(len(x_TBF), device=x_TBF.device)
+        x = x_TBF.transpose(0, 1) + sine_positions(position_T, self.out_dim)
+        for block in self.blocks:
+            q, k, v = block.split(x)
+            x = block.merge(x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return self.norm(x).transpose(0, 1)
+
+    def forward(self, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
+        T, B = x_TBF.shape[:2]
+        keys, values, before_B = self.initial_carry(B) if carry is None else carry
+        segment_TB = start_TB.long().cumsum(0)  # 0 while still in the episode of the carry
+        step_T1 = torch.arange(T, device=x_TBF.device)[:, None]
+        first_TB = torch.where(start_TB > 0, step_T1, -1).cummax(0).values  # row of the latest start, -1 before any
+        position_TB = torch.where(segment_TB > 0, step_T1 - first_TB, before_B + step_T1)
+
+        slot_C = torch.arange(self.context, device=x_TBF.device)
+        to_cache_BTC = (segment_TB.T == 0)[:, :, None] & (slot_C < before_B[:, None, None])
+        same_BTT = (segment_TB.T[:, :, None] == segment_TB.T[:, None, :]) & (step_T1 >= step_T1.T)
+        mask = torch.cat([to_cache_BTC, same_BTT], dim=-1)[:, None]
+        last_BT = segment_TB.T == segment_TB[-1][:, None]  # only the present episode's steps stay in the cache
+        write_BT = torch.where(last_BT, position_TB.T, self.context)[:, None, :, None]
+
+        x = (x_TBF + sine_positions(position_TB, self.out_dim)).transpose(0, 1)
+        new_keys, new_values = [], []
+        for layer, block in enumerate(self.blocks):
+            q, k, v = block.split(x)
+            all_k, all_v = torch.cat([keys[layer], k], dim=2), torch.cat([values[layer], v], dim=2)
+            x = block.merge(x, F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=mask))
+            new_keys.append(self._store(keys[layer], k, write_BT))
+            new_values.append(self._store(values[layer], v, write_BT))
+        after_B = position_TB[-1] + 1
+        return self.norm(x).transpose(0, 1), (torch.stack(new_keys), torch.stack(new_values), after_B)
+
+    def _store(self, cache: Tensor, new: Tensor, write_BT: Tensor) -> Tensor:
+        """The cache with `new` (B, heads, T, D) written at its slots; slot `context` is a bin that is thrown away."""
+        room = torch.cat([cache, torch.zeros_like(cache[:, :, :1])], dim=2)
+        return room.scatter(2, write_BT.clamp(max=self.context).expand_as(new), new)[:, :, : self.context]
