@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from buffers.batch import Episode
 from envs.base import EnvSpec
 from utils.errors import UserError
+from utils.run import sync
 
 Array = NDArray[Any]
 
@@ -140,11 +141,13 @@ def write_dataset(
     *,
     overwrite: bool = False,
     flag: str = "--data_path",
+    on_episode: Callable[[Episode], object] = lambda episode: None,
 ) -> None:
     """Writes whole episodes as a Minari dataset at `path`, all of it or nothing.
 
     The data are written beside their destination and renamed at the end, so that whatever goes wrong before leaves
-    an older dataset as it was. `metadata` are plain JSON values; the spec is added to them.
+    an older dataset as it was. `metadata` are plain JSON values; the spec is added to them. `on_episode` is told of
+    each episode when its turn comes.
 
     Raises:
         UserError: see `check_destination`; or the disk is full.
@@ -167,7 +170,7 @@ def write_dataset(
             warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
             dataset = minari.create_dataset_from_buffers(
                 dataset_id=_dataset_id(path),
-                buffer=[_to_buffer(episode) for episode in episodes],
+                buffer=(_to_buffer(episode, on_episode) for episode in episodes),
                 observation_space=observation_space,
                 action_space=action_space,
                 algorithm_name="random and expert episodes",
@@ -180,7 +183,7 @@ def write_dataset(
         dataset.storage.update_metadata({"collection": collection})
         written = scratch / _dataset_id(path)
         for file in written.rglob("*"):
-            _sync(file)
+            sync(file)
         _put_in_place(written, path)
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise UserError(f"{flag}: could not write {path}: {_first_line(error)}") from error
@@ -233,8 +236,9 @@ def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path
         raise UserError(f"{flag}: the dataset does not fit --config_env ({want['env_id']}): {sizes}")
 
 
-def _to_buffer(episode: Episode) -> EpisodeBuffer:
+def _to_buffer(episode: Episode, on_episode: Callable[[Episode], object]) -> EpisodeBuffer:
     """One episode as Minari keeps it; infos have a row more, for the reset."""
+    on_episode(episode)
     length = len(episode)
     terminations = episode.discount == 0.0
     truncations = np.zeros(length, bool)
@@ -243,10 +247,10 @@ def _to_buffer(episode: Episode) -> EpisodeBuffer:
     success[-1] = episode.success
     return EpisodeBuffer(
         observations={"obs": episode.obs, "state": episode.state},
-        actions=episode.action,  # type: ignore[arg-type]  # Minari takes any array, its annotations say list
-        rewards=episode.reward,  # type: ignore[arg-type]
-        terminations=terminations,  # type: ignore[arg-type]
-        truncations=truncations,  # type: ignore[arg-type]
+        actions=episode.action,
+        rewards=episode.reward,
+        terminations=terminations,
+        truncations=truncations,
         infos={"success": success, "discount": np.concatenate([np.ones(1, np.float32), episode.discount])},
     )
 
@@ -359,16 +363,8 @@ def _put_in_place(written: Path, path: Path) -> None:
         if old.is_dir():
             old.rename(path)
         raise
-    _sync(path.parent)
+    sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,122 @@
+"""Stage 1: plays random and expert episodes of a domain and writes them as a Minari dataset.
+
+Example: python main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=1500
+"""
+
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from utils.app import run
+from utils.config import define_config_flag, to_dict
+from utils.errors import UserError
+
+_ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
+_EPISODES = flags.DEFINE_integer("episodes", 3000, "episodes in all", lower_bound=1)
+_RANDOM = flags.DEFINE_integer(
+    "random_episodes", 0, "how many of them (the first ones) take uniform random actions", lower_bound=0
+)
+_GUESS = flags.DEFINE_float(
+    "guess_share",
+    0.0,
+    "share of the expert's episodes in which it guesses without the information",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+_SEED = flags.DEFINE_integer("seed", 42, "the same seed and --num_envs give the same episodes", lower_bound=0)
+_NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "envs that are stepped together", lower_bound=1)
+_PATH = flags.DEFINE_string("data_path", None, "folder to write; data/<env id>_s<seed>_<episodes>ep if not given")
+_OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace a dataset that is already there")
+_AUG = flags.DEFINE_boolean("aug", False, "add turned copies of the expert's episodes (robot images)")
+_N_AUG = flags.DEFINE_integer(
+    "n_aug", None, "turned copies of each; the domain's own number if not given", lower_bound=1
+)
+
+
+def main() -> None:
+    """Checks the flags, plays, writes and tells what the episodes cover."""
+    from buffers.dataset import check_destination, write_dataset
+    from envs.make import make_vector_env
+    from policies.collect import check_expert, collect_episodes, coverage
+    from utils.progress import progress
+    from utils.run import git_revision
+
+    config_env, episodes, num_random = _ENV.value, _EPISODES.value, _RANDOM.value
+    if num_random > episodes:
+        raise UserError(f"--random_episodes={num_random} is more than --episodes={episodes}; it is a part of them")
+    check_augmentation(config_env)
+    path = Path(_PATH.value or f"data/{config_env.id}_s{_SEED.value}_{episodes}ep")
+    check_destination(path, overwrite=_OVERWRITE.value)
+    envs = make_vector_env(config_env, 1, seed=0)
+    spec, action_space = envs.spec_sizes, envs.single_action_space
+    if num_random < episodes:
+        check_expert(envs)
+    envs.close()
+    with progress(episodes, desc="playing", unit="episode") as bar:
+        played = collect_episodes(
+            lambda num, seed: make_vector_env(config_env, num, seed=seed),
+            num_random,
+            episodes - num_random,
+            num_envs=_NUM_ENVS.value,
+            seed=_SEED.value,
+            guess_share=_GUESS.value,
+            on_episode=lambda episode: bar.update(),
+        )
+    covered = coverage(played)
+    metadata = {
+        "seed": _SEED.value,
+        "num_envs": _NUM_ENVS.value,
+        "episodes": episodes,
+        "random_episodes": num_random,
+        "expert_share": 1 - num_random / episodes,
+        "guess_share": _GUESS.value,
+        "git_revision": git_revision(),
+        "coverage": covered,
+        "config_env": to_dict(config_env),
+    }
+    with progress(episodes, desc="writing", unit="episode") as bar:
+        write_dataset(
+            path,
+            played,
+            spec,
+            metadata,
+            action_space,
+            overwrite=_OVERWRITE.value,
+            on_episode=lambda episode: bar.update(),
+        )
+    print(table(covered))
+    print(f"written to {path}")
+
+
+def check_augmentation(config_env: Any) -> None:
+    """Refuses --aug where no image can be turned.
+
+    Raises:
+        UserError: the domain has no such images, or --n_aug stands alone.
+    """
+    if _N_AUG.value is not None and not _AUG.value:
+        raise UserError("--n_aug counts the copies that --aug makes; give both or neither")
+    if not _AUG.value:
+        return
+    if config_env.augment != "se2":
+        raise UserError(
+            f"--aug: {config_env.id} has no images that can be turned (augment in its config is "
+            f"{config_env.augment!r}, not 'se2'); leave out --aug"
+        )
+    raise UserError(f"--aug: turned copies are not made yet in this version ({config_env.id}); leave out --aug")
+
+
+def table(covered: dict[str, dict[str, float]]) -> str:
+    """Coverage as aligned text, one line a kind of episode."""
+    lines = [f"{'':8}{'episodes':>10}{'steps':>10}{'success':>10}{'informed':>10}{'length':>10}{'return':>10}"]
+    lines += [
+        f"{kind:8}{row['episodes']:10,}{row['steps']:10,}{row['success']:10.3f}{row['informed']:10.3f}"
+        f"{row['length']:10.1f}{row['return']:10.3f}"
+        for kind, row in covered.items()
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(main)
