@@ -289,7 +289,7 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         Raises:
             UserError: the envs were not made with `render_mode="rgb_array"`.
         """
-        frame = self.envs[index].render()
+        frame = self.envs[index].render() if self.render_mode == "rgb_array" else None
         if not isinstance(frame, np.ndarray):
             raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
         return frame
