@@ -148,6 +148,23 @@ def test_full_disk_behind_stdout_is_one_line(script):
     assert "Traceback" not in done.stderr
 
 
+def test_a_reader_that_has_gone_is_no_error(tmp_path, script):
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"{sys.executable} script.py --then='print(9 * chr(10) * 99999)' | head -1; echo ${{PIPESTATUS[0]}}",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["141"]
+    assert done.stderr == ""
+
+
 def test_warnings_are_one_line(script):
     done = script("--then=import warnings; warnings.warn('careful')")
     assert done.returncode == 0
