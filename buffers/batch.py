@@ -5,7 +5,9 @@ prev_reward_t, obs_t, state_t, start_t` (prev_* are zero at t = 0). Transition t
 discount_t, mask_t`; `discount_t` is 0 on a true ending and 1 otherwise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,14 +45,42 @@ class Episode:
 
 
 @dataclass
+class Rows:
+    """Rows (T+1, B, F) of which many may be the same: the U distinct ones, and where each row finds its own.
+
+    A network that works row by row runs on the distinct ones only (`through`), which on a grid are a few dozen.
+    """
+
+    distinct: Tensor
+    place: Tensor
+
+    @classmethod
+    def all_different(cls, rows: Tensor) -> "Rows":
+        """Rows (T+1, B, F) that are not searched for doubles."""
+        count = rows.shape[0] * rows.shape[1]
+        return cls(rows.flatten(0, 1), torch.arange(count, device=rows.device).view(rows.shape[:2]))
+
+    def full(self) -> Tensor:
+        """All rows (T+1, B, F)."""
+        return self.distinct[self.place]
+
+    def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same as `net(self.full())`."""
+        out = net(self.distinct)
+        if len(out) == self.place.numel():
+            return out.view(*self.place.shape, -1)
+        return out.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
+
+
+@dataclass
 class EpisodeBatch:
     """B episodes side by side, rows (T+1, B, ·) and transitions (T, B, ·); past an episode's end the mask is 0.
 
     `row_mask` (T+1, B) is 1 on the L+1 rows of each episode. `action` is (T, B) int64 if discrete, else (T, B, A).
     """
 
-    obs: Tensor
-    state: Tensor
+    obs: Rows
+    state: Rows
     prev_action: Tensor
     prev_reward: Tensor
     start: Tensor
@@ -61,10 +91,18 @@ class EpisodeBatch:
 
     @classmethod
     def from_transitions(
-        cls, obs: Tensor, state: Tensor, action: Tensor, reward: Tensor, discount: Tensor, mask: Tensor, num_actions: int
+        cls,
+        obs: Rows | Tensor,
+        state: Rows | Tensor,
+        action: Tensor,
+        reward: Tensor,
+        discount: Tensor,
+        mask: Tensor,
+        num_actions: int,
     ) -> "EpisodeBatch":
         """Shifts actions and rewards into the rows that follow them; `num_actions` is the A of a one-hot action."""
-        features = torch.nn.functional.one_hot(action, num_actions).to(obs.dtype) if action.ndim == 2 else action
+        obs, state = (x if isinstance(x, Rows) else Rows.all_different(x) for x in (obs, state))
+        features = torch.nn.functional.one_hot(action, num_actions).to(reward.dtype) if action.ndim == 2 else action
         prev_action = torch.cat([torch.zeros_like(features[:1]), features * mask[..., None]])
         prev_reward = torch.cat([torch.zeros_like(reward[:1]), reward * mask])
         start = torch.zeros_like(prev_reward)
@@ -76,6 +114,26 @@ class EpisodeBatch:
         """(T+1, B): 1 on every real row, the row after the last action included."""
         return torch.cat([torch.ones_like(self.mask[:1]), self.mask])
 
+    @cached_property
+    def real_rows(self) -> Tensor | None:
+        """The flat numbers (R,) of the real rows among (T+1)·B, or None where there is no padding."""
+        mask = self.row_mask.flatten()
+        return None if bool(mask.all()) else mask.nonzero().flatten()
+
+    def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed."""
+        if self.real_rows is None:
+            return net(x)
+        y_RF = net(x.flatten(0, 1).index_select(0, self.real_rows))
+        y = y_RF.new_zeros(x.shape[0] * x.shape[1], y_RF.shape[-1])
+        return y.index_copy(0, self.real_rows, y_RF).view(*x.shape[:2], -1)
+
     def to(self, device: torch.device | str) -> "EpisodeBatch":
         """The same batch on another device."""
-        return EpisodeBatch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+        def move(value: Tensor | Rows) -> Tensor | Rows:
+            if isinstance(value, Rows):
+                return Rows(value.distinct.to(device), value.place.to(device))
+            return value.to(device, non_blocking=True)
+
+        return EpisodeBatch(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]

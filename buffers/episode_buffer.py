@@ -6,10 +6,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buffers.batch import Episode, EpisodeBatch
+from buffers.batch import Episode, EpisodeBatch, Rows
 from envs.base import EnvSpec
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
+VIEWS = ("obs", "state")
+
+
+def row_keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row (R, F): equal rows have equal keys, unequal ones practically never (2^-64 a pair)."""
+    words = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    pad = -words.shape[1] % 4
+    words = np.pad(words, ((0, 0), (0, pad))).view(np.uint32).astype(np.uint64) if pad else words.view(np.uint32)
+    mixed = (words.astype(np.uint64) + np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _ODD_1) * _ODD_2
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _ODD_3
+    mixed ^= mixed >> np.uint64(32)
+    return mixed.sum(axis=1, dtype=np.uint64)
+
+
+_ODD_1, _ODD_2, _ODD_3 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 class EpisodeBuffer:
@@ -30,6 +46,7 @@ class EpisodeBuffer:
             "reward": ((), np.float32),
             "discount": ((), np.float32),
         }
+        shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS}
         # zeros are pages that the system hands out on first use: memory follows the rows really stored
         self._rows: dict[str, NDArray[Any]] = {k: np.zeros((self.capacity, *s), t) for k, (s, t) in shapes.items()}
         self._first = np.zeros(self.capacity // 2, np.int64)  # ring over episodes: number i stands at i % size
@@ -71,6 +88,8 @@ class EpisodeBuffer:
         for key in FIELDS:
             values = getattr(episode, key)
             self._rows[key][first : first + len(values)] = values
+            if key in VIEWS:
+                self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
         self._first[slot], self._length[slot] = first, len(episode)
         self._next_row = first + rows
         self._used_rows = max(self._used_rows, self._next_row)
@@ -105,10 +124,19 @@ class EpisodeBuffer:
         mask_TB = (step_T1B[:-1] < length_B).astype(np.float32)
         last_B = first_B + length_B - 1
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
-        take = {k: torch.from_numpy(self._rows[k][rows_T1B if k in ("obs", "state") else rows_TB]) for k in FIELDS}
-        return EpisodeBatch.from_transitions(
-            **take, mask=torch.from_numpy(mask_TB), num_actions=self.spec.action_dim
-        )
+        steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS}
+        views = {k: self._distinct(k, rows_T1B) for k in VIEWS}
+        mask = torch.from_numpy(mask_TB)
+        return EpisodeBatch.from_transitions(**views, **steps, mask=mask, num_actions=self.spec.action_dim)
+
+    def _distinct(self, view: str, rows_T1B: NDArray[np.int64]) -> Rows:
+        """The rows of a view without doubles; the keys tell which are the same."""
+        keys = self._rows[f"{view}_key"][rows_T1B]
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        if 2 * len(first) > keys.size:  # hardly any doubles: not worth a detour
+            return Rows.all_different(torch.from_numpy(self._rows[view][rows_T1B]))
+        distinct = torch.from_numpy(self._rows[view][rows_T1B.ravel()[first]])
+        return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)))
 
     def state_dict(self) -> dict[str, Any]:
         """Only the rows in use, the spans and the generator."""

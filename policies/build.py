@@ -49,15 +49,15 @@ class Builder:
         torch.manual_seed(seed)
         return choose(FAMILIES, self.config.rl.family, "--config_rl.family")(self, seed, device)
 
-    def policy(self, trained: bool = True) -> HistoryPolicy:
-        """The acting part. `trained=False`: all weights will be loaded, so ψ's file is not needed."""
+    def policy(self, z_obs: EncoderConfig | None = None) -> HistoryPolicy:
+        """The acting part. `z_obs` says how ψ is built where all weights will be loaded: its own file is not needed."""
         rl = self.config.rl
         check_inputs(rl.policy_inputs, PUBLIC, "--config_rl.policy_inputs")
-        shortcuts: dict[str, nn.Module] = {}
+        shortcuts: dict[str, Any] = {}
         if "observation" in rl.policy_inputs or "observation" in rl.get("critic_inputs", ()):
             shortcuts["observation"] = self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim)
         if "z_obs" in rl.policy_inputs:
-            shortcuts["z_obs"] = self.z_obs(trained)
+            shortcuts["z_obs"] = self.z_obs() if z_obs is None else Encoder(z_obs)
         memory = None
         action_dim, reward_dim = self.sizes.action_dim, self.sizes.reward_dim
         width = self.sizes.obs_dim + action_dim + reward_dim
@@ -77,7 +77,7 @@ class Builder:
         )
         self.dims = {"history": memory.out_dim, "state": self.config.seq.state_dim, "observation": self.sizes.obs_dim}
         if "z_obs" in shortcuts:
-            self.dims["z_obs"] = shortcuts["z_obs"].out_dim  # type: ignore[assignment]
+            self.dims["z_obs"] = shortcuts["z_obs"].config.out_dim
         return HistoryPolicy(public, self.head(rl.policy_inputs))
 
     def head(self, inputs: tuple[str, ...]) -> Head:
@@ -94,12 +94,11 @@ class Builder:
             EncoderConfig(in_dim, out_dim, (), image_shape, cnn.channels, cnn.kernels, cnn.strides, pools)
         )
 
-    def z_obs(self, trained: bool) -> nn.Module:
+    def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
         source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
-        config = encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape)
-        if source == "scratch" or not trained:
-            return Encoder(config)
+        if source == "scratch":
+            return Encoder(encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape))
         if self.obs_embedder is None:
             raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
         encoder = load_encoder(self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir")
@@ -168,6 +167,7 @@ def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
     """A DQN of any variant."""
     if not parts.spec.discrete:
         raise UserError("--config_rl: dqn needs discrete actions; this domain's are continuous")
+    choose_name(("fp32", "bf16"), parts.config.rl.precision, "--config_rl.precision")
     policy = parts.policy()
     critic, privileged = parts.critic_parts()
     state_target, auxiliary, intrinsic = parts.auxiliary_parts()
@@ -208,6 +208,8 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     draft.replace(folder / "policy.safetensors")
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, **extra}
+    if "z_obs" in policy.public.shortcuts:
+        about["z_obs"] = policy.public.shortcuts["z_obs"].config.to_json()  # type: ignore[union-attr, operator]
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
 
@@ -223,7 +225,8 @@ def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy
         about = json.loads((path / "policy.json").read_text())
         config = ConfigDict(json_tuples(about["config"]))
         saved = EnvSpec(**json_tuples(about["spec"]))
-        policy = Builder(saved, config).policy(trained=False)
+        z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
+        policy = Builder(saved, config).policy(z_obs)
         policy.load_state_dict(load_file(path / "policy.safetensors"))
     except FileNotFoundError as error:
         raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error

@@ -31,12 +31,12 @@ class ValueNetworks(nn.Module):
 
     def forward(self, batch: EpisodeBatch) -> tuple[Views, Tensor, Tensor | None]:
         """All views, Q and U of every row: (T+1, B, F), (T+1, B, A), (T+1, B, A) or None."""
-        views = self.policy.public(batch.obs, batch.prev_action, batch.prev_reward)
-        q = self.policy.head(views)
+        views = self.policy.public(batch)
+        q = self.policy.head(views, batch)
         if self.critic is None:
             return views, q, None
-        views |= self.privileged(batch.state)
-        return views, q, self.critic(views)
+        views |= self.privileged(batch)
+        return views, q, self.critic(views, batch)
 
 
 class DQN(Agent):
@@ -103,10 +103,11 @@ class DQN(Agent):
         metrics: dict[str, Tensor] = {}
         if aux_batch is not None:
             metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
-        views, q_TBA, u_TBA = self.online(batch)
-        views |= self.state_target(batch.state)
-        for part in self.auxiliary.values():
-            part.extend(views)
+        with self._autocast():
+            views, q_TBA, u_TBA = self.online(batch)
+            views |= self.state_target(batch)
+            for part in self.auxiliary.values():
+                part.extend(views, batch)
         with torch.no_grad():
             bonus_TB = self._bonus(views, batch, metrics)
             target_TB = self._targets(q_TBA, batch, bonus_TB)
@@ -128,6 +129,10 @@ class DQN(Agent):
         self.online.eval()
         return metrics
 
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 for the large products of a forward pass, where the config asks for it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
         """The weighted sum of all intrinsic rewards (T, B)."""
         total_TB = torch.zeros_like(batch.reward)
@@ -140,7 +145,8 @@ class DQN(Agent):
 
     def _targets(self, q_online_TBA: Tensor, batch: EpisodeBatch, bonus_TB: Tensor) -> Tensor:
         """λ-returns (T, B) with the target networks' bootstrap values; U's where there is a critic."""
-        _, q_target_TBA, u_target_TBA = self.target(batch)
+        with self._autocast():
+            _, q_target_TBA, u_target_TBA = self.target(batch)
         select_TBA = q_online_TBA if self.config.double_q else q_target_TBA
         evaluate_TBA = q_target_TBA if u_target_TBA is None else u_target_TBA
         best_TB = select_TBA.argmax(dim=-1)
@@ -156,11 +162,10 @@ class DQN(Agent):
     def _predictor_step(self, batch: EpisodeBatch) -> Tensor:
         """The released code's own step of the predictors, on a batch of their own and with the memory left alone."""
         with torch.no_grad():
-            views = self.online.policy.public(batch.obs, batch.prev_action, batch.prev_reward)
-            views |= self.state_target(batch.state)
+            views = self.online.policy.public(batch) | self.state_target(batch)
         loss = torch.zeros((), device=self.device)
         for part in self.auxiliary.values():
-            part.extend(views)
+            part.extend(views, batch)
             loss = loss + masked_mean(part.loss(views, batch), batch.row_mask)
         self._predictor_optimiser.zero_grad()
         loss.backward()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from buffers.batch import EpisodeBatch
 from torchkit.networks import mlp
 from torchkit.sequence import Carry, Memory
 
@@ -38,17 +39,18 @@ class PublicViews(nn.Module):
         self.memory = memory
         self.shortcuts = nn.ModuleDict(shortcuts)
 
-    def _inputs(self, obs: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Tensor:
-        parts = [self.action_embedder(prev_action), self.obs_embedder(obs)]
+    def _inputs(self, obs_embedding: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Tensor:
+        parts = [self.action_embedder(prev_action), obs_embedding]
         if self.reward_embedder is not None:
             parts.append(self.reward_embedder(prev_reward[..., None]))
         return torch.cat(parts, dim=-1)
 
-    def forward(self, obs: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Views:
-        """Rows (T+1, B, ·) of whole episodes that all start at the first row: views (T+1, B, F)."""
-        views = {name: embed(obs) for name, embed in self.shortcuts.items()}
+    def forward(self, batch: EpisodeBatch) -> Views:
+        """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
+        views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
         if self.memory is not None:
-            views["history"] = self.memory.encode(self._inputs(obs, prev_action, prev_reward))
+            embedding = batch.obs.through(self.obs_embedder)
+            views["history"] = self.memory.encode(self._inputs(embedding, batch.prev_action, batch.prev_reward))
         return views
 
     def step(
@@ -57,7 +59,7 @@ class PublicViews(nn.Module):
         """One step of N envs: views (N, F) and the memory's carry; where `start_N` is 1 the memory forgets."""
         views = {name: embed(obs_NO) for name, embed in self.shortcuts.items()}
         if self.memory is not None:
-            x_NF = self._inputs(obs_NO, prev_action_NA, prev_reward_N)
+            x_NF = self._inputs(self.obs_embedder(obs_NO), prev_action_NA, prev_reward_N)
             history_1NH, carry = self.memory(x_NF[None], start_N[None], carry)
             views["history"] = history_1NH[0]
         return views, carry
@@ -71,11 +73,11 @@ class PrivilegedViews(nn.Module):
         self.embedders, self.frozen = nn.ModuleDict(embedders), nn.ModuleDict(frozen)
         self.frozen.requires_grad_(False)
 
-    def forward(self, state: Tensor) -> Views:
-        """State rows (T+1, B, S): views (T+1, B, F)."""
-        views = {name: embed(state) for name, embed in self.embedders.items()}
+    def forward(self, batch: EpisodeBatch) -> Views:
+        """Views (T+1, B, F) of the state rows."""
+        views = {name: batch.state.through(embed) for name, embed in self.embedders.items()}
         with torch.no_grad():
-            views |= {name: embed(state) for name, embed in self.frozen.items()}
+            views |= {name: batch.state.through(embed) for name, embed in self.frozen.items()}
         return views
 
 
@@ -87,7 +89,15 @@ class Head(nn.Module):
         self.inputs = tuple(inputs)
         self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim)
 
-    def forward(self, views: Mapping[str, Tensor]) -> Tensor:
-        if len(self.inputs) == 1:
-            return self.net(views[self.inputs[0]])
-        return self.net(torch.cat([views[name] for name in self.inputs], dim=-1))
+    def forward(self, views: Mapping[str, Tensor], batch: EpisodeBatch | None = None) -> Tensor:
+        """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing."""
+        x = views[self.inputs[0]]
+        if len(self.inputs) > 1:
+            x = torch.cat([views[name].to(x.dtype) for name in self.inputs], dim=-1)
+        return self._net(x) if batch is None else batch.on_real_rows(self._net, x)
+
+    def _net(self, x: Tensor) -> Tensor:
+        """Under autocast the hidden layers run in lower precision, the output layer does not."""
+        hidden = self.net[:-1](x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.net[-1](hidden.float())

@@ -44,6 +44,8 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.updates_per_step = 0.1  # gradient updates an env step
     config.replay_steps = 1_000_000
 
+    config.precision = "fp32"  # bf16: the large products of an update in bfloat16, where the processor is fast at them
+
     config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
     config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
 

@@ -37,9 +37,10 @@ class StatePrediction(nn.Module):
         self.net = mlp(in_dim, hidden_dims, target_dim)
         self.target, self.weight, self.error = target, weight, error
 
-    def extend(self, views: dict[str, Tensor]) -> None:
+    def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds `predicted_state` (T+1, B, Z), once for all that read it."""
-        views["predicted_state"] = self.net(_ScaleGradient.apply(views["history"], self.weight))
+        history = _ScaleGradient.apply(views["history"], self.weight)
+        views["predicted_state"] = batch.on_real_rows(self.net, history).float()
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The error of every row (T+1, B), against the state of the same row."""

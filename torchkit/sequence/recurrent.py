@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.gru_scan import gru_scan
 
 
 class Recurrent(Memory):
@@ -48,7 +49,7 @@ class Recurrent(Memory):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al., 2014)."""
+    """Gated recurrent unit (Cho et al., 2014); on the CPU by `gru_scan`, which trains faster than torch's own layer."""
 
     num_states = 1
 
@@ -56,8 +57,15 @@ class GRU(Recurrent):
         return nn.GRU(in_dim, out_dim, layers)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
-        output, hidden = self.net(x_TBF, carry[0])
-        return output, (hidden,)
+        if len(x_TBF) == 1 or x_TBF.device.type != "cpu":
+            output, hidden = self.net(x_TBF, carry[0])
+            return output, (hidden,)
+        last = []
+        for layer in range(self.layers):
+            weights = (getattr(self.net, f"{kind}_{way}_l{layer}") for kind in ("weight", "bias") for way in ("ih", "hh"))
+            x_TBF = gru_scan(x_TBF, carry[0][layer], *weights)
+            last.append(x_TBF[-1])
+        return x_TBF, (torch.stack(last),)
 
 
 class LSTM(Recurrent):

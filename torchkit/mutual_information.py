@@ -1,0 +1,98 @@
+"""Estimators of mutual information between two batches of vectors, and which pairs of rows count as equal.
+
+Dimension key: B batch, O observation, Z embedding, R rows.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from torchkit.networks import init_linear
+
+
+def row_ids(x_RO: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers rows so that two rows have the same id if and only if they are equal element by element.
+
+    Rows are compared by a 128-bit digest of their bytes: one pass over the data however many rows there are.
+
+    Returns:
+        The id of each row (R,), counted from 0 in the order of first sight, and the first row of each id.
+    """
+    ids = np.empty(len(x_RO), np.int64)
+    first: list[int] = []
+    seen: dict[bytes, int] = {}
+    for r, row in enumerate(np.ascontiguousarray(x_RO)):
+        digest = hashlib.blake2b(row + 0.0, digest_size=16).digest()  # + 0.0 makes 0.0 of its equal, -0.0
+        if (number := seen.setdefault(digest, len(seen))) == len(first):
+            first.append(r)
+        ids[r] = number
+    return ids, np.array(first, np.int64)
+
+
+def positive_mask(id_B: Tensor) -> Tensor:
+    """Which pairs of rows are equal, by their ids: (B,) -> (B, B) float, 1 on the diagonal."""
+    return (id_B[:, None] == id_B[None, :]).float()
+
+
+def jsd_loss(local_BZ: Tensor, global_BZ: Tensor, positive_BB: Tensor, count_B: Tensor | None = None) -> Tensor:
+    """Minus the Jensen-Shannon lower bound on the information that `global` holds about `local`'s input.
+
+    Scores S_ij = local_i · global_j; with E⁺(x) = ln 2 - softplus(-x) and E⁻(x) = softplus(-x) + x - ln 2 the loss is
+    the mean of E⁻(S) over negative pairs minus the mean of E⁺(S) over positive pairs (Hjelm et al., 2019, equation 4,
+    shifted by constants so that S = 0 gives 0). Where a kind of pair is absent its mean is 0.
+
+    Args:
+        positive_BB: 1 where rows i and j have equal inputs, so that equal inputs are never contrasted.
+        count_B: how many times each row stands in the batch; the loss is then that of the batch written out in full.
+    """
+    score_BB = local_BZ @ global_BZ.T
+    positive, negative = positive_BB, 1.0 - positive_BB
+    if count_B is not None:
+        pairs_BB = count_B[:, None] * count_B[None, :]
+        positive, negative = positive * pairs_BB, negative * pairs_BB
+    positive = positive / positive.sum().clamp(min=1e-12)
+    negative = negative / negative.sum().clamp(min=1e-12)
+    ln2 = math.log(2.0)
+    shared_BB = softplus(-score_BB) - ln2  # -E⁺, and E⁻ without its linear part
+    return (negative * (shared_BB + score_BB) + positive * shared_BB).sum()
+
+
+class Club(nn.Module):
+    """CLUB-sample, an upper bound on the mutual information I(x; y) (Cheng et al., ICML 2020, "vCLUB-S").
+
+    A network q(y | x) = N(μ(x), exp(logvar(x))) is fitted by maximum likelihood; where it equals p(y | x), the mean
+    log-ratio of true pairs to shuffled ones is above the mutual information. logvar stays in (-1, 1), as published.
+    """
+
+    def __init__(self, x_dim: int, y_dim: int, hidden_dim: int = 32):
+        super().__init__()
+        self.mu = nn.Sequential(
+            init_linear(nn.Linear(x_dim, hidden_dim)), nn.ELU(), init_linear(nn.Linear(hidden_dim, y_dim))
+        )
+        self.logvar = nn.Sequential(
+            init_linear(nn.Linear(x_dim, hidden_dim)), nn.ELU(), init_linear(nn.Linear(hidden_dim, y_dim)), nn.Tanh()
+        )
+
+    def log_likelihood(self, x_BZ: Tensor, y_BZ: Tensor) -> Tensor:
+        """Σ_d [-(μ - y)² / exp(logvar) - logvar] of each pair, (B,): twice log q(y | x), but for a constant."""
+        return club_log_likelihood(self.mu(x_BZ), self.logvar(x_BZ), y_BZ)
+
+    def upper_bound(self, x_BZ: Tensor, y_BZ: Tensor, permutation_B: Tensor) -> Tensor:
+        """The bound in nats, a scalar; `permutation_B` shuffles y into pairs that are independent of x."""
+        return club_upper_bound(self.mu(x_BZ), self.logvar(x_BZ), y_BZ, y_BZ[permutation_B])
+
+
+def club_log_likelihood(mu_BZ: Tensor, logvar_BZ: Tensor, y_BZ: Tensor) -> Tensor:
+    """Σ_d [-(μ - y)² / exp(logvar) - logvar], (B,): what fitting q maximises (Cheng et al., 2020)."""
+    return -((mu_BZ - y_BZ).square() * (-logvar_BZ).exp() + logvar_BZ).sum(dim=-1)
+
+
+def club_upper_bound(mu_BZ: Tensor, logvar_BZ: Tensor, y_BZ: Tensor, shuffled_BZ: Tensor) -> Tensor:
+    """½ mean_i Σ_d [(μ_i - ỹ_i)² - (μ_i - y_i)²] / exp(logvar_i): log q(y_i | x_i) - log q(ỹ_i | x_i), a scalar."""
+    gap_BZ = (mu_BZ - shuffled_BZ).square() - (mu_BZ - y_BZ).square()
+    return 0.5 * (gap_BZ * (-logvar_BZ).exp()).sum(dim=-1).mean()

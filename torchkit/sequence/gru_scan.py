@@ -1,0 +1,96 @@
+"""A GRU layer over a whole sequence with a hand-written backward pass.
+
+Torch's own CPU layer differentiates each step on its own: per step it accumulates into the weight gradients. Here the
+forward keeps the gates, and the backward walks back with one product a step and then takes each weight's gradient as
+one product over all steps. Equal to `nn.GRU` (tested); unlike it, it can take those products in bfloat16.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _GRUScan(torch.autograd.Function):
+    """(T, B, 3H) projected inputs -> (T, B, H), with torch's gate order: reset, update, new."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, projected: Tensor, weight: Tensor, bias: Tensor, initial: Tensor, low_precision: bool
+    ) -> Tensor:
+        T, B, H3 = projected.shape
+        H = H3 // 3
+        hidden = projected.new_empty(T + 1, B, H)
+        gates = projected.new_empty(T, B, 2 * H)  # reset and update
+        recurrent = projected.new_empty(T, B, H3)  # the recurrent part of all three
+        new = projected.new_empty(T, B, H)
+        hidden[0] = initial
+        transposed = weight.t()
+        steps = zip(
+            hidden.unbind(0)[:-1],
+            hidden.unbind(0)[1:],
+            projected[..., : 2 * H].unbind(0),
+            projected[..., 2 * H :].unbind(0),
+            recurrent.unbind(0),
+            recurrent[..., : 2 * H].unbind(0),
+            recurrent[..., 2 * H :].unbind(0),
+            gates.unbind(0),
+            gates[..., :H].unbind(0),
+            gates[..., H:].unbind(0),
+            new.unbind(0),
+            strict=True,
+        )
+        for h, h_next, p_gates, p_new, r, r_gates, r_new, gate, reset, update, n in steps:
+            torch.addmm(bias, h, transposed, out=r)
+            torch.add(p_gates, r_gates, out=gate).sigmoid_()
+            torch.addcmul(p_new, reset, r_new, out=n).tanh_()
+            torch.lerp(n, h, update, out=h_next)
+        ctx.low_precision = low_precision
+        ctx.save_for_backward(weight, hidden, gates, recurrent, new)
+        return hidden[1:]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        weight, hidden, gates, recurrent, new = ctx.saved_tensors
+        T, B, H = new.shape
+        before, reset, update = hidden[:-1], gates[..., :H], gates[..., H:]
+        into_new = (1 - update) * (1 - new * new)
+        # d(recurrent part) = slope * dh, gate by gate
+        slope = torch.stack(
+            [
+                into_new * recurrent[..., 2 * H :] * reset * (1 - reset),
+                (before - new) * update * (1 - update),
+                into_new * reset,
+            ],
+            dim=2,
+        )
+        d_recurrent = torch.empty_like(slope)
+        d_hidden = grads[0].clone()  # row t becomes the whole gradient of hidden[t + 1]
+        whole = d_recurrent.view(T, B, 3 * H)
+        dh, drop, dr, u = d_hidden.unbind(0), d_recurrent.unbind(0), whole.unbind(0), update.unbind(0)
+        for t in reversed(range(T)):
+            torch.mul(slope[t], dh[t][:, None], out=drop[t])
+            if t > 0:
+                dh[t - 1].addcmul_(dh[t], u[t]).addmm_(dr[t], weight)
+        flat, inputs = whole.view(T * B, 3 * H), before.reshape(T * B, H)
+        if ctx.low_precision:
+            d_weight = (flat.bfloat16().t() @ inputs.bfloat16()).float()
+        else:
+            d_weight = flat.t() @ inputs
+        d_initial = (d_hidden[0] * update[0]).addmm_(whole[0], weight)
+        d_bias = flat.sum(0)
+        torch.mul(d_hidden, into_new, out=whole[..., 2 * H :])
+        return whole, d_weight, d_bias, d_initial, None
+
+
+def gru_scan(
+    x_TBF: Tensor, initial_BH: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
+) -> Tensor:
+    """The outputs (T, B, H) of one GRU layer; weights as in `nn.GRU`.
+
+    Under autocast the products over all steps run in its lower precision, the recurrence itself in float32.
+    """
+    projected = torch.nn.functional.linear(x_TBF, weight_ih, bias_ih).float()
+    low_precision = torch.is_autocast_enabled(x_TBF.device.type)
+    with torch.autocast(x_TBF.device.type, enabled=False):
+        return _GRUScan.apply(projected, weight_hh, bias_hh, initial_BH, low_precision)
