@@ -1,0 +1,135 @@
+"""Embedders on disk: a pretrained encoder as safetensors, with a json that says how to rebuild it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from torchkit.networks import Encoder, EncoderConfig
+from utils.errors import UserError
+from utils.run import atomic_write
+
+FORMAT_VERSION = 1
+KIND = "encoder"
+
+
+def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
+    """The encoder that a config asks for: convolutions where the view is an image, else an MLP.
+
+    Raises:
+        UserError: the config has no convolutions for an image, or they do not fit into it.
+    """
+    encoder = config_repr.encoder
+    if image_shape is None:
+        return EncoderConfig(in_dim, config_repr.embedding_dim, tuple(encoder.hidden_dims))
+    layers = tuple(tuple(encoder[name]) for name in ("channels", "kernels", "strides", "pools"))
+    if not layers[0] or len({len(layer) for layer in layers}) != 1:
+        raise UserError(
+            f"--config_repr: encoder.channels, kernels, strides and pools must name the same number of layers, "
+            f"at least one, for an image of {image_shape}"
+        )
+    side = min(image_shape[1:])
+    for _, kernel, stride, pool in zip(*layers):
+        side = ((side - kernel) // stride + 1) // pool
+        if side < 1:
+            raise UserError(f"--config_repr: the layers of encoder.kernels leave nothing of an image of {image_shape}")
+    channels, kernels, strides, pools = layers
+    return EncoderConfig(in_dim, config_repr.embedding_dim, (), tuple(image_shape), channels, kernels, strides, pools)
+
+
+def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:
+    """Writes `name.safetensors` and `name.json` (sizes, format version and `extra`, plain values), each atomically.
+
+    Raises:
+        OSError: the folder cannot be written; names the file.
+    """
+    description = {
+        "format_version": FORMAT_VERSION,
+        "kind": KIND,
+        "name": name,
+        "encoder": encoder.config.to_json(),
+        **extra,
+    }
+    atomic_write(folder / f"{name}.json", json.dumps(description, indent=2) + "\n")
+    save_tensors(folder / f"{name}.safetensors", encoder.state_dict())
+
+
+def load_encoder(path: str | Path, name: str, in_dim: int, flag: str) -> Encoder:
+    """Rebuilds an encoder from a folder, or from its .safetensors or .json file, on the CPU.
+
+    Args:
+        path: a folder that holds `name.json`, or one of an encoder's two files, however they are called.
+        name: `s_encoder` or `o_encoder`.
+        in_dim: the size of the view that it is to embed.
+        flag: how the user named `path`, for errors.
+
+    Raises:
+        UserError: it is missing, damaged, no encoder of this program, or made for inputs of another size.
+    """
+    path = Path(path).expanduser()
+    stem = path / name if path.is_dir() else path.with_suffix("")
+    described, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
+    for file in (described, weights):
+        if not file.is_file():
+            raise UserError(f"{flag}: no {file}; main_pretrain_representations.py writes it")
+    try:
+        description = json.loads(described.read_text())
+        if description["kind"] != KIND:
+            raise UserError(f"{flag}: {described} describes a {description['kind']!r}, not an encoder")
+        if description["format_version"] != FORMAT_VERSION:
+            version = description["format_version"]
+            raise UserError(f"{flag}: {described} has format {version}, this version reads {FORMAT_VERSION}")
+        if description["name"] != name:
+            raise UserError(f"{flag}: {described} is {description['name']!r}, not {name!r}")
+        config = EncoderConfig.from_json(description["encoder"])
+        if config.in_dim != in_dim:
+            raise UserError(
+                f"{flag}: {described} embeds {config.in_dim} numbers, the domain has {in_dim}"
+                f" (it was trained on {description.get('env_id', 'another domain')})"
+            )
+        encoder = Encoder(config)
+        encoder.load_state_dict(load_tensors(weights))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{flag}: {stem} is damaged ({_first_line(error)}); train it again") from error
+    return encoder
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors with a checksum of their values, atomically."""
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    atomic_write(path, to_safetensors(plain, {"sha256": _digest(plain)}))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads what `save_tensors` wrote.
+
+    Raises:
+        ValueError: a value has changed since.
+        SafetensorError: the file is cut short or is something else.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 it is no mapping
+        checksum = (file.metadata() or {}).get("sha256")
+    if checksum != _digest(tensors):
+        raise ValueError("its checksum does not match")
+    return tensors
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

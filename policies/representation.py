@@ -1,0 +1,349 @@
+"""Stage 2: embeddings of state and observation that are informative, relevant to the task, and do not overlap.
+
+φ(s) = z^s and ψ(o) = z^o are trained together (Nguyen et al., CoRL 2024) to tell their inputs (Jensen-Shannon
+information maximisation), to predict the next embeddings and the reward, and to share nothing (CLUB). z^s then keeps
+what matters and the present observation does not show.
+
+Dimension key: M real steps, D distinct transitions, U distinct rows, B batch, O observation, S state, A actions,
+Z embedding.
+"""
+
+import itertools
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from torchkit.mutual_information import Club, club_log_likelihood, club_upper_bound, jsd_loss, row_ids
+from torchkit.networks import Encoder, EncoderConfig
+from utils.errors import DivergenceError, UserError
+
+METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
+
+
+@dataclass(frozen=True)
+class TransitionData:
+    """A data set of transitions in memory, with equal rows and equal transitions stored once.
+
+    Grid domains repeat themselves: 130,000 steps of HeavenHell hold 28 states and about 110 transitions. Losses over a
+    batch are computed on its distinct transitions, weighted by how often they stand in it, which changes nothing but
+    the cost.
+
+    Attributes:
+        obs: (U, O) distinct observations, float32 or uint8, in the order of first sight.
+        state: (U', S) distinct states.
+        obs_id, next_obs_id, state_id, next_state_id: (D,) rows of `obs` and `state`, before and after.
+        action: (D, A) one-hot or continuous.
+        reward: (D,).
+        discount: (D,), 0 on a true ending and 1 otherwise, a time limit included.
+        steps: (M,) which distinct transition each real step is.
+    """
+
+    obs: Tensor
+    state: Tensor
+    obs_id: Tensor
+    next_obs_id: Tensor
+    state_id: Tensor
+    next_state_id: Tensor
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    steps: Tensor
+
+    @classmethod
+    def from_rows(
+        cls,
+        obs_RO: NDArray[np.float32],
+        state_RS: NDArray[np.float32],
+        row_M: NDArray[np.int64],
+        next_row_M: NDArray[np.int64],
+        action_MA: NDArray[np.float32],
+        reward_M: NDArray[np.float32],
+        discount_M: NDArray[np.float32],
+    ) -> "TransitionData":
+        """From flat rows and, for each real step, the rows before and after it; `action_MA` as networks read it."""
+        obs_id, obs_first = row_ids(obs_RO)
+        state_id, state_first = row_ids(state_RS)
+        ids = [obs_id[row_M], obs_id[next_row_M], state_id[row_M], state_id[next_row_M]]
+        columns: list[NDArray[Any]] = [*ids, reward_M, discount_M, action_MA]
+        steps, first = row_ids(np.column_stack(columns))
+        tensors = [torch.from_numpy(np.ascontiguousarray(column[first])) for column in columns]
+        obs_t, next_obs_t, state_t, next_state_t, reward, discount, action = tensors
+        return cls(
+            obs=torch.from_numpy(obs_RO[obs_first]),
+            state=torch.from_numpy(state_RS[state_first]),
+            obs_id=obs_t,
+            next_obs_id=next_obs_t,
+            state_id=state_t,
+            next_state_id=next_state_t,
+            action=action.float(),
+            reward=reward.float(),
+            discount=discount.float(),
+            steps=torch.from_numpy(steps),
+        )
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def to(self, device: torch.device) -> "TransitionData":
+        """The same data on another device; `steps`, from which batches are drawn, stays on the CPU."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "steps"}
+        return TransitionData(**moved, steps=self.steps)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B transitions as D distinct ones: their numbers, how often each occurs, and where each of the B is found."""
+
+    distinct_D: Tensor
+    count_D: Tensor
+    place_B: Tensor
+
+    @classmethod
+    def of(cls, transition_B: Tensor, device: torch.device) -> "Batch":
+        """From the numbers of B transitions."""
+        distinct, place, count = transition_B.unique(return_inverse=True, return_counts=True)
+        return cls(distinct.to(device), count.to(device, torch.float32), place.to(device))
+
+    def mean(self, value_D: Tensor) -> Tensor:
+        """The mean over the B transitions of a value that is known for the distinct ones."""
+        return value_D @ self.count_D / len(self.place_B)
+
+
+@dataclass(frozen=True)
+class RepresentationConfig:
+    """Sizes and weights of the objective; a weight of 0 leaves its term out."""
+
+    obs_encoder: EncoderConfig
+    state_encoder: EncoderConfig
+    action_dim: int
+    hidden_dim: int = 128
+    action_embedding_dim: int = 16
+    reward_weight: float = 1.0
+    state_dynamics_weight: float = 1.0
+    obs_dynamics_weight: float = 1.0
+    overlap_weight: float = 1.0
+    state_info_weight: float = 0.0
+    obs_info_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.obs_encoder.out_dim != self.state_encoder.out_dim:
+            raise ValueError("both embeddings must have the same size: the dynamics read their mean")
+
+
+class RepresentationObjective(nn.Module):
+    """Both encoders and all that trains them: tails for the local features, dynamics with three heads, CLUB."""
+
+    def __init__(self, config: RepresentationConfig):
+        super().__init__()
+        self.config = config
+        Z = config.obs_encoder.out_dim
+        self.s_encoder = Encoder(config.state_encoder)
+        self.o_encoder = Encoder(config.obs_encoder)
+        self.s_local = self.s_encoder.make_rest() if config.state_info_weight else None
+        self.o_local = self.o_encoder.make_rest() if config.obs_info_weight else None
+        self.action_embedding = nn.Linear(config.action_dim, config.action_embedding_dim)
+        sizes = (Z + config.action_embedding_dim, *[config.hidden_dim] * 3)
+        layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
+        self.dynamics = nn.Sequential(*layers, nn.Linear(config.hidden_dim, 2 * Z + 1))  # next z^s, next z^o, reward
+        self.club = Club(Z, Z)
+
+    def representation_parameters(self) -> list[nn.Parameter]:
+        """Everything but CLUB, which has its own optimiser."""
+        club = {id(parameter) for parameter in self.club.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in club]
+
+    def losses(self, data: TransitionData, batch: Batch, permutation_B: Tensor) -> dict[str, Tensor]:
+        """The weighted total and each term, unweighted: scalars, smaller is better.
+
+        `max_s_zs` and `max_o_zo` are Jensen-Shannon losses (0 where nothing is known), `min_zs_zo` is the positive part
+        of the CLUB bound in nats, whose gradient reaches both encoders.
+
+        Args:
+            permutation_B: a random permutation of the batch, for CLUB's shuffled pairs.
+        """
+        config, d = self.config, batch.distinct_D
+        s = _embed(self.s_encoder, data.state, data.state_id[d], data.next_state_id[d])
+        o = _embed(self.o_encoder, data.obs, data.obs_id[d], data.next_obs_id[d])
+        terms = {"max_s_zs": _info_loss(self.s_local, s, batch), "max_o_zo": _info_loss(self.o_local, o, batch)}
+
+        mu_DZ, logvar_DZ = self.club.mu(s.z_DZ), self.club.logvar(s.z_DZ)
+        z_o_BZ, place_B = o.z_DZ[batch.place_B], batch.place_B
+        bound = club_upper_bound(mu_DZ[place_B], logvar_DZ[place_B], z_o_BZ, z_o_BZ[permutation_B])
+        terms["min_zs_zo"] = bound.relu()
+
+        fused_DZ = 0.5 * (s.z_DZ + o.z_DZ)
+        hidden = torch.cat([fused_DZ, self.action_embedding(data.action[d])], dim=-1)
+        next_s_DZ, next_o_DZ, reward_D1 = self.dynamics(hidden).split([s.z_DZ.shape[1], o.z_DZ.shape[1], 1], dim=-1)
+        discount_D1 = data.discount[d, None]  # a true ending is followed by the zero vector, a time limit is not
+        terms["state_dynamics"] = batch.mean((next_s_DZ - discount_D1 * s.next_DZ).square().sum(-1))
+        terms["obs_dynamics"] = batch.mean((next_o_DZ - discount_D1 * o.next_DZ).square().sum(-1))
+        terms["reward"] = batch.mean((reward_D1.squeeze(-1) - data.reward[d]).square())
+        weights = {
+            "max_s_zs": config.state_info_weight,
+            "max_o_zo": config.obs_info_weight,
+            "min_zs_zo": config.overlap_weight,
+            "state_dynamics": config.state_dynamics_weight,
+            "obs_dynamics": config.obs_dynamics_weight,
+            "reward": config.reward_weight,
+        }
+        total = torch.stack([weights[name] * terms[name] for name in weights]).sum()
+        return {"total": total, **terms}
+
+    @torch.no_grad()
+    def embed_pairs(self, data: TransitionData, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
+        """(z^s, z^o) of each batch's distinct transitions, without gradients, in one forward pass for all batches."""
+        d = torch.cat([batch.distinct_D for batch in batches])
+        z_s = _embed_rows(self.s_encoder, data.state, data.state_id[d])
+        z_o = _embed_rows(self.o_encoder, data.obs, data.obs_id[d])
+        sizes = [len(batch.distinct_D) for batch in batches]
+        return list(zip(z_s.split(sizes), z_o.split(sizes)))
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    """Distinct rows seen through an encoder, and where each transition finds its own."""
+
+    local: Tensor  # (U, …) first-block activations
+    z_UZ: Tensor
+    place_D: Tensor
+    z_DZ: Tensor
+    next_DZ: Tensor  # after the transition, without gradient
+
+
+def _embed(encoder: Encoder, rows_UO: Tensor, id_D: Tensor, next_id_D: Tensor) -> _Embedded:
+    """Embeds the rows before with gradient and those after without; each distinct row once."""
+    if len(rows_UO) <= len(id_D):  # a small domain: all its rows at once, the rows after included
+        local = encoder.local(rows_UO.float())
+        z_UZ = encoder.rest(local)
+        return _Embedded(local, z_UZ, id_D, z_UZ[id_D], z_UZ.detach()[next_id_D])
+    distinct, place_D = id_D.unique(return_inverse=True)
+    local = encoder.local(rows_UO[distinct].float())
+    z_UZ = encoder.rest(local)
+    with torch.no_grad():
+        next_DZ = _embed_rows(encoder, rows_UO, next_id_D)
+    return _Embedded(local, z_UZ, place_D, z_UZ[place_D], next_DZ)
+
+
+def _embed_rows(encoder: Encoder, rows_UO: Tensor, id_D: Tensor) -> Tensor:
+    """Embeddings (D, Z) of rows by number, each distinct row embedded once."""
+    if len(rows_UO) <= len(id_D):
+        return encoder(rows_UO.float())[id_D]
+    distinct, place_D = id_D.unique(return_inverse=True)
+    return encoder(rows_UO[distinct].float())[place_D]
+
+
+def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
+    """The Jensen-Shannon loss of a view; distinct rows are each other's negatives and their own positives."""
+    if tail is None:
+        return view.z_UZ.new_zeros(())
+    count_U = view.z_UZ.new_zeros(len(view.z_UZ)).index_add_(0, view.place_D, batch.count_D)
+    positive_UU = torch.eye(len(count_U), device=count_U.device)
+    return jsd_loss(tail(view.local), view.z_UZ, positive_UU, count_U)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Optimiser settings of stage 2."""
+
+    lr: float = 1e-3
+    club_lr: float = 1e-3
+    batch_size: int = 500
+    club_steps: int = 5
+
+
+class RepresentationTrainer:
+    """Trains a `RepresentationObjective` on data in memory; the draw of an epoch depends on seed and epoch alone."""
+
+    def __init__(
+        self,
+        objective: RepresentationObjective,
+        data: TransitionData,
+        config: TrainingConfig,
+        seed: int,
+        device: torch.device,
+    ):
+        if not len(data):
+            raise UserError("--data_path: the data set holds no transitions")
+        self.objective, self.data, self.config = objective.to(device), data.to(device), config
+        self.seed, self.device, self.epoch = seed, device, 0
+        self.batch_size = min(config.batch_size, len(data))
+        if self.batch_size < config.batch_size:
+            warnings.warn(
+                f"{len(data)} transitions do not fill a batch of {config.batch_size}: the batch is all of them",
+                stacklevel=2,
+            )
+        self.parameters = objective.representation_parameters()
+        self.optimiser = torch.optim.Adam(self.parameters, lr=config.lr, eps=1e-8, fused=True)
+        self.club_parameters = list(objective.club.parameters())
+        self.club_optimiser = torch.optim.Adam(self.club_parameters, lr=config.club_lr, eps=1e-8, fused=True)
+
+    def train_epoch(self) -> dict[str, float]:
+        """One pass over the data in batches, the incomplete last one dropped; returns the means of `METRICS`.
+
+        Raises:
+            DivergenceError: a loss is not finite.
+        """
+        rng = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
+        batches = list(self._batches(rng))
+        total = torch.zeros(len(METRICS), device=self.device)
+        for batch in batches:
+            permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
+            losses = self.objective.losses(self.data, batch, permutation_B)
+            self.optimiser.zero_grad(set_to_none=True)
+            losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
+            self.optimiser.step()
+            picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
+            likelihood = self.fit_club([batches[i] for i in picked])
+            total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
+        self.epoch += 1
+        metrics = dict(zip(METRICS, (total / len(batches)).tolist()))
+        if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            raise DivergenceError(f"epoch {self.epoch}: {', '.join(bad)} is not finite; lower lr in --config_repr")
+        return metrics
+
+    def fit_club(self, batches: list[Batch]) -> Tensor:
+        """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached)."""
+        mean = torch.zeros((), device=self.device)
+        club = self.objective.club
+        for batch, (z_s, z_o) in zip(batches, self.objective.embed_pairs(self.data, batches)):
+            likelihood = batch.mean(club_log_likelihood(club.mu(z_s), club.logvar(z_s), z_o))
+            self.club_optimiser.zero_grad(set_to_none=True)
+            (-likelihood).backward()
+            self.club_optimiser.step()
+            mean += likelihood.detach() / len(batches)
+        return mean
+
+    def _batches(self, rng: torch.Generator) -> Iterator[Batch]:
+        order = torch.randperm(len(self.data), generator=rng)
+        for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
+            yield Batch.of(self.data.steps[order[start : start + self.batch_size]], self.device)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes: weights, optimisers, the epoch."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "club_optimiser": self.club_optimiser.state_dict(),
+            "epoch": self.epoch,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.club_optimiser.load_state_dict(state["club_optimiser"])
+        self.epoch = state["epoch"]
+
+
+def train_representations(trainer: RepresentationTrainer, num_epochs: int) -> Iterator[tuple[int, dict[str, float]]]:
+    """Trains up to `num_epochs` epochs in all; yields the number of each finished epoch and its metrics."""
+    while trainer.epoch < num_epochs:
+        metrics = trainer.train_epoch()
+        yield trainer.epoch, metrics

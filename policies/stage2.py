@@ -1,0 +1,198 @@
+"""Stage 2 as the user calls it: a data set in, a folder with both embedders and a report of what they hold out."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+
+from buffers.dataset import StoredEpisodes, check_domain, read_dataset
+from envs.make import make_env, make_vector_env
+from policies.embedders import encoder_config, load_encoder, load_tensors, save_encoder, save_tensors
+from policies.probes import as_text, report
+from policies.representation import (
+    RepresentationConfig,
+    RepresentationObjective,
+    RepresentationTrainer,
+    TrainingConfig,
+    TransitionData,
+    train_representations,
+)
+from policies.trainer import device_of
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.config import to_dict
+from utils.errors import UserError
+from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
+from utils.progress import progress
+from utils.run import Run, atomic_write
+from utils.seeding import seed_everything
+
+CHECKPOINT_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says beside the configs."""
+
+    data_path: str
+    save_dir: str
+    seed: int = 0
+    log_freq: int = 50
+    init_model: str | None = None
+    cuda: int | None = None
+    threads: int = 1
+    wandb: bool = False
+    wandb_name: str | None = None
+
+
+def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, command: Sequence[str]) -> str:
+    """Trains, or goes on training, both embedders; measures what they hold and returns the report as text.
+
+    Raises:
+        UserError: an input that the user can mend.
+        DivergenceError: the loss is no longer finite; the last good checkpoint stays.
+    """
+    torch.set_num_threads(settings.threads)
+    device = device_of(settings.cuda)
+    stored = read_dataset(settings.data_path)
+    envs = make_vector_env(config_env, 1, seed=0)
+    check_domain(stored, envs.spec_sizes)
+    envs.close()
+    seed_everything(settings.seed)
+    objective = build_objective(config_repr, stored)
+    if settings.init_model is not None:
+        load_objective(settings.init_model, objective, stored)
+    run = open_run(config_env, config_repr, settings, stored, command)
+    trainer = RepresentationTrainer(
+        objective,
+        transition_data(stored),
+        TrainingConfig(config_repr.lr, config_repr.club_lr, config_repr.batch_size, config_repr.club_steps),
+        settings.seed,
+        device,
+    )
+    seconds = fit(trainer, run, config_repr.num_epochs, settings, stored)
+    result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
+    atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
+    text = as_text(result)
+    atomic_write(run.folder / "report.md", text)
+    run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
+    return f"{text}\nembedders and report are in {run.folder}"
+
+
+def build_objective(config_repr: ConfigDict, stored: StoredEpisodes) -> RepresentationObjective:
+    """The objective that a config asks for, in the sizes of the data; draws from torch's global generator."""
+    spec = stored.spec
+    return RepresentationObjective(
+        RepresentationConfig(
+            obs_encoder=encoder_config(config_repr, spec.obs_dim, spec.obs_image_shape),
+            state_encoder=encoder_config(config_repr, spec.state_dim, spec.state_image_shape),
+            action_dim=spec.action_dim,
+            hidden_dim=config_repr.hidden_dim,
+            action_embedding_dim=config_repr.action_embedding_dim,
+            reward_weight=config_repr.reward_weight,
+            state_dynamics_weight=config_repr.state_dynamics_weight,
+            obs_dynamics_weight=config_repr.obs_dynamics_weight,
+            overlap_weight=config_repr.overlap_weight,
+            state_info_weight=config_repr.state_info_weight,
+            obs_info_weight=config_repr.obs_info_weight,
+        )
+    )
+
+
+def transition_data(stored: StoredEpisodes) -> TransitionData:
+    """All real steps of a data set."""
+    t = stored.transitions()
+    return TransitionData.from_rows(
+        stored.obs,
+        stored.state,
+        t.row,
+        t.next_row,
+        stored.spec.encode_action(stored.action[t.row]),
+        stored.reward[t.row],
+        stored.discount[t.row],
+    )
+
+
+def open_run(
+    config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, stored: StoredEpisodes, command: Sequence[str]
+) -> Run:
+    """The folder to write into; more epochs than before, or other threads, go on with the same training."""
+    folder = Path(settings.save_dir).expanduser().resolve()
+    config = {
+        "env": to_dict(config_env),
+        "repr": to_dict(config_repr),
+        "data": {"path": settings.data_path, "seed": stored.metadata.get("seed"), "steps": int(stored.length.sum())},
+        "run": {"seed": settings.seed, "init_model": settings.init_model},
+    }
+    may_differ = ("repr.num_epochs", "data.path", "env.eval", "env.rl")
+    try:
+        return Run.create(folder.parent, folder.name, config=config, command=command, may_differ=may_differ)
+    except UserError as error:  # this script has one flag for the folder
+        raise UserError(str(error).replace("--run_name", "--save_dir")) from error
+
+
+def fit(trainer: RepresentationTrainer, run: Run, num_epochs: int, settings: Settings, stored: StoredEpisodes) -> float:
+    """Trains up to `num_epochs` from the run's checkpoint, if it has one; returns the seconds of an epoch."""
+    jsonl = JsonlWriter(run.metrics_path)
+    state = load_checkpoint(run.checkpoint_dir)
+    if state is not None:
+        trainer.load_state_dict(state["trainer"])
+    jsonl.truncate(0 if state is None else state["metrics_bytes"])
+    writers: list[Writer] = [jsonl]
+    if settings.wandb:
+        name = settings.wandb_name or run.folder.name
+        writers.append(WandbWriter(run.folder, name, {"save_dir": settings.save_dir}, group="representations"))
+    logger = Logger(writers)
+    began, first_epoch, saved = time.monotonic(), trainer.epoch, time.monotonic()
+    with progress(num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch") as bar:
+        for epoch, metrics in train_representations(trainer, num_epochs):
+            logger.write(epoch, metrics)
+            bar.set_postfix({name: f"{metrics[name]:.3g}" for name in ("total", "max_o_zo", "min_zs_zo", "reward")})
+            bar.update()
+            due = epoch % settings.log_freq == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
+            if due or epoch == num_epochs:
+                save_objective(run.folder, trainer.objective, stored, {"epochs": epoch, "seed": settings.seed})
+                save_checkpoint(run.checkpoint_dir, {"trainer": trainer.state_dict(), "metrics_bytes": jsonl.offset()})
+                saved = time.monotonic()
+    logger.close()
+    return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)
+
+
+def save_objective(
+    folder: Path, objective: RepresentationObjective, stored: StoredEpisodes, extra: Mapping[str, Any]
+) -> None:
+    """Writes both encoders, and all weights of the objective for `--init_model`."""
+    about = {"env_id": stored.spec.env_id, **extra}
+    save_encoder(folder, "s_encoder", objective.s_encoder, about)
+    save_encoder(folder, "o_encoder", objective.o_encoder, about)
+    save_tensors(folder / "objective.safetensors", objective.state_dict())
+
+
+def load_objective(folder: str, objective: RepresentationObjective, stored: StoredEpisodes) -> None:
+    """Takes over the weights of an earlier result: both encoders, and the rest where its sizes are the same.
+
+    Raises:
+        UserError: there is none in `folder`, it is damaged, or its encoders have other sizes.
+    """
+    flag = "--init_model"
+    if not Path(folder).expanduser().is_dir():
+        raise UserError(f"{flag}: no folder {folder}; give the --save_dir of an earlier result")
+    spec = stored.spec
+    for name, in_dim in (("s_encoder", spec.state_dim), ("o_encoder", spec.obs_dim)):
+        encoder, ours = load_encoder(folder, name, in_dim, flag), getattr(objective, name)
+        if encoder.config != ours.config:
+            raise UserError(f"{flag}: the {name} of {folder} is not of the sizes that --config_repr asks for")
+        ours.load_state_dict(encoder.state_dict())
+    rest = Path(folder).expanduser() / "objective.safetensors"
+    if not rest.is_file():
+        return
+    try:
+        tensors = load_tensors(rest)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{flag}: {rest} is damaged ({error}); remove it to go on from the encoders alone") from error
+    own = objective.state_dict()
+    objective.load_state_dict(own | {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape})
