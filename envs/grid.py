@@ -23,9 +23,8 @@ Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
-RIGHT, UP, LEFT, DOWN = range(4)
-NUM_ACTIONS = 4
-MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (row, column) steps of RIGHT, UP, LEFT, DOWN
+MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (rows, columns) of the actions 0 right, 1 up, 2 left, 3 down
+NUM_ACTIONS = len(MOVES)
 
 PIXELS = 32  # the side of a drawn cell
 FLOOR, WALL, LINE = (245, 243, 238), (70, 74, 82), (214, 210, 202)

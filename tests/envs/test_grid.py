@@ -196,6 +196,14 @@ def test_starts_are_uniform_over_the_valid_cells(env_id):
     for goal in [world.hidden[0], world.hidden[len(world.hidden) // 2]]:
         by_cell = [drawn.get((goal, at), 0) for at in world.starts(goal)]
         assert len(by_cell) == 1 or chisquare(by_cell).pvalue > 1e-3
+    by_distance = Counter()
+    expected = Counter()
+    for (gx, gy), (x, y) in valid.values():
+        distance = abs(gx - x) + abs(gy - y)
+        by_distance[distance] += drawn.get(((gx, gy), (x, y)), 0)
+        expected[distance] += 1e5 / len(world.hidden) / len(world.starts((gx, gy)))
+    if len(expected) > 1:
+        assert chisquare([by_distance[d] for d in expected], list(expected.values())).pvalue > 1e-3
     if env_id == "Sphinx-v0":
         assert {len(world.starts(goal)) for goal in world.hidden} == {26}
     if env_id == "CarFlag-2D-v0":
@@ -362,6 +370,8 @@ def test_a_state_dict_goes_on_bit_for_bit(env_id):
     state["rng"] = json.loads(json.dumps(state["rng"]))
     trace = play(envs, 60, np.random.default_rng(1))
     other.load_state_dict(state)
+    assert all(np.array_equal(value, state[key]) for key, value in other.state_dict().items())
+    assert len(set(state["guess"])) > 1
     assert same(trace, play(other, 60, np.random.default_rng(1)))
     guesses = np.arange(32) % 2 == 0
     assert np.array_equal(envs.expert_action(guesses), other.expert_action(guesses))
