@@ -17,20 +17,28 @@ _SEQ = define_config_flag("config_seq", "configs/seq/gru.py", "the memory")
 _REPR = define_config_flag("config_repr", None, "sizes of encoders that are not read from a file")
 _STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "folder or file of the state embedder (stage 2)")
 _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "folder or file of the observation embedder (stage 2)")
-_POLICY = flags.DEFINE_string("policy_dir", None, "a finished run, or its policy folder: evaluate and film it, no training")
+_POLICY = flags.DEFINE_string("policy_dir", None, "a finished run, or its policy folder: evaluate and film it")
 _GROUP = flags.DEFINE_string("group", "default", "folder of runs that belong together, within --save_dir")
 _SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
-_RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; <env>_<family>-<variant>_<memory>_s<seed> if not given")
+_RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of env, method, memory and seed if not given")
 _SEED = flags.DEFINE_integer("seed", 42, "fixes everything on the CPU", lower_bound=0)
 _EPISODES = flags.DEFINE_integer("train_episodes", 1000, "length of training, in horizons of env steps", lower_bound=1)
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "envs that are stepped together", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", None, "episodes a batch; the config's if not given", lower_bound=1)
 _UPDATES = flags.DEFINE_float("updates_per_step", None, "updates an env step; the config's if not given", lower_bound=0)
 _START = flags.DEFINE_integer("start_training", 10, "random episodes before training", lower_bound=0)
-_EXPERT = flags.DEFINE_integer("start_expert_training", 0, "successful expert episodes kept in the replay", lower_bound=0)
-_WINDOW = flags.DEFINE_integer("sampled_seq_len", None, "longest replayed sequence; the horizon if not given", lower_bound=1)
-_EVAL = flags.DEFINE_integer("eval_episodes", None, "greedy episodes an evaluation; the config's if not given", lower_bound=1)
-_FILMED = flags.DEFINE_integer("film_episodes", 3, "episodes in the film of the finished policy; 0 for none", lower_bound=0)
+_EXPERT = flags.DEFINE_integer(
+    "start_expert_training", 0, "successful expert episodes kept in the replay", lower_bound=0
+)
+_WINDOW = flags.DEFINE_integer(
+    "sampled_seq_len", None, "longest replayed sequence; the horizon if not given", lower_bound=1
+)
+_EVAL = flags.DEFINE_integer(
+    "eval_episodes", None, "greedy episodes an evaluation; the config's if not given", lower_bound=1
+)
+_FILMED = flags.DEFINE_integer(
+    "film_episodes", 3, "episodes in the film of the finished policy; 0 for none", lower_bound=0
+)
 _CUDA = flags.DEFINE_integer("cuda", None, "index of the GPU, -1 for the CPU; a GPU if there is one, if not given")
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads of one process", lower_bound=1)
 _WANDB = flags.DEFINE_boolean("wandb", False, "mirror the metrics to Weights & Biases (offline without an account)")
@@ -52,7 +60,7 @@ def main() -> None:
         with config.env.unlocked():
             config.env.eval.episodes = _EVAL.value
     if _POLICY.value is not None:
-        stage3.replay(_POLICY.value, config, seed=_SEED.value, film_episodes=_FILMED.value, cuda=_CUDA.value)
+        stage3.replay(_POLICY.value, config, seed=_SEED.value, film_episodes=_FILMED.value, cuda=_CUDA.value, say=print)
         return
     name = f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{_SEED.value}"
     settings = stage3.Settings(
@@ -76,6 +84,7 @@ def main() -> None:
         film_episodes=_FILMED.value,
         checkpoint_minutes=_CHECKPOINT.value,
         time_limit_hours=_LIMIT.value,
+        say=print,
     )
     if exit_code:
         sys.exit(exit_code)

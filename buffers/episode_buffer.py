@@ -38,8 +38,8 @@ class EpisodeBuffer:
     def __init__(self, spec: EnvSpec, capacity: int, window: int, seed: int):
         self.spec, self.window = spec, window
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
-        action = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
-        shapes = {
+        action: tuple[tuple[int, ...], type] = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {
             "obs": ((spec.obs_dim,), np.float32),
             "state": ((spec.state_dim,), np.float32),
             "action": action,
@@ -126,8 +126,15 @@ class EpisodeBuffer:
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
         steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS}
         views = {k: self._distinct(k, rows_T1B) for k in VIEWS}
-        mask = torch.from_numpy(mask_TB)
-        return EpisodeBatch.from_transitions(**views, **steps, mask=mask, num_actions=self.spec.action_dim)
+        return EpisodeBatch.from_transitions(
+            views["obs"],
+            views["state"],
+            steps["action"],
+            steps["reward"],
+            steps["discount"],
+            torch.from_numpy(mask_TB),
+            self.spec.action_dim,
+        )
 
     def _distinct(self, view: str, rows_T1B: NDArray[np.int64]) -> Rows:
         """The rows of a view without doubles; the keys tell which are the same."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.views import Head, PublicViews
+from policies.views import Head, Inputs, PublicViews
 from torchkit.sequence import Carry
 
 Array = NDArray[Any]
@@ -22,11 +22,9 @@ class HistoryPolicy(nn.Module):
         super().__init__()
         self.public, self.head = public, head
 
-    def step(
-        self, obs_NO: Tensor, prev_action_NA: Tensor, prev_reward_N: Tensor, start_N: Tensor, carry: Carry | None
-    ) -> tuple[Tensor, Carry | None]:
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry | None]:
         """The head's output (N, ·), action values or an action distribution's parameters, and the carry."""
-        views, carry = self.public.step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        views, carry = self.public.step(now, carry)
         return self.head(views), carry
 
 
@@ -89,6 +87,9 @@ class Acting:
         return self.agent.act(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, self.explore)
 
 
-def to_tensors(device: torch.device, *arrays: Array) -> tuple[Tensor, ...]:
-    """Float32 tensors on the device."""
-    return tuple(torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays)
+def to_tensors(
+    device: torch.device, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array
+) -> Inputs:
+    """What a policy reads at a step, as float32 tensors on the device."""
+    arrays = (obs_NO, prev_action_NA, prev_reward_N, start_N)
+    return Inputs(*(torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays))

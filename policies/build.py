@@ -90,9 +90,7 @@ class Builder:
             return vector_embedder(in_dim, out_dim)
         cnn = self.config.seq.image.cnn
         pools = (1,) * len(cnn.channels)
-        return Encoder(
-            EncoderConfig(in_dim, out_dim, (), image_shape, cnn.channels, cnn.kernels, cnn.strides, pools)
-        )
+        return Encoder(EncoderConfig(in_dim, out_dim, (), image_shape, cnn.channels, cnn.kernels, cnn.strides, pools))
 
     def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
@@ -172,9 +170,7 @@ def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
     critic, privileged = parts.critic_parts()
     state_target, auxiliary, intrinsic = parts.auxiliary_parts()
     networks = ValueNetworks(policy, critic, privileged)
-    return DQN(
-        networks, state_target, auxiliary, intrinsic, parts.config.rl, parts.spec.action_dim, seed, device
-    )
+    return DQN(networks, state_target, auxiliary, intrinsic, parts.config.rl, parts.spec.action_dim, seed, device)
 
 
 FAMILIES = {"dqn": build_dqn}
@@ -196,7 +192,9 @@ def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> 
         raise UserError(f"{flag}: a tuple of views is needed, out of {', '.join(known)}")
     for name in inputs:
         if name in PRIVILEGED and name not in known:
-            raise UserError(f"{flag}: {name!r} is privileged, the policy will not have it; choose from {', '.join(known)}")
+            raise UserError(
+                f"{flag}: {name!r} is privileged, the policy will not have it; choose from {', '.join(known)}"
+            )
         choose_name(known, name, flag)
 
 

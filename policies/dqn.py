@@ -18,7 +18,7 @@ from policies.agent import Agent, Array, HistoryPolicy, to_tensors
 from policies.auxiliary.state_prediction import StatePrediction
 from policies.intrinsic.information_gain import InformationGain
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
-from policies.views import Head, PrivilegedViews, PublicViews, Views
+from policies.views import Head, PrivilegedViews, Views
 from utils.errors import DivergenceError
 
 
@@ -71,8 +71,10 @@ class DQN(Agent):
         self._trained = [p for p in [*self.online.parameters(), *self.auxiliary.parameters()] if p.requires_grad]
         self._optimiser = torch.optim.Adam(self._trained, lr=config.lr, eps=config.adam_eps, fused=True)
         if self.wants_aux_batch:
-            self._predictor_optimiser = torch.optim.Adam(self.auxiliary.parameters(), lr=config.predictor_lr, fused=True)
-        self._pairs = (list(self.target.parameters()), list(self.online.parameters()))
+            predictors = self.auxiliary.parameters()
+            self._predictor_optimiser = torch.optim.Adam(predictors, lr=config.predictor_lr, fused=True)
+        self._target_parameters: list[Tensor] = list(self.target.parameters())
+        self._online_parameters: list[Tensor] = list(self.online.parameters())
         self._rng = torch.Generator().manual_seed(seed)
 
     @property
@@ -90,7 +92,7 @@ class DQN(Agent):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
-        q_NA, carry = self.policy.step(*to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        q_NA, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
         action_N = q_NA.argmax(dim=-1).cpu()
         if explore:
             draw_N = torch.rand(len(action_N), generator=self._rng)
@@ -181,7 +183,7 @@ class DQN(Agent):
             raise DivergenceError(f"the loss is {loss.item()} and its gradient norm {grad_norm.item()}")
         self._optimiser.step()
         with torch.no_grad():
-            torch._foreach_lerp_(*self._pairs, self.config.tau)
+            torch._foreach_lerp_(self._target_parameters, self._online_parameters, self.config.tau)
         return grad_norm.detach()
 
     def checkpoint(self) -> dict[str, Any]:

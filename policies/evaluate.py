@@ -29,7 +29,7 @@ class GreedyValuePolicy:
     def __call__(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
     ) -> tuple[Array, Any]:
-        q_NA, carry = self.policy.step(*to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        q_NA, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
         return q_NA.argmax(dim=-1).cpu().numpy(), carry
 
 

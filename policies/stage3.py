@@ -1,7 +1,8 @@
 """Stage 3 put together: configs to parts, parts to a run, a run to its report."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from utils.run import Run
 from utils.seeding import generator, seed_everything
 
 FINAL_EPISODES = 100
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def train(
     film_episodes: int,
     checkpoint_minutes: float,
     time_limit_hours: float | None,
+    say: Say,
 ) -> int:
     """Trains or resumes a run and writes its report; returns the exit code."""
     torch.set_num_threads(settings.threads)
@@ -83,10 +87,10 @@ def train(
     configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     run = Run.create(*folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",))
     if run.finished:
-        print(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
+        say(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
         return 0
     if run.resumed:
-        print(f"resuming {run.folder}")
+        say(f"resuming {run.folder}")
     rl, buffer_seed = config.rl, int(generator(settings.seed, "replay").integers(2**31))
     schedule = Schedule(
         train_episodes=settings.train_episodes,
@@ -99,7 +103,7 @@ def train(
         eval_episodes=config.env.eval.episodes,
         checkpoint_minutes=checkpoint_minutes,
         time_limit_is_terminal=rl.time_limit_is_terminal,
-        **({} if time_limit_hours is None else {"time_limit_hours": time_limit_hours}),
+        time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
     )
     jsonl = JsonlWriter(run.metrics_path)
     logger = Logger([jsonl, *open_mirrors(mirrors, run, configs)])
@@ -117,11 +121,11 @@ def train(
     try:
         history = trainer.train()
     except Stopped as stop:
-        print(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
+        say(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
         return stop.exit_code
     finally:
         logger.close()
-    finish(agent, config, settings, run, history, film_episodes)
+    finish(agent, config, settings, run, history, film_episodes, say)
     return 0
 
 
@@ -142,6 +146,7 @@ def finish(
     run: Run,
     history: list[dict[str, float]],
     film_episodes: int,
+    say: Say,
 ) -> None:
     """The policy, 100 greedy episodes, learning curve, film, summary and a short table."""
     spec = make_vector_env(config.env, 1, seed=0).spec_sizes
@@ -165,11 +170,11 @@ def finish(
     if film_episodes:
         summary["film"] = write_film(agent.greedy(), config, settings.seed, run.films_dir, film_episodes)
     run.finish(summary)
-    print(table(summary))
-    print(f"everything is in {run.folder}")
+    say(table(summary))
+    say(f"everything is in {run.folder}")
 
 
-def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None) -> None:
+def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None, say: Say) -> None:
     """Evaluates and films a saved policy; the film goes to the folder of the policy's run."""
     envs = make_vector_env(config.env, 1, seed=0)
     module, about = load_policy(policy_dir, envs.spec_sizes)
@@ -184,11 +189,11 @@ def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int
         "final_episodes": config.env.eval.episodes,
         "final": judge(policy, config, seed, config.env.eval.episodes),
     }
-    print(table(summary))
+    say(table(summary))
     if film_episodes:
         folder = Path(policy_dir)
         folder = folder.parent if folder.name == "policy" else folder
-        print(f"film: {write_film(policy, config, seed, folder / 'films', film_episodes)}")
+        say(f"film: {write_film(policy, config, seed, folder / 'films', film_episodes)}")
 
 
 def judge(policy: Policy, config: ConfigDict, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:

@@ -5,6 +5,7 @@ what it will not have.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,15 @@ PRIVILEGED = ("state", "z_state")
 Views = dict[str, Tensor]
 
 
+class Inputs(NamedTuple):
+    """What a policy reads at a step of N envs: the observation and its own past."""
+
+    obs_NO: Tensor
+    prev_action_NA: Tensor
+    prev_reward_N: Tensor
+    start_N: Tensor
+
+
 class PublicViews(nn.Module):
     """`history` (…, H), and as asked for `observation`, a learned embedding, and `z_obs`, ψ of stage 2.
 
@@ -31,7 +41,7 @@ class PublicViews(nn.Module):
         obs_embedder: nn.Module,
         action_embedder: nn.Module,
         reward_embedder: nn.Module | None,
-        memory: Memory | None,
+        memory: Memory,
         shortcuts: Mapping[str, nn.Module],
     ):
         super().__init__()
@@ -48,21 +58,15 @@ class PublicViews(nn.Module):
     def forward(self, batch: EpisodeBatch) -> Views:
         """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
         views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
-        if self.memory is not None:
-            embedding = batch.obs.through(self.obs_embedder)
-            views["history"] = self.memory.encode(self._inputs(embedding, batch.prev_action, batch.prev_reward))
-        return views
+        inputs = self._inputs(batch.obs.through(self.obs_embedder), batch.prev_action, batch.prev_reward)
+        return views | {"history": self.memory.encode(inputs)}
 
-    def step(
-        self, obs_NO: Tensor, prev_action_NA: Tensor, prev_reward_N: Tensor, start_N: Tensor, carry: Carry | None
-    ) -> tuple[Views, Carry | None]:
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Views, Carry | None]:
         """One step of N envs: views (N, F) and the memory's carry; where `start_N` is 1 the memory forgets."""
-        views = {name: embed(obs_NO) for name, embed in self.shortcuts.items()}
-        if self.memory is not None:
-            x_NF = self._inputs(self.obs_embedder(obs_NO), prev_action_NA, prev_reward_N)
-            history_1NH, carry = self.memory(x_NF[None], start_N[None], carry)
-            views["history"] = history_1NH[0]
-        return views, carry
+        views = {name: embed(now.obs_NO) for name, embed in self.shortcuts.items()}
+        x_NF = self._inputs(self.obs_embedder(now.obs_NO), now.prev_action_NA, now.prev_reward_N)
+        history_1NH, carry = self.memory(x_NF[None], now.start_N[None], carry)
+        return views | {"history": history_1NH[0]}, carry
 
 
 class PrivilegedViews(nn.Module):

@@ -63,7 +63,8 @@ class EncoderConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "EncoderConfig":
         """The inverse of `to_json`; lists become tuples."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**tuples)
 
 
 class Encoder(nn.Module):

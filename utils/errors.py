@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class UserError(Exception):
-    """Bad input. The message is one line that names the flag or field and the valid choices; the script exits with 2."""
+    """Bad input. The message is one line that names the flag or field and the valid choices; the exit code is 2."""
 
 
 class DivergenceError(Exception):

@@ -26,9 +26,10 @@ class Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
-        for layer in (self.qkv, self.project, self.mlp[0], self.mlp[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)
 
     def split(self, x_BTW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (B, heads, T, width / heads)."""
@@ -53,7 +54,8 @@ class GPT(Memory):
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
         super().__init__()
         self.out_dim, self.context, self.layers, self.heads = in_dim, context, layers, heads
-        self.blocks = nn.ModuleList(Block(in_dim, heads, dropout) for _ in range(layers))
+        self.blocks: list[Block] = [Block(in_dim, heads, dropout) for _ in range(layers)]
+        self._registered = nn.ModuleList(self.blocks)
         self.norm = nn.LayerNorm(in_dim)
 
     def initial_carry(self, batch_size: int) -> Carry:
@@ -82,7 +84,7 @@ class GPT(Memory):
         to_cache_BTC = (segment_TB.T == 0)[:, :, None] & (slot_C < before_B[:, None, None])
         same_BTT = (segment_TB.T[:, :, None] == segment_TB.T[:, None, :]) & (step_T1 >= step_T1.T)
         mask = torch.cat([to_cache_BTC, same_BTT], dim=-1)[:, None]
-        last_BT = segment_TB.T == segment_TB[-1][:, None]  # only the present episode's steps stay in the cache
+        last_BT = segment_TB[-1][:, None] == segment_TB.T  # only the present episode's steps stay in the cache
         write_BT = torch.where(last_BT, position_TB.T, self.context)[:, None, :, None]
 
         x = (x_TBF + sine_positions(position_TB, self.out_dim)).transpose(0, 1)

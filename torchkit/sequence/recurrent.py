@@ -1,5 +1,7 @@
 """Recurrent memories on torch's own GRU and LSTM."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -40,7 +42,7 @@ class Recurrent(Memory):
         carry = self.initial_carry(x_TBF.shape[1]) if carry is None else carry
         first_rows = [0, *(torch.nonzero(start_TB[1:].any(dim=1)).flatten() + 1).tolist(), len(x_TBF)]
         outputs = []
-        for first, end in zip(first_rows[:-1], first_rows[1:], strict=True):
+        for first, end in itertools.pairwise(first_rows):
             # a new episode forgets the old one; between two such rows torch's own loop runs undisturbed
             carry = tuple(c * (1 - start_TB[first][:, None]) for c in carry)
             output, carry = self._run(x_TBF[first:end], carry)
@@ -62,8 +64,8 @@ class GRU(Recurrent):
             return output, (hidden,)
         last = []
         for layer in range(self.layers):
-            weights = (getattr(self.net, f"{kind}_{way}_l{layer}") for kind in ("weight", "bias") for way in ("ih", "hh"))
-            x_TBF = gru_scan(x_TBF, carry[0][layer], *weights)
+            names = (f"{kind}_{way}_l{layer}" for kind in ("weight", "bias") for way in ("ih", "hh"))
+            x_TBF = gru_scan(x_TBF, carry[0][layer], *(getattr(self.net, name) for name in names))
             last.append(x_TBF[-1])
         return x_TBF, (torch.stack(last),)
 
