@@ -44,6 +44,11 @@ class Episode:
         return len(self.reward)
 
 
+def round_up(rows: Tensor) -> Tensor:
+    """Row numbers (R,) with the first repeated up to a multiple of 64: libraries prepare a product for each new size."""
+    return torch.cat([rows, rows[:1].expand(-len(rows) % 64)])
+
+
 @dataclass
 class Rows:
     """Rows (T+1, B, F) of which many may be the same: the U distinct ones, and where each row finds its own.
@@ -122,11 +127,12 @@ class EpisodeBatch:
 
     def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed."""
-        if self.real_rows is None:
+        rows = self.real_rows
+        if rows is None:
             return net(x)
-        y_RF = net(x.flatten(0, 1).index_select(0, self.real_rows))
+        y_RF = net(x.flatten(0, 1).index_select(0, round_up(rows)))[: len(rows)]
         y = y_RF.new_zeros(x.shape[0] * x.shape[1], y_RF.shape[-1])
-        return y.index_copy(0, self.real_rows, y_RF).view(*x.shape[:2], -1)
+        return y.index_copy(0, rows, y_RF).view(*x.shape[:2], -1)
 
     def to(self, device: torch.device | str) -> "EpisodeBatch":
         """The same batch on another device."""

@@ -142,7 +142,7 @@ class EpisodeBuffer:
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         if 2 * len(first) > keys.size:  # hardly any doubles: not worth a detour
             return Rows.all_different(torch.from_numpy(self._rows[view][rows_T1B]))
-        distinct = torch.from_numpy(self._rows[view][rows_T1B.ravel()[first]])
+        distinct = torch.from_numpy(self._rows[view][rows_T1B.ravel()[np.resize(first, len(first) + -len(first) % 32)]])
         return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)))
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 60_000})  # ε, linear in env steps
 
-    config.batch_size = 32  # episodes
+    config.batch_size = 16  # episodes
     config.aux_batch_size = 64  # episodes of a separate predictor step
     config.updates_per_step = 0.1  # gradient updates an env step
     config.replay_steps = 1_000_000
@@ -63,7 +63,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.intrinsic = ConfigDict({"use": ()})
     config.intrinsic.information_gain = ConfigDict(
         {
-            "weight": 5.0,  # α
+            "weight": 10.0,  # α
             "bonus_target": "common",  # common z_t (paper), own_step (released code), potential
         }
     )

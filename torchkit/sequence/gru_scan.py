@@ -26,9 +26,10 @@ class _GRUScan(torch.autograd.Function):
         new = projected.new_empty(T, B, H)
         hidden[0] = initial
         transposed = weight.t()
+        rows = hidden.unbind(0)
         steps = zip(
-            hidden.unbind(0)[:-1],
-            hidden.unbind(0)[1:],
+            rows[:-1],
+            rows[1:],
             projected[..., : 2 * H].unbind(0),
             projected[..., 2 * H :].unbind(0),
             recurrent.unbind(0),
