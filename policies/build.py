@@ -13,11 +13,11 @@ from torch import nn
 
 from envs.base import EnvSpec
 from policies.agent import Agent, HistoryPolicy
-from policies.auxiliary.state_prediction import StatePrediction
+from policies.auxiliary import AUXILIARY
 from policies.dqn import DQN, ValueNetworks
 from policies.embedders import encoder_config, load_encoder
-from policies.intrinsic.information_gain import BONUS_TARGETS, InformationGain
-from policies.losses import PREDICTION_ERRORS
+from policies.intrinsic import INTRINSIC
+from policies.parts import AuxiliaryLoss, IntrinsicReward, choose_name
 from policies.views import PRIVILEGED, PUBLIC, Head, PrivilegedViews, PublicViews
 from torchkit.networks import Encoder, EncoderConfig, init_linear
 from torchkit.sequence import MEMORIES
@@ -43,6 +43,10 @@ class Builder:
         self.spec, self.config = spec, config
         self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
+        self.dims: dict[str, int] = {}  # widths of views, computed or not
+        self.views: set[str] = set()  # those that are computed
+        self.frozen: dict[str, nn.Module] = {}
+        self.auxiliary: dict[str, AuxiliaryLoss] = {}
 
     def agent(self, seed: int, device: torch.device) -> Agent:
         """The agent of the family that `config.rl.family` names."""
@@ -78,6 +82,7 @@ class Builder:
         self.dims = {"history": memory.out_dim, "state": self.config.seq.state_dim, "observation": self.sizes.obs_dim}
         if "z_obs" in shortcuts:
             self.dims["z_obs"] = shortcuts["z_obs"].config.out_dim
+        self.views = {"history", *shortcuts}
         return HistoryPolicy(public, self.head(rl.policy_inputs))
 
     def head(self, inputs: tuple[str, ...]) -> Head:
@@ -132,33 +137,48 @@ class Builder:
         embedders = {}
         if "state" in inputs:
             embedders["state"] = self.embedder(spec.state_dim, spec.state_image_shape, self.config.seq.state_dim)
+            self.views.add("state")
         return self.head(inputs), PrivilegedViews(embedders, {})
+
+    def width(self, view: str) -> int:
+        """The number of features of a view, which is computed from now on if it was not before. Call `policy` first.
+
+        Raises:
+            UserError: the view is one that only a head's inputs bring about.
+        """
+        if view == "z_state" and view not in self.frozen:
+            self.frozen[view], self.dims[view] = self.z_state()
+            self.views.add(view)
+        if view not in self.views:
+            raise UserError(
+                f"--config_rl: a part reads the view {view!r}; there are {', '.join(sorted(self.views))}, and what "
+                f"policy_inputs and critic_inputs name"
+            )
+        return self.dims[view]
 
     def auxiliary_parts(
         self,
-    ) -> tuple[PrivilegedViews, dict[str, StatePrediction], dict[str, tuple[InformationGain, float]]]:
-        """φ with what is held against it: the auxiliary losses and the bonuses, by name."""
+    ) -> tuple[PrivilegedViews, dict[str, AuxiliaryLoss], dict[str, tuple[IntrinsicReward, float]]]:
+        """What is held against frozen views of the state, φ; the auxiliary losses and the weighted bonuses, by name."""
         rl = self.config.rl
-        for name in rl.auxiliary.use:
-            choose_name(("state_prediction",), name, "--config_rl.auxiliary.use")
-        for name in rl.intrinsic.use:
-            choose_name(("information_gain",), name, "--config_rl.intrinsic.use")
         choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
-        if "information_gain" in rl.intrinsic.use and "state_prediction" not in rl.auxiliary.use:
-            raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
-        if "state_prediction" not in rl.auxiliary.use:
-            return PrivilegedViews({}, {}), {}, {}
-        embedding, width = self.z_state()
-        aux = rl.auxiliary.state_prediction
-        error = choose_name(PREDICTION_ERRORS, aux.error, "--config_rl.auxiliary.state_prediction.error")
-        predictor = StatePrediction(self.dims["history"], "z_state", width, aux.hidden_dims, aux.weight, error)
-        bonuses = {}
-        if "information_gain" in rl.intrinsic.use:
-            gain = rl.intrinsic.information_gain
-            flag = "--config_rl.intrinsic.information_gain.bonus_target"
-            target = choose_name(BONUS_TARGETS, gain.bonus_target, flag)
-            bonuses["information_gain"] = (InformationGain("z_state", error, target, rl.discount), gain.weight)
-        return PrivilegedViews({}, {"z_state": embedding}), {"state_prediction": predictor}, bonuses
+        self.frozen, self.auxiliary = {}, {}
+        for name in rl.auxiliary.use:
+            loss = choose(AUXILIARY, name, "--config_rl.auxiliary.use")
+            self.auxiliary[name] = loss.build(self, self.settings_of("auxiliary", name))
+        intrinsic = {}
+        for name in rl.intrinsic.use:
+            bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
+            settings = self.settings_of("intrinsic", name)
+            intrinsic[name] = (bonus.build(self, settings), settings.weight)
+        return PrivilegedViews({}, self.frozen), self.auxiliary, intrinsic
+
+    def settings_of(self, kind: str, name: str) -> ConfigDict:
+        """The config row of an auxiliary loss or intrinsic reward."""
+        settings = self.config.rl[kind].get(name)
+        if settings is None:
+            raise UserError(f"--config_rl.{kind}.use: {name} has no settings; give the config a row {kind}.{name}")
+        return settings
 
 
 def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
@@ -179,11 +199,6 @@ FAMILIES = {"dqn": build_dqn}
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
     """Linear-ReLU."""
     return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())
-
-
-def choose_name(names: tuple[str, ...], name: str, what: str) -> str:
-    """Returns `name` if it is one of `names`, else raises a `UserError`."""
-    return choose({n: n for n in names}, name, what)
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

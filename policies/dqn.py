@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.agent import Agent, Array, HistoryPolicy, to_tensors
-from policies.auxiliary.state_prediction import StatePrediction
-from policies.intrinsic.information_gain import InformationGain
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.parts import AuxiliaryLoss, IntrinsicReward
 from policies.views import Head, PrivilegedViews, Views
 from utils.errors import DivergenceError
 
@@ -53,8 +52,8 @@ class DQN(Agent):
         self,
         networks: ValueNetworks,
         state_target: PrivilegedViews,
-        auxiliary: Mapping[str, StatePrediction],
-        intrinsic: Mapping[str, tuple[InformationGain, float]],
+        auxiliary: Mapping[str, AuxiliaryLoss],
+        intrinsic: Mapping[str, tuple[IntrinsicReward, float]],
         config: ConfigDict,
         num_actions: int,
         seed: int,
@@ -64,6 +63,7 @@ class DQN(Agent):
         self.config, self.num_actions, self.device = config, num_actions, device
         self.online, self.state_target = networks, state_target
         self.auxiliary, self.intrinsic = nn.ModuleDict(auxiliary), intrinsic
+        self._losses = dict(auxiliary)  # the same, with their types
         self.to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.eval()
@@ -108,7 +108,7 @@ class DQN(Agent):
         with self._autocast():
             views, q_TBA, u_TBA = self.online(batch)
             views |= self.state_target(batch)
-            for part in self.auxiliary.values():
+            for part in self._losses.values():
                 part.extend(views, batch)
         with torch.no_grad():
             bonus_TB = self._bonus(views, batch, metrics)
@@ -120,7 +120,7 @@ class DQN(Agent):
             critic_loss = masked_mean((taken(u_TBA[:-1], batch.action) - target_TB).square(), batch.mask)
             metrics["loss/critic"] = critic_loss.detach()
             loss = loss + critic_loss
-        for name, part in self.auxiliary.items():
+        for name, part in self._losses.items():
             auxiliary_loss = masked_mean(part.loss(views, batch), batch.row_mask)
             metrics[f"loss/{name}"] = auxiliary_loss.detach()
             loss = loss + part.loss_weight * auxiliary_loss
@@ -166,7 +166,7 @@ class DQN(Agent):
         with torch.no_grad():
             views = self.online.policy.public(batch) | self.state_target(batch)
         loss = torch.zeros((), device=self.device)
-        for part in self.auxiliary.values():
+        for part in self._losses.values():
             part.extend(views, batch)
             loss = loss + masked_mean(part.loss(views, batch), batch.row_mask)
         self._predictor_optimiser.zero_grad()

@@ -1,1 +1,8 @@
-"""Auxiliary losses: one object, one method `loss(views, batch) -> (T+1, B)`."""
+"""Auxiliary losses: one object, one method `loss(views, batch) -> (T+1, B)`; settings in `config_rl.auxiliary`."""
+
+from policies.auxiliary.state_prediction import StatePrediction
+from policies.parts import AuxiliaryLoss
+
+AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
+    "state_prediction": StatePrediction,
+}

@@ -1,12 +1,15 @@
 """The memory must predict the state embedding: L = β · error(k(h_t), z^s_t) (Nguyen et al., CoRL 2024)."""
 
 from collections.abc import Mapping
+from typing import Self
 
 import torch
-from torch import Tensor, nn
+from ml_collections import ConfigDict
+from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.losses import prediction_error
+from policies.losses import PREDICTION_ERRORS, prediction_error
+from policies.parts import AuxiliaryLoss, Parts, choose_name
 from torchkit.networks import mlp
 
 
@@ -21,7 +24,7 @@ class _ScaleGradient(torch.autograd.Function):
         return grads[0] * ctx.scale, None  # type: ignore[attr-defined]
 
 
-class StatePrediction(nn.Module):
+class StatePrediction(AuxiliaryLoss):
     """The predictor k of z^s from the history, and its error.
 
     `weight` (β) scales the gradient that reaches the memory; k itself always learns at full strength, so that with
@@ -36,6 +39,13 @@ class StatePrediction(nn.Module):
         super().__init__()
         self.net = mlp(in_dim, hidden_dims, target_dim)
         self.target, self.weight, self.error = target, weight, error
+
+    @classmethod
+    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+        """The predictor of z^s, φ being what `config_rl.z_state` says."""
+        error = choose_name(PREDICTION_ERRORS, settings.error, "--config_rl.auxiliary.state_prediction.error")
+        width = parts.width("z_state")
+        return cls(parts.width("history"), "z_state", width, settings.hidden_dims, settings.weight, error)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds `predicted_state` (T+1, B, Z), once for all that read it."""

@@ -1,1 +1,8 @@
-"""Intrinsic rewards: one object, one method `reward(views, batch) -> (T, B)`."""
+"""Intrinsic rewards: one object, one method `reward(views, batch) -> (T, B)`; settings in `config_rl.intrinsic`."""
+
+from policies.intrinsic.information_gain import InformationGain
+from policies.parts import IntrinsicReward
+
+INTRINSIC: dict[str, type[IntrinsicReward]] = {
+    "information_gain": InformationGain,
+}

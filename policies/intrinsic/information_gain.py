@@ -1,16 +1,21 @@
 """Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
 
 from collections.abc import Mapping
+from typing import Self
 
+from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
+from policies.auxiliary.state_prediction import StatePrediction
 from policies.losses import prediction_error
+from policies.parts import IntrinsicReward, Parts, choose_name
+from utils.errors import UserError
 
 BONUS_TARGETS = ("common", "own_step", "potential")
 
 
-class InformationGain:
+class InformationGain(IntrinsicReward):
     """How much the error of predicting the state falls over a step.
 
     `bonus_target` says what the history before the step is held against: `common`, the state after the step, as is the
@@ -20,6 +25,16 @@ class InformationGain:
 
     def __init__(self, target: str, error: str, bonus_target: str, discount: float):
         self.target, self.error, self.bonus_target, self.discount = target, error, bonus_target, discount
+
+    @classmethod
+    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+        """Pays for what the auxiliary loss `state_prediction` predicts better, in that loss's own measure."""
+        flag = "--config_rl.intrinsic.information_gain.bonus_target"
+        bonus_target = choose_name(BONUS_TARGETS, settings.bonus_target, flag)
+        predictor = parts.auxiliary.get("state_prediction")
+        if not isinstance(predictor, StatePrediction):
+            raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
+        return cls(predictor.target, predictor.error, bonus_target, parts.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
