@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from torchkit.mutual_information import Club, club_log_likelihood, club_upper_bound, jsd_loss, row_ids
+from torchkit.mutual_information import Club, club_upper_bound, jsd_loss, row_ids
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import DivergenceError, UserError
 
+CHUNK = 512  # rows
 METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
 
 
@@ -173,7 +174,7 @@ class RepresentationObjective(nn.Module):
         o = _embed(self.o_encoder, data.obs, data.obs_id[d], data.next_obs_id[d])
         terms = {"max_s_zs": _info_loss(self.s_local, s, batch), "max_o_zo": _info_loss(self.o_local, o, batch)}
 
-        mu_DZ, logvar_DZ = self.club.mu(s.z_DZ), self.club.logvar(s.z_DZ)
+        mu_DZ, logvar_DZ = self.club(s.z_DZ)
         z_o_BZ, place_B = o.z_DZ[batch.place_B], batch.place_B
         bound = club_upper_bound(mu_DZ[place_B], logvar_DZ[place_B], z_o_BZ, z_o_BZ[permutation_B])
         terms["min_zs_zo"] = bound.relu()
@@ -232,11 +233,12 @@ def _embed(encoder: Encoder, rows_UO: Tensor, id_D: Tensor, next_id_D: Tensor) -
 
 
 def _embed_rows(encoder: Encoder, rows_UO: Tensor, id_D: Tensor) -> Tensor:
-    """Embeddings (D, Z) of rows by number, each distinct row embedded once."""
-    if len(rows_UO) <= len(id_D):
-        return encoder(rows_UO.float())[id_D]
-    distinct, place_D = id_D.unique(return_inverse=True)
-    return encoder(rows_UO[distinct].float())[place_D]
+    """Embeddings (D, Z) of rows by number, each distinct row embedded once, in parts that a cache can hold."""
+    distinct, place_D = rows_UO, id_D
+    if len(rows_UO) > len(id_D):
+        number, place_D = id_D.unique(return_inverse=True)
+        distinct = rows_UO[number]
+    return torch.cat([encoder(part.float()) for part in distinct.split(CHUNK)])[place_D]
 
 
 def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
@@ -313,7 +315,7 @@ class RepresentationTrainer:
         mean = torch.zeros((), device=self.device)
         club = self.objective.club
         for batch, (z_s, z_o) in zip(batches, self.objective.embed_pairs(self.data, batches)):
-            likelihood = batch.mean(club_log_likelihood(club.mu(z_s), club.logvar(z_s), z_o))
+            likelihood = batch.mean(club.log_likelihood(z_s, z_o))
             self.club_optimiser.zero_grad(set_to_none=True)
             (-likelihood).backward()
             self.club_optimiser.step()

@@ -67,19 +67,22 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     if settings.init_model is not None:
         load_objective(settings.init_model, objective, stored)
     run = open_run(config_env, config_repr, settings, stored, command)
-    trainer = RepresentationTrainer(
-        objective,
-        transition_data(stored),
-        TrainingConfig(config_repr.lr, config_repr.club_lr, config_repr.batch_size, config_repr.club_steps),
-        settings.seed,
-        device,
-    )
-    seconds = fit(trainer, run, config_repr.num_epochs, settings, stored)
-    result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
-    atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
-    text = as_text(result)
-    atomic_write(run.folder / "report.md", text)
-    run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
+    try:
+        trainer = RepresentationTrainer(
+            objective,
+            transition_data(stored),
+            TrainingConfig(config_repr.lr, config_repr.club_lr, config_repr.batch_size, config_repr.club_steps),
+            settings.seed,
+            device,
+        )
+        seconds = fit(trainer, run, config_repr.num_epochs, settings, stored)
+        result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
+        text = as_text(result)
+        atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
+        atomic_write(run.folder / "report.md", text)
+        run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
+    finally:
+        run.close()
     return f"{text}\nembedders and report are in {run.folder}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import elu, softplus
 
 from torchkit.networks import init_linear
 
@@ -71,20 +71,24 @@ class Club(nn.Module):
 
     def __init__(self, x_dim: int, y_dim: int, hidden_dim: int = 32):
         super().__init__()
-        self.mu = nn.Sequential(
-            init_linear(nn.Linear(x_dim, hidden_dim)), nn.ELU(), init_linear(nn.Linear(hidden_dim, y_dim))
-        )
-        self.logvar = nn.Sequential(
-            init_linear(nn.Linear(x_dim, hidden_dim)), nn.ELU(), init_linear(nn.Linear(hidden_dim, y_dim)), nn.Tanh()
-        )
+        self.hidden = init_linear(nn.Linear(x_dim, 2 * hidden_dim), bound=hidden_dim**-0.5)  # of two nets side by side
+        self.mu = init_linear(nn.Linear(hidden_dim, y_dim))
+        self.logvar = init_linear(nn.Linear(hidden_dim, y_dim))
+
+    def forward(self, x_BZ: Tensor) -> tuple[Tensor, Tensor]:
+        """μ(x) and logvar(x), (B, Z) each."""
+        for_mu, for_logvar = elu(self.hidden(x_BZ)).chunk(2, dim=-1)
+        return self.mu(for_mu), self.logvar(for_logvar).tanh()
 
     def log_likelihood(self, x_BZ: Tensor, y_BZ: Tensor) -> Tensor:
         """Σ_d [-(μ - y)² / exp(logvar) - logvar] of each pair, (B,): twice log q(y | x), but for a constant."""
-        return club_log_likelihood(self.mu(x_BZ), self.logvar(x_BZ), y_BZ)
+        mu_BZ, logvar_BZ = self(x_BZ)
+        return club_log_likelihood(mu_BZ, logvar_BZ, y_BZ)
 
     def upper_bound(self, x_BZ: Tensor, y_BZ: Tensor, permutation_B: Tensor) -> Tensor:
         """The bound in nats, a scalar; `permutation_B` shuffles y into pairs that are independent of x."""
-        return club_upper_bound(self.mu(x_BZ), self.logvar(x_BZ), y_BZ, y_BZ[permutation_B])
+        mu_BZ, logvar_BZ = self(x_BZ)
+        return club_upper_bound(mu_BZ, logvar_BZ, y_BZ, y_BZ[permutation_B])
 
 
 def club_log_likelihood(mu_BZ: Tensor, logvar_BZ: Tensor, y_BZ: Tensor) -> Tensor:

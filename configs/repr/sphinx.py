@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.num_epochs = 100
+    config.num_epochs = 20
     config.batch_size = 500  # transitions
     config.lr = 1e-3
     config.club_lr = 1e-3

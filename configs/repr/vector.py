@@ -1,0 +1,23 @@
+"""Any domain whose views are vectors: a middle course of the published weights, to start from and to be tuned."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.num_epochs = 60
+    config.batch_size = 500  # transitions
+    config.lr = 1e-3
+    config.club_lr = 1e-3
+    config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
+    config.embedding_dim = 32
+    config.action_embedding_dim = 16
+    config.hidden_dim = 128  # of the dynamics
+    config.encoder = ConfigDict({"hidden_dims": (128, 128), "channels": (), "kernels": (), "strides": (), "pools": ()})
+    config.reward_weight = 1.0
+    config.state_dynamics_weight = 1.0
+    config.obs_dynamics_weight = 1.0
+    config.overlap_weight = 1.0  # CLUB between the embeddings
+    config.state_info_weight = 0.0  # Jensen-Shannon information of z^s about the state
+    config.obs_info_weight = 1.0  # and of z^o about the observation
+    return config.lock()

@@ -1,0 +1,440 @@
+"""Stage 2: the objective against a slow one written out in full, gradients, targets, seeds, probes, files."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import softplus
+
+from envs.factors import factors, informed_actions
+from policies.embedders import encoder_config, load_encoder, save_encoder
+from policies.probes import Half, linear_probe, report, variance_share
+from policies.representation import (
+    METRICS,
+    Batch,
+    RepresentationConfig,
+    RepresentationObjective,
+    RepresentationTrainer,
+    TrainingConfig,
+    TransitionData,
+    train_representations,
+)
+from torchkit.networks import Encoder, EncoderConfig
+from utils.errors import DivergenceError, UserError
+
+CPU = torch.device("cpu")
+VECTOR = EncoderConfig(3, 8, (16, 16))
+IMAGE = EncoderConfig(72, 8, (), (2, 6, 6), (4, 8, 8), (2, 2, 2), (1, 1, 1), (1, 2, 1))
+
+
+def rows(num=60, dim=3, distinct=5, seed=0):
+    """Rows of observation and state with repetitions, and the transitions of one long walk over them."""
+    rng = np.random.default_rng(seed)
+    obs = rng.normal(size=(distinct, dim)).astype(np.float32)[rng.integers(distinct, size=num + 1)]
+    state = rng.normal(size=(2 * distinct, dim)).astype(np.float32)[rng.integers(2 * distinct, size=num + 1)]
+    row = np.arange(num)
+    action = np.eye(4, dtype=np.float32)[rng.integers(4, size=num)]
+    reward = rng.integers(-1, 2, num).astype(np.float32)
+    discount = (rng.random(num) > 0.3).astype(np.float32)
+    return obs, state, row, row + 1, action, reward, discount
+
+
+def make_objective(encoder=VECTOR, seed=0, **weights):
+    torch.manual_seed(seed)
+    table = {
+        "state_info_weight": 0.3,
+        "overlap_weight": 0.7,
+        "reward_weight": 2.0,
+        "obs_dynamics_weight": 0.5,
+    } | weights
+    return RepresentationObjective(RepresentationConfig(encoder, encoder, 4, hidden_dim=16, **table))
+
+
+def make_trainer(seed=0, batch_size=20, data=None, **options):
+    data = TransitionData.from_rows(*rows()) if data is None else data
+    return RepresentationTrainer(
+        make_objective(seed=seed), data, TrainingConfig(batch_size=batch_size), seed, CPU, **options
+    )
+
+
+def slow_losses(objective, arrays, chosen, permutation):
+    """The objective as its definition reads: every row of the batch on its own, pairs compared element by element."""
+    obs, state, row, after, action, reward, discount = (torch.from_numpy(a) for a in arrays)
+    o, s, o2, s2 = obs[row[chosen]], state[row[chosen]], obs[after[chosen]], state[after[chosen]]
+    z_s, z_o = objective.s_encoder(s), objective.o_encoder(o)
+
+    def jsd(x, encoder, tail, z):
+        equal = (x[:, None] == x[None]).all(-1).float()
+        score = tail(encoder.local(x)) @ z.T
+        up, down = math.log(2) - softplus(-score), softplus(-score) + score - math.log(2)
+        return ((1 - equal) * down).sum() / (1 - equal).sum() - (equal * up).sum() / equal.sum()
+
+    mu, logvar = objective.club(z_s)
+    gap = ((mu - z_o[permutation]) ** 2 - (mu - z_o) ** 2) / logvar.exp()
+    hidden = torch.cat([0.5 * (z_s + z_o), objective.action_embedding(action[chosen])], -1)
+    out = objective.dynamics(hidden)
+    Z, keep = z_s.shape[1], discount[chosen][:, None]
+    target_s, target_o = keep * objective.s_encoder(s2).detach(), keep * objective.o_encoder(o2).detach()
+    terms = {
+        "max_s_zs": jsd(s, objective.s_encoder, objective.s_local, z_s),
+        "max_o_zo": jsd(o, objective.o_encoder, objective.o_local, z_o),
+        "min_zs_zo": (0.5 * gap.sum(-1).mean()).relu(),
+        "state_dynamics": ((out[:, :Z] - target_s) ** 2).sum(-1).mean(),
+        "obs_dynamics": ((out[:, Z : 2 * Z] - target_o) ** 2).sum(-1).mean(),
+        "reward": ((out[:, -1] - reward[chosen]) ** 2).mean(),
+    }
+    weights = dict(zip(terms, (0.3, 1.0, 0.7, 1.0, 0.5, 2.0)))
+    return {"total": sum(weights[name] * terms[name] for name in terms), **terms}
+
+
+@pytest.mark.parametrize("distinct", [5, 400])  # fewer rows than a batch, and more
+@pytest.mark.parametrize("encoder", [VECTOR, IMAGE])
+def test_objective_and_its_gradient_are_those_of_the_definition(encoder, distinct):
+    arrays = rows(dim=encoder.in_dim, distinct=distinct)
+    data, objective = TransitionData.from_rows(*arrays), make_objective(encoder)
+    chosen, permutation = torch.randperm(60)[:40], torch.randperm(40)
+    slow = slow_losses(objective, arrays, chosen, permutation)
+    expected = torch.autograd.grad(slow["total"], objective.representation_parameters())
+    fast = objective.losses(data, Batch.of(data.steps[chosen], CPU), permutation)
+    found = torch.autograd.grad(fast["total"], objective.representation_parameters())
+    assert fast.keys() == slow.keys()
+    for name in slow:
+        torch.testing.assert_close(fast[name], slow[name], rtol=1e-4, atol=1e-5)
+    for a, b in zip(found, expected):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_equal_transitions_are_stored_once_and_given_back_whole():
+    obs, state, row, after, action, reward, discount = arrays = rows(num=3000, distinct=2)
+    data = TransitionData.from_rows(*arrays)
+    assert len(data.obs) == 2 and len(data.state) == 4
+    assert len(data) == 3000 > 2 * len(data.reward)
+    for stored, original in (
+        (data.obs[data.obs_id], obs[row]),
+        (data.obs[data.next_obs_id], obs[after]),
+        (data.state[data.state_id], state[row]),
+        (data.state[data.next_state_id], state[after]),
+        (data.action, action),
+        (data.reward, reward),
+        (data.discount, discount),
+    ):
+        np.testing.assert_array_equal(stored[data.steps], original)
+
+
+def test_state_information_is_built_only_where_it_weighs_and_works_on_vectors():
+    assert make_objective(state_info_weight=0.0).s_local is None
+    assert make_objective(obs_info_weight=0.0).o_local is None
+    data, objective = TransitionData.from_rows(*rows()), make_objective(state_info_weight=0.5)
+    objective.losses(data, Batch.of(data.steps[:20], CPU), torch.randperm(20))["max_s_zs"].backward()
+    assert objective.s_local[-1].weight.grad.abs().sum() > 0
+
+
+def gradient_of(term, module, objective, data):
+    batch = Batch.of(data.steps[:40], CPU)
+    loss = objective.losses(data, batch, torch.arange(40).roll(1))[term]
+    grads = torch.autograd.grad(loss, list(module.parameters()), allow_unused=True)
+    return sum(float(g.abs().sum()) for g in grads if g is not None)
+
+
+def test_overlap_reaches_both_encoders():
+    data, objective = TransitionData.from_rows(*rows()), make_objective()
+    trainer = RepresentationTrainer(objective, data, TrainingConfig(club_lr=1e-2, batch_size=60), 0, CPU)
+    for _ in range(20):
+        trainer.fit_club([Batch.of(data.steps, CPU)] * 5)
+    assert gradient_of("min_zs_zo", objective.s_encoder, objective, data) > 0
+    assert gradient_of("min_zs_zo", objective.o_encoder, objective, data) > 0
+
+
+def test_fitting_club_leaves_the_encoders_alone_and_training_them_leaves_club_alone():
+    trainer = make_trainer()
+    objective, batch = trainer.objective, Batch.of(trainer.data.steps, CPU)
+    before = {k: v.clone() for k, v in objective.state_dict().items()}
+    trainer.fit_club([batch] * 5)
+    moved = {k for k, v in objective.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {k for k in before if k.startswith("club.")}
+    assert all(p.grad is None for p in trainer.parameters)
+    for p in objective.club.parameters():
+        p.grad = None
+    objective.losses(trainer.data, batch, torch.randperm(60))["total"].backward(inputs=trainer.parameters)
+    assert all(p.grad is None for p in objective.club.parameters())
+
+
+def test_fitting_club_raises_its_likelihood():
+    trainer = make_trainer()
+    batches = [Batch.of(trainer.data.steps, CPU)] * 5
+    first = trainer.fit_club(batches)
+    for _ in range(50):
+        last = trainer.fit_club(batches)
+    assert last > first
+
+
+def test_next_embeddings_are_targets_without_gradient():
+    obs, state, _, _, action, reward, _ = rows(num=1, distinct=2, seed=4)
+    obs[:], state[:] = [[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 0]]
+    arrays = (obs, state, np.array([0]), np.array([1]), action, reward, np.ones(1, np.float32))
+    data, objective = TransitionData.from_rows(*arrays), make_objective()
+    batch = Batch.of(data.steps, CPU)
+    objective.losses(data, batch, torch.arange(1))["state_dynamics"].backward()
+    first = objective.s_encoder.first[0].weight.grad
+    # the state before reads the third input only, the state after the first two: only the former may learn
+    assert first[:, 2].abs().sum() > 0
+    assert first[:, :2].abs().sum() == 0
+
+
+@pytest.mark.parametrize("discount", [0.0, 1.0])
+def test_a_true_ending_is_followed_by_zero_and_a_time_limit_is_not(discount):
+    obs, state, row, after, action, reward, _ = rows(num=30)
+    arrays = (obs, state, row, after, action, reward, np.full(30, discount, np.float32))
+    data, objective = TransitionData.from_rows(*arrays), make_objective()
+    with torch.no_grad():
+        for parameter in objective.dynamics[-1].parameters():
+            parameter.zero_()  # every prediction is zero
+        losses = objective.losses(data, Batch.of(data.steps, CPU), torch.arange(30))
+        size = objective.s_encoder(torch.from_numpy(state[after])).square().sum(-1).mean()
+    torch.testing.assert_close(losses["state_dynamics"], discount * size)
+
+
+def test_training_lowers_the_loss_and_reports_every_metric():
+    trainer = make_trainer()
+    history = [metrics for _, metrics in train_representations(trainer, 40)]
+    assert set(history[0]) == set(METRICS)
+    assert history[-1]["total"] < history[0]["total"] - 0.2
+    assert trainer.epoch == 40
+
+
+def weights(trainer):
+    return torch.cat([p.flatten() for p in trainer.objective.parameters()])
+
+
+def test_seed_fixes_everything():
+    runs = [make_trainer(seed=seed) for seed in (1, 1, 2)]
+    for trainer in runs:
+        trainer.train_epoch()
+    assert torch.equal(weights(runs[0]), weights(runs[1]))
+    assert not torch.equal(weights(runs[0]), weights(runs[2]))
+
+
+def test_resumed_training_equals_unbroken_training():
+    unbroken, broken = make_trainer(), make_trainer()
+    expected = [unbroken.train_epoch() for _ in range(4)]
+    found = [broken.train_epoch() for _ in range(2)]
+    resumed = make_trainer()
+    with torch.no_grad():
+        resumed.objective.s_encoder.first[0].weight.zero_()
+    resumed.load_state_dict(broken.state_dict())
+    found += [resumed.train_epoch() for _ in range(2)]
+    assert found == expected
+    assert torch.equal(weights(resumed), weights(unbroken))
+
+
+def test_an_incomplete_last_batch_is_dropped():
+    assert len(list(make_trainer(batch_size=25)._batches(torch.Generator()))) == 2
+
+
+def test_fewer_transitions_than_a_batch_make_one_smaller_batch_with_a_warning():
+    with pytest.warns(UserWarning, match="60 transitions do not fill a batch of 500"):
+        trainer = make_trainer(batch_size=500)
+    assert all(math.isfinite(value) for value in trainer.train_epoch().values())
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.objective.s_encoder.first[0].weight.fill_(float("nan"))
+    with pytest.raises(DivergenceError, match=r"epoch 1: .*total"):
+        trainer.train_epoch()
+
+
+# embedders on disk
+
+
+@pytest.fixture
+def saved(tmp_path):
+    encoder = Encoder(VECTOR)
+    save_encoder(tmp_path, "s_encoder", encoder, {"env_id": "Somewhere-v0"})
+    return tmp_path, encoder
+
+
+@pytest.mark.parametrize("suffix", ["", "s_encoder.json", "s_encoder.safetensors"])
+def test_an_encoder_comes_back_from_its_folder_or_either_file(saved, suffix):
+    folder, encoder = saved
+    x = torch.randn(4, 3)
+    assert torch.equal(load_encoder(folder / suffix, "s_encoder", 3, "--flag")(x), encoder(x))
+    assert json.loads((folder / "s_encoder.json").read_text())["env_id"] == "Somewhere-v0"
+
+
+def spoil_tail(path):
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def cut_tail(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda d: (d / "s_encoder.json").unlink(), "no .*s_encoder.json"),
+        (lambda d: (d / "s_encoder.safetensors").unlink(), "no .*s_encoder.safetensors"),
+        (lambda d: (d / "s_encoder.json").write_text("{"), "damaged"),
+        (lambda d: (d / "s_encoder.json").write_text("[]"), "damaged"),
+        (lambda d: (d / "s_encoder.json").write_text('{"kind": "policy"}'), "not an encoder"),
+        (lambda d: (d / "s_encoder.safetensors").write_bytes(b"short"), "damaged"),
+        (lambda d: spoil_tail(d / "s_encoder.safetensors"), "checksum"),
+        (
+            lambda d: (d / "s_encoder.safetensors").write_bytes((d / "s_encoder.safetensors").read_bytes()[:-9]),
+            "damaged",
+        ),
+    ],
+)
+def test_a_missing_or_damaged_encoder_names_the_flag(saved, spoil, message):
+    spoil(saved[0])
+    with pytest.raises(UserError, match=f"--flag: .*{message}"):
+        load_encoder(saved[0], "s_encoder", 3, "--flag")
+
+
+def test_an_encoder_of_another_size_or_role_names_the_flag(saved):
+    with pytest.raises(UserError, match=r"--flag: .*embeds 3 numbers, the domain has 72 .*Somewhere-v0"):
+        load_encoder(saved[0], "s_encoder", 72, "--flag")
+    with pytest.raises(UserError, match=r"--flag: .*'s_encoder', not 'o_encoder'"):
+        load_encoder(saved[0] / "s_encoder.json", "o_encoder", 3, "--flag")
+
+
+def repr_config(name):
+    import importlib
+
+    return importlib.import_module(f"configs.repr.{name}").get_config()
+
+
+DOMAINS = {
+    "heaven_hell": (3, None),
+    "car_flag_2d": (242, (2, 11, 11)),
+    "sphinx": (72, (2, 6, 6)),
+    "block_pulling": (14_112, (2, 84, 84)),
+    "block_pushing": (14_112, (2, 84, 84)),
+    "drawer_opening": (14_112, (2, 84, 84)),
+}
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_every_domain_has_a_config_of_an_encoder(name):
+    in_dim, image = DOMAINS[name]
+    encoder = Encoder(encoder_config(repr_config(name), in_dim, image))
+    assert encoder(torch.rand(2, in_dim)).shape == (2, 32)
+
+
+def test_convolutions_that_do_not_fit_are_refused():
+    with pytest.raises(UserError, match=r"--config_repr: .*encoder\.channels"):
+        encoder_config(repr_config("heaven_hell"), 72, (2, 6, 6))
+    with pytest.raises(UserError, match=r"--config_repr: .*leave nothing"):
+        encoder_config(repr_config("drawer_opening"), 72, (2, 6, 6))
+
+
+# factors and probes
+
+
+@pytest.fixture(scope="module")
+def heaven_hell():
+    import gymnasium as gym
+
+    import envs  # noqa: F401 registers the ids
+
+    return gym.make("HeavenHell-v0")
+
+
+def test_factors_of_heaven_hell(heaven_hell):
+    state = np.array([[0.5, 0.75, -1], [1, 1, 1], [0, 0, 1]], np.float32)
+    obs = state * np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0]], np.float32)
+    found = factors(heaven_hell, obs, state)
+    assert found["goal"].label_R.tolist() == [0, 1, 1]
+    assert found["goal"].hidden_R.tolist() == [True, False, True]
+    assert found["cell"].label_R.tolist() == [24, 34, 0]
+    assert found["goal"].is_hidden and not found["cell"].is_hidden
+    best = informed_actions(heaven_hell, state)
+    assert best.tolist() == [[False, True, False, False], [False, False, True, False], [False] * 4]
+
+
+def test_a_domain_that_declares_nothing_has_no_factors():
+    import gymnasium as gym
+
+    env = gym.make("CartPole-v1")
+    assert factors(env, np.zeros((2, 4)), np.zeros((2, 4))) == {}
+    assert informed_actions(env, np.zeros((2, 4))) is None
+
+
+def test_linear_probe_reads_what_is_linear_and_nothing_else():
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 400, 3))
+    label, weight = (x[:, 0] > 0).astype(int), np.full(200, 1 / 200)
+    assert linear_probe(x[:200], label[:200], weight, x[200:], label[200:], weight) > 0.95
+    assert linear_probe(noise[:200], label[:200], weight, noise[200:], label[200:], weight) < 0.62
+
+
+def test_weights_of_a_probe_are_repetitions():
+    rng = np.random.default_rng(1)
+    x, label, count = rng.normal(size=(30, 2)), rng.integers(3, size=30), rng.integers(1, 5, 30)
+    index = np.repeat(np.arange(30), count)
+    every = np.full(len(index), 1 / len(index))
+    full = linear_probe(x[index], label[index], every, x[index], label[index], every)
+    share = count / count.sum()
+    assert linear_probe(x, label, share, x, label, share) == pytest.approx(full)
+
+
+def test_variance_share_by_hand():
+    x, label = np.array([[0.0, 0], [2, 0], [4, 0], [6, 0]]), np.array([0, 0, 1, 1])
+    assert variance_share(x, label, np.full(4, 0.25)) == pytest.approx(4 / 5)
+
+
+def test_noise_is_a_part_of_the_root_mean_square():
+    z = np.array([[10.0], [-10.0]], np.float32)
+    half = Half({"z_s": z, "z_o": z, "obs": z, "state": z}, np.zeros((2, 4)), np.zeros(2), np.array([0.9, 0.1]))
+    noisy, index = half.blurred(0.1, 20_000, np.random.default_rng(0))
+    assert (index == 0).mean() == pytest.approx(0.9, abs=0.01)
+    assert (noisy.views["z_s"] - z[index]).std() == pytest.approx(0.1 * 6.0, rel=0.05)  # 6 is the weighted deviation
+    np.testing.assert_array_equal(noisy.views["state"], z[index])
+
+
+class Slice(torch.nn.Module):
+    """An embedder that passes on some of its inputs."""
+
+    def __init__(self, *kept):
+        super().__init__()
+        self.kept = list(kept)
+        self.register_parameter("unused", torch.nn.Parameter(torch.zeros(1)))
+
+    def forward(self, x):
+        return x[..., self.kept]
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    from buffers.dataset import read_dataset, write_dataset
+    from envs.make import make_vector_env
+    from policies.collect import collect_episodes
+
+    config = __import__("importlib").import_module("configs.envs.heaven_hell").get_config()
+    make = lambda num, seed: make_vector_env(config, num, seed=seed)  # noqa: E731
+    played = collect_episodes(make, 300, 0, num_envs=64, seed=0, guess_share=0.0)
+    envs, path = make(1, 0), tmp_path_factory.mktemp("data") / "heaven_hell"
+    write_dataset(path, played, envs.spec_sizes, {}, envs.single_action_space)
+    return read_dataset(path)
+
+
+def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
+    monkeypatch.setattr("policies.probes.STEPS", 300)
+    monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
+    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0)
+    overlap = report(stored, Slice(0, 1, 2), Slice(0, 1, 2), heaven_hell, seed=0)
+    goal, cell = apart["factors"]["goal"], apart["factors"]["cell"]
+    assert goal["kind"] == "hidden" and cell["kind"] == "visible"
+    assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05
+    assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
+    assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
+    assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
+    reward = apart["decisions"]["reward_r2"]
+    assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5
+    assert overlap["decisions"]["reward_r2"]["z_s (zero-on)"] > 0.5
