@@ -287,9 +287,12 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """An RGB picture of one env.
 
         Raises:
-            UserError: the envs were not made with `render_mode="rgb_array"`.
+            UserError: the envs were not made with `render_mode="rgb_array"`, or a package that draws is missing.
         """
-        frame = self.envs[index].render() if self.render_mode == "rgb_array" else None
+        try:
+            frame = self.envs[index].render() if self.render_mode == "rgb_array" else None
+        except gym.error.DependencyNotInstalled as error:
+            raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {error}") from error
         if not isinstance(frame, np.ndarray):
             raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
         return frame

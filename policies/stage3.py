@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -193,7 +194,9 @@ def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int
     if film_episodes:
         folder = Path(policy_dir)
         folder = folder.parent if folder.name == "policy" else folder
-        say(f"film: {write_film(policy, config, seed, folder / 'films', film_episodes)}")
+        path = write_film(policy, config, seed, folder / "films", film_episodes)
+        if path is not None:
+            say(f"film: {path}")
 
 
 def judge(policy: Policy, config: ConfigDict, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:
@@ -203,14 +206,15 @@ def judge(policy: Policy, config: ConfigDict, seed: int, episodes: int = FINAL_E
 
 
 def write_film(policy: Policy, config: ConfigDict, seed: int, folder: Path, episodes: int) -> str | None:
-    """A GIF, and its path; None where the env cannot be drawn."""
+    """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
+    film_seed = int(generator(seed, "film").integers(2**31))
     try:
         envs = make_vector_env(config.env, 1, seed=seed, render_mode="rgb_array")
-    except UserError:
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(film(policy, envs, episodes, film_seed, folder / f"{config.env.id}.gif"))
+    except UserError as error:
+        warnings.warn(f"no film: {error}", stacklevel=2)
         return None
-    folder.mkdir(parents=True, exist_ok=True)
-    film_seed = int(generator(seed, "film").integers(2**31))
-    return str(film(policy, envs, episodes, film_seed, folder / f"{config.env.id}.gif"))
 
 
 def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
