@@ -1,0 +1,228 @@
+"""Memories: chunks, starts, stepping, causality, and the GRU against torch's own."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov
+from torchkit.sequence.gru_scan import _GRUScan, gru_scan
+
+IN, T, B = 6, 11, 3
+
+MAKE = {
+    "markov": lambda: Markov(IN),
+    "markov of an MLP": lambda: Markov(IN, out_dim=5, hidden_dims=(7,)),
+    "gru": lambda: GRU(IN, 5, layers=1),
+    "gru of two layers": lambda: GRU(IN, 5, layers=2),
+    "lstm": lambda: LSTM(IN, 5, layers=1),
+    "lstm of two layers": lambda: LSTM(IN, 5, layers=2),
+    "gpt": lambda: GPT(IN, context=T, layers=1, heads=2),
+    "gpt of two layers": lambda: GPT(IN, context=T, layers=2, heads=3),
+}
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(params=MAKE)
+def memory(request):
+    torch.manual_seed(0)
+    made = MAKE[request.param]().eval()
+    with torch.no_grad():
+        for parameter in made.parameters():  # the small initial weights would hide mistakes
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def features(seed=1, steps=T):
+    return torch.randn(steps, B, IN, generator=torch.Generator().manual_seed(seed))
+
+
+def one_start():
+    start = torch.zeros(T, B)
+    start[0] = 1.0
+    return start
+
+
+def random_starts(seed, share=0.3):
+    return (torch.rand(T, B, generator=torch.Generator().manual_seed(seed)) < share).float()
+
+
+def by_episode(memory, x, start):
+    """What the history must be: every episode of every sequence on its own, by `encode`."""
+    out = torch.full((len(x), x.shape[1], memory.out_dim), torch.nan)
+    for b in range(x.shape[1]):
+        firsts = sorted({0, *torch.nonzero(start[:, b]).flatten().tolist()})
+        for first, end in zip(firsts, [*firsts[1:], len(x)], strict=True):
+            out[first:end, b] = memory.encode(x[first:end, b : b + 1])[:, 0]
+    return out
+
+
+def test_every_memory_of_the_configs_is_tested():
+    assert {name.split()[0] for name in MAKE} == set(MEMORIES)
+
+
+def test_encode_equals_forward_from_nothing(memory):
+    x = features()
+    whole = memory.encode(x)
+    assert whole.shape == (T, B, memory.out_dim)
+    torch.testing.assert_close(memory(x, one_start())[0], whole, **CLOSE)
+    torch.testing.assert_close(memory(x, torch.zeros(T, B))[0], whole, **CLOSE)
+    torch.testing.assert_close(memory(x, one_start(), memory.initial_carry(B))[0], whole, **CLOSE)
+
+
+def test_stepping_equals_encode(memory):
+    x, start, carry = features(), one_start(), None
+    whole = memory.encode(x)
+    for t in range(T):
+        out, carry = memory(x[t : t + 1], start[t : t + 1], carry)
+        torch.testing.assert_close(out[0], whole[t], **CLOSE)
+
+
+@given(cuts=st.sets(st.integers(1, T - 1)), seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("kind", MAKE)
+def test_any_split_with_any_starts_gives_the_same_as_each_episode_alone(kind, cuts, seed, share):
+    torch.manual_seed(seed)
+    memory = MAKE[kind]().eval()
+    x, start = features(seed), random_starts(seed, share)
+    expected = by_episode(memory, x, start)
+    edges, carry, parts = [0, *sorted(cuts), T], None, []
+    for first, end in zip(edges, edges[1:], strict=False):
+        part, carry = memory(x[first:end], start[first:end], carry)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts), expected, **CLOSE)
+
+
+def test_a_start_forgets_everything_before(memory):
+    x, other = features(1), features(2)
+    start = one_start()
+    start[5] = 1.0
+    mixed = torch.cat([other[:5], x[5:]])
+    torch.testing.assert_close(memory(x, start)[0][5:], memory(mixed, start)[0][5:], rtol=0, atol=0)
+    _, full = memory(other, one_start())
+    torch.testing.assert_close(memory(x, start, full)[0], memory(x, start)[0], rtol=0, atol=0)
+
+
+def test_all_memories_but_markov_do_remember(memory):
+    x, other = features(), features()
+    other[0, :, 0] += 3.0
+    same = torch.allclose(memory.encode(x)[-1], memory.encode(other)[-1], atol=1e-6)
+    assert same == isinstance(memory, Markov)
+
+
+@pytest.mark.parametrize("t", [0, 4, T - 2])
+def test_the_future_changes_no_past_output(memory, t):
+    x, other = features(), features()
+    other[t + 1 :] = 100.0
+    torch.testing.assert_close(memory.encode(x)[: t + 1], memory.encode(other)[: t + 1], **CLOSE)
+    start = random_starts(3)
+    torch.testing.assert_close(memory(x, start)[0][: t + 1], memory(other, start)[0][: t + 1], **CLOSE)
+
+
+def test_no_gradient_flows_from_an_output_to_a_later_input_or_another_sequence(memory):
+    x = features().requires_grad_()
+    memory.encode(x)[4, 1].square().sum().backward()
+    assert x.grad[4, 1].abs().sum() > 0
+    x.grad[:5, 1] = 0.0
+    assert x.grad.abs().max() == 0.0
+
+
+def test_gradients_through_chunks_equal_those_of_the_whole(memory):
+    if not list(memory.parameters()):
+        return
+    x, weight = features(), torch.randn(T, B, memory.out_dim, generator=torch.Generator().manual_seed(5))
+    grads = []
+    for edges in ([0, T], [0, 1, 2, 7, T]):
+        carry, loss = None, torch.zeros(())
+        for first, end in zip(edges, edges[1:], strict=False):
+            out, carry = memory(x[first:end], one_start()[first:end], carry)
+            loss = loss + (out * weight[first:end]).sum()
+        grads.append(torch.autograd.grad(loss, list(memory.parameters())))
+    for whole, chunked in zip(*grads, strict=True):
+        torch.testing.assert_close(whole, chunked, rtol=1e-4, atol=1e-4)
+
+
+def test_sequences_of_a_batch_do_not_mix(memory):
+    x = features()
+    together = memory.encode(x)
+    for b in range(B):
+        torch.testing.assert_close(memory.encode(x[:, b : b + 1])[:, 0], together[:, b], **CLOSE)
+
+
+def test_a_key_value_cache_is_full_at_the_last_step_of_its_context():
+    memory = MAKE["gpt of two layers"]().eval()
+    x, carry = features(), None
+    for t in range(T):
+        _, carry = memory(x[t : t + 1], one_start()[t : t + 1], carry)
+    assert carry[2].tolist() == [T] * B
+    assert (carry[0].abs().sum(-1) > 0).all()
+    again, _ = memory(x[:1], torch.ones(1, B), carry)  # and starts over
+    torch.testing.assert_close(again, memory.encode(x[:1]), **CLOSE)
+
+
+def gru_by_hand(x, h, w_ih, w_hh, b_ih, b_hh):
+    """The equations of nn.GRU's documentation, a step at a time."""
+    out = []
+    for row in x:
+        i_r, i_z, i_n = (row @ w_ih.T + b_ih).chunk(3, -1)
+        h_r, h_z, h_n = (h @ w_hh.T + b_hh).chunk(3, -1)
+        r, z = torch.sigmoid(i_r + h_r), torch.sigmoid(i_z + h_z)
+        h = (1 - z) * torch.tanh(i_n + r * h_n) + z * h
+        out.append(h)
+    return torch.stack(out)
+
+
+@given(steps=st.integers(1, 7), batch=st.integers(1, 4), width=st.integers(1, 6), seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, width, seed):
+    torch.manual_seed(seed)
+    net = nn.GRU(IN, width)
+    x, initial = torch.randn(steps, batch, IN), torch.randn(1, batch, width)
+    upstream = torch.randn(steps, batch, width)
+    results = []
+    for run in ("torch", "scan", "hand"):
+        inputs = [t.detach().clone().requires_grad_() for t in (x, initial, *net.parameters())]
+        if run == "torch":
+            own = copy.deepcopy(net)
+            inputs[2:] = list(own.parameters())
+            out = own(inputs[0], inputs[1])[0]
+        else:
+            out = (gru_scan if run == "scan" else gru_by_hand)(inputs[0], inputs[1][0], *inputs[2:])
+        (out * upstream).sum().backward()
+        results.append([out.detach(), *(t.grad for t in inputs)])
+    for name, theirs, ours, slow in zip(("out", "x", "h0", "w_ih", "w_hh", "b_ih", "b_hh"), *results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(ours, slow, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_the_gru_scan_passes_gradcheck_in_double_precision():
+    torch.manual_seed(0)
+    shapes = ((5, 2, 9), (9, 3), (9,), (2, 3))
+    tensors = [torch.randn(*shape, dtype=torch.double, requires_grad=True) for shape in shapes]
+    assert torch.autograd.gradcheck(lambda *t: _GRUScan.apply(*t, False), tensors)
+
+
+def test_the_grus_carry_carries_gradients():
+    torch.manual_seed(0)
+    memory, x = GRU(IN, 5, layers=2), features()
+    carry = tuple(c.requires_grad_() for c in memory.initial_carry(B))
+    theirs = tuple(c.detach().clone().requires_grad_() for c in carry)
+    out, last = memory(x, torch.zeros(T, B), carry)
+    (out.sum() + 2 * last[0].sum()).backward()
+    out, hidden = memory.net(x, theirs[0])
+    (out.sum() + 2 * hidden.sum()).backward()
+    torch.testing.assert_close(carry[0].grad, theirs[0].grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_bfloat16_products_stay_near_float32_ones(kind):
+    torch.manual_seed(0)
+    memory, x = MAKE[kind]().eval(), features()
+    exact = memory.encode(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = memory.encode(x)
+    assert torch.isfinite(rounded).all()
+    torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
