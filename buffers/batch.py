@@ -54,16 +54,18 @@ class Rows:
     """Rows (T+1, B, F) of which many may be the same: the U distinct ones, and where each row finds its own.
 
     A network that works row by row runs on the distinct ones only (`through`), which on a grid are a few dozen.
+    `in_order` says that the distinct rows are all rows, as they stand.
     """
 
     distinct: Tensor
     place: Tensor
+    in_order: bool = False
 
     @classmethod
     def all_different(cls, rows: Tensor) -> "Rows":
         """Rows (T+1, B, F) that are not searched for doubles."""
         count = rows.shape[0] * rows.shape[1]
-        return cls(rows.flatten(0, 1), torch.arange(count, device=rows.device).view(rows.shape[:2]))
+        return cls(rows.flatten(0, 1), torch.arange(count, device=rows.device).view(rows.shape[:2]), in_order=True)
 
     def full(self) -> Tensor:
         """All rows (T+1, B, F)."""
@@ -72,7 +74,7 @@ class Rows:
     def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """The same as `net(self.full())`."""
         out = net(self.distinct)
-        if len(out) == self.place.numel():
+        if self.in_order:
             return out.view(*self.place.shape, -1)
         return out.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
 
@@ -139,7 +141,7 @@ class EpisodeBatch:
 
         def move(value: Tensor | Rows) -> Tensor | Rows:
             if isinstance(value, Rows):
-                return Rows(value.distinct.to(device), value.place.to(device))
+                return Rows(value.distinct.to(device), value.place.to(device), value.in_order)
             return value.to(device, non_blocking=True)
 
         return EpisodeBatch(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode, EpisodeBatch, Rows
 from envs.base import EnvSpec
+from utils.errors import UserError
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
 VIEWS = ("obs", "state")
@@ -71,10 +72,19 @@ class EpisodeBuffer:
         return np.where(index < self._num_protected, index, self._num_protected + number % ring)
 
     def add(self, episode: Episode, protect: bool = False) -> None:
-        """Copies an episode in; the oldest unprotected ones make room."""
+        """Copies an episode in; the oldest unprotected ones make room.
+
+        Raises:
+            UserError: the protected part would leave no room for an episode of the longest kind.
+        """
         rows = len(episode) + 1
         if protect:
             assert self._newest == 0, "demonstrations go in before anything else"
+            if self._protected_rows + rows + self.spec.max_episode_steps + 1 > self.capacity:
+                raise UserError(
+                    f"--start_expert_training: the demonstrations leave no room in a replay of {self.capacity} rows; "
+                    f"give fewer, or raise --config_rl.replay_steps"
+                )
             self._num_protected += 1
             self._protected_rows += rows
             slot = self._num_protected - 1
