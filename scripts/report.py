@@ -529,7 +529,7 @@ def plot_curves(rows: Sequence[Row], methods: Sequence[str], threshold: float, p
 
 
 def _draw(axes: Any, row: Row, colour: str, marker: str) -> bool:
-    """One method: a thin line a seed, the mean with its band. Says whether part of it is dashed, as seeds are missing."""
+    """One method: a thin line a seed, the mean, its band. Says whether the mean is dashed in part (seeds missing)."""
     runs = [one for one in row.runs if len(one.steps)]
     for one in runs:
         axes.plot(one.steps, one.curves["success"], color=colour, alpha=0.35, linewidth=0.7)
