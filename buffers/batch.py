@@ -45,7 +45,7 @@ class Episode:
 
 
 def round_up(rows: Tensor) -> Tensor:
-    """Row numbers (R,) with the first repeated up to a multiple of 64: libraries prepare a product for each new size."""
+    """Row numbers (R,) with the first repeated up to a multiple of 64: libraries prepare a product per new size."""
     return torch.cat([rows, rows[:1].expand(-len(rows) % 64)])
 
 

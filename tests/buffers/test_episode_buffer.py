@@ -66,7 +66,7 @@ def test_the_ring_holds_whole_episodes_the_newest_ones_and_all_protected_ones(le
     for length in protected:
         episode = numbered_episode(SPEC, len(kept) + 1, length)
         if room - (length + 1) < H + 1:
-            with pytest.raises(UserError, match="--start_expert_training.*replay_steps"):
+            with pytest.raises(UserError, match=r"--start_expert_training.*replay_steps"):
                 buffer.add(episode, protect=True)
             break
         room -= length + 1

@@ -1,6 +1,7 @@
 """Memories: chunks, starts, stepping, causality, and the GRU against torch's own."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -90,7 +91,7 @@ def test_any_split_with_any_starts_gives_the_same_as_each_episode_alone(kind, cu
     x, start = features(seed), random_starts(seed, share)
     expected = by_episode(memory, x, start)
     edges, carry, parts = [0, *sorted(cuts), T], None, []
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in itertools.pairwise(edges):
         part, carry = memory(x[first:end], start[first:end], carry)
         parts.append(part)
     torch.testing.assert_close(torch.cat(parts), expected, **CLOSE)
@@ -137,7 +138,7 @@ def test_gradients_through_chunks_equal_those_of_the_whole(memory):
     grads = []
     for edges in ([0, T], [0, 1, 2, 7, T]):
         carry, loss = None, torch.zeros(())
-        for first, end in zip(edges, edges[1:], strict=False):
+        for first, end in itertools.pairwise(edges):
             out, carry = memory(x[first:end], one_start()[first:end], carry)
             loss = loss + (out * weight[first:end]).sum()
         grads.append(torch.autograd.grad(loss, list(memory.parameters())))
