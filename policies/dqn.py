@@ -152,11 +152,13 @@ class DQN(Agent):
         select_TBA = q_online_TBA if self.config.double_q else q_target_TBA
         evaluate_TBA = q_target_TBA if u_target_TBA is None else u_target_TBA
         best_TB = select_TBA.argmax(dim=-1)
+        greedy_TB = best_TB[:-1] == batch.action
+        keep_TB = greedy_TB if self.config.cut_traces else torch.ones_like(greedy_TB)
         return lambda_returns(
             batch.reward + bonus_TB,
             self.config.discount * batch.discount,
             taken(evaluate_TBA, best_TB)[1:],
-            (best_TB[:-1] == batch.action).to(batch.reward.dtype),
+            keep_TB.to(batch.reward.dtype),
             last_steps(batch.mask),
             self.config.return_lambda,
         )

@@ -30,6 +30,7 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.discount = 0.99
     config.return_lambda = 0.9  # Watkins's Q(λ) over the stored episode; 0 is the paper's one-step target
+    config.cut_traces = True  # at actions that are not greedy; False is Peng's Q(λ)
     config.double_q = True  # the online network selects the action that the target network evaluates
     config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
     config.lr = 3e-4
