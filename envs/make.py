@@ -21,8 +21,9 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
         UserError: the config asks for something that does not exist; the message names the field.
     """
     spec, kwargs = _find_spec(config_env), config_env.kwargs.to_dict()
+    drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env takes the argument
     try:
-        env = gym.make(spec, max_episode_steps=config_env.horizon, render_mode=render_mode, **kwargs)
+        env = gym.make(spec, max_episode_steps=config_env.horizon, **drawn, **kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     except (gym.error.Error, ImportError) as error:

@@ -1,0 +1,210 @@
+"""README.md and docs/ keep their word: every command is run, every worked example is made and used.
+
+Commands run as they stand with `SMALLER` appended, since the last of two equal flags counts: the user's line is parsed
+and only its budget shrinks. A command that this file does not know fails. The files and edits of the worked examples
+are made in a copy of the repository; an edit is a diff of context, `-` and `+` lines.
+"""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([ROOT / "README.md", *(p for p in ROOT.glob("docs/**/*.md") if "results" not in p.parts)])
+PACKAGES = ("buffers", "configs", "envs", "policies", "torchkit", "utils")
+SMALLER = {
+    "main_collect_data.py": ("--episodes=20", "--num_envs=10"),
+    "main_pretrain_representations.py": (
+        "--num_epochs=1", "--config_repr.batch_size=50", "--config_repr.hidden_dim=16",
+    ),
+    "main.py": (
+        "--train_episodes=1", "--start_training=2", "--num_envs=2", "--eval_episodes=2", "--film_episodes=1",
+        "--config_rl.batch_size=2", "--config_rl.updates_per_step=0.05",
+    ),
+}  # fmt: skip
+LEFT_OUT = {"source .venv/bin/activate"}  # the tests run in an environment of their own
+BLOCK = re.compile(r"(?:^\*\*`(?P<path>[^`]+)`\*\*\n\n)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
+
+
+class Block(NamedTuple):
+    """A fenced block and, for an example, the file that it makes or edits."""
+
+    page: str
+    kind: str
+    body: str
+    path: str | None
+
+
+def blocks_of(page):
+    name = str(page.relative_to(ROOT))
+    return [Block(name, m["kind"], m["body"], m["path"]) for m in BLOCK.finditer(page.read_text())]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def commands(page):
+    """The page's command lines, continued ones as one."""
+    bodies = [b.body for b in BLOCKS if b.kind == "bash" and b.page == page]
+    return [line.strip() for body in bodies for line in body.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def smaller(words):
+    """The flags to append; the random episodes shrink with all of them."""
+    script = words[1]
+    flags = list(SMALLER[script])
+    given = dict(word.split("=", 1) for word in words[2:] if "=" in word)
+    if "--random_episodes" in given:
+        flags.append(f"--random_episodes={20 * int(given['--random_episodes']) // int(given['--episodes'])}")
+    if "--start_expert_training" in given:
+        flags.append("--start_expert_training=2")
+    if "--policy_dir" in given:
+        flags = [flag for flag in flags if not flag.startswith("--config_rl")]
+    return flags
+
+
+def run(line, cwd, code):
+    """Runs one command of a page in `cwd` with the scripts of `code`; fails on one that nobody has thought of."""
+    if line in LEFT_OUT:
+        return None
+    words = shlex.split(line)
+    if words[0] == "make":
+        done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout, done.stderr
+        return done
+    if words[0] == "python" and words[1] in SMALLER:
+        words = [sys.executable, str(code / words[1]), *words[2:], *smaller(words)]
+    elif words[0] == "tensorboard":  # as a server it would never end: it says what it would show
+        words = [sys.executable, "-m", "tensorboard.main", *words[1:], "--inspect"]
+    else:
+        pytest.fail(f"no test knows how to run {line!r}: teach tests/test_readme.py")
+    env = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done
+
+
+def apply(block, root):
+    """Makes the file of a python block, or the edit of a diff block."""
+    path = root / block.path
+    if block.kind == "python":
+        assert not path.exists(), f"{block.page}: {block.path} is there already; show the edit as a diff"
+        path.write_text(block.body)
+        return
+    lines = block.body.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] in " -")
+    after = "".join(line[1:] for line in lines if line[0] in " +")
+    text = path.read_text()
+    assert text.count(before) == 1, f"{block.page}: the diff of {block.path} does not fit the file:\n{before}"
+    path.write_text(text.replace(before, after))
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A copy of the repository with every worked example in it."""
+    root = tmp_path_factory.mktemp("extended")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (*SMALLER, "pyproject.toml"):
+        shutil.copy(ROOT / file, root / file)
+    for block in BLOCKS:
+        if block.path is not None:
+            apply(block, root)
+    return root
+
+
+def test_every_block_is_one_that_is_tested():
+    assert {b.kind for b in BLOCKS} <= {"bash", "python", "diff", "bibtex"}
+    untitled = [b.body for b in BLOCKS if (b.path is None) == (b.kind in ("python", "diff"))]
+    assert not untitled, "an example says which file it is of, in bold above the block"
+    fences = sum(page.read_text().count("\n```") for page in PAGES)
+    assert fences == 2 * len(BLOCKS), "a block that the pattern of this test does not see"
+
+
+def test_the_readme_begins_with_the_two_commands():
+    assert commands("README.md")[:2] == ["make run", "make test"]
+
+
+def test_every_command_of_the_readme_works(tmp_path):
+    for line in commands("README.md"):
+        run(line, tmp_path, ROOT)
+    trained = tmp_path / "logs/default/mi"
+    for name in ("config.json", "metrics.jsonl", "summary.json", "learning_curve.png", "policy", "films", "checkpoint"):
+        assert (trained / name).exists(), f"{name} is promised"
+    assert list((trained / "films").glob("*.gif"))
+    assert (tmp_path / "logs/representations/heaven_hell/report.md").is_file()
+
+
+def test_every_command_of_the_other_pages_works_and_the_examples_take_part(extended):
+    for page in PAGES[1:]:
+        for line in commands(str(page.relative_to(ROOT))):
+            run(line, extended, extended)
+    folder = extended / "logs/default/together"  # the example env, memory, auxiliary loss, reward and method in one
+    rows = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert any(row.get("bonus/observation_change", 0) > 0 for row in rows)
+    assert any("loss/reward_prediction" in row for row in rows)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["env"], summary["method"], summary["memory"]) == ("Signpost-v0", "dqn:restless", "moving_average")
+
+
+def test_the_example_memory_is_the_same_in_chunks(extended):
+    check = """
+import torch
+from torchkit.sequence import MEMORIES
+memory, x, start = MEMORIES["moving_average"](3, 5), torch.randn(7, 2, 3), torch.zeros(7, 2)
+start[4, 1] = 1
+whole, last = memory(x, start)
+for k in range(1, 7):
+    head, carry = memory(x[:k], start[:k])
+    tail, carry = memory(x[k:], start[k:], carry)
+    torch.testing.assert_close(torch.cat([head, tail]), whole)
+    torch.testing.assert_close(carry, last)
+"""
+    subprocess.run([sys.executable, "-c", check], cwd=extended, check=True, timeout=60)
+
+
+def test_the_examples_keep_the_rules_of_the_code(extended):
+    made = sorted({block.path for block in BLOCKS if block.path is not None})
+    for options in (("check",), ("format", "--check")):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *options, *made], cwd=extended, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def table_of(file, name):
+    """The keys of a dict literal in a source file, which is not imported."""
+    for node in ast.parse((ROOT / file).read_text()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and target.id == name:
+            return [ast.literal_eval(key) for key in node.value.keys]
+    raise LookupError(name)
+
+
+def test_the_readme_names_everything_there_is():
+    text = (ROOT / "README.md").read_text()
+    there = [*table_of("configs/rl/dqn.py", "VARIANTS"), *table_of("torchkit/sequence/__init__.py", "MEMORIES")]
+    there += [path.stem for folder in ("envs", "seq") for path in (ROOT / "configs" / folder).glob("[a-z]*.py")]
+    assert [name for name in there if f"`{name}`" not in text] == []
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            waits_for_numbers = "docs/results" in target and "| – |" in page.read_text()
+            found = target.startswith("http") or waits_for_numbers or (page.parent / target).exists()
+            assert found, f"{page.name}: {target} leads nowhere"
