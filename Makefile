@@ -27,15 +27,16 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --progress-bar on -r requirements.txt
 	@touch $@
 
+# Demonstrations seed the replay, so that 40,000 steps do; docs/results/grid_domains.md has the runs without.
 run: $(READY)
 	$(BIN)/python main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 \
-		--data_path=$(DEMO)/data
+		--random_episodes=3000 --data_path=$(DEMO)/data --overwrite
 	$(BIN)/python main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \
 		--config_repr=configs/repr/heaven_hell.py --data_path=$(DEMO)/data --save_dir=$(DEMO)/representations
 	$(BIN)/python main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi \
-		--config_seq=configs/seq/gru.py --config_repr=configs/repr/heaven_hell.py \
-		--state_embedder_dir=$(DEMO)/representations --obs_embedder_dir=$(DEMO)/representations \
-		--save_dir=$(DEMO) --run_name=policy
+		--config_seq=configs/seq/gru.py --state_embedder_dir=$(DEMO)/representations \
+		--obs_embedder_dir=$(DEMO)/representations --start_expert_training=64 --train_episodes=800 \
+		--save_dir=logs --group=demo --run_name=policy
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
