@@ -30,7 +30,7 @@ VIEWS = (*EMBEDDINGS, "obs", "state")
 MAX_ROWS = 20_000  # distinct rows a half that are looked at
 NUM_DRAWN = 6_000  # rows a half where noise is added
 NOISE = 0.1
-STEPS = 500  # of the optimiser, for each of the report's networks
+STEPS = 800  # of the optimiser, for each of the report's networks
 LEARNING_RATE = 4e-3
 
 

@@ -252,12 +252,18 @@ def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Optimiser settings of stage 2."""
+    """Optimiser settings of stage 2.
+
+    Both learning rates fall linearly to 0 over the last `anneal` share of the `num_epochs`: at a constant rate (0, as
+    published) the loss now and then leaps, and what comes out depends on the epoch at which one stops.
+    """
 
     lr: float = 1e-3
     club_lr: float = 1e-3
     batch_size: int = 500
     club_steps: int = 5
+    num_epochs: int = 1000
+    anneal: float = 0.0
 
 
 class RepresentationTrainer:
@@ -294,6 +300,7 @@ class RepresentationTrainer:
         """
         rng = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
         batches = list(self._batches(rng))
+        self._set_learning_rates()
         total = torch.zeros(len(METRICS), device=self.device)
         for batch in batches:
             permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
@@ -322,6 +329,14 @@ class RepresentationTrainer:
             mean += likelihood.detach() / len(batches)
         return mean
 
+    def _set_learning_rates(self) -> None:
+        """Those of this epoch."""
+        left = (self.config.num_epochs - self.epoch) / max(1.0, self.config.anneal * self.config.num_epochs)
+        share = min(1.0, max(0.0, left)) if self.config.anneal else 1.0
+        for optimiser, lr in ((self.optimiser, self.config.lr), (self.club_optimiser, self.config.club_lr)):
+            for group in optimiser.param_groups:
+                group["lr"] = share * lr
+
     def _batches(self, rng: torch.Generator) -> Iterator[Batch]:
         order = torch.randperm(len(self.data), generator=rng)
         for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
@@ -344,8 +359,8 @@ class RepresentationTrainer:
         self.epoch = state["epoch"]
 
 
-def train_representations(trainer: RepresentationTrainer, num_epochs: int) -> Iterator[tuple[int, dict[str, float]]]:
-    """Trains up to `num_epochs` epochs in all; yields the number of each finished epoch and its metrics."""
-    while trainer.epoch < num_epochs:
+def train_representations(trainer: RepresentationTrainer) -> Iterator[tuple[int, dict[str, float]]]:
+    """Trains all epochs that are left; yields the number of each finished epoch and its metrics."""
+    while trainer.epoch < trainer.config.num_epochs:
         metrics = trainer.train_epoch()
         yield trainer.epoch, metrics

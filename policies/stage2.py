@@ -68,14 +68,16 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         load_objective(settings.init_model, objective, stored)
     run = open_run(config_env, config_repr, settings, stored, command)
     try:
-        trainer = RepresentationTrainer(
-            objective,
-            transition_data(stored),
-            TrainingConfig(config_repr.lr, config_repr.club_lr, config_repr.batch_size, config_repr.club_steps),
-            settings.seed,
-            device,
+        config = TrainingConfig(
+            lr=config_repr.lr,
+            club_lr=config_repr.club_lr,
+            batch_size=config_repr.batch_size,
+            club_steps=config_repr.club_steps,
+            num_epochs=config_repr.num_epochs,
+            anneal=config_repr.anneal,
         )
-        seconds = fit(trainer, run, config_repr.num_epochs, settings, stored)
+        trainer = RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
+        seconds = fit(trainer, run, settings, stored)
         result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
         text = as_text(result)
         atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
@@ -123,7 +125,7 @@ def transition_data(stored: StoredEpisodes) -> TransitionData:
 def open_run(
     config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, stored: StoredEpisodes, command: Sequence[str]
 ) -> Run:
-    """The folder to write into; more epochs than before, or other threads, go on with the same training."""
+    """The folder to write into; with more epochs than before the same training goes on."""
     folder = Path(settings.save_dir).expanduser().resolve()
     config = {
         "env": to_dict(config_env),
@@ -138,8 +140,9 @@ def open_run(
         raise UserError(str(error).replace("--run_name", "--save_dir")) from error
 
 
-def fit(trainer: RepresentationTrainer, run: Run, num_epochs: int, settings: Settings, stored: StoredEpisodes) -> float:
-    """Trains up to `num_epochs` from the run's checkpoint, if it has one; returns the seconds of an epoch."""
+def fit(trainer: RepresentationTrainer, run: Run, settings: Settings, stored: StoredEpisodes) -> float:
+    """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch."""
+    num_epochs = trainer.config.num_epochs
     jsonl = JsonlWriter(run.metrics_path)
     state = load_checkpoint(run.checkpoint_dir)
     if state is not None:
@@ -152,7 +155,7 @@ def fit(trainer: RepresentationTrainer, run: Run, num_epochs: int, settings: Set
     logger = Logger(writers)
     began, first_epoch, saved = time.monotonic(), trainer.epoch, time.monotonic()
     with progress(num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch") as bar:
-        for epoch, metrics in train_representations(trainer, num_epochs):
+        for epoch, metrics in train_representations(trainer):
             logger.write(epoch, metrics)
             bar.set_postfix({name: f"{metrics[name]:.3g}" for name in ("total", "max_o_zo", "min_zs_zo", "reward")})
             bar.update()

@@ -9,6 +9,7 @@ def get_config() -> ConfigDict:
     config.batch_size = 500  # transitions
     config.lr = 1e-3
     config.club_lr = 1e-3
+    config.anneal = 0.0  # share of the epochs over which the learning rates fall to 0
     config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
     config.embedding_dim = 32
     config.action_embedding_dim = 16

@@ -5,10 +5,11 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.num_epochs = 40
+    config.num_epochs = 8
     config.batch_size = 500  # transitions
     config.lr = 1e-3
     config.club_lr = 1e-3
+    config.anneal = 0.5  # share of the epochs over which the learning rates fall to 0 (published: 0)
     config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
     config.embedding_dim = 32
     config.action_embedding_dim = 16

@@ -52,11 +52,9 @@ def make_objective(encoder=VECTOR, seed=0, **weights):
     return RepresentationObjective(RepresentationConfig(encoder, encoder, 4, hidden_dim=16, **table))
 
 
-def make_trainer(seed=0, batch_size=20, data=None, **options):
-    data = TransitionData.from_rows(*rows()) if data is None else data
-    return RepresentationTrainer(
-        make_objective(seed=seed), data, TrainingConfig(batch_size=batch_size), seed, CPU, **options
-    )
+def make_trainer(seed=0, batch_size=20, **options):
+    data, config = TransitionData.from_rows(*rows()), TrainingConfig(batch_size=batch_size, **options)
+    return RepresentationTrainer(make_objective(seed=seed), data, config, seed, CPU)
 
 
 def slow_losses(objective, arrays, chosen, permutation):
@@ -197,8 +195,8 @@ def test_a_true_ending_is_followed_by_zero_and_a_time_limit_is_not(discount):
 
 
 def test_training_lowers_the_loss_and_reports_every_metric():
-    trainer = make_trainer()
-    history = [metrics for _, metrics in train_representations(trainer, 40)]
+    trainer = make_trainer(num_epochs=40)
+    history = [metrics for _, metrics in train_representations(trainer)]
     assert set(history[0]) == set(METRICS)
     assert history[-1]["total"] < history[0]["total"] - 0.2
     assert trainer.epoch == 40
@@ -227,6 +225,15 @@ def test_resumed_training_equals_unbroken_training():
     found += [resumed.train_epoch() for _ in range(2)]
     assert found == expected
     assert torch.equal(weights(resumed), weights(unbroken))
+
+
+def test_learning_rates_fall_to_zero_over_the_share_of_epochs_that_is_asked_for():
+    trainer, seen = make_trainer(lr=1.0, club_lr=2.0, num_epochs=10, anneal=0.4), []
+    for trainer.epoch in range(11):
+        trainer._set_learning_rates()
+        seen.append([o.param_groups[0]["lr"] for o in (trainer.optimiser, trainer.club_optimiser)])
+    expected = [1.0] * 7 + [0.75, 0.5, 0.25, 0.0]
+    assert seen == [[pytest.approx(share), pytest.approx(2 * share)] for share in expected]
 
 
 def test_an_incomplete_last_batch_is_dropped():

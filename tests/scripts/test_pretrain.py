@@ -15,7 +15,7 @@ from buffers.dataset import write_dataset
 from envs.make import make_vector_env
 from policies.collect import collect_episodes
 from policies.embedders import load_encoder, load_tensors
-from policies.representation import METRICS
+from policies.representation import METRICS, RepresentationTrainer
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,10 +105,18 @@ def test_it_writes_embedders_metrics_and_a_report(trained):
     assert (folder / "summary.json").is_file()
 
 
-def test_a_resumed_training_equals_an_unbroken_one(trained, data, tmp_path, without_report):
-    folder = tmp_path / "resumed"
-    pretrain_here(data, folder, 2)
-    (folder / "metrics.jsonl").open("a").write('{"step": 3, "of": "an epoch that no checkpoint remembers"}\n')
+def test_a_resumed_training_equals_an_unbroken_one(trained, data, tmp_path, without_report, monkeypatch):
+    folder, train_epoch = tmp_path / "resumed", RepresentationTrainer.train_epoch
+
+    def broken(self):
+        if self.epoch == 3:
+            raise KeyboardInterrupt
+        return train_epoch(self)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(RepresentationTrainer, "train_epoch", broken)
+        pretrain_here(data, folder, 4)
+    assert [line["step"] for line in metrics(folder)] == [1, 2, 3]  # the checkpoint is of epoch 2
     pretrain_here(data, folder, 4)
     assert metrics(folder) == metrics(trained[0])
     for name in ("s_encoder", "o_encoder", "objective"):
