@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(p for p in ROOT.glob("docs/**/*.md") if "results" not in p.parts)])
-PACKAGES = ("buffers", "configs", "envs", "policies", "torchkit", "utils")
+PACKAGES = ("buffers", "configs", "envs", "policies", "scripts", "torchkit", "utils")
 SMALLER = {
     "main_collect_data.py": ("--episodes=20", "--num_envs=10"),
     "main_pretrain_representations.py": (
@@ -30,6 +30,7 @@ SMALLER = {
         "--train_episodes=1", "--start_training=2", "--num_envs=2", "--eval_episodes=2", "--film_episodes=1",
         "--config_rl.batch_size=2", "--config_rl.updates_per_step=0.05",
     ),
+    "scripts/report.py": (),
 }  # fmt: skip
 LEFT_OUT = {"source .venv/bin/activate"}  # the tests run in an environment of their own
 BLOCK = re.compile(r"(?:^\*\*`(?P<path>[^`]+)`\*\*\n\n)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
@@ -119,7 +120,7 @@ def extended(tmp_path_factory):
     root = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in (*SMALLER, "pyproject.toml"):
+    for file in (*(path.name for path in ROOT.glob("*.py")), "pyproject.toml"):
         shutil.copy(ROOT / file, root / file)
     for block in BLOCKS:
         if block.path is not None:
