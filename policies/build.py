@@ -42,6 +42,8 @@ class Builder:
     ):
         self.spec, self.config = spec, config
         self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
+        given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
+        self.unused = {flag for flag, path in given.items() if path is not None}  # flags that no part has asked for
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
         self.dims: dict[str, int] = {}  # widths of views, computed or not
         self.views: set[str] = set()  # those that are computed
@@ -104,6 +106,7 @@ class Builder:
             return Encoder(encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape))
         if self.obs_embedder is None:
             raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
+        self.unused.discard("--obs_embedder_dir")
         encoder = load_encoder(self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir")
         return encoder.requires_grad_(source == "trainable")
 
@@ -117,6 +120,7 @@ class Builder:
             return Encoder(config), config.out_dim
         if self.state_embedder is None:
             raise UserError("--state_embedder_dir: needed by config_rl.z_state=pretrained; give it, or random or raw")
+        self.unused.discard("--state_embedder_dir")
         encoder = load_encoder(self.state_embedder, "s_encoder", self.spec.state_dim, "--state_embedder_dir")
         return encoder, encoder.out_dim
 

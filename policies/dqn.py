@@ -92,6 +92,7 @@ class DQN(Agent):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
+        carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
         q_NA, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
         action_N = q_NA.argmax(dim=-1).cpu()
         if explore:
@@ -171,6 +172,8 @@ class DQN(Agent):
         for part in self._losses.values():
             part.extend(views, batch)
             loss = loss + masked_mean(part.loss(views, batch), batch.row_mask)
+        if not torch.isfinite(loss):
+            raise DivergenceError(f"the loss of the predictor step is {loss.item()}")
         self._predictor_optimiser.zero_grad()
         loss.backward()
         self._predictor_optimiser.step()

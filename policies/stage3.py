@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from ml_collections import ConfigDict
 
@@ -84,7 +85,12 @@ def train(
     device = device_of(cuda)
     envs = make_vector_env(config.env, settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
-    agent = Builder(spec, config, settings.state_embedder, settings.obs_embedder).agent(settings.seed, device)
+    parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
+    agent = parts.agent(settings.seed, device)
+    for flag in sorted(parts.unused):
+        warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
+    if settings.start_expert:
+        check_expert(config)
     configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     run = Run.create(*folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",))
     if run.finished:
@@ -128,6 +134,22 @@ def train(
         logger.close()
     finish(agent, config, settings, run, history, film_episodes, say)
     return 0
+
+
+def check_expert(config: ConfigDict) -> None:
+    """Finds out before a run begins whether there is an expert to show anything.
+
+    Raises:
+        UserError: the domain has none.
+    """
+    envs = make_vector_env(config.env, 1, seed=0)
+    envs.reset(seed=0)
+    try:
+        envs.expert_action(np.zeros(1, bool))
+    except UserError as error:
+        raise UserError(f"--start_expert_training: {error}; leave the flag out") from error
+    finally:
+        envs.close()
 
 
 def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any]) -> list[Writer]:

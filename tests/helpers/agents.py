@@ -1,0 +1,80 @@
+"""Small agents, batches and embedders for tests."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+
+from buffers.batch import EpisodeBatch, Rows
+from buffers.episode_buffer import EpisodeBuffer
+from envs.base import EnvSpec
+from policies.build import Builder
+from policies.embedders import save_encoder
+from tests.helpers.episodes import random_episode
+from torchkit.networks import Encoder, EncoderConfig
+
+SPEC = EnvSpec("Test-v0", 3, 7, 4, True, 12)  # a state of a width that nothing else has
+IMAGES = EnvSpec("Images-v0", 50, 32, 4, True, 12, (2, 5, 5), (2, 4, 4))
+CPU = torch.device("cpu")
+EMBEDDING = 6
+
+VARIANTS = tuple(importlib.import_module("configs.rl.dqn").VARIANTS)
+MEMORIES = ("markov", "gru", "lstm", "gpt")
+
+
+def make_config(variant="history", memory="gru", seq=None, repr_name="heaven_hell", **rl):
+    """The configs of an agent, small; `rl` and `seq` are overrides by dotted name (`__` for the dot)."""
+    config_rl = importlib.import_module("configs.rl.dqn").get_config(variant)
+    config_seq = importlib.import_module(f"configs.seq.{memory}").get_config()
+    config_repr = importlib.import_module(f"configs.repr.{repr_name}").get_config()
+    small = {"head_dims": (16, 16), "auxiliary.state_prediction.hidden_dims": (16,), "batch_size": 4}
+    with config_rl.unlocked(), config_seq.unlocked(), config_repr.unlocked():
+        for group in (config_seq.vector, config_seq.image):
+            group.obs_dim, group.action_dim = 8, 4
+        config_seq.state_dim = 5
+        if memory in ("gru", "lstm"):
+            config_seq.kwargs.out_dim = 10
+        config_repr.embedding_dim = EMBEDDING
+        config_repr.encoder.hidden_dims = (9,)
+        config_rl.update_from_flattened_dict(small | {k.replace("__", "."): v for k, v in rl.items()})
+        config_seq.update_from_flattened_dict({k.replace("__", "."): v for k, v in (seq or {}).items()})
+    return ConfigDict({"rl": config_rl, "seq": config_seq, "repr": config_repr})
+
+
+def write_embedders(folder: Path, spec: EnvSpec = SPEC, seed: int = 5) -> str:
+    """φ and ψ of random weights in a folder."""
+    torch.manual_seed(seed)
+    for name, in_dim in (("s_encoder", spec.state_dim), ("o_encoder", spec.obs_dim)):
+        save_encoder(folder, name, Encoder(EncoderConfig(in_dim, EMBEDDING, (9,))), {"env_id": spec.env_id})
+    return str(folder)
+
+
+def make_agent(variant="history", memory="gru", spec=SPEC, seed=0, embedders=None, **overrides):
+    """An agent; without a folder of embedders φ is random and ψ starts from scratch."""
+    if embedders is None:
+        overrides = {"z_obs": "scratch", "z_state": "random"} | overrides
+    return Builder(spec, make_config(variant, memory, **overrides), embedders, embedders).agent(seed, CPU)
+
+
+def make_batch(lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False, True, True)) -> EpisodeBatch:
+    """A padded batch of random episodes, one of each length, that were not searched for doubles."""
+    rng = np.random.default_rng(seed)
+    buffer = EpisodeBuffer(spec, 1000, spec.max_episode_steps, seed)
+    for length, ends in zip(lengths, terminated, strict=False):
+        buffer.add(random_episode(spec, length, rng, ends))
+    slots = buffer._slots(np.arange(len(lengths)))
+    batch = buffer._gather(buffer._first[slots], buffer._length[slots])
+    batch.obs, batch.state = (Rows.all_different(rows.full()) for rows in (batch.obs, batch.state))
+    return batch
+
+
+def weights(module):
+    """A copy of all weights by name."""
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def changed(before, module):
+    """The names of the weights that are no longer what they were."""
+    return {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}

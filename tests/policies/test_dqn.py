@@ -1,0 +1,392 @@
+"""DQN and Asymmetric DQN: targets by hand, where gradients go, and what padding must not do."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from buffers.batch import EpisodeBatch, Rows
+from policies.dqn import DQN
+from policies.views import PrivilegedViews
+from tests.helpers.agents import (
+    CPU,
+    MEMORIES,
+    SPEC,
+    VARIANTS,
+    changed,
+    make_agent,
+    make_batch,
+    make_config,
+    weights,
+    write_embedders,
+)  # fmt: skip
+from utils.errors import DivergenceError
+
+
+class Table(nn.Module):
+    """Networks whose values are the entries of a table, whatever the batch."""
+
+    def __init__(self, q, u=None):
+        super().__init__()
+        self.q = nn.Parameter(torch.tensor(q)[:, None])
+        self.u = None if u is None else nn.Parameter(torch.tensor(u)[:, None])
+
+    def forward(self, batch):
+        return {}, self.q, self.u
+
+
+# The published example: three steps, two actions, γ = 0.9. The last row is read by nothing.
+Q_TARGET, U_TARGET = ([[1.0, 2], [3, 0], [5, 6], [-9, -8]], [[7.0, 8], [9, 10], [11, 12], [-9, -8]])
+ZEROS = [[0.0, 0]] * 4
+
+
+def example(terminated=True, action=(0, 1, 0)):
+    rows, ones = torch.zeros(4, 1, 1), torch.ones(3, 1)
+    discount = ones.clone()
+    discount[-1] = 0.0 if terminated else 1.0
+    reward = torch.tensor([[0.0], [1.0], [2.0]])
+    return EpisodeBatch.from_transitions(rows, rows, torch.tensor(action)[:, None], reward, discount, ones, 2)
+
+
+def table_agent(q_online, q_target, u_online=None, u_target=None, **overrides):
+    config = make_config(discount=0.9, max_grad_norm=1e9, **({"return_lambda": 0.0, "double_q": False} | overrides)).rl
+    agent = DQN(Table(q_online, u_online), PrivilegedViews({}, {}), {}, {}, config, 2, 0, CPU)
+    agent.target = Table(q_target, u_target)
+    return agent
+
+
+def targets(agent, batch):
+    with torch.no_grad():
+        return agent._targets(agent.online.q, batch, torch.zeros_like(batch.reward))[:, 0].tolist()
+
+
+def test_asymmetric_dqn_has_the_published_losses_for_q_and_u_alike():
+    agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET)
+    assert targets(agent, example()) == pytest.approx([8.1, 11.8, 2.0])
+    metrics = agent.update(example())
+    assert metrics["loss/td"].item() == pytest.approx(69.61667, abs=1e-4)
+    assert metrics["loss/critic"].item() == pytest.approx(69.61667, abs=1e-4)
+    assert metrics["q/target"].item() == pytest.approx((8.1 + 11.8 + 2) / 3)
+
+
+def test_dqn_has_the_published_loss():
+    agent = table_agent(ZEROS, Q_TARGET)
+    assert targets(agent, example()) == pytest.approx([2.7, 6.4, 2.0])
+    metrics = agent.update(example())
+    assert metrics["loss/td"].item() == pytest.approx(17.41667, abs=1e-4)
+    assert "loss/critic" not in metrics
+
+
+def test_the_gradient_reaches_the_taken_actions_values_only():
+    agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET)
+    agent.update(example())
+    # d/dq of the mean of (q - y)²: -2 y / 3, at the same step as the target (not one step on, nor all actions)
+    expected = torch.zeros(4, 1, 2)
+    expected[0, 0, 0], expected[1, 0, 1], expected[2, 0, 0] = -5.4, -11.8 * 2 / 3, -4 / 3
+    torch.testing.assert_close(agent.online.q.grad, expected)
+    torch.testing.assert_close(agent.online.u.grad, expected)
+
+
+def test_double_q_lets_the_online_network_choose_and_the_target_network_judge():
+    online = [[0.0, 1], [1, 0], [1, 0], [0, 1]]  # would choose 1, 0, 0, 1
+    assert targets(table_agent(online, Q_TARGET, double_q=True), example()) == pytest.approx([2.7, 1 + 0.9 * 5, 2.0])
+    assert targets(table_agent(online, Q_TARGET, double_q=False), example()) == pytest.approx([2.7, 6.4, 2.0])
+    both = table_agent(online, Q_TARGET, ZEROS, U_TARGET, double_q=True)
+    assert targets(both, example()) == pytest.approx([0.9 * 9, 1 + 0.9 * 11, 2.0])
+
+
+def test_a_time_limit_bootstraps_from_the_row_after_the_last_action():
+    q = [*Q_TARGET[:3], [10.0, 20.0]]
+    assert targets(table_agent(ZEROS, q), example(terminated=False)) == pytest.approx([2.7, 6.4, 2 + 0.9 * 20])
+
+
+def test_lambda_returns_follow_the_stored_actions_as_long_as_they_are_greedy():
+    # greedy by q⁻: 1, 0, 1. Stored 1, 0, 1: no cut.
+    full = table_agent(ZEROS, Q_TARGET, return_lambda=0.5)
+    last = 2.0
+    middle = 1 + 0.9 * (0.5 * 6 + 0.5 * last)
+    first = 0.9 * (0.5 * 3 + 0.5 * middle)
+    assert targets(full, example(action=(1, 0, 1))) == pytest.approx([first, middle, last])
+    assert targets(full, example(action=(0, 0, 1))) == pytest.approx([first, middle, last])
+    # stored 1, 1, 1: step 1 explored, so step 0 takes the bootstrap value
+    assert targets(full, example(action=(1, 1, 1))) == pytest.approx([0.9 * 3, middle, last])
+    uncut = table_agent(ZEROS, Q_TARGET, return_lambda=0.5, cut_traces=False)
+    assert targets(uncut, example(action=(1, 1, 1))) == pytest.approx([first, middle, last])
+
+
+def test_the_bonus_is_part_of_the_target_with_its_weight():
+    agent = table_agent(ZEROS, Q_TARGET)
+
+    class Bonus:
+        def reward(self, views, batch):
+            return torch.tensor([[1.0], [-2.0], [3.0]])
+
+    agent.intrinsic = {"made_up": (Bonus(), 10.0)}
+    metrics = agent.update(example())
+    assert metrics["q/target"].item() == pytest.approx((2.7 + 6.4 + 2 + 10 * 2) / 3)
+    assert metrics["bonus/made_up"].item() == pytest.approx(2 / 3)
+    assert metrics["bonus/made_up_abs"].item() == pytest.approx(2.0)
+
+
+def test_the_target_network_follows_by_polyak_averaging():
+    agent = make_agent("ua", tau=0.25)
+    before = weights(agent.target)
+    for step in range(2):
+        agent.update(make_batch(seed=step))
+        online = weights(agent.online)
+        for name, value in weights(agent.target).items():
+            torch.testing.assert_close(value, before[name] + 0.25 * (online[name] - before[name]), msg=name)
+        before = weights(agent.target)
+    assert all(parameter.grad is None for parameter in agent.target.parameters())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_what_stands_on_padding_changes_nothing(variant, memory):
+    batch = make_batch()
+    spoilt = copy.deepcopy(batch)
+    over, over_rows = batch.mask == 0, batch.row_mask == 0
+    assert over.any()
+    for rows in (spoilt.obs, spoilt.state):
+        rows.distinct[over_rows.flatten()] = 1e3
+    spoilt.prev_action[over_rows] = 1e3
+    spoilt.prev_reward[over_rows] = 1e3
+    spoilt.action[over] = 3
+    spoilt.reward[over] = torch.nan
+    spoilt.discount[over] = torch.nan
+    results = []
+    for each in (batch, spoilt):
+        agent = make_agent(variant, memory)
+        metrics = agent.update(each)
+        results.append((metrics, weights(agent)))
+    assert results[0][0].keys() == results[1][0].keys()
+    for name, value in results[0][0].items():
+        assert torch.equal(value, results[1][0][name]), name
+    for name, value in results[0][1].items():
+        assert torch.equal(value, results[1][1][name]), name
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_padded_batch_has_the_loss_of_its_episodes_one_by_one(variant, memory):
+    lengths = (3, 12, 1, 7)
+    batch = make_batch(lengths)
+    agent = make_agent(variant, memory, lr=0.0, tau=0.0)
+    together = agent.update(batch)
+    alone = []
+    for b, length in enumerate(lengths):
+        cut = {name: getattr(batch, name)[:length, b : b + 1] for name in ("action", "reward", "discount", "mask")}
+        rows = (Rows.all_different(x.full()[: length + 1, b : b + 1]) for x in (batch.obs, batch.state))
+        alone.append(agent.update(EpisodeBatch.from_transitions(*rows, **cut, num_actions=4)))
+    for name, value in together.items():
+        if name == "grad_norm":
+            continue
+        counts = [length + (name == "loss/state_prediction") for length in lengths]
+        mean = sum(n * metrics[name] for n, metrics in zip(counts, alone, strict=True)) / sum(counts)
+        torch.testing.assert_close(value, mean, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_rows_searched_for_doubles_give_the_same_update():
+    batch = make_batch()
+    few = copy.deepcopy(batch)
+    for name in ("obs", "state"):
+        full = getattr(batch, name).full()
+        distinct, place = torch.unique(full.flatten(0, 1), dim=0, return_inverse=True)
+        setattr(few, name, Rows(distinct, place.view(full.shape[:2])))
+    for variant in ("mi", "ua"):
+        metrics = [make_agent(variant).update(each) for each in (batch, few)]
+        for name, value in metrics[0].items():
+            torch.testing.assert_close(metrics[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("source", ["trainable", "frozen", "scratch"])
+def test_phi_never_learns_and_psi_learns_unless_frozen(tmp_path, source):
+    agent = make_agent("mi", embedders=write_embedders(tmp_path), z_obs=source)
+    read = make_agent("mi", embedders=write_embedders(tmp_path), z_obs="frozen")
+    psi, phi = agent.policy.public.shortcuts["z_obs"], agent.state_target.frozen["z_state"]
+    from_file = weights(read.policy.public.shortcuts["z_obs"])
+    assert bool(changed(from_file, psi)) == (source == "scratch")
+    before = weights(psi), weights(phi)
+    for step in range(3):
+        agent.update(make_batch(seed=step))
+    assert not changed(before[1], phi)
+    assert all(parameter.grad is None for parameter in phi.parameters())
+    assert bool(changed(before[0], psi)) == (source != "frozen")
+
+
+def gradients(agent, batch):
+    agent.update(batch)
+    return {name: p.grad.clone() for name, p in agent.named_parameters() if p.grad is not None}
+
+
+def test_the_auxiliary_weight_scales_the_gradient_into_the_memory_and_not_that_of_the_predictor():
+    options = {"max_grad_norm": 1e9, "intrinsic__use": ()}
+    at = {
+        w: gradients(make_agent("mi", auxiliary__state_prediction__weight=w, **options), make_batch())
+        for w in (0.0, 0.5, 1.0)
+    }
+    without = gradients(make_agent("mi", auxiliary__use=(), **options), make_batch())
+    memory = [name for name in at[0.0] if name.startswith("online.policy.public.memory")]
+    predictor = [name for name in at[0.0] if name.startswith("auxiliary")]
+    assert memory
+    assert predictor
+    for name in memory:
+        torch.testing.assert_close(at[0.0][name], without[name], rtol=0, atol=0)
+        torch.testing.assert_close(at[0.5][name], (at[0.0][name] + at[1.0][name]) / 2, rtol=1e-4, atol=1e-6)
+        assert not torch.equal(at[0.0][name], at[1.0][name])
+    for name in predictor:
+        assert at[0.0][name].abs().sum() > 0
+        torch.testing.assert_close(at[0.0][name], at[1.0][name], rtol=0, atol=0)
+
+
+def test_the_separate_predictor_step_moves_the_predictor_and_nothing_else():
+    agent = make_agent("mi", predictor_step="separate")
+    assert agent.wants_aux_batch
+    before = weights(agent)
+    agent._predictor_step(make_batch())
+    moved = changed(before, agent)
+    assert moved == {name for name in before if name.startswith("auxiliary")}
+    assert not any(p.grad is not None and p.grad.any() for p in agent.online.parameters())
+    assert "loss/predictor_step" in agent.update(make_batch(), make_batch(seed=1))
+    assert not make_agent("mi").wants_aux_batch
+    assert not make_agent("history", predictor_step="separate").wants_aux_batch
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_an_update_moves_everything_that_should_learn(variant):
+    agent = make_agent(variant)
+    before = weights(agent)
+    agent.update(make_batch())
+    still = set(before) - changed(before, agent)
+    assert all("state_target" in name for name in still), still
+
+
+@pytest.mark.parametrize("variant", ["ua", "ba"])
+def test_the_gradient_of_q_does_not_see_the_state(variant):
+    """Two batches that differ in the state alone differ in the targets, not in Q; U differs."""
+    agent, batch = make_agent(variant), make_batch()
+    other = copy.deepcopy(batch)
+    other.state.distinct[:] = torch.randn_like(other.state.distinct)
+    (_, q, u), (_, q_other, u_other) = agent.online(batch), agent.online(other)
+    assert torch.equal(q, q_other)
+    assert not torch.equal(u, u_other)
+
+
+def test_the_state_only_critic_reads_the_state_only():
+    agent, batch = make_agent("ba"), make_batch()
+    other = copy.deepcopy(batch)
+    other.obs.distinct[:] = 7.0
+    other.prev_action[:] = 0.0
+    torch.testing.assert_close(agent.online(batch)[2], agent.online(other)[2], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_loss_that_is_not_finite_raises_and_changes_nothing(variant):
+    agent = make_agent(variant)
+    agent.update(make_batch())
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = make_batch()
+    spoilt.reward[0, 0] = torch.nan
+    with pytest.raises(DivergenceError, match="nan"):
+        agent.update(spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
+    agent = make_agent("mi", predictor_step="separate")
+    agent.update(make_batch(), make_batch())
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = make_batch()
+    spoilt.state.distinct[0] = torch.nan
+    with pytest.raises(DivergenceError):
+        agent.update(make_batch(), spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def assert_same(left, right, where=""):
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
+def test_a_checkpointed_agent_goes_on_the_same(options):
+    first, second = make_agent("mi", seed=0, **options), make_agent("mi", seed=1, **options)
+    aux = make_batch(seed=9) if options else None
+    obs = [np.ones((5, 3)), np.zeros((5, 4)), np.zeros(5), np.ones(5)]
+    first.env_steps = 77
+    first.update(make_batch(), aux)
+    first.act(*obs, None, True)
+    second.load_checkpoint(copy.deepcopy(first.checkpoint()))
+    for step in range(3):
+        results = [agent.update(make_batch(seed=step), aux) for agent in (first, second)]
+        assert_same(*results)
+        actions = [agent.act(*obs, None, True)[0].tolist() for agent in (first, second)]
+        assert actions[0] == actions[1]
+    assert_same(first.checkpoint(), second.checkpoint())
+
+
+def test_epsilon_falls_linearly_with_env_steps():
+    agent = make_agent(exploration__start=0.9, exploration__end=0.1, exploration__steps=200)
+    found = []
+    for agent.env_steps in (0, 50, 100, 200, 999):
+        found.append(agent.epsilon())
+    assert found == pytest.approx([0.9, 0.7, 0.5, 0.1, 0.1])
+    at_once = make_agent(exploration__steps=0)
+    at_once.env_steps = 1
+    assert at_once.epsilon() == pytest.approx(0.1)
+
+
+def act(agent, count, explore):
+    zeros = np.zeros((count, 3)), np.zeros((count, 4)), np.zeros(count), np.ones(count)
+    return agent.act(*zeros, None, explore)[0]
+
+
+def test_exploring_draws_epsilon_of_the_actions_uniformly():
+    agent = make_agent(exploration__start=0.4, exploration__end=0.4)
+    greedy = act(agent, 1, explore=False)[0]
+    actions = act(agent, 8000, explore=True)
+    shares = np.bincount(actions, minlength=4) / 8000
+    expected = np.full(4, 0.1) + 0.6 * (np.arange(4) == greedy)
+    assert np.abs(shares - expected).max() < 0.025
+    assert (act(agent, 100, explore=False) == greedy).all()
+    agent.config.exploration.start = agent.config.exploration.end = 0.0
+    assert (act(agent, 100, explore=True) == greedy).all()
+
+
+def test_updates_learn_a_small_task():
+    """The reward is paid for action 2: after some updates Q says so."""
+    agent, batch = make_agent("history", discount=0.0, lr=1e-2), make_batch((12, 12, 12, 12))
+    batch = replace(batch, reward=(batch.action == 2).float())
+    for _ in range(150):
+        metrics = agent.update(batch)
+    assert metrics["loss/td"].item() < 0.02
+    assert (agent.online(batch)[1][:-1].argmax(-1) == 2).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_bfloat16_updates_stay_near_float32_ones(memory):
+    results = {p: make_agent("mi", memory, precision=p).update(make_batch()) for p in ("fp32", "bf16")}
+    for name, value in results["fp32"].items():
+        assert results["bf16"][name].dtype == torch.float32, name
+        torch.testing.assert_close(results["bf16"][name], value, rtol=0.1, atol=0.05, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_dropout_is_off_when_acting_and_in_the_target_network():
+    agent = make_agent("mi", "gpt", seq={"kwargs__dropout": 0.5})
+    agent.update(make_batch())
+    assert not any(module.training for module in agent.modules())
+    assert SPEC.max_episode_steps + 1 == agent.policy.public.memory.context
