@@ -13,7 +13,7 @@ def get_config() -> ConfigDict:
     config.hidden = ()  # indices of the observation that are taken away
     config.state_low = ()  # bounds of the state where the env does not say; () for none
     config.state_high = ()
-    config.eval = ConfigDict({"episodes": 100, "interval": 5000})  # greedy episodes, every so many env steps
+    config.eval = ConfigDict({"episodes": 100, "interval": 2500})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
     config.rl = ConfigDict({"dqn": {"discount": 0.95}})  # the domain's settings of a family, below the command line
