@@ -1,0 +1,93 @@
+"""The information gain worked out by hand, and the sums to which it comes over an episode."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from buffers.batch import EpisodeBatch
+from policies.intrinsic.information_gain import InformationGain
+from policies.losses import prediction_error
+
+
+def batch_of(steps, terminated=True):
+    rows, ones = torch.zeros(steps + 1, 1, 1), torch.ones(steps, 1)
+    discount = ones.clone()
+    discount[-1] = 0.0 if terminated else 1.0
+    return EpisodeBatch.from_transitions(rows, rows, torch.zeros(steps, 1, dtype=torch.long), ones, discount, ones, 2)
+
+
+def views_of(predictions, targets):
+    return {"predicted_state": torch.tensor(predictions)[:, None], "z_state": torch.tensor(targets)[:, None]}
+
+
+# One dimension and squared errors: k = 0, 1, 3 against z = 2, 4, 3.
+VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
+
+
+@pytest.mark.parametrize(
+    ("bonus_target", "expected"),
+    [
+        ("common", [(0 - 4) ** 2 - (1 - 4) ** 2, (1 - 3) ** 2 - 0]),  # both histories against the state after the step
+        ("own_step", [(0 - 2) ** 2 - (1 - 4) ** 2, (1 - 4) ** 2 - 0]),  # each against its own
+        ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5; nothing follows a true ending
+    ],
+)
+def test_the_bonus_by_hand(bonus_target, expected):
+    bonus = InformationGain("z_state", "l2", bonus_target, discount=0.5).reward(VIEWS, batch_of(2))
+    assert bonus[:, 0].tolist() == pytest.approx(expected)
+
+
+def test_the_cosine_bonus_pays_for_turning_towards_the_state():
+    views = views_of([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0]] * 3)
+    for error, expected in (("cosine", [1.0, -2.0]), ("abs_cosine", [1.0, 0.0])):
+        for bonus_target in ("common", "own_step"):
+            bonus = InformationGain("z_state", error, bonus_target, 0.9).reward(views, batch_of(2))
+            assert bonus[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_common_and_own_step_agree_where_the_state_stands_still():
+    k, z = torch.randn(6, 1, 3), torch.randn(1, 1, 3).expand(6, 1, 3)
+    views = {"predicted_state": k, "z_state": z}
+    left, right = (InformationGain("z_state", "l2", t, 0.9).reward(views, batch_of(5)) for t in ("common", "own_step"))
+    torch.testing.assert_close(left, right)
+
+
+def made_up(steps, seed):
+    rng = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(steps + 1, 1, 3, generator=rng) for name in ("predicted_state", "z_state")}
+
+
+@given(steps=st.integers(1, 12), seed=st.integers(0, 999), error=st.sampled_from(["cosine", "abs_cosine", "l2"]))
+@settings(max_examples=40, deadline=None)
+def test_the_own_step_bonus_telescopes(steps, seed, error):
+    views = made_up(steps, seed)
+    total = InformationGain("z_state", error, "own_step", 0.9).reward(views, batch_of(steps)).sum()
+    errors = prediction_error(views["predicted_state"], views["z_state"], error)
+    torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
+
+
+@given(
+    steps=st.integers(1, 12),
+    seed=st.integers(0, 999),
+    gamma=st.sampled_from([0.5, 0.93, 1.0]),
+    terminated=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_discounted_sum_of_the_potential_form_depends_on_the_first_and_the_last_row_only(
+    steps, seed, gamma, terminated
+):
+    """Shaping by Φ = -error changes no policy's order: Σ γ^t (γ Φ_{t+1} - Φ_t) = γ^L Φ_L - Φ_0, Φ = 0 after an end."""
+    views = made_up(steps, seed)
+    bonus = InformationGain("z_state", "l2", "potential", gamma).reward(views, batch_of(steps, terminated))
+    phi = -prediction_error(views["predicted_state"], views["z_state"], "l2")[:, 0]
+    total = (gamma ** torch.arange(steps) * bonus[:, 0]).sum()
+    last = torch.zeros(()) if terminated else gamma**steps * phi[-1]
+    torch.testing.assert_close(total, last - phi[0], rtol=1e-4, atol=1e-4)
+
+
+def test_no_gradient_leaves_the_bonus():
+    views = made_up(4, 0)
+    views["predicted_state"].requires_grad_()
+    for bonus_target in ("common", "own_step", "potential"):
+        assert not InformationGain("z_state", "cosine", bonus_target, 0.9).reward(views, batch_of(4)).requires_grad

@@ -1,0 +1,237 @@
+"""A run that is stopped in whatever way, and taken up by the same command, ends as the unbroken one, bit for bit."""
+
+import json
+import random
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from policies.embedders import save_encoder
+from tests.helpers.scripts import Scripts, assert_refused, wait_until
+from torchkit.networks import Encoder, EncoderConfig
+from utils.checkpoint import load_checkpoint
+
+FILES = {
+    "mi": (
+        "--config_rl=configs/rl/dqn.py:mi", "--config_seq=configs/seq/gru.py", "--config_rl.predictor_step=separate",
+        "--start_expert_training=3", "--config_rl.aux_batch_size=4", "--config_rl.replay_steps=300",
+    ),
+    "ua": (
+        "--config_rl=configs/rl/dqn.py:ua", "--config_seq=configs/seq/gpt.py", "--config_seq.kwargs.dropout=0.2",
+        "--sampled_seq_len=9",
+    ),
+}  # fmt: skip
+FLAGS = (
+    "--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--config_env.eval.interval=70",
+    "--train_episodes=45", "--num_envs=5", "--batch_size=4", "--start_training=2", "--eval_episodes=3",
+    "--updates_per_step=0.1", "--film_episodes=0", "--config_rl.head_dims=(16,)", "--seed=3", "--cuda=-1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    started = Scripts()
+    yield started
+    started.close()
+
+
+class Runs:
+    """The same training in folders of several names."""
+
+    def __init__(self, scripts, folder, kind):
+        self.scripts, self.folder = scripts, folder
+        files = FILES[kind]
+        if kind == "mi":
+            embedders = folder / "embedders"
+            embedders.mkdir()
+            torch.manual_seed(0)
+            for name in ("s_encoder", "o_encoder"):
+                save_encoder(embedders, name, Encoder(EncoderConfig(3, 6, (9,))), {})
+            files = (*files, f"--state_embedder_dir={embedders}", f"--obs_embedder_dir={embedders}")
+        self.flags = (*files, *FLAGS, f"--save_dir={folder}", "--group=g")
+        done = self.start("unbroken", "--checkpoint_minutes=60").wait()
+        assert done.returncode == 0, done.stderr
+        self.expected = self.outcome("unbroken")
+
+    def path(self, name):
+        return self.folder / "g" / name
+
+    def start(self, name, *flags):
+        return self.scripts.start("main.py", *self.flags, f"--run_name={name}", "--checkpoint_minutes=0", *flags)
+
+    def metrics(self, name):
+        file = self.path(name) / "metrics.jsonl"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [{k: v for k, v in json.loads(line).items() if not k.startswith("clock/")} for line in lines]
+
+    def lines(self, name):
+        file = self.path(name) / "metrics.jsonl"
+        return file.read_text().count("\n") if file.exists() else 0
+
+    def outcome(self, name):
+        """All that a run comes to: policy, metrics, summary, and everything in its last checkpoint."""
+        checkpoint = load_checkpoint(self.path(name) / "checkpoint")
+        del checkpoint["metrics_offset"]  # clocks take more or fewer digits
+        return {
+            "policy": load_file(self.path(name) / "policy" / "policy.safetensors"),
+            "metrics": self.metrics(name),
+            "summary": json.loads((self.path(name) / "summary.json").read_text()),
+            "checkpoint": checkpoint,
+        }
+
+    def finish(self, name, expect_warning=False):
+        done = self.start(name, "--checkpoint_minutes=60").wait()
+        assert done.returncode == 0, done.stderr
+        assert ("warning: " in done.stderr) == expect_warning, done.stderr
+        assert_identical(self.outcome(name), self.expected)
+        return done
+
+
+def assert_identical(found, expected, where=""):
+    assert type(found) is type(expected), where
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_identical(found[key], expected[key], f"{where}/{key}")
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_identical(a, b, f"{where}/{i}")
+    elif isinstance(expected, torch.Tensor):
+        assert found.dtype == expected.dtype, where
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(found, expected, err_msg=where)
+    else:
+        assert found == expected, where
+
+
+@pytest.fixture(scope="module")
+def all_runs(scripts, tmp_path_factory):
+    return {kind: Runs(scripts, tmp_path_factory.mktemp(kind), kind) for kind in FILES}
+
+
+@pytest.fixture
+def runs(all_runs):
+    """Those of one method; `each_kind` repeats a test for the others."""
+    return all_runs["mi"]
+
+
+@pytest.fixture(params=FILES)
+def each_kind(request, all_runs):
+    return all_runs[request.param]
+
+
+def test_the_run_is_long_enough_to_be_broken(each_kind):
+    rows = each_kind.expected["metrics"]
+    assert sum("eval/success" in row for row in rows) > 5
+    assert rows[-1]["updates"] > 70
+    assert rows[-1]["episodes"] > 40
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_killed_at_random_moments_and_resumed_it_ends_the_same(each_kind, seed):
+    name, rng, kills = f"killed{seed}", random.Random(seed), 0
+    for _ in range(6):
+        process = each_kind.start(name)
+        time.sleep(rng.uniform(0.0, 0.7))
+        process.kill(signal.SIGKILL)
+        kills += process.wait().returncode == -signal.SIGKILL
+    assert kills >= 2
+    each_kind.finish(name)
+
+
+def test_killed_at_chosen_moments_it_ends_the_same(each_kind):
+    """Before the first checkpoint, right after it, in the middle, and while the report is written."""
+    name, path = "chosen", each_kind.path("chosen")
+
+    def killed_when(condition):
+        process = each_kind.start(name)
+        wait_until(condition)
+        process.kill(signal.SIGKILL)
+        process.wait()
+
+    killed_when(lambda: (path / "config.json").exists())
+    killed_when(lambda: list(path.glob("checkpoint/*.ckpt")))
+    middle = len(each_kind.expected["metrics"]) // 2
+    killed_when(lambda: each_kind.lines(name) >= middle)
+    killed_when(lambda: (path / "policy" / "policy.safetensors").exists() or (path / "summary.json").exists())
+    (path / "summary.json").unlink(missing_ok=True)
+    each_kind.finish(name)
+
+
+def test_stopped_by_each_signal_it_saves_says_so_and_goes_on_the_same(runs):
+    name, seen = "signals", 0
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGINT, 130)):
+        process = runs.start(name, "--checkpoint_minutes=60")  # the checkpoint is the signal's doing
+        seen += 2
+        wait_until(lambda least=seen: runs.lines(name) >= least)
+        process.kill(number)
+        done = process.wait()
+        assert done.returncode == code, done.stderr
+        assert f"stopped by {number.name} at " in done.stdout
+        assert "the same command goes on" in done.stdout
+        assert "Traceback" not in done.stderr
+        assert not (runs.path(name) / "summary.json").exists()
+    assert "resuming" in runs.finish(name).stdout
+
+
+def test_stopped_at_the_time_limit_it_goes_on_the_same(runs):
+    name = "limited"
+    for hours in (0, 0.1 / 3600, 0.3 / 3600):
+        done = runs.start(name, f"--time_limit={hours:.9f}", "--checkpoint_minutes=60").wait()
+        assert done.returncode == 0, done.stderr
+        assert "stopped at --time_limit at " in done.stdout
+    runs.finish(name)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "one bit"])
+def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(runs, damage):
+    name = f"damaged {damage[:3]}"
+    process = runs.start(name)
+    wait_until(lambda: runs.lines(name) >= 6)
+    process.kill(signal.SIGKILL)
+    process.wait()
+    newest = max(runs.path(name).glob("checkpoint/*.ckpt"))
+    content = bytearray(newest.read_bytes())
+    if damage == "cut short":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 3] ^= 4
+    newest.write_bytes(content)
+    done = runs.finish(name, expect_warning=True)
+    assert f"{newest.name} is damaged" in done.stderr
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_overwritten(runs):
+    name = "all damaged"
+    runs.start(name, "--time_limit=0.00005").wait()
+    shutil.copytree(runs.path(name), runs.path("copy"))
+    for checkpoint in runs.path(name).glob("checkpoint/*.ckpt"):
+        checkpoint.write_bytes(b"nothing")
+    done = runs.start(name).wait()
+    assert_refused(done, "every checkpoint", "damaged")
+    assert runs.metrics(name) == runs.metrics("copy")
+
+
+def test_two_processes_cannot_train_in_one_folder(runs):
+    name = "twice"
+    first = runs.start(name)
+    wait_until(lambda: runs.lines(name) >= 1)
+    assert_refused(runs.start(name).wait(), "--run_name", "another process")
+    first.kill(signal.SIGKILL)
+    first.wait()
+    runs.finish(name)
+
+
+def test_no_other_setting_may_take_up_a_run(runs):
+    name = "changed"
+    runs.start(name, "--time_limit=0.00002").wait()
+    assert_refused(runs.start(name, "--config_rl.lr=0.1").wait(), "--run_name", "rl.lr")
+    assert_refused(runs.start(name, "--num_envs=6").wait(), "--run_name", "run.num_envs")
+    runs.finish(name)
