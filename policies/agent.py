@@ -54,7 +54,7 @@ class Agent(nn.Module):
         """One gradient step; returns scalar metrics.
 
         Raises:
-            DivergenceError: the loss is not finite; nothing was changed.
+            DivergenceError: the loss is not finite; the networks that act were not changed by it.
         """
         raise NotImplementedError
 

@@ -1,31 +1,37 @@
 """The only place where names in a config become objects."""
 
+import inspect
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from ml_collections import ConfigDict
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from envs.base import EnvSpec
 from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
 from policies.dqn import DQN, ValueNetworks
-from policies.embedders import encoder_config, load_encoder
+from policies.embedders import encoder_config, load_encoder, load_tensors, save_tensors
 from policies.intrinsic import INTRINSIC
 from policies.parts import AuxiliaryLoss, IntrinsicReward, choose_name
 from policies.views import PRIVILEGED, PUBLIC, Head, PrivilegedViews, PublicViews
 from torchkit.networks import Encoder, EncoderConfig, init_linear
-from torchkit.sequence import MEMORIES
-from utils.config import to_dict
+from torchkit.sequence import MEMORIES, Memory
+from utils.config import flatten, to_dict
 from utils.errors import UserError, choose
 from utils.run import atomic_write
 
 POLICY_FORMAT = 1
+
+SIZES = (
+    *("rl.head_dims", "rl.auxiliary.state_prediction.hidden_dims", "seq.state_dim"),
+    *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
+    *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
+)
 
 
 class Builder:
@@ -44,6 +50,7 @@ class Builder:
         self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
         given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
         self.unused = {flag for flag, path in given.items() if path is not None}  # flags that no part has asked for
+        check_sizes(config)
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
         self.dims: dict[str, int] = {}  # widths of views, computed or not
         self.views: set[str] = set()  # those that are computed
@@ -64,16 +71,9 @@ class Builder:
             shortcuts["observation"] = self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim)
         if "z_obs" in rl.policy_inputs:
             shortcuts["z_obs"] = self.z_obs() if z_obs is None else Encoder(z_obs)
-        memory = None
         action_dim, reward_dim = self.sizes.action_dim, self.sizes.reward_dim
         width = self.sizes.obs_dim + action_dim + reward_dim
-        kwargs = dict(self.config.seq.kwargs)
-        name = self.config.seq.memory
-        if name == "gpt":
-            kwargs["context"] = self.spec.max_episode_steps + 1
-            if width % kwargs["heads"]:
-                raise UserError(f"--config_seq.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
-        memory = choose(MEMORIES, name, "--config_seq.memory")(width, **kwargs)
+        memory = build_memory(self.config.seq, width, self.spec.max_episode_steps + 1)
         public = PublicViews(
             obs_embedder=self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim),
             action_embedder=vector_embedder(self.spec.action_dim, action_dim),
@@ -135,8 +135,7 @@ class Builder:
         inputs = self.config.rl.critic_inputs
         if not inputs:
             return None, PrivilegedViews({}, {})
-        known = (*self.dims, "state")
-        check_inputs(inputs, known, "--config_rl.critic_inputs")
+        check_inputs(inputs, tuple(self.dims), "--config_rl.critic_inputs")
         spec = self.spec
         embedders = {}
         if "state" in inputs:
@@ -200,9 +199,46 @@ def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
 FAMILIES = {"dqn": build_dqn}
 
 
+def build_memory(config_seq: ConfigDict, width: int, context: int) -> Memory:
+    """The memory that the config names, for inputs of `width`; one with a limited reach gets `context` rows.
+
+    Raises:
+        UserError: an unknown memory, or settings that it does not take.
+    """
+    kind = choose(MEMORIES, config_seq.memory, "--config_seq.memory")
+    takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
+    for name, value in config_seq.kwargs.items():
+        if name not in takes:
+            raise UserError(
+                f"--config_seq.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
+                f"configs/seq/{config_seq.memory}.py has its own"
+            )
+        if name in ("layers", "heads", "out_dim") and value < 1:
+            raise UserError(f"--config_seq.kwargs.{name}={value}: at least 1 is needed")
+    kwargs = dict(config_seq.kwargs)
+    if width % kwargs.get("heads", 1):
+        raise UserError(f"--config_seq.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
+    if "context" in inspect.signature(kind).parameters:
+        kwargs["context"] = context
+    return kind(width, **kwargs)
+
+
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
     """Linear-ReLU."""
     return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())
+
+
+def check_sizes(config: ConfigDict) -> None:
+    """Refuses layers without any width.
+
+    Raises:
+        UserError: names the field.
+    """
+    values = flatten({"rl": config.rl, "seq": config.seq})
+    for field in SIZES:
+        value = values.get(field, ())
+        if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
+            raise UserError(f"--config_{field}={value}: at least 1 is needed")
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:
@@ -210,7 +246,7 @@ def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> 
     if not inputs or isinstance(inputs, str):
         raise UserError(f"{flag}: a tuple of views is needed, out of {', '.join(known)}")
     for name in inputs:
-        if name in PRIVILEGED and name not in known:
+        if name in PRIVILEGED and known is PUBLIC:
             raise UserError(
                 f"{flag}: {name!r} is privileged, the policy will not have it; choose from {', '.join(known)}"
             )
@@ -220,9 +256,7 @@ def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> 
 def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: ConfigDict, extra: dict[str, Any]) -> None:
     """Writes `policy.safetensors` and `policy.json`, which says how to rebuild it; nothing in them sees the state."""
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / ".policy.safetensors.tmp"
-    save_file({k: v.contiguous() for k, v in policy.state_dict().items()}, draft)
-    draft.replace(folder / "policy.safetensors")
+    save_tensors(folder / "policy.safetensors", policy.state_dict())
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, **extra}
     if "z_obs" in policy.public.shortcuts:
@@ -243,8 +277,9 @@ def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy
         config = ConfigDict(json_tuples(about["config"]))
         saved = EnvSpec(**json_tuples(about["spec"]))
         z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
-        policy = Builder(saved, config).policy(z_obs)
-        policy.load_state_dict(load_file(path / "policy.safetensors"))
+        horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
+        policy = Builder(replace(saved, max_episode_steps=horizon), config).policy(z_obs)
+        policy.load_state_dict(load_tensors(path / "policy.safetensors"))
     except FileNotFoundError as error:
         raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

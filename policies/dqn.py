@@ -67,6 +67,7 @@ class DQN(Agent):
         self.to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.eval()
+        self._has_dropout = any(getattr(module, "dropout", 0) for module in self.online.modules())
         self.wants_aux_batch = config.predictor_step == "separate" and len(self.auxiliary) > 0
         self._trained = [p for p in [*self.online.parameters(), *self.auxiliary.parameters()] if p.requires_grad]
         self._optimiser = torch.optim.Adam(self._trained, lr=config.lr, eps=config.adam_eps, fused=True)
@@ -112,8 +113,9 @@ class DQN(Agent):
             for part in self._losses.values():
                 part.extend(views, batch)
         with torch.no_grad():
-            bonus_TB = self._bonus(views, batch, metrics)
-            target_TB = self._targets(q_TBA, batch, bonus_TB)
+            seen, judged_TBA = self._without_dropout(batch) if self._has_dropout else (views, q_TBA)
+            bonus_TB = self._bonus(seen, batch, metrics)
+            target_TB = self._targets(judged_TBA, batch, bonus_TB)
 
         loss = masked_mean((taken(q_TBA[:-1], batch.action) - target_TB).square(), batch.mask)
         metrics["loss/td"] = loss.detach()
@@ -131,6 +133,17 @@ class DQN(Agent):
         metrics["q/max"] = masked_mean(q_TBA.detach()[:-1].amax(-1), batch.mask)
         self.online.eval()
         return metrics
+
+    def _without_dropout(self, batch: EpisodeBatch) -> tuple[Views, Tensor]:
+        """Views and Q as the acting agent computes them, for bonuses and for the choice of actions in the targets."""
+        self.online.eval()
+        with self._autocast():
+            views, q_TBA, _ = self.online(batch)
+            views |= self.state_target(batch)
+            for part in self._losses.values():
+                part.extend(views, batch)
+        self.online.train()
+        return views, q_TBA
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""

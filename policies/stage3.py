@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from policies.build import Builder, load_policy, save_policy
 from policies.evaluate import GreedyValuePolicy, evaluate, film
 from policies.rollout import Policy
 from policies.trainer import Schedule, Stopped, Trainer, device_of
-from utils.config import apply_domain, to_dict
+from utils.checkpoint import load_checkpoint
+from utils.config import apply_domain, flatten, to_dict
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.run import Run
@@ -63,7 +65,31 @@ def resolve(
     for field, value in flags.items():
         if value is not None:
             config_rl[field] = value
+    check_ranges(config_env, config_rl)
     return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
+
+
+def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
+    """Refuses numbers with which nothing can be learned.
+
+    Raises:
+        UserError: names the field.
+    """
+    positive = ("lr", "adam_eps", "max_grad_norm", "batch_size", "aux_batch_size", "replay_steps", "predictor_lr")
+    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end")
+    rl = flatten(config_rl)
+    for group, values, names in (
+        ("rl", rl, positive),
+        ("env", flatten(config_env), ("eval.episodes", "eval.interval")),
+    ):
+        for name in names:
+            if name in values and not values[name] > 0:
+                raise UserError(f"--config_{group}.{name}={values[name]}: a number above 0 is needed")
+    for name in shares:
+        if name in rl and not 0 <= rl[name] <= 1:
+            raise UserError(f"--config_rl.{name}={rl[name]}: a number from 0 to 1 is needed")
+    if not rl["updates_per_step"] >= 0:
+        raise UserError(f"--config_rl.updates_per_step={rl['updates_per_step']}: it cannot be below 0")
 
 
 def train(
@@ -83,6 +109,14 @@ def train(
     torch.set_num_threads(settings.threads)
     seed_everything(settings.seed)
     device = device_of(cuda)
+    configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
+    open_run = partial(
+        Run.create, *folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",)
+    )
+    if (Path(*folder) / "summary.json").exists():
+        run = open_run()
+        say(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
+        return 0
     envs = make_vector_env(config.env, settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
@@ -91,13 +125,10 @@ def train(
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
         check_expert(config)
-    configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
-    run = Run.create(*folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",))
-    if run.finished:
-        say(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
-        return 0
-    if run.resumed:
-        say(f"resuming {run.folder}")
+    run = open_run()
+    saved = load_checkpoint(run.checkpoint_dir)
+    if saved is not None:
+        say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
     rl, buffer_seed = config.rl, int(generator(settings.seed, "replay").integers(2**31))
     schedule = Schedule(
         train_episodes=settings.train_episodes,
@@ -113,7 +144,12 @@ def train(
         time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
     )
     jsonl = JsonlWriter(run.metrics_path)
-    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs)])
+    first_step = 0 if saved is None else saved["counters"]["env_steps"]
+    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs, folder[1].rpartition("/")[0], first_step)])
+
+    def keep_policy(where: Path) -> None:
+        save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
+
     trainer = Trainer(
         agent,
         envs,
@@ -123,10 +159,11 @@ def train(
         run,
         logger,
         jsonl,
+        keep_policy,
         settings.seed,
     )
     try:
-        history = trainer.train()
+        history = trainer.train(saved)
     except Stopped as stop:
         say(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
         return stop.exit_code
@@ -152,13 +189,13 @@ def check_expert(config: ConfigDict) -> None:
         envs.close()
 
 
-def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any]) -> list[Writer]:
-    """TensorBoard and wandb, as asked for."""
+def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any], group: str, first_step: int) -> list[Writer]:
+    """TensorBoard and wandb, as asked for; what they hold of later steps is from before an interruption."""
     writers: list[Writer] = []
     if "tensorboard" in names:
-        writers.append(TensorBoardWriter(run.folder / "tensorboard"))
+        writers.append(TensorBoardWriter(run.folder / "tensorboard", first_step))
     if "wandb" in names:
-        writers.append(WandbWriter(run.folder, config=configs, name=run.folder.name))
+        writers.append(WandbWriter(run.folder, config=configs, name=run.folder.name, group=group))
     return writers
 
 
@@ -172,8 +209,6 @@ def finish(
     say: Say,
 ) -> None:
     """The policy, 100 greedy episodes, learning curve, film, summary and a short table."""
-    spec = make_vector_env(config.env, 1, seed=0).spec_sizes
-    save_policy(run.policy_dir, agent.policy, spec, config, {"settings": asdict(settings)})
     final = judge(agent.greedy(), config, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {

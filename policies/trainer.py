@@ -3,9 +3,10 @@
 import math
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,13 +19,14 @@ from envs.base import AsymmetricVectorEnv
 from policies.agent import Agent
 from policies.evaluate import evaluate, statistics
 from policies.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, iterate_episodes
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import save_checkpoint
 from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
 
+UNFINISHED = 75  # the exit code of a run that was stopped and waits to be taken up: "try again later" of sysexits.h
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -91,10 +93,12 @@ class Trainer:
         run: Run,
         logger: Logger,
         jsonl: JsonlWriter,
+        keep_policy: Callable[[Path], None],
         seed: int,
     ):
         self.agent, self.envs, self.eval_envs, self.buffer = agent, envs, eval_envs, buffer
         self.schedule, self.run, self.logger, self.jsonl, self.seed = schedule, run, logger, jsonl, seed
+        self._keep_policy = keep_policy
         self.spec = envs.spec_sizes
         self.stream = EpisodeStream(envs, self._seed("train"))
         self.averages = Averages()
@@ -103,7 +107,7 @@ class Trainer:
         self._signal: int | None = None
         self._clock = time.monotonic()
         self._rate_from = (self._clock, 0, 0)
-        self._saved_at = self._clock
+        self._saved_at, self._saved_steps = self._clock, 0
 
     def _seed(self, *stream: str | int) -> int:
         """A seed for one purpose, drawn from the run's."""
@@ -114,19 +118,22 @@ class Trainer:
         """Env steps at which training is done."""
         return self.start_steps + self.schedule.train_episodes * self.spec.max_episode_steps
 
-    def train(self) -> list[dict[str, float]]:
+    def train(self, saved: dict[str, Any] | None) -> list[dict[str, float]]:
         """Trains to the end and returns the evaluations.
+
+        Args:
+            saved: the checkpoint to go on from, None to begin.
 
         Raises:
             Stopped: by a signal or the time limit; the checkpoint is written.
-            DivergenceError: the loss is not finite; the state before it is in the checkpoint.
+            DivergenceError: the loss is not finite; the last checkpoint, from before, stays.
         """
         with self._signals():
-            saved = load_checkpoint(self.run.checkpoint_dir)
             if saved is None:
                 self.jsonl.truncate(0)
                 self._prefill()
                 self._evaluate()
+                self._save()
             else:
                 self._load(saved)
             with progress(self.total_steps, self.env_steps, "train") as bar:
@@ -136,9 +143,9 @@ class Trainer:
                     try:
                         self._learn()
                     except DivergenceError as error:
-                        self._save()
                         raise DivergenceError(
-                            f"{error} after {self.updates} updates; the state before is in {self.run.checkpoint_dir}"
+                            f"{error} after {self.updates} updates; the last checkpoint, of {self._saved_steps} steps, "
+                            f"stays in {self.run.checkpoint_dir}"
                         ) from error
                     self._report(before, bar)
                     bar.update(self.env_steps - before)
@@ -223,6 +230,8 @@ class Trainer:
         began = time.monotonic()
         seed = self._seed("eval", self.env_steps)
         row = evaluate(self.agent.greedy(), self.eval_envs, self.schedule.eval_episodes, seed)
+        if row["return"] > max((before["return"] for before in self.history), default=-math.inf):
+            self._keep_policy(self.run.folder / "policy_best")
         self.history.append({"step": self.env_steps, **row})
         clock = {"clock/eval_seconds": time.monotonic() - began}
         self.logger.write(self.env_steps, {f"eval/{k}": v for k, v in row.items()} | clock)
@@ -233,10 +242,10 @@ class Trainer:
         if self._signal is not None:
             self._save()
             name = signal.Signals(self._signal).name
-            raise Stopped(f"stopped by {name}", 130 if self._signal == signal.SIGINT else 0)
+            raise Stopped(f"stopped by {name}", 130 if self._signal == signal.SIGINT else UNFINISHED)
         if now - self._clock > 3600 * self.schedule.time_limit_hours:
             self._save()
-            raise Stopped("stopped at --time_limit", 0)
+            raise Stopped("stopped at --time_limit", UNFINISHED)
         if now - self._saved_at > 60 * self.schedule.checkpoint_minutes:
             self._save()
 
@@ -270,7 +279,8 @@ class Trainer:
                 "rng": rng_state(),
             },
         )
-        self._saved_at = time.monotonic()
+        self._saved_at, self._saved_steps = time.monotonic(), self.env_steps
+        self._keep_policy(self.run.policy_dir)
 
     def _load(self, state: dict[str, Any]) -> None:
         self.agent.load_checkpoint(state["agent"])
@@ -283,6 +293,7 @@ class Trainer:
         self.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
         self._rate_from = (self._clock, self.env_steps, self.updates)
+        self._saved_steps = self.env_steps
 
 
 def crossed(before: int, now: int, interval: int) -> bool:

@@ -11,7 +11,7 @@ VARIANTS = {
         "auxiliary.use": ("state_prediction",),
         "intrinsic.use": ("information_gain",),
     },
-    # Asymmetric DQN: U(h, s), unbiased (Baisero, Daley & Amato, 2022)
+    # Asymmetric DQN: U(h, s), unbiased (Baisero, Daley & Amato, 2022); losses are means over steps, not over episodes
     "ua": {"critic_inputs": ("history", "observation", "state"), "double_q": False},
     # Asymmetric DQN with a state-only critic U(s), biased
     "ba": {"critic_inputs": ("state",), "double_q": False},

@@ -96,6 +96,8 @@ class GPT(Memory):
             new_keys.append(self._store(keys[layer], k, write_BT))
             new_values.append(self._store(values[layer], v, write_BT))
         after_B = position_TB[-1] + 1
+        if int(after_B.max()) > self.context:
+            raise ValueError(f"step {int(after_B.max())} of an episode, but the cache holds {self.context}")
         return self.norm(x).transpose(0, 1), (torch.stack(new_keys), torch.stack(new_values), after_B)
 
     def _store(self, cache: Tensor, new: Tensor, write_BT: Tensor) -> Tensor:
