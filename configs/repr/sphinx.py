@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.num_epochs = 20
+    config.num_epochs = 30  # published: 1000; the probes have settled by then
     config.batch_size = 500  # transitions
     config.lr = 1e-3
     config.club_lr = 1e-3
