@@ -1,10 +1,12 @@
 """Metrics to small writers: JSON lines always, TensorBoard and wandb as mirrors, imported only when asked for."""
 
+import hashlib
 import json
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,9 +34,10 @@ class Logger:
             writer.write(step, numbers)
 
     def close(self) -> None:
-        """Closes all writers."""
-        for writer in self.writers:
-            writer.close()
+        """Closes all writers, also where one of them fails."""
+        with ExitStack() as stack:
+            for writer in self.writers:
+                stack.callback(writer.close)
 
 
 class JsonlWriter:
@@ -46,7 +49,7 @@ class JsonlWriter:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = self.path.open("a+b")
+        self._file = self.path.open("a+b", buffering=0)  # a buffer would fail once more when it is closed
         _cut_torn_line(self._file)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -56,16 +59,19 @@ class JsonlWriter:
             OSError: names the file.
         """
         row = {"step": step} | {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        try:
-            self._file.write(json.dumps(row).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
+        line = memoryview(json.dumps(row).encode() + b"\n")
+        with self._named():
+            while line:  # a disk that is nearly full takes a part
+                line = line[self._file.write(line) :]
 
     def offset(self) -> int:
-        """The file's length in bytes, once the disk has it, for a checkpoint to remember."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """The file's length in bytes, once the disk has it, for a checkpoint to remember.
+
+        Raises:
+            OSError: names the file.
+        """
+        with self._named():
+            os.fsync(self._file.fileno())
         return self._file.seek(0, os.SEEK_END)
 
     def truncate(self, offset: int) -> None:
@@ -80,6 +86,14 @@ class JsonlWriter:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Has what fails name the file."""
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
 
 
 class TensorBoardWriter:
@@ -101,7 +115,10 @@ class TensorBoardWriter:
 
 
 class WandbWriter:
-    """A mirror in wandb; offline, into `folder`, unless the user is logged in or has set WANDB_MODE."""
+    """A mirror in wandb; offline, into `folder`, unless the user is logged in or has set WANDB_MODE.
+
+    A resumed run goes on in the same curves: wandb knows it by its folder.
+    """
 
     def __init__(
         self,
@@ -114,12 +131,11 @@ class WandbWriter:
         import wandb
 
         mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
-        run_id = "".join(letter if letter.isalnum() else "-" for letter in f"{group or ''}-{name}").strip("-")
         self._run = wandb.init(
             project=project,
             group=group,
             name=name,
-            id=run_id,
+            id=wandb_id(folder),
             config=dict(config),
             dir=str(folder),
             mode=mode,  # type: ignore[arg-type]
@@ -133,6 +149,11 @@ class WandbWriter:
     def close(self) -> None:
         """Writes out what waits."""
         self._run.finish()
+
+
+def wandb_id(folder: str | os.PathLike[str]) -> str:
+    """The id in wandb of the run in `folder`; runs of one name in other folders have others."""
+    return hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
 
 
 def _cut_torn_line(file: Any) -> None:

@@ -1,6 +1,8 @@
 """Metrics: whole lines, cut and continued where a checkpoint says, mirrored on request."""
 
+import errno
 import json
+import resource
 import subprocess
 import sys
 import warnings
@@ -12,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.logger import JsonlWriter, Logger, TensorBoardWriter
+from utils.logger import JsonlWriter, Logger, TensorBoardWriter, wandb_id
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,13 +88,48 @@ def test_a_file_shorter_than_its_checkpoint_says_is_told(tmp_path):
     assert rows(tmp_path / "m") == [{"step": 0}]
 
 
-def test_full_disk_names_the_file(tmp_path):
+@pytest.fixture
+def small_disk():
+    """No file may become larger than 1,000 bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_full_disk_names_the_file_once(tmp_path, small_disk):
+    logger = Logger([JsonlWriter(tmp_path / "metrics")])
+    with pytest.raises(OSError, match="metrics") as failed:
+        for step in range(1000):
+            logger.write(step, {"loss": 0.5})
+    assert failed.value.errno == errno.EFBIG
+    logger.close()
+    assert (tmp_path / "metrics").stat().st_size == 1000
+    JsonlWriter(tmp_path / "metrics").close()
+    assert [row["step"] for row in rows(tmp_path / "metrics")] == list(range(step))
+
+
+def test_what_the_disk_cannot_keep_names_the_file(tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, "Input/output error")
+
     writer = JsonlWriter(tmp_path / "metrics")
-    writer._file.close()
-    writer._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="metrics"):
-        writer.write(0, {})
+        writer.offset()
     writer.close()
+
+
+def test_all_writers_are_closed_though_one_fails(tmp_path):
+    class Bad(JsonlWriter):
+        def close(self):
+            super().close()
+            raise OSError("bad")
+
+    writers = [JsonlWriter(tmp_path / "a"), Bad(tmp_path / "b"), JsonlWriter(tmp_path / "c")]
+    with pytest.raises(OSError, match="bad"):
+        Logger(writers).close()
+    assert all(writer._file.closed for writer in writers)
 
 
 def test_tensorboard_gets_the_curves(tmp_path):
@@ -123,4 +160,11 @@ def test_wandb_is_offline_without_an_account(tmp_path):
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.glob("wandb/offline-run-*"))
+    assert list(tmp_path.glob(f"wandb/offline-run-*-{wandb_id(tmp_path)}"))
+
+
+def test_wandb_knows_a_run_by_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = {wandb_id(tmp_path / folder) for folder in ("logs/a/run", "logs/b/run", "more/a/run")}
+    assert len(ids) == 3
+    assert wandb_id("logs/a/run") == wandb_id(tmp_path / "logs/a/../a/run") == wandb_id(tmp_path / "logs/a/run")
