@@ -28,9 +28,9 @@ _SEED = flags.DEFINE_integer("seed", 42, "the same seed and --num_envs give the 
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "envs that are stepped together", lower_bound=1)
 _PATH = flags.DEFINE_string("data_path", None, "folder to write; data/<env id>_s<seed>_<episodes>ep if not given")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace a dataset that is already there")
-_AUG = flags.DEFINE_boolean("aug", False, "add turned copies of the expert's episodes (robot images)")
+_AUG = flags.DEFINE_boolean("aug", False, "refused: no domain has images that can be turned yet")
 _N_AUG = flags.DEFINE_integer(
-    "n_aug", None, "turned copies of each; the domain's own number if not given", lower_bound=1
+    "n_aug", None, "copies that --aug is to make of an episode; refused like --aug", lower_bound=1
 )
 
 
@@ -38,7 +38,8 @@ def main() -> None:
     """Checks the flags, plays, writes and tells what the episodes cover."""
     from buffers.dataset import check_destination, write_dataset
     from envs.make import make_vector_env
-    from policies.collect import check_expert, collect_episodes, coverage
+    from policies.collect import collect_episodes, coverage
+    from policies.rollout import check_expert
     from utils.progress import progress
     from utils.run import git_revision
 
@@ -51,7 +52,7 @@ def main() -> None:
     envs = make_vector_env(config_env, 1, seed=0)
     spec, action_space = envs.spec_sizes, envs.single_action_space
     if num_random < episodes:
-        check_expert(envs)
+        check_expert(envs, "--random_episodes", "give as many as --episodes")
     envs.close()
     with progress(episodes, desc="playing", unit="episode") as bar:
         played = collect_episodes(

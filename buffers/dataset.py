@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from envs.base import EnvSpec
-from utils.errors import UserError
+from utils.config import json_tuples
+from utils.errors import UserError, first_line
 from utils.run import sync
 
 Array = NDArray[Any]
@@ -86,7 +87,7 @@ class StoredEpisodes:
     @cached_property
     def spec(self) -> EnvSpec:
         """The sizes of the domain that the episodes come from."""
-        return _spec_from_json(self.metadata["spec"])
+        return EnvSpec(**json_tuples(self.metadata["spec"]))
 
     def episode(self, index: int) -> Episode:
         """One episode; its arrays are views of the flat ones."""
@@ -186,7 +187,7 @@ def write_dataset(
             sync(file)
         _put_in_place(written, path)
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
-        raise UserError(f"{flag}: could not write {path}: {_first_line(error)}") from error
+        raise UserError(f"{flag}: could not write {path}: {first_line(error)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -210,14 +211,14 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
         if collection["format_version"] != FORMAT_VERSION:
             version = collection["format_version"]
             raise UserError(f"{flag}: {path} has format {version}, this version reads {FORMAT_VERSION}; collect again")
-        spec = _spec_from_json(collection["spec"])
+        spec = EnvSpec(**json_tuples(collection["spec"]))
         with h5py.File(path / "data" / "main_data.hdf5", "r", locking=False) as file:
             stored = _read_episodes(
                 file, int(minari_metadata["total_episodes"]), int(minari_metadata["total_steps"]), spec, collection
             )
         _check_values(stored, spec)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{flag}: the dataset at {path} is damaged ({_first_line(error)}); collect it again") from error
+        raise UserError(f"{flag}: the dataset at {path} is damaged ({first_line(error)}); collect it again") from error
     return stored
 
 
@@ -321,13 +322,6 @@ def _view_space(view: Array) -> gym.spaces.Box:
     return gym.spaces.Box(-np.inf, np.inf, view.shape[1:], np.float32)
 
 
-def _spec_from_json(values: dict[str, Any]) -> EnvSpec:
-    restored: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-    }
-    return EnvSpec(**restored)
-
-
 def _metadata_file(path: Path) -> Path:
     return path / "data" / "metadata.json"
 
@@ -365,7 +359,3 @@ def _put_in_place(written: Path, path: Path) -> None:
         raise
     sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,25 +7,9 @@ import numpy as np
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
 from policies.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
-from utils.errors import UserError
 from utils.seeding import generator
 
 MAX_ENV_SEED = 2**31
-
-
-def check_expert(envs: AsymmetricVectorEnv) -> None:
-    """Asks the expert of freshly made envs for an action; the envs are reset for it.
-
-    Raises:
-        UserError: the domain has none.
-    """
-    envs.reset(seed=0)
-    try:
-        envs.expert_action(np.zeros(envs.num_envs, bool))
-    except UserError as error:
-        raise UserError(
-            f"--random_episodes: {envs.spec_sizes.env_id} has no expert; give --random_episodes as many as --episodes"
-        ) from error
 
 
 def collect_episodes(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from torchkit.networks import Encoder, EncoderConfig
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.run import atomic_write
 
 FORMAT_VERSION = 1
@@ -61,14 +62,17 @@ def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, 
     save_tensors(folder / f"{name}.safetensors", encoder.state_dict())
 
 
-def load_encoder(path: str | Path, name: str, in_dim: int, flag: str) -> Encoder:
+def load_encoder(path: str | Path, name: str, in_dim: int, flag: str, *, env_id: str | None = None) -> Encoder:
     """Rebuilds an encoder from a folder, or from its .safetensors or .json file, on the CPU.
+
+    One that was trained on another domain than `env_id` is taken, with a warning.
 
     Args:
         path: a folder that holds `name.json`, or one of an encoder's two files, however they are called.
         name: `s_encoder` or `o_encoder`.
         in_dim: the size of the view that it is to embed.
         flag: how the user named `path`, for errors.
+        env_id: the domain that it is to be used on; None for any.
 
     Raises:
         UserError: it is missing, damaged, no encoder of this program, or made for inputs of another size.
@@ -97,7 +101,10 @@ def load_encoder(path: str | Path, name: str, in_dim: int, flag: str) -> Encoder
         encoder = Encoder(config)
         encoder.load_state_dict(load_tensors(weights))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{flag}: {stem} is damaged ({_first_line(error)}); train it again") from error
+        raise UserError(f"{flag}: {stem} is damaged ({first_line(error)}); train it again") from error
+    trained_on = description.get("env_id", env_id)
+    if env_id not in (None, trained_on):
+        warnings.warn(f"{flag}: {described} was trained on {trained_on}, not on {env_id}", stacklevel=2)
     return encoder
 
 
@@ -129,7 +136,3 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
         digest.update(key.encode())
         digest.update(tensors[key].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

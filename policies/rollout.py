@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
+from utils.errors import UserError
 
 Array = NDArray[Any]
 
@@ -48,6 +49,19 @@ class ExpertPolicy:
         draw = self.rng.random(len(obs_NO)) < self.guess_share
         self.guess_N = np.where(start_N.astype(bool), draw, self.guess_N)
         return self.envs.expert_action(self.guess_N), carry
+
+
+def check_expert(envs: AsymmetricVectorEnv, flag: str, remedy: str) -> None:
+    """Asks the expert of freshly made envs for an action, before any work is done; the envs are reset for it.
+
+    Raises:
+        UserError: the domain has none; `flag` names what asks for it, `remedy` says what to give instead.
+    """
+    envs.reset(seed=0)
+    try:
+        envs.expert_action(np.zeros(envs.num_envs, bool))
+    except UserError as error:
+        raise UserError(f"{flag}: {envs.spec_sizes.env_id} has no expert; {remedy}") from error
 
 
 class EpisodeStream:

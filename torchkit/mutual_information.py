@@ -34,11 +34,6 @@ def row_ids(x_RO: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return ids, np.array(first, np.int64)
 
 
-def positive_mask(id_B: Tensor) -> Tensor:
-    """Which pairs of rows are equal, by their ids: (B,) -> (B, B) float, 1 on the diagonal."""
-    return (id_B[:, None] == id_B[None, :]).float()
-
-
 def jsd_loss(local_BZ: Tensor, global_BZ: Tensor, positive_BB: Tensor, count_B: Tensor | None = None) -> Tensor:
     """Minus the Jensen-Shannon lower bound on the information that `global` holds about `local`'s input.
 

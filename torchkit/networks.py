@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from utils.config import json_tuples
+
 ACTIVATION = nn.ReLU
 
 
@@ -63,8 +65,7 @@ class EncoderConfig:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "EncoderConfig":
         """The inverse of `to_json`; lists become tuples."""
-        tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**tuples)
+        return cls(**json_tuples(values))
 
 
 class Encoder(nn.Module):

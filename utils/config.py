@@ -38,12 +38,6 @@ def override_values(name: str) -> dict[str, Any]:
     return {} if flag.value is None else dict(flag.override_values)
 
 
-def config_path(name: str) -> str | None:
-    """What the command line (or the default) said for config flag `name`, such as `configs/rl/dqn.py:mi`."""
-    flag: Any = flags.FLAGS[name]  # a class of its own, which ml_collections does not export
-    return None if flag.value is None else str(flag.config_filename)
-
-
 def apply_domain(
     config_rl: ConfigDict, config_env: ConfigDict, family: str, overridden: Collection[str], flag: str = "--config_env"
 ) -> None:
@@ -100,6 +94,13 @@ def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> dict[st
 def to_dict(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The same fields in plain dicts, lists, numbers, strings and None, as JSON keeps them."""
     return {str(key): _plain(value) for key, value in config.items()}
+
+
+def json_tuples(value: Any) -> Any:
+    """Lists as the tuples that they were before json, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: json_tuples(inner) for key, inner in value.items()}
+    return tuple(map(json_tuples, value)) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

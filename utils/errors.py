@@ -26,6 +26,11 @@ def choose(table: Mapping[str, T], name: str, what: str) -> T:
     return table[name]
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Returns ` (did you mean 'x'?)` for the nearest of `choices`, or nothing where none is near."""
     near = difflib.get_close_matches(str(name), list(choices), n=1)

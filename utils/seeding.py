@@ -25,16 +25,6 @@ def generator(seed: int, *stream: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(map(int, words)))))
 
 
-def generator_state(rng: np.random.Generator) -> dict[str, Any]:
-    """Where `rng` is, as nested dicts of numbers and strings."""
-    return dict(rng.bit_generator.state)
-
-
-def set_generator_state(rng: np.random.Generator, state: dict[str, Any]) -> None:
-    """Puts `rng` where `generator_state` was taken."""
-    rng.bit_generator.state = state
-
-
 def rng_state() -> dict[str, Any]:
     """Where the global generators are: Python, NumPy, PyTorch and each CUDA device."""
     return {

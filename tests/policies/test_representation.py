@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -309,6 +310,16 @@ def test_an_encoder_of_another_size_or_role_names_the_flag(saved):
         load_encoder(saved[0], "s_encoder", 72, "--flag")
     with pytest.raises(UserError, match=r"--flag: .*'s_encoder', not 'o_encoder'"):
         load_encoder(saved[0] / "s_encoder.json", "o_encoder", 3, "--flag")
+
+
+def test_an_encoder_of_another_domain_is_taken_with_a_warning(saved):
+    with pytest.warns(UserWarning, match=r"--flag: .*s_encoder.json was trained on Somewhere-v0, not on Maze-v0"):
+        load_encoder(saved[0], "s_encoder", 3, "--flag", env_id="Maze-v0")
+    with warnings.catch_warnings(action="error"):
+        load_encoder(saved[0], "s_encoder", 3, "--flag", env_id="Somewhere-v0")
+        load_encoder(saved[0], "s_encoder", 3, "--flag")
+        save_encoder(saved[0], "s_encoder", saved[1], {})
+        load_encoder(saved[0], "s_encoder", 3, "--flag", env_id="Maze-v0")
 
 
 def repr_config(name):

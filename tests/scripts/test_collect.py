@@ -16,7 +16,8 @@ import pytest
 from buffers.batch import Episode
 from buffers.dataset import read_dataset
 from envs.base import EnvSpec
-from policies.collect import check_expert, collect_episodes, coverage
+from policies.collect import collect_episodes, coverage
+from policies.rollout import check_expert
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,9 +262,9 @@ def test_fewer_episodes_than_envs_are_all_there():
 
 
 def test_a_domain_without_an_expert_is_found_out_beforehand():
-    check_expert(Countdown(1, 0))
-    with pytest.raises(UserError, match="--random_episodes: Countdown-v0 has no expert"):
-        check_expert(Countdown(1, 0, expert=False))
+    check_expert(Countdown(1, 0), "--flag", "leave it out")
+    with pytest.raises(UserError, match="--flag: Countdown-v0 has no expert; leave it out"):
+        check_expert(Countdown(1, 0, expert=False), "--flag", "leave it out")
 
 
 def test_coverage_worked_out_by_hand():

@@ -5,7 +5,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from utils.config import apply_domain, check_fields, flatten, to_dict
+from utils.config import apply_domain, check_fields, flatten, json_tuples, to_dict
 from utils.errors import UserError
 
 
@@ -67,6 +67,11 @@ def test_to_dict_is_json_and_keeps_values(config_rl):
     plain = to_dict(config_rl)
     assert json.loads(json.dumps(plain)) == plain
     assert plain["critic"]["inputs"] == ["history"]
+
+
+def test_json_tuples_undoes_what_json_does_to_tuples():
+    config = {"layers": ((1, 2), (3,)), "nested": {"shape": (2,), "none": None}, "name": "a"}
+    assert json_tuples(json.loads(json.dumps(config))) == config
 
 
 def test_flatten_keeps_empty_groups():

@@ -7,14 +7,7 @@ import pytest
 import torch
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.seeding import (
-    generator,
-    generator_state,
-    rng_state,
-    seed_everything,
-    set_generator_state,
-    set_rng_state,
-)
+from utils.seeding import generator, rng_state, seed_everything, set_rng_state
 
 
 def draw():
@@ -48,11 +41,11 @@ def test_states_go_through_a_checkpoint(tmp_path, draws_before):
         draw()
         rng.integers(5)
         rng.random(dtype=np.float32)
-    save_checkpoint(tmp_path, {"global": rng_state(), "replay": generator_state(rng)})
+    save_checkpoint(tmp_path, {"global": rng_state(), "replay": rng.bit_generator.state})
     after = [draw() for _ in range(3)], rng.integers(100, size=4).tolist()
     seed_everything(9)
     state = load_checkpoint(tmp_path)
     set_rng_state(state["global"])
     other = generator(0)
-    set_generator_state(other, state["replay"])
+    other.bit_generator.state = state["replay"]
     assert ([draw() for _ in range(3)], other.integers(100, size=4).tolist()) == after

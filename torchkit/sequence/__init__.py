@@ -1,7 +1,7 @@
 """Memories: fold a sequence of features into a history. `forward(x_TBF, start_TB, carry) -> (h_TBH, carry)`.
 
 The same forward trains on windows and acts a step at a time; where `start_TB` is 1 the memory forgets. A carry of None
-means "nothing yet"; with None in and `keep_carry=False` a memory may skip what only acting needs.
+means "nothing yet".
 """
 
 from torchkit.sequence.base import Carry, Memory
