@@ -167,6 +167,7 @@ def test_a_run_leaves_its_whole_report(main, run_folder, scripts, tmp_path):
     by_part = scripts.run("main.py", HEAVEN_HELL, "--config_env.horizon=12", f"--policy_dir={run_folder / 'policy'}",
                           "--cuda=-1", "--eval_episodes=7", "--film_episodes=0", cwd=tmp_path)  # fmt: skip
     assert by_part.stdout.strip() in shown.stdout
+    assert (run_folder / "policy_best" / "policy.safetensors").exists()
 
 
 def test_a_policy_needs_no_embedder_files_to_be_evaluated(scripts, run_folder, tmp_path, embedders, main):
@@ -243,6 +244,15 @@ REFUSED = {
     "no inputs": (("--config_rl.policy_inputs=()",), ["--config_rl.policy_inputs"]),
     "unknown input": (("--config_rl.policy_inputs=('histroy',)",), ["--config_rl.policy_inputs", "'history'"]),
     "unknown critic input": (("--config_rl.critic_inputs=('stat',)",), ["--config_rl.critic_inputs", "'state'"]),
+    "memory with another's settings": (("--config_seq.memory=gpt",), ["--config_seq.memory", "out_dim", "heads"]),
+    "no layers": (("--config_seq.kwargs.layers=0",), ["--config_seq.kwargs.layers"]),
+    "no width": (("--config_seq.vector.obs_dim=0",), ["--config_seq.vector.obs_dim"]),
+    "empty layer": (("--config_rl.head_dims=(8,0)",), ["--config_rl.head_dims"]),
+    "no evaluation": (("--config_env.eval.interval=0",), ["--config_env.eval.interval"]),
+    "discount above one": (("--config_rl.discount=1.5",), ["--config_rl.discount"]),
+    "lambda above one": (("--config_rl.return_lambda=2",), ["--config_rl.return_lambda"]),
+    "learning rate below zero": (("--config_rl.lr=-1",), ["--config_rl.lr"]),
+    "z_state for the critic": (("--config_rl.critic_inputs=('z_state',)",), ["--config_rl.critic_inputs", "'state'"]),
     "gpu": (("--cuda=99",), ["--cuda=99"]),
     "no envs": (("--num_envs=0",), ["--num_envs"]),
     "demonstrations larger than the replay": (

@@ -1,0 +1,99 @@
+"""From names in a config to objects, and what a config cannot ask for (the rest of it: tests/scripts/test_main.py)."""
+
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from envs.base import EnvSpec
+from policies.build import Builder, json_tuples
+from policies.intrinsic.information_gain import InformationGain
+from tests.helpers.agents import CPU, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
+from utils.errors import UserError
+
+
+def test_the_rows_are_the_published_methods():
+    agents = {variant: make_agent(variant) for variant in VARIANTS}
+    assert list(agents) == ["history", "mi", "ua", "ba"]
+    heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
+    assert heads["history"] == heads["ua"] == heads["ba"] == ("history", "observation")
+    assert heads["mi"] == ("history", "z_obs")
+    critics = {variant: agent.online.critic and agent.online.critic.inputs for variant, agent in agents.items()}
+    assert critics == {"history": None, "mi": None, "ua": ("history", "observation", "state"), "ba": ("state",)}
+    assert {variant: list(agent.auxiliary) for variant, agent in agents.items()} == {
+        "history": [], "mi": ["state_prediction"], "ua": [], "ba": [],
+    }  # fmt: skip
+    bonus, weight = agents["mi"].intrinsic["information_gain"]
+    assert isinstance(bonus, InformationGain)
+    assert weight == agents["mi"].config.intrinsic.information_gain.weight
+    assert bonus.discount == agents["mi"].config.discount
+
+
+def test_rows_differ_in_what_makes_them_and_in_nothing_else():
+    configs = {variant: make_config(variant).rl for variant in VARIANTS}
+    may = {
+        "history": set(), "mi": {"policy_inputs", "auxiliary", "intrinsic"},
+        "ua": {"critic_inputs", "double_q"}, "ba": {"critic_inputs", "double_q"},
+    }  # fmt: skip
+    for variant, config in configs.items():
+        differs = {k for k in config if config[k] != configs["history"][k]} - {"variant"}
+        assert differs == may[variant]
+
+
+def test_the_same_seed_builds_the_same_weights():
+    a, b, c = (weights(make_agent("mi", seed=seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+    assert all(
+        torch.equal(a[name], a[name.replace("target.", "online.", 1)]) for name in a if name.startswith("target.")
+    )
+
+
+def test_embedders_are_those_of_the_files(tmp_path):
+    agent = make_agent("mi", embedders=write_embedders(tmp_path))
+    torch.manual_seed(5)
+    again = make_agent("mi", embedders=write_embedders(tmp_path), seed=3)
+    for which in (lambda a: a.policy.public.shortcuts["z_obs"], lambda a: a.state_target.frozen["z_state"]):
+        assert all(torch.equal(x, y) for x, y in zip(weights(which(agent)).values(), weights(which(again)).values()))
+
+
+def test_phi_may_be_the_state_itself():
+    agent = make_agent("mi", z_state="raw")
+    assert isinstance(agent.state_target.frozen["z_state"], nn.Identity)
+    assert agent.auxiliary["state_prediction"].net[-1].out_features == SPEC.state_dim
+
+
+def test_embedders_that_nothing_asks_for_are_known(tmp_path):
+    files = write_embedders(tmp_path)
+    unused = {}
+    for variant, options in (("history", {}), ("mi", {}), ("mi", {"z_state": "raw"}), ("mi", {"z_obs": "scratch"})):
+        parts = Builder(SPEC, make_config(variant, **options), files, files)
+        parts.agent(0, CPU)
+        unused[variant, *options] = parts.unused
+    both = {"--state_embedder_dir", "--obs_embedder_dir"}
+    assert unused == {
+        ("history",): both, ("mi",): set(),
+        ("mi", "z_state"): {"--state_embedder_dir"}, ("mi", "z_obs"): {"--obs_embedder_dir"},
+    }  # fmt: skip
+
+
+REFUSED = {
+    "continuous": ({"spec": EnvSpec("C-v0", 3, 3, 2, False, 9)}, "needs discrete actions"),
+    "family": ({"family": "dqm"}, "--config_rl.family: unknown value 'dqm' (did you mean 'dqn'?)"),
+    "no inputs": ({"policy_inputs": ()}, "--config_rl.policy_inputs: a tuple of views"),
+    "view without its network": ({"critic_inputs": ("z_obs", "state")}, "--config_rl.critic_inputs"),
+    "bonus alone": ({"intrinsic__use": ("information_gain",)}, "auxiliary.use=('state_prediction',)"),
+    "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_built_is_one_line(case):
+    options, message = REFUSED[case]
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_agent(**options)
+
+
+def test_lists_become_tuples_again_all_the_way_down():
+    assert json_tuples({"a": [1, [2, {"b": [3]}]], "c": "text"}) == {"a": (1, (2, {"b": (3,)})), "c": "text"}
