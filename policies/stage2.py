@@ -77,7 +77,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
             anneal=config_repr.anneal,
         )
         trainer = RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
-        seconds = fit(trainer, run, settings, stored)
+        seconds = fit(trainer, run, settings, stored, config_repr.standardise)
         result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
         text = as_text(result)
         atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
@@ -140,7 +140,9 @@ def open_run(
         raise UserError(str(error).replace("--run_name", "--save_dir")) from error
 
 
-def fit(trainer: RepresentationTrainer, run: Run, settings: Settings, stored: StoredEpisodes) -> float:
+def fit(
+    trainer: RepresentationTrainer, run: Run, settings: Settings, stored: StoredEpisodes, standardise: bool
+) -> float:
     """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch."""
     num_epochs = trainer.config.num_epochs
     jsonl = JsonlWriter(run.metrics_path)
@@ -161,20 +163,24 @@ def fit(trainer: RepresentationTrainer, run: Run, settings: Settings, stored: St
             bar.update()
             due = epoch % settings.log_freq == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
             if due or epoch == num_epochs:
-                save_objective(run.folder, trainer.objective, stored, {"epochs": epoch, "seed": settings.seed})
+                about = {"env_id": stored.spec.env_id, "epochs": epoch, "seed": settings.seed}
+                save_objective(run.folder, trainer, standardise, about)
                 save_checkpoint(run.checkpoint_dir, {"trainer": trainer.state_dict(), "metrics_bytes": jsonl.offset()})
                 saved = time.monotonic()
     logger.close()
     return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)
 
 
-def save_objective(
-    folder: Path, objective: RepresentationObjective, stored: StoredEpisodes, extra: Mapping[str, Any]
-) -> None:
-    """Writes both encoders, and all weights of the objective for `--init_model`."""
-    about = {"env_id": stored.spec.env_id, **extra}
-    save_encoder(folder, "s_encoder", objective.s_encoder, about)
-    save_encoder(folder, "o_encoder", objective.o_encoder, about)
+def save_objective(folder: Path, trainer: RepresentationTrainer, standardise: bool, about: Mapping[str, Any]) -> None:
+    """Writes both encoders, standardised if asked for, and all weights of the objective for `--init_model`."""
+    objective, data = trainer.objective, trainer.data
+    encoders = {"s_encoder": (objective.s_encoder, data.state, data.state_id)}
+    encoders["o_encoder"] = (objective.o_encoder, data.obs, data.obs_id)
+    for name, (encoder, rows, row_of_transition) in encoders.items():
+        # the rows that are acted from: what is arrived at by a true ending is never embedded with a target
+        weight = torch.bincount(row_of_transition.cpu()[data.steps.cpu()], minlength=len(rows)).float()
+        saved = encoder.standardised(rows.float(), weight.to(rows.device)) if standardise else encoder
+        save_encoder(folder, name, saved, {**about, "standardised": standardise})
     save_tensors(folder / "objective.safetensors", objective.state_dict())
 
 

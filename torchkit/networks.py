@@ -1,5 +1,6 @@
 """Feed-forward networks: MLP, encoders of vectors and images. Knows nothing of RL, files or envs."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -113,6 +114,24 @@ class Encoder(nn.Module):
         if self.config.image_shape is not None:
             x = x.view(-1, *self.config.image_shape).contiguous(memory_format=torch.channels_last)  # twice as fast
         return self.first(x)
+
+    @torch.no_grad()
+    def standardised(self, rows: Tensor, weight: Tensor) -> "Encoder":
+        """A copy whose embedding has mean 0 and mean squared norm 1 over rows (R, in_dim) of given weights (R,).
+
+        An affine map of the last layer, so nothing that the embedding tells is lost; but distances and angles between
+        embeddings no longer hang on a common offset and scale, which no loss of stage 2 determines.
+        """
+        copied = copy.deepcopy(self)
+        z = torch.cat([self(chunk) for chunk in rows.split(4096)])
+        share = (weight / weight.sum())[:, None]
+        mean = (share * z).sum(0)
+        rms = (share * (z - mean).square()).sum().sqrt().clamp(min=1e-6)
+        last = copied.rest[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.div_(rms)
+        last.bias.sub_(mean).div_(rms)
+        return copied
 
     def forward(self, x: Tensor) -> Tensor:
         lead = x.shape[:-1]

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 
 def get_config() -> ConfigDict:
     config = ConfigDict()
-    config.num_epochs = 100  # published: 1000; the probes have settled by then, on 3,000 half random, half expert episodes
+    config.num_epochs = 100  # published: 1000; the probes have settled by then
     config.batch_size = 500  # transitions
     config.lr = 3e-3
     config.club_lr = 3e-4
@@ -15,6 +15,9 @@ def get_config() -> ConfigDict:
     config.action_embedding_dim = 16
     config.hidden_dim = 128  # of the dynamics
     config.encoder = ConfigDict({"hidden_dims": (128, 128), "channels": (), "kernels": (), "strides": (), "pools": ()})
+    config.standardise = (
+        False  # embeddings saved with mean 0 and mean squared norm 1; only their offset and scale change
+    )
     config.reward_weight = 10.0
     config.state_dynamics_weight = 1.0
     config.obs_dynamics_weight = 0.5
