@@ -3,20 +3,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PY := $(BIN)/python
 READY := $(VENV)/.ready
 DEMO := logs/demo
+# More flags for the three stages of `make run`, as in `make run TRAIN_ARGS=--seed=1`; the last of two equal ones counts.
+COLLECT_ARGS ?=
+PRETRAIN_ARGS ?=
+TRAIN_ARGS ?=
 ARGS ?=
 
-.PHONY: help setup run test lint format clean
+.PHONY: help setup run test lint format clean clean-demo
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make run     the three stages on HeavenHell: demonstrations, representations, policy (results in $(DEMO))"
-	@echo "make test    the tests; ARGS='-k name' for some of them"
-	@echo "make lint    ruff and mypy"
-	@echo "make format  lets ruff put the code in order"
-	@echo "make setup   only the virtual environment, $(VENV)"
-	@echo "make clean   removes $(VENV) and caches; logs/ stays"
+	@echo "make run         the three stages on HeavenHell: episodes, representations, policy (results in $(DEMO)/policy)"
+	@echo "make clean-demo  removes $(DEMO), so that make run starts afresh, as after a change of code or config"
+	@echo "make test        the tests; ARGS='-k name' for some of them"
+	@echo "make lint        ruff and mypy"
+	@echo "make format      lets ruff put the code in order"
+	@echo "make setup       only the virtual environment, $(VENV)"
+	@echo "make clean       removes $(VENV) and caches; logs/ stays"
 
 setup: $(READY)
 
@@ -27,29 +33,33 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --progress-bar on -r requirements.txt
 	@touch $@
 
-# Demonstrations seed the replay, so that 40,000 steps do; docs/results/grid_domains.md has the runs without.
+# Stage 1 is random; the expert shows 64 episodes at the start of stage 3, so that 40,000 steps do.
 run: $(READY)
-	$(BIN)/python main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 \
-		--random_episodes=3000 --data_path=$(DEMO)/data --overwrite
-	$(BIN)/python main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \
-		--config_repr=configs/repr/heaven_hell.py --data_path=$(DEMO)/data --save_dir=$(DEMO)/representations
-	$(BIN)/python main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi \
+	$(PY) main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=3000 \
+		--data_path=$(DEMO)/data --overwrite $(COLLECT_ARGS)
+	$(PY) main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \
+		--config_repr=configs/repr/heaven_hell.py --data_path=$(DEMO)/data --save_dir=$(DEMO)/representations \
+		$(PRETRAIN_ARGS)
+	$(PY) main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi \
 		--config_seq=configs/seq/gru.py --state_embedder_dir=$(DEMO)/representations \
 		--obs_embedder_dir=$(DEMO)/representations --start_expert_training=64 --train_episodes=800 \
-		--save_dir=logs --group=demo --run_name=policy
+		--save_dir=$(dir $(DEMO)) --group=$(notdir $(DEMO)) --run_name=policy $(TRAIN_ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 format: $(READY)
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-demo:
+	rm -rf $(DEMO)
