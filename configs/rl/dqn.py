@@ -54,7 +54,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.auxiliary.state_prediction = ConfigDict(
         {
             "weight": 0.5,  # β, on the gradient into the memory
-            "error": "cosine",  # cosine, abs_cosine (released code), l2 (paper)
+            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
             "hidden_dims": (128, 128),
         }
     )
@@ -64,7 +64,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.intrinsic = ConfigDict({"use": ()})
     config.intrinsic.information_gain = ConfigDict(
         {
-            "weight": 10.0,  # α
+            "weight": 1.0,  # α
             "bonus_target": "common",  # common z_t (paper), own_step (released code), potential
         }
     )
