@@ -23,9 +23,7 @@ def get_config() -> ConfigDict:
             "pools": (1, 1, 1),  # 84 -> 20 -> 5 -> 3
         }
     )
-    config.standardise = (
-        True  # embeddings saved with mean 0 and mean squared norm 1; only their offset and scale change
-    )
+    config.standardise = True  # embeddings saved with mean 0 and mean squared norm 1
     config.reward_weight = 100.0
     config.state_dynamics_weight = 1.0
     config.obs_dynamics_weight = 1.0

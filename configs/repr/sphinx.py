@@ -23,9 +23,7 @@ def get_config() -> ConfigDict:
             "pools": (1, 2, 1),  # 6 -> 5 -> 2 -> 1
         }
     )
-    config.standardise = (
-        True  # embeddings saved with mean 0 and mean squared norm 1; only their offset and scale change
-    )
+    config.standardise = True  # embeddings saved with mean 0 and mean squared norm 1
     config.reward_weight = 10.0
     config.state_dynamics_weight = 0.5
     config.obs_dynamics_weight = 0.03
