@@ -25,6 +25,7 @@ _SAVE_DIR = flags.DEFINE_string("save_dir", None, "folder to write; logs/represe
 _INIT = flags.DEFINE_string("init_model", None, "folder of an earlier result, from whose weights to start")
 _WANDB = flags.DEFINE_boolean("wandb", False, "mirror the metrics to Weights & Biases (offline without an account)")
 _WANDB_NAME = flags.DEFINE_string("wandb_name", None, "the run's name there; the folder's if not given")
+_REPORT = flags.DEFINE_integer("report_steps", 800, "optimiser steps of each network in the report", lower_bound=1)
 
 
 def main() -> None:
@@ -44,6 +45,7 @@ def main() -> None:
         threads=_THREADS.value,
         wandb=_WANDB.value,
         wandb_name=_WANDB_NAME.value,
+        report_steps=_REPORT.value,
     )
     print(stage2.pretrain(config_env, config_repr, settings, sys.argv))
 

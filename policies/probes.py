@@ -30,14 +30,13 @@ VIEWS = (*EMBEDDINGS, "obs", "state")
 MAX_ROWS = 20_000  # distinct rows a half that are looked at
 NUM_DRAWN = 6_000  # rows a half where noise is added
 NOISE = 0.1
-STEPS = 800  # of the optimiser, for each of the report's networks
 LEARNING_RATE = 4e-3
 
 
 def report(
-    stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encoder, env: gym.Env[Any, Any], seed: int
+    stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encoder, env: gym.Env[Any, Any], seed: int, steps: int
 ) -> dict[str, Any]:
-    """What z^s and z^o hold, in plain values; `as_text` shows it.
+    """What z^s and z^o hold, in plain values; `as_text` shows it. Its networks are fitted in `steps` steps each.
 
     Returns:
         factors: by name, what linear probes read of each factor that the domain declares: accuracy from each view,
@@ -69,12 +68,12 @@ def report(
             "variance_share": {view: variance_share(test.views[view][rows], label, weight) for view in EMBEDDINGS},
         }
     result["shared_nats"] = {
-        "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, STEPS),
-        "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, STEPS),
+        "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, steps),
+        "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, steps),
     }
     best = [informed_actions(env, half.views["state"]) for half in halves]
     chosen = [None if actions is None else actions[index] for actions, (_, index) in zip(best, drawn)]
-    result["decisions"] = zero_on_off(noisy_train, noisy_test, chosen[0], chosen[1], seed, STEPS)
+    result["decisions"] = zero_on_off(noisy_train, noisy_test, chosen[0], chosen[1], seed, steps)
     return result
 
 

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from ml_collections import ConfigDict
+from safetensors import SafetensorError
 
 from buffers.dataset import StoredEpisodes, check_domain, read_dataset
 from envs.make import make_env, make_vector_env
@@ -22,10 +24,10 @@ from policies.representation import (
     TransitionData,
     train_representations,
 )
-from policies.trainer import device_of
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import to_dict
-from utils.errors import UserError
+from utils.device import device_of
+from utils.errors import UserError, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
 from utils.run import Run, atomic_write
@@ -47,6 +49,7 @@ class Settings:
     threads: int = 1
     wandb: bool = False
     wandb_name: str | None = None
+    report_steps: int = 800
 
 
 def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, command: Sequence[str]) -> str:
@@ -68,6 +71,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         load_objective(settings.init_model, objective, stored)
     run = open_run(config_env, config_repr, settings, stored, command)
     try:
+        check_schedule(run, config_repr)
         config = TrainingConfig(
             lr=config_repr.lr,
             club_lr=config_repr.club_lr,
@@ -78,7 +82,9 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         )
         trainer = RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
         seconds = fit(trainer, run, settings, stored, config_repr.standardise)
-        result = report(stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed)
+        result = report(
+            stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed, settings.report_steps
+        )
         text = as_text(result)
         atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
         atomic_write(run.folder / "report.md", text)
@@ -125,7 +131,7 @@ def transition_data(stored: StoredEpisodes) -> TransitionData:
 def open_run(
     config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, stored: StoredEpisodes, command: Sequence[str]
 ) -> Run:
-    """The folder to write into; with more epochs than before the same training goes on."""
+    """The folder to write into; it may hold the same training, of fewer epochs or with its data elsewhere."""
     folder = Path(settings.save_dir).expanduser().resolve()
     config = {
         "env": to_dict(config_env),
@@ -138,6 +144,20 @@ def open_run(
         return Run.create(folder.parent, folder.name, config=config, command=command, may_differ=may_differ)
     except UserError as error:  # this script has one flag for the folder
         raise UserError(str(error).replace("--run_name", "--save_dir")) from error
+
+
+def check_schedule(run: Run, config_repr: ConfigDict) -> None:
+    """Refuses another number of epochs where the learning rates depend on it.
+
+    Raises:
+        UserError: what is in the folder is not the beginning of this training.
+    """
+    before = json.loads(run.config_path.read_text())["config"]["repr"]["num_epochs"]
+    if config_repr.anneal and before != config_repr.num_epochs:
+        raise UserError(
+            f"--num_epochs={config_repr.num_epochs}: the learning rates of {run.folder} fall over {before} epochs; "
+            f"give another --save_dir, and --init_model={run.folder} to start from its weights"
+        )
 
 
 def fit(
@@ -156,7 +176,8 @@ def fit(
         writers.append(WandbWriter(run.folder, name, {"save_dir": settings.save_dir}, group="representations"))
     logger = Logger(writers)
     began, first_epoch, saved = time.monotonic(), trainer.epoch, time.monotonic()
-    with progress(num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch") as bar:
+    bar = progress(num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch")
+    with closing(logger), bar:
         for epoch, metrics in train_representations(trainer):
             logger.write(epoch, metrics)
             bar.set_postfix({name: f"{metrics[name]:.3g}" for name in ("total", "max_o_zo", "min_zs_zo", "reward")})
@@ -167,7 +188,6 @@ def fit(
                 save_objective(run.folder, trainer, standardise, about)
                 save_checkpoint(run.checkpoint_dir, {"trainer": trainer.state_dict(), "metrics_bytes": jsonl.offset()})
                 saved = time.monotonic()
-    logger.close()
     return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)
 
 
@@ -195,7 +215,7 @@ def load_objective(folder: str, objective: RepresentationObjective, stored: Stor
         raise UserError(f"{flag}: no folder {folder}; give the --save_dir of an earlier result")
     spec = stored.spec
     for name, in_dim in (("s_encoder", spec.state_dim), ("o_encoder", spec.obs_dim)):
-        encoder, ours = load_encoder(folder, name, in_dim, flag), getattr(objective, name)
+        encoder, ours = load_encoder(folder, name, in_dim, flag, env_id=spec.env_id), getattr(objective, name)
         if encoder.config != ours.config:
             raise UserError(f"{flag}: the {name} of {folder} is not of the sizes that --config_repr asks for")
         ours.load_state_dict(encoder.state_dict())
@@ -204,7 +224,9 @@ def load_objective(folder: str, objective: RepresentationObjective, stored: Stor
         return
     try:
         tensors = load_tensors(rest)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"{flag}: {rest} is damaged ({error}); remove it to go on from the encoders alone") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UserError(
+            f"{flag}: {rest} is damaged ({first_line(error)}); remove it to go on from the encoders alone"
+        ) from error
     own = objective.state_dict()
     objective.load_state_dict(own | {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape})

@@ -25,7 +25,7 @@ PACKAGES = ("buffers", "configs", "envs", "policies", "scripts", "torchkit", "ut
 SMALLER = {
     "main_collect_data.py": ("--episodes=20", "--num_envs=10"),
     "main_pretrain_representations.py": (
-        "--num_epochs=1", "--config_repr.batch_size=50", "--config_repr.hidden_dim=16",
+        "--num_epochs=1", "--config_repr.batch_size=50", "--config_repr.hidden_dim=16", "--report_steps=20",
     ),
     "main.py": (
         "--train_episodes=1", "--start_training=2", "--num_envs=2", "--eval_episodes=2", "--film_episodes=1",

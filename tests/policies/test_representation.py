@@ -443,10 +443,9 @@ def stored(tmp_path_factory):
 
 
 def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
-    monkeypatch.setattr("policies.probes.STEPS", 300)
     monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
-    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0)
-    overlap = report(stored, Slice(0, 1, 2), Slice(0, 1, 2), heaven_hell, seed=0)
+    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300)
+    overlap = report(stored, Slice(0, 1, 2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300)
     goal, cell = apart["factors"]["goal"], apart["factors"]["cell"]
     assert goal["kind"] == "hidden" and cell["kind"] == "visible"
     assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05

@@ -16,10 +16,14 @@ from envs.make import make_vector_env
 from policies.collect import collect_episodes
 from policies.embedders import load_encoder, load_tensors
 from policies.representation import METRICS, RepresentationTrainer
+from tests.helpers.scripts import Scripts, assert_refused
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ("--config_repr.batch_size=100", "--config_repr.hidden_dim=16", "--config_repr.encoder.hidden_dims=(16,16)")
+TINY = (
+    "--config_repr.batch_size=100", "--config_repr.hidden_dim=16", "--config_repr.encoder.hidden_dims=(16,16)",
+    "--report_steps=20",
+)  # fmt: skip
 
 
 def pretrain(*flags, cwd=ROOT, domain="heaven_hell", config_repr="heaven_hell"):
@@ -29,13 +33,22 @@ def pretrain(*flags, cwd=ROOT, domain="heaven_hell", config_repr="heaven_hell"):
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
 
 
-def assert_refused(done, *expected):
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("error: ")
-    for text in expected:
-        assert text in done.stderr
+@pytest.fixture(scope="module")
+def scripts():
+    started = Scripts()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def quick(scripts):
+    """The script without the seconds that its imports take."""
+
+    def call(*flags, domain="heaven_hell", **options):
+        configs = (f"--config_env=configs/envs/{domain}.py", "--config_repr=configs/repr/heaven_hell.py")
+        return scripts.run("main_pretrain_representations.py", *configs, *flags, **options)
+
+    return call
 
 
 def config_of(group, name):
@@ -74,7 +87,9 @@ def pretrain_here(data, folder, num_epochs, init_model=None, domain="heaven_hell
     config_repr = config_of("repr", "heaven_hell").unlock()
     config_repr.update({"num_epochs": num_epochs, "batch_size": 100, "hidden_dim": 16} | fields)
     config_repr.encoder.hidden_dims = (16, 16)
-    settings = stage2.Settings(str(data), str(folder), log_freq=2, init_model=init_model and str(init_model), cuda=cuda)
+    settings = stage2.Settings(
+        str(data), str(folder), log_freq=2, init_model=init_model and str(init_model), cuda=cuda, report_steps=20
+    )
     return stage2.pretrain(config_of("envs", domain), config_repr, settings, ["here"])
 
 
@@ -139,6 +154,35 @@ def test_init_model_needs_the_same_sizes(trained, data, tmp_path, without_report
     assert not (tmp_path / "more").exists()
 
 
+def test_more_epochs_go_on_only_where_the_learning_rates_do_not_depend_on_them(trained, data, tmp_path, without_report):
+    with pytest.raises(UserError, match=r"--num_epochs=5: .*over 4 epochs; .*--save_dir.*--init_model="):
+        pretrain_here(data, trained[0], 5)
+    pretrain_here(data, trained[0], 4)  # the folder is as it was
+    for num_epochs in (1, 2):
+        pretrain_here(data, tmp_path / "extended", num_epochs, anneal=0.0)
+    pretrain_here(data, tmp_path / "unbroken", 2, anneal=0.0)
+    assert metrics(tmp_path / "extended") == metrics(tmp_path / "unbroken")
+
+
+def test_a_short_training_reaches_the_figures_of_the_method(tmp_path):
+    """Away from the priest z^s tells heaven's side and z^o does not; z^o tells the position, which fades in z^s."""
+    from policies import stage2
+
+    config_repr = config_of("repr", "heaven_hell").unlock()
+    config_repr.num_epochs = 20
+    settings = stage2.Settings(
+        str(collect(tmp_path / "data", "heaven_hell", 500)), str(tmp_path / "result"), cuda=-1, report_steps=20
+    )
+    stage2.pretrain(config_of("envs", "heaven_hell"), config_repr, settings, ["here"])
+    found = json.loads((tmp_path / "result/report.json").read_text())["factors"]
+    goal, cell = found["goal"], found["cell"]
+    assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy_with_noise"]["z_s"] >= 0.99
+    assert goal["accuracy"]["z_o"] <= 0.55 and goal["accuracy_with_noise"]["z_o"] <= 0.55
+    assert cell["accuracy"]["z_o"] >= 0.99 and cell["accuracy_with_noise"]["z_o"] >= 0.99
+    # before training these are 0.86 and 0.13
+    assert goal["variance_share"]["z_s"] > 0.95 and cell["variance_share"]["z_s"] < 0.05
+
+
 def test_a_folder_of_another_training_is_refused(trained, data, without_report):
     with pytest.raises(UserError, match=r"--save_dir: .*repr.lr = .*choose another --save_dir"):
         pretrain_here(data, trained[0], 4, lr=1.0)
@@ -151,31 +195,68 @@ def test_a_third_party_domain_without_factors_trains_and_reports(tmp_path):
     assert "reward_r2" in text
 
 
-def test_a_loss_that_diverges_exits_with_3_and_keeps_the_last_embedders(data, tmp_path):
+def test_a_loss_that_diverges_exits_with_3_and_keeps_the_last_embedders(quick, data, tmp_path):
     folder = tmp_path / "result"
-    done = pretrain(f"--data_path={data}", f"--save_dir={folder}", "--num_epochs=1", "--config_repr.lr=1e30", *TINY)
+    done = quick(f"--data_path={data}", f"--save_dir={folder}", "--num_epochs=1", "--config_repr.lr=1e30", *TINY)
     assert done.returncode == 3
     assert "error: epoch 1: " in done.stderr and "--config_repr" in done.stderr
     assert not (folder / "s_encoder.safetensors").exists()
 
 
-def test_bad_input_is_one_line_that_names_the_flag(data):
-    assert_refused(pretrain("--data_path=nowhere"), "--data_path", "nowhere", "main_collect_data.py")
-    assert_refused(pretrain(f"--data_path={data}", "--config_repr.overlap=1"), "overlap_weight")
-    assert_refused(pretrain(), "--data_path")
+def test_bad_input_is_one_line_that_names_the_flag(quick, data):
+    assert_refused(quick("--data_path=nowhere"), "--data_path", "nowhere", "main_collect_data.py")
+    assert_refused(quick(f"--data_path={data}", "--config_repr.overlap=1"), "overlap_weight")
+    assert_refused(quick(), "--data_path")
+    assert_refused(quick(f"--data_path={data}", "--num_epochs=0"), "--num_epochs")
+    assert_refused(quick(f"--data_path={data}", "--init_model=nowhere"), "--init_model", "nowhere")
 
 
-def test_a_damaged_data_set_is_refused(data, tmp_path):
-    damaged = tmp_path / "damaged"
-    shutil.copytree(data, damaged)
-    (damaged / "data/main_data.hdf5").write_bytes(b"no data")
-    with pytest.raises(UserError, match=r"--data_path: .*damaged"):
-        pretrain_here(damaged, tmp_path / "result", 1)
+DAMAGE = {
+    "other content": ("main_data.hdf5", lambda whole: b"no data"),
+    "cut short": ("main_data.hdf5", lambda whole: whole[: len(whole) // 2]),
+    "no metadata": ("metadata.json", lambda whole: b"{"),
+    "of another program": ("metadata.json", lambda whole: b"{}"),
+}
 
 
-def test_a_data_set_of_another_domain_is_refused(data, tmp_path):
-    with pytest.raises(UserError, match=r"--data_path: .*HeavenHell-v0.*Sphinx-v0"):
-        pretrain_here(data, tmp_path / "result", 1, domain="sphinx")
+@pytest.mark.parametrize("case", DAMAGE)
+def test_a_damaged_data_set_is_refused(quick, data, tmp_path, case):
+    name, damage = DAMAGE[case]
+    shutil.copytree(data, tmp_path / "damaged")
+    file = tmp_path / "damaged/data" / name
+    file.write_bytes(damage(file.read_bytes()))
+    done = quick(f"--data_path={tmp_path / 'damaged'}", f"--save_dir={tmp_path / 'result'}")
+    assert_refused(done, "--data_path", str(tmp_path / "damaged"), "again" if name != "metadata.json" else "damaged")
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_data_set_of_another_domain_is_refused(quick, data, tmp_path):
+    other = (("sphinx", "Sphinx-v0"), ("heaven_hell_6x9", "HeavenHell-6x9-v0"))  # the latter has the same sizes
+    for domain, env_id in other:
+        done = quick(f"--data_path={data}", f"--save_dir={tmp_path / 'result'}", domain=domain)
+        assert_refused(done, "--data_path", "HeavenHell-v0", env_id)
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_damaged_objective_is_refused(trained, quick, data, tmp_path):
+    shutil.copytree(trained[0], tmp_path / "model")
+    (tmp_path / "model/objective.safetensors").write_bytes(b"short")
+    flags = (f"--data_path={data}", f"--save_dir={tmp_path / 'result'}", f"--init_model={tmp_path / 'model'}", *TINY)
+    assert_refused(quick(*flags), "--init_model", "objective.safetensors", "damaged")
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_full_disk_is_one_line_and_the_training_goes_on_once_there_is_room(quick, data, tmp_path):
+    folder = tmp_path / "result"
+    flags = (f"--data_path={data}", f"--save_dir={folder}", "--num_epochs=2", "--log_freq=1", *TINY)
+    for limit in (500, 20_000):  # no room for config.json, none for a checkpoint
+        full = quick(*flags, file_limit=limit)
+        assert full.returncode == 2, full.stderr
+        assert "Traceback" not in full.stderr
+        assert full.stderr.splitlines()[-1].startswith("error: ")
+        assert str(folder) in full.stderr.splitlines()[-1]
+    assert quick(*flags).returncode == 0
+    assert [line["step"] for line in metrics(folder)] == [1, 2]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -184,10 +265,10 @@ def test_a_gpu_that_is_not_there_is_refused(data, tmp_path):
         pretrain_here(data, tmp_path / "result", 1, cuda=0)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(data, tmp_path):
+def test_a_folder_that_cannot_be_written_is_refused(quick, data, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"--save_dir: cannot write into .*file/result"):
-        pretrain_here(data, tmp_path / "file" / "result", 1)
+    for folder in (tmp_path / "file", tmp_path / "file" / "result", "/proc/nowhere"):
+        assert_refused(quick(f"--data_path={data}", f"--save_dir={folder}"), "--save_dir: cannot write", str(folder))
 
 
 def test_help_is_quick():

@@ -36,7 +36,7 @@ def stages(tmp_path_factory):
 
     call("main_collect_data.py", ENV, "--episodes=20", "--random_episodes=20", "--data_path=data")
     stage_2 = ("--config_repr=configs/repr/vector.py", "--data_path=data", "--save_dir=repr", "--num_epochs=2")
-    call("main_pretrain_representations.py", ENV, *stage_2, "--config_repr.batch_size=100")
+    call("main_pretrain_representations.py", ENV, *stage_2, "--config_repr.batch_size=100", "--report_steps=20")
     printed = call(*STAGE_3)
     return folder, printed, call
 
