@@ -35,7 +35,7 @@ SMALLER = {
 }  # fmt: skip
 MAKE = {
     "run": (
-        f"COLLECT_ARGS={shlex.join((*SMALLER['main_collect_data.py'], '--random_episodes=20'))}",
+        f"COLLECT_ARGS={shlex.join((*SMALLER['main_collect_data.py'], '--random_episodes=10'))}",
         f"PRETRAIN_ARGS={shlex.join(SMALLER['main_pretrain_representations.py'])}",
         f"TRAIN_ARGS={shlex.join((*SMALLER['main.py'], '--start_expert_training=2'))}",
     ),
