@@ -21,7 +21,7 @@ from policies.parts import AuxiliaryLoss, IntrinsicReward, choose_name
 from policies.views import PRIVILEGED, PUBLIC, Head, PrivilegedViews, PublicViews
 from torchkit.networks import Encoder, EncoderConfig, init_linear
 from torchkit.sequence import MEMORIES, Memory
-from utils.config import flatten, to_dict
+from utils.config import flatten, json_tuples, to_dict
 from utils.errors import UserError, choose
 from utils.run import atomic_write
 
@@ -107,7 +107,9 @@ class Builder:
         if self.obs_embedder is None:
             raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
         self.unused.discard("--obs_embedder_dir")
-        encoder = load_encoder(self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir")
+        encoder = load_encoder(
+            self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir", env_id=self.spec.env_id
+        )
         return encoder.requires_grad_(source == "trainable")
 
     def z_state(self) -> tuple[nn.Module, int]:
@@ -121,7 +123,9 @@ class Builder:
         if self.state_embedder is None:
             raise UserError("--state_embedder_dir: needed by config_rl.z_state=pretrained; give it, or random or raw")
         self.unused.discard("--state_embedder_dir")
-        encoder = load_encoder(self.state_embedder, "s_encoder", self.spec.state_dim, "--state_embedder_dir")
+        encoder = load_encoder(
+            self.state_embedder, "s_encoder", self.spec.state_dim, "--state_embedder_dir", env_id=self.spec.env_id
+        )
         return encoder, encoder.out_dim
 
     def repr_config(self, user: str) -> ConfigDict:
@@ -290,10 +294,3 @@ def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy
             f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"
         )
     return policy.eval(), about
-
-
-def json_tuples(value: Any) -> Any:
-    """Lists as the tuples that they were before json."""
-    if isinstance(value, dict):
-        return {k: json_tuples(v) for k, v in value.items()}
-    return tuple(json_tuples(v) for v in value) if isinstance(value, list) else value

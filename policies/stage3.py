@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ml_collections import ConfigDict
 
@@ -18,10 +17,11 @@ from envs.make import make_vector_env
 from policies.agent import Agent
 from policies.build import Builder, load_policy, save_policy
 from policies.evaluate import GreedyValuePolicy, evaluate, film
-from policies.rollout import Policy
-from policies.trainer import Schedule, Stopped, Trainer, device_of
+from policies.rollout import Policy, check_expert
+from policies.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import apply_domain, flatten, to_dict
+from utils.device import device_of
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.run import Run
@@ -124,7 +124,7 @@ def train(
     for flag in sorted(parts.unused):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
-        check_expert(config)
+        check_expert(make_vector_env(config.env, 1, seed=0), "--start_expert_training", "leave the flag out")
     run = open_run()
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
@@ -171,22 +171,6 @@ def train(
         logger.close()
     finish(agent, config, settings, run, history, film_episodes, say)
     return 0
-
-
-def check_expert(config: ConfigDict) -> None:
-    """Finds out before a run begins whether there is an expert to show anything.
-
-    Raises:
-        UserError: the domain has none.
-    """
-    envs = make_vector_env(config.env, 1, seed=0)
-    envs.reset(seed=0)
-    try:
-        envs.expert_action(np.zeros(1, bool))
-    except UserError as error:
-        raise UserError(f"--start_expert_training: {error}; leave the flag out") from error
-    finally:
-        envs.close()
 
 
 def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any], group: str, first_step: int) -> list[Writer]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from buffers.batch import Episode
@@ -299,18 +298,3 @@ class Trainer:
 def crossed(before: int, now: int, interval: int) -> bool:
     """Whether a multiple of `interval` lies in (before, now]."""
     return now // interval > before // interval
-
-
-def device_of(cuda: int | None) -> torch.device:
-    """The GPU with that index, the CPU for -1; for None the first GPU if there is one.
-
-    Raises:
-        UserError: no such GPU.
-    """
-    if cuda is None:
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    if cuda < 0:
-        return torch.device("cpu")
-    if cuda >= torch.cuda.device_count():
-        raise UserError(f"--cuda={cuda}: this machine has {torch.cuda.device_count()} GPUs; -1 is the CPU")
-    return torch.device(f"cuda:{cuda}")
