@@ -9,9 +9,10 @@ import torch
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agent import Agent
-from policies.trainer import UNFINISHED, Averages, Schedule, Stopped, Trainer, crossed, device_of
+from policies.trainer import UNFINISHED, Averages, Schedule, Stopped, Trainer, crossed
 from tests.helpers.envs import Countdown
 from utils.checkpoint import load_checkpoint
+from utils.device import device_of
 from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.run import Run
