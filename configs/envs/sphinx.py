@@ -16,7 +16,5 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 2500})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    config.rl = ConfigDict(
-        {"dqn": {"discount": 0.95, "auxiliary": {"state_prediction": {"error": "l2"}}}}
-    )  # the domain's settings of a family, below the command line
+    config.rl = ConfigDict({"dqn": {"discount": 0.95}})  # the domain's settings of a family, below the command line
     return config.lock()

@@ -54,7 +54,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.auxiliary.state_prediction = ConfigDict(
         {
             "weight": 0.5,  # β, on the gradient into the memory
-            "error": "cosine",  # cosine, l2 (paper), abs_cosine (released code)
+            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
             "hidden_dims": (128, 128),
         }
     )
