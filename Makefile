@@ -33,11 +33,10 @@ $(READY): requirements.txt
 	$(BIN)/python -m pip install --progress-bar on -r requirements.txt
 	@touch $@
 
-# Stage 1 is half random, half the expert's, who guesses every other time. In stage 3 the expert plays 64 episodes into
-# the replay before training, so that 40,000 steps do.
+# Stage 1 is random. In stage 3 the expert plays 64 episodes into the replay before training, so that 40,000 steps do.
 run: $(READY)
-	$(PY) main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=1500 \
-		--guess_share=0.5 --data_path=$(DEMO)/data --overwrite $(COLLECT_ARGS)
+	$(PY) main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=3000 \
+		--data_path=$(DEMO)/data --overwrite $(COLLECT_ARGS)
 	$(PY) main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \
 		--config_repr=configs/repr/heaven_hell.py --data_path=$(DEMO)/data --save_dir=$(DEMO)/representations \
 		$(PRETRAIN_ARGS)

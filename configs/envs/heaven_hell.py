@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 2000})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    # the domain's settings of a family, below the command line; those of mi are for embeddings as stage 2 leaves them here
+    # the domain's settings of a family, below the command line; those of mi suit embeddings that are not standardised
     config.rl = ConfigDict(
         {
             "dqn": {

@@ -15,9 +15,7 @@ def get_config() -> ConfigDict:
     config.action_embedding_dim = 16
     config.hidden_dim = 128  # of the dynamics
     config.encoder = ConfigDict({"hidden_dims": (128, 128), "channels": (), "kernels": (), "strides": (), "pools": ()})
-    config.standardise = (
-        False  # True: saved with mean 0 and mean squared norm 1; learned less surely here, see docs/results
-    )
+    config.standardise = False  # True, mean 0 and mean squared norm 1, learned less surely here: docs/results
     config.reward_weight = 10.0
     config.state_dynamics_weight = 1.0
     config.obs_dynamics_weight = 0.5
