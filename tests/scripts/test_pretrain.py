@@ -154,10 +154,11 @@ def test_init_model_needs_the_same_sizes(trained, data, tmp_path, without_report
     assert not (tmp_path / "more").exists()
 
 
-def test_more_epochs_go_on_only_where_the_learning_rates_do_not_depend_on_them(trained, data, tmp_path, without_report):
+def test_more_epochs_go_on_only_where_the_learning_rates_do_not_depend_on_them(data, tmp_path, without_report):
+    pretrain_here(data, tmp_path / "annealed", 4, anneal=0.5)
     with pytest.raises(UserError, match=r"--num_epochs=5: .*over 4 epochs; .*--save_dir.*--init_model="):
-        pretrain_here(data, trained[0], 5)
-    pretrain_here(data, trained[0], 4)  # the folder is as it was
+        pretrain_here(data, tmp_path / "annealed", 5, anneal=0.5)
+    pretrain_here(data, tmp_path / "annealed", 4, anneal=0.5)  # the folder is as it was
     for num_epochs in (1, 2):
         pretrain_here(data, tmp_path / "extended", num_epochs, anneal=0.0)
     pretrain_here(data, tmp_path / "unbroken", 2, anneal=0.0)
@@ -169,7 +170,7 @@ def test_a_short_training_reaches_the_figures_of_the_method(tmp_path):
     from policies import stage2
 
     config_repr = config_of("repr", "heaven_hell").unlock()
-    config_repr.num_epochs = 20
+    config_repr.num_epochs, config_repr.anneal = 20, 0.5
     settings = stage2.Settings(
         str(collect(tmp_path / "data", "heaven_hell", 500)), str(tmp_path / "result"), cuda=-1, report_steps=20
     )
