@@ -51,7 +51,7 @@ class Recurrent(Memory):
 
 
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al., 2014); on the CPU by `gru_scan`, which trains faster than torch's own layer."""
+    """Gated recurrent unit (Cho et al., 2014); on the CPU by `gru_scan`, which can take products in bfloat16."""
 
     num_states = 1
 
