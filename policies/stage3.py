@@ -192,7 +192,7 @@ def finish(
     film_episodes: int,
     say: Say,
 ) -> None:
-    """The policy, 100 greedy episodes, learning curve, film, summary and a short table."""
+    """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
     final = judge(agent.greedy(), config, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {
