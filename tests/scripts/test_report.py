@@ -170,7 +170,8 @@ def test_what_is_mixed_all_the_same_is_said(tmp_path):
     assert unlike in markdown([row], [unlike], 0.9)
     with pytest.warns(UserWarning, match=r"rl\.discount|repeat a seed") as warned:
         write_report([str(tmp_path)], tmp_path / "out", 1.0, allow_mixed=True)
-    assert len(warned) == 2
+    ours = [str(one.message) for one in warned if one.category is UserWarning]  # libraries may warn of their own
+    assert sum("rl.discount" in text for text in ours) == sum("repeat a seed" in text for text in ours) == 1
     assert "rl.discount" in (tmp_path / "out" / "table.md").read_text()
 
 
