@@ -84,6 +84,7 @@ class EpisodeBatch:
     """B episodes side by side, rows (T+1, B, ·) and transitions (T, B, ·); past an episode's end the mask is 0.
 
     `row_mask` (T+1, B) is 1 on the L+1 rows of each episode. `action` is (T, B) int64 if discrete, else (T, B, A).
+    `expert` (B,) is 1 where the expert acted.
     """
 
     obs: Rows
@@ -95,6 +96,7 @@ class EpisodeBatch:
     reward: Tensor
     discount: Tensor
     mask: Tensor
+    expert: Tensor
 
     @classmethod
     def from_transitions(
@@ -107,14 +109,18 @@ class EpisodeBatch:
         mask: Tensor,
         num_actions: int,
     ) -> "EpisodeBatch":
-        """Shifts actions and rewards into the rows that follow them; `num_actions` is the A of a one-hot action."""
+        """Shifts actions and rewards into the rows that follow them; `num_actions` is the A of a one-hot action.
+
+        No episode counts as one of the expert's.
+        """
         obs, state = (x if isinstance(x, Rows) else Rows.all_different(x) for x in (obs, state))
         features = torch.nn.functional.one_hot(action, num_actions).to(reward.dtype) if action.ndim == 2 else action
         prev_action = torch.cat([torch.zeros_like(features[:1]), features * mask[..., None]])
         prev_reward = torch.cat([torch.zeros_like(reward[:1]), reward * mask])
         start = torch.zeros_like(prev_reward)
         start[0] = 1.0
-        return cls(obs, state, prev_action, prev_reward, start, action, reward, discount, mask)
+        none = torch.zeros_like(reward[0])
+        return cls(obs, state, prev_action, prev_reward, start, action, reward, discount, mask, none)
 
     @property
     def row_mask(self) -> Tensor:

@@ -121,11 +121,14 @@ class EpisodeBuffer:
 
     def sample(self, batch_size: int) -> EpisodeBatch:
         """Draws B episodes with replacement, cut to the longest among them: T <= window."""
-        slot_B = self._slots(self._rng.integers(len(self), size=batch_size))
+        index_B = self._rng.integers(len(self), size=batch_size)
+        slot_B = self._slots(index_B)
         length_B = self._length[slot_B]
         offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)
         length_B = np.minimum(length_B, self.window)
-        return self._gather(self._first[slot_B] + offset_B, length_B)
+        batch = self._gather(self._first[slot_B] + offset_B, length_B)
+        batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32))
+        return batch
 
     def _gather(self, first_B: NDArray[np.int64], length_B: NDArray[np.int64]) -> EpisodeBatch:
         T = int(length_B.max())

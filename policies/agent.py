@@ -10,22 +10,31 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.views import Head, Inputs, PublicViews
+from torchkit.distributions import mode_tanh_gaussian
 from torchkit.sequence import Carry
 
 Array = NDArray[Any]
 
 
 class HistoryPolicy(nn.Module):
-    """The deployed part: public views and one head. No argument of `step` is, or is made from, the state."""
+    """The deployed part: public views and one head. No argument of `step` is, or is made from, the state.
 
-    def __init__(self, public: PublicViews, head: Head):
+    The head gives a number an action where these are discrete (values or logits), else mean and log standard deviation
+    of a Gaussian under tanh.
+    """
+
+    def __init__(self, public: PublicViews, head: Head, discrete: bool = True):
         super().__init__()
-        self.public, self.head = public, head
+        self.public, self.head, self.discrete = public, head, discrete
 
-    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry | None]:
-        """The head's output (N, ·), action values or an action distribution's parameters, and the carry."""
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
+        """The head's output (N, A) or (N, 2A), and the carry."""
         views, carry = self.public.step(now, carry)
         return self.head(views), carry
+
+    def greedy(self, output: Tensor) -> Tensor:
+        """The best action (N,), or (N, A), by the head's output."""
+        return output.argmax(dim=-1) if self.discrete else mode_tanh_gaussian(output)
 
 
 class Agent(nn.Module):

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,126 @@ from policies.auxiliary import AUXILIARY
 from policies.dqn import DQN, ValueNetworks
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_tensors
 from policies.intrinsic import INTRINSIC
-from policies.parts import AuxiliaryLoss, IntrinsicReward, choose_name
-from policies.views import PRIVILEGED, PUBLIC, Head, PrivilegedViews, PublicViews
+from policies.parts import AuxiliaryLoss, PartSet, choose_name
+from policies.sac import SAC
+from policies.views import PRIVILEGED, PUBLIC, Critic, Fold, Head, History, PrivilegedViews, PublicViews
 from torchkit.networks import Encoder, EncoderConfig, init_linear
 from torchkit.sequence import MEMORIES, Memory
 from utils.config import flatten, json_tuples, to_dict
 from utils.errors import UserError, choose
 from utils.run import atomic_write
 
-POLICY_FORMAT = 1
+POLICY_FORMAT = 2
 
 SIZES = (
     *("rl.head_dims", "rl.auxiliary.state_prediction.hidden_dims", "seq.state_dim"),
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
     *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
 )
+
+
+class Side:
+    """The views of one network and the parts that stand on them: made on first demand, and only then computed.
+
+    A policy's head may ask for public views only; a critic's head and the parts for any. `Parts` is what parts see.
+    """
+
+    def __init__(self, builder: "Builder"):
+        self.builder, self.spec, self.config = builder, builder.spec, builder.config
+        self.dims: dict[str, int] = {}
+        self.folds: dict[str, Fold] = {}
+        self.shortcuts: dict[str, nn.Module] = {}
+        self.embedders: dict[str, nn.Module] = {}
+        self.auxiliary: dict[str, AuxiliaryLoss] = {}
+
+    def width(self, view: str) -> int:
+        """The number of features of a view, which is computed from now on if it was not before.
+
+        Raises:
+            UserError: there is no such view, or something is missing of which it is made.
+        """
+        if view not in self.dims:
+            maker = choose(VIEWS, view, "--config_rl: views")
+            self.dims[view] = maker(self)
+        return self.dims[view]
+
+    def head(self, inputs: tuple[str, ...], out_dim: int, out_bound: float = 3e-3, **other: int) -> Head:
+        """A head over views, and `other` inputs of given widths."""
+        dims = {name: self.width(name) for name in inputs} | other
+        return Head((*inputs, *other), dims, self.config.rl.head_dims, out_dim, out_bound)
+
+    def public(self) -> PublicViews:
+        """The public views that were asked for."""
+        return PublicViews(self.folds, self.shortcuts)
+
+    def privileged(self) -> PrivilegedViews:
+        """The learned embeddings of the state that were asked for."""
+        return PrivilegedViews(self.embedders, {})
+
+    @property
+    def memory(self) -> Memory:
+        """The memory behind `history`."""
+        self.width("history")
+        history = self.folds["history"]
+        assert isinstance(history, History)
+        return history.memory
+
+    def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...]) -> PartSet:
+        """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then."""
+        self.auxiliary = {}
+        for name in losses:
+            loss = choose(AUXILIARY, name, "--config_rl.auxiliary.use")
+            self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name))
+        intrinsic = {}
+        for name in bonuses:
+            bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
+            settings = self.builder.settings_of("intrinsic", name)
+            intrinsic[name] = (bonus.build(self, settings), settings.weight)
+        return PartSet(self.auxiliary, intrinsic)
+
+    def make_history(self) -> int:
+        """Embedders and the memory of the config."""
+        sizes, spec = self.builder.sizes, self.spec
+        width = sizes.obs_dim + sizes.action_dim + sizes.reward_dim
+        memory = build_memory(self.config.seq, width, spec.max_episode_steps + 1)
+        self.folds["history"] = History(
+            obs_embedder=self.builder.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
+            action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
+            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
+            memory=memory,
+        )
+        return memory.out_dim
+
+    def make_observation(self) -> int:
+        """A learned embedding of the present observation."""
+        spec, width = self.spec, self.builder.sizes.obs_dim
+        self.shortcuts["observation"] = self.builder.embedder(spec.obs_dim, spec.obs_image_shape, width)
+        return width
+
+    def make_z_obs(self) -> int:
+        """ψ, with gradients unless it is frozen."""
+        encoder = self.builder.z_obs()
+        self.shortcuts["z_obs"] = encoder
+        return encoder.out_dim
+
+    def make_state(self) -> int:
+        """A learned embedding of the state."""
+        spec, width = self.spec, self.config.seq.state_dim
+        self.embedders["state"] = self.builder.embedder(spec.state_dim, spec.state_image_shape, width)
+        return width
+
+    def make_z_state(self) -> int:
+        """φ, one and the same for all sides."""
+        return self.builder.frozen_state("z_state")
+
+
+VIEWS = {
+    "history": Side.make_history,
+    "observation": Side.make_observation,
+    "z_obs": Side.make_z_obs,
+    "state": Side.make_state,
+    "z_state": Side.make_z_state,
+}
 
 
 class Builder:
@@ -41,55 +147,55 @@ class Builder:
         spec: sizes of the domain.
         config: groups `rl`, `seq` and, where ψ or φ is used, `repr`.
         state_embedder, obs_embedder: folders or files of φ and ψ (stage 2), None where not given.
+        z_obs_config: how ψ is built where all weights will be loaded, so that its own file is not needed.
     """
 
     def __init__(
-        self, spec: EnvSpec, config: ConfigDict, state_embedder: str | None = None, obs_embedder: str | None = None
+        self,
+        spec: EnvSpec,
+        config: ConfigDict,
+        state_embedder: str | None = None,
+        obs_embedder: str | None = None,
+        z_obs_config: EncoderConfig | None = None,
     ):
-        self.spec, self.config = spec, config
+        self.spec, self.config, self.z_obs_config = spec, config, z_obs_config
         self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
         given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
         self.unused = {flag for flag, path in given.items() if path is not None}  # flags that no part has asked for
         check_sizes(config)
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
-        self.dims: dict[str, int] = {}  # widths of views, computed or not
-        self.views: set[str] = set()  # those that are computed
         self.frozen: dict[str, nn.Module] = {}
-        self.auxiliary: dict[str, AuxiliaryLoss] = {}
+        self._frozen_dims: dict[str, int] = {}
 
     def agent(self, seed: int, device: torch.device) -> Agent:
         """The agent of the family that `config.rl.family` names."""
         torch.manual_seed(seed)
-        return choose(FAMILIES, self.config.rl.family, "--config_rl.family")(self, seed, device)
-
-    def policy(self, z_obs: EncoderConfig | None = None) -> HistoryPolicy:
-        """The acting part. `z_obs` says how ψ is built where all weights will be loaded: its own file is not needed."""
         rl = self.config.rl
-        check_inputs(rl.policy_inputs, PUBLIC, "--config_rl.policy_inputs")
-        shortcuts: dict[str, Any] = {}
-        if "observation" in rl.policy_inputs or "observation" in rl.get("critic_inputs", ()):
-            shortcuts["observation"] = self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim)
-        if "z_obs" in rl.policy_inputs:
-            shortcuts["z_obs"] = self.z_obs() if z_obs is None else Encoder(z_obs)
-        action_dim, reward_dim = self.sizes.action_dim, self.sizes.reward_dim
-        width = self.sizes.obs_dim + action_dim + reward_dim
-        memory = build_memory(self.config.seq, width, self.spec.max_episode_steps + 1)
-        public = PublicViews(
-            obs_embedder=self.embedder(self.spec.obs_dim, self.spec.obs_image_shape, self.sizes.obs_dim),
-            action_embedder=vector_embedder(self.spec.action_dim, action_dim),
-            reward_embedder=vector_embedder(1, reward_dim) if reward_dim else None,
-            memory=memory,
-            shortcuts=shortcuts,
-        )
-        self.dims = {"history": memory.out_dim, "state": self.config.seq.state_dim, "observation": self.sizes.obs_dim}
-        if "z_obs" in shortcuts:
-            self.dims["z_obs"] = shortcuts["z_obs"].config.out_dim
-        self.views = {"history", *shortcuts}
-        return HistoryPolicy(public, self.head(rl.policy_inputs))
+        choose_name(("fp32", "bf16"), rl.precision, "--config_rl.precision")
+        choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
+        choose_name(("shared", "separate"), rl.critic_memory, "--config_rl.critic_memory")
+        return choose(FAMILIES, rl.family, "--config_rl.family")(self, seed, device)
 
-    def head(self, inputs: tuple[str, ...]) -> Head:
-        """A head over views, with an output an action."""
-        return Head(inputs, self.dims, self.config.rl.head_dims, self.spec.action_dim)
+    def policy_head(self, side: Side) -> Head:
+        """The head that acts: an output an action, or mean and log standard deviation of a continuous action."""
+        inputs = self.config.rl.policy_inputs
+        check_inputs(inputs, PUBLIC, "--config_rl.policy_inputs")
+        if self.spec.discrete:
+            return side.head(inputs, self.spec.action_dim)
+        return side.head(inputs, 2 * self.spec.action_dim, out_bound=1e-3)
+
+    def policy(self, folds: Iterable[str] = (), shortcuts: Iterable[str] = ()) -> HistoryPolicy:
+        """The acting part alone; `folds` and `shortcuts` are views that it has without its head's asking."""
+        side = Side(self)
+        head = self.policy_head(side)
+        for view in (*folds, *shortcuts):
+            side.width(view)
+        return HistoryPolicy(side.public(), head, self.spec.discrete)
+
+    def critic_side(self, policy_side: Side) -> Side:
+        """Where critic heads take their views from: the policy's side, or one of their own."""
+        check_inputs(self.config.rl.critic_inputs, (*PUBLIC, *PRIVILEGED), "--config_rl.critic_inputs")
+        return policy_side if self.config.rl.critic_memory == "shared" else Side(self)
 
     def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int) -> nn.Module:
         """Linear-ReLU of a vector, or a CNN with a linear output of an image."""
@@ -101,6 +207,8 @@ class Builder:
 
     def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
+        if self.z_obs_config is not None:
+            return Encoder(self.z_obs_config)
         source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
         if source == "scratch":
             return Encoder(encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape))
@@ -111,6 +219,16 @@ class Builder:
             self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir", env_id=self.spec.env_id
         )
         return encoder.requires_grad_(source == "trainable")
+
+    def frozen_state(self, view: str) -> int:
+        """The width of a frozen view of the state, which is computed from now on."""
+        if view not in self.frozen:
+            self.frozen[view], self._frozen_dims[view] = self.z_state()
+        return self._frozen_dims[view]
+
+    def state_views(self) -> PrivilegedViews:
+        """The frozen views of the state that were asked for."""
+        return PrivilegedViews({}, self.frozen)
 
     def z_state(self) -> tuple[nn.Module, int]:
         """φ and the width of its embedding."""
@@ -134,52 +252,6 @@ class Builder:
             raise UserError(f"--config_repr: needed by config_rl.{user}={self.config.rl[user]}")
         return self.config.repr
 
-    def critic_parts(self) -> tuple[Head | None, PrivilegedViews]:
-        """The head of U and the learned embedding of the state, or None and nothing. Call `policy` first."""
-        inputs = self.config.rl.critic_inputs
-        if not inputs:
-            return None, PrivilegedViews({}, {})
-        check_inputs(inputs, tuple(self.dims), "--config_rl.critic_inputs")
-        spec = self.spec
-        embedders = {}
-        if "state" in inputs:
-            embedders["state"] = self.embedder(spec.state_dim, spec.state_image_shape, self.config.seq.state_dim)
-            self.views.add("state")
-        return self.head(inputs), PrivilegedViews(embedders, {})
-
-    def width(self, view: str) -> int:
-        """The number of features of a view, which is computed from now on if it was not before. Call `policy` first.
-
-        Raises:
-            UserError: the view is one that only a head's inputs bring about.
-        """
-        if view == "z_state" and view not in self.frozen:
-            self.frozen[view], self.dims[view] = self.z_state()
-            self.views.add(view)
-        if view not in self.views:
-            raise UserError(
-                f"--config_rl: a part reads the view {view!r}; there are {', '.join(sorted(self.views))}, and what "
-                f"policy_inputs and critic_inputs name"
-            )
-        return self.dims[view]
-
-    def auxiliary_parts(
-        self,
-    ) -> tuple[PrivilegedViews, dict[str, AuxiliaryLoss], dict[str, tuple[IntrinsicReward, float]]]:
-        """What is held against frozen views of the state, φ; the auxiliary losses and the weighted bonuses, by name."""
-        rl = self.config.rl
-        choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
-        self.frozen, self.auxiliary = {}, {}
-        for name in rl.auxiliary.use:
-            loss = choose(AUXILIARY, name, "--config_rl.auxiliary.use")
-            self.auxiliary[name] = loss.build(self, self.settings_of("auxiliary", name))
-        intrinsic = {}
-        for name in rl.intrinsic.use:
-            bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
-            settings = self.settings_of("intrinsic", name)
-            intrinsic[name] = (bonus.build(self, settings), settings.weight)
-        return PrivilegedViews({}, self.frozen), self.auxiliary, intrinsic
-
     def settings_of(self, kind: str, name: str) -> ConfigDict:
         """The config row of an auxiliary loss or intrinsic reward."""
         settings = self.config.rl[kind].get(name)
@@ -188,19 +260,43 @@ class Builder:
         return settings
 
 
-def build_dqn(parts: Builder, seed: int, device: torch.device) -> DQN:
+def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
     """A DQN of any variant."""
-    if not parts.spec.discrete:
-        raise UserError("--config_rl: dqn needs discrete actions; this domain's are continuous")
-    choose_name(("fp32", "bf16"), parts.config.rl.precision, "--config_rl.precision")
-    policy = parts.policy()
-    critic, privileged = parts.critic_parts()
-    state_target, auxiliary, intrinsic = parts.auxiliary_parts()
-    networks = ValueNetworks(policy, critic, privileged)
-    return DQN(networks, state_target, auxiliary, intrinsic, parts.config.rl, parts.spec.action_dim, seed, device)
+    rl, spec = builder.config.rl, builder.spec
+    if not spec.discrete:
+        raise UserError("--config_rl: dqn needs discrete actions; this domain's are continuous, configs/rl/sac.py is")
+    side, critic = Side(builder), None
+    head = builder.policy_head(side)
+    if rl.critic_inputs:
+        own = builder.critic_side(side)
+        critic_head = own.head(rl.critic_inputs, spec.action_dim)
+        critic = Critic(None if own is side else own.public(), own.privileged(), [critic_head])
+    parts = side.parts(rl.auxiliary.use, rl.intrinsic.use)
+    networks = ValueNetworks(HistoryPolicy(side.public(), head), critic)
+    return DQN(networks, builder.state_views(), parts, rl, spec.action_dim, seed, device)
 
 
-FAMILIES = {"dqn": build_dqn}
+def build_sac(builder: Builder, seed: int, device: torch.device) -> SAC:
+    """A SAC of any variant."""
+    rl, spec = builder.config.rl, builder.spec
+    side = Side(builder)
+    head = builder.policy_head(side)
+    own = builder.critic_side(side)
+    if spec.discrete:
+        heads = [own.head(rl.critic_inputs, spec.action_dim) for _ in range(2)]
+        action_embedder = None
+    else:
+        heads = [own.head(rl.critic_inputs, 1, action=rl.action_dim) for _ in range(2)]
+        action_embedder = vector_embedder(spec.action_dim, rl.action_dim)
+    parts = own.parts(rl.auxiliary.use, rl.intrinsic.use)
+    actor_parts = side.parts(rl.auxiliary.use_actor, ())
+    public = side.public()
+    critic = Critic(public if own is side else own.public(), own.privileged(), heads, action_embedder)
+    policy = HistoryPolicy(public, head, spec.discrete)
+    return SAC(policy, critic, builder.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
+
+
+FAMILIES = {"dqn": build_dqn, "sac": build_sac}
 
 
 def build_memory(config_seq: ConfigDict, width: int, context: int) -> Memory:
@@ -262,7 +358,8 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     folder.mkdir(parents=True, exist_ok=True)
     save_tensors(folder / "policy.safetensors", policy.state_dict())
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
-    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, **extra}
+    views = {"folds": list(policy.public.folds), "shortcuts": list(policy.public.shortcuts)}
+    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, "views": views, **extra}
     if "z_obs" in policy.public.shortcuts:
         about["z_obs"] = policy.public.shortcuts["z_obs"].config.to_json()  # type: ignore[union-attr, operator]
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
@@ -282,7 +379,7 @@ def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy
         saved = EnvSpec(**json_tuples(about["spec"]))
         z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
         horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
-        policy = Builder(replace(saved, max_episode_steps=horizon), config).policy(z_obs)
+        policy = Builder(replace(saved, max_episode_steps=horizon), config, z_obs_config=z_obs).policy(**about["views"])
         policy.load_state_dict(load_tensors(path / "policy.safetensors"))
     except FileNotFoundError as error:
         raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error

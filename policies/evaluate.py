@@ -18,8 +18,8 @@ Array = NDArray[Any]
 GOOD, BAD = (76, 175, 80), (214, 69, 65)
 
 
-class GreedyValuePolicy:
-    """The greedy policy of a saved `HistoryPolicy` whose head gives action values."""
+class GreedyPolicy:
+    """A saved `HistoryPolicy` that does what it holds to be best."""
 
     def __init__(self, policy: HistoryPolicy):
         self.policy = policy
@@ -29,8 +29,8 @@ class GreedyValuePolicy:
     def __call__(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
     ) -> tuple[Array, Any]:
-        q_NA, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
-        return q_NA.argmax(dim=-1).cpu().numpy(), carry
+        output, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        return self.policy.greedy(output).cpu().numpy(), carry
 
 
 def statistics(episodes: Sequence[Episode]) -> dict[str, float]:

@@ -33,11 +33,11 @@ def lambda_returns(
         last_TB: 1 on each episode's last stored step; nothing after it is used.
         return_lambda: λ in [0, 1].
     """
+    over_TB = last_TB.cumsum(0) > last_TB  # padding: whatever stands there, 0 times it must be 0
     if return_lambda == 0.0:
-        return reward_TB + discount_TB * value_TB
+        return (reward_TB + discount_TB * value_TB).masked_fill(over_TB, 0.0)
     keep_next_TB = torch.cat([keep_TB[1:], torch.zeros_like(keep_TB[:1])])
     trace_TB = (return_lambda * keep_next_TB).masked_fill(last_TB > 0, 0.0)
-    over_TB = last_TB.cumsum(0) > last_TB  # padding: whatever stands there, 0 times it must be 0
     base_TB = (reward_TB + discount_TB * (1 - trace_TB) * value_TB).masked_fill(over_TB, 0.0)
     carry_TB = (discount_TB * trace_TB).masked_fill(over_TB, 0.0)
     returns = torch.empty_like(base_TB)

@@ -16,7 +16,7 @@ from buffers.episode_buffer import EpisodeBuffer
 from envs.make import make_vector_env
 from policies.agent import Agent
 from policies.build import Builder, load_policy, save_policy
-from policies.evaluate import GreedyValuePolicy, evaluate, film
+from policies.evaluate import GreedyPolicy, evaluate, film
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
@@ -220,7 +220,7 @@ def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int
     """Evaluates and films a saved policy; the film goes to the folder of the policy's run."""
     envs = make_vector_env(config.env, 1, seed=0)
     module, about = load_policy(policy_dir, envs.spec_sizes)
-    policy = GreedyValuePolicy(module.to(device_of(cuda)))
+    policy = GreedyPolicy(module.to(device_of(cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")
     method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
     summary: dict[str, Any] = {

@@ -15,7 +15,7 @@ from torchkit.networks import mlp
 from torchkit.sequence import Carry, Memory
 
 PUBLIC = ("history", "observation", "z_obs")
-PRIVILEGED = ("state", "z_state")
+PRIVILEGED = ("state", "z_state", "signal")
 
 Views = dict[str, Tensor]
 
@@ -29,11 +29,27 @@ class Inputs(NamedTuple):
     start_N: Tensor
 
 
-class PublicViews(nn.Module):
-    """`history` (…, H), and as asked for `observation`, a learned embedding, and `z_obs`, ψ of stage 2.
+class Fold(nn.Module):
+    """A public view that remembers. It reads observations and its own past, of a batch as of a step."""
 
-    `history` folds embeddings of the previous action, the observation and, where an embedder is given, the previous
-    reward.
+    out_dim: int
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        """The carry of `batch_size` episodes that have seen nothing."""
+        raise NotImplementedError
+
+    def forward(self, batch: EpisodeBatch) -> Views:
+        """The view (T+1, B, F) of whole episodes that all start at the first row, and others that parts may read."""
+        raise NotImplementedError
+
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
+        """The view (N, F) at one step of N envs and the carry; where `start_N` is 1 the past is forgotten."""
+        raise NotImplementedError
+
+
+class History(Fold):
+    """`history` (…, H): embeddings of the previous action, the observation and, where an embedder is given, the
+    previous reward, folded by a memory. What goes into the memory is the view `memory_input`.
     """
 
     def __init__(
@@ -42,12 +58,14 @@ class PublicViews(nn.Module):
         action_embedder: nn.Module,
         reward_embedder: nn.Module | None,
         memory: Memory,
-        shortcuts: Mapping[str, nn.Module],
     ):
         super().__init__()
         self.obs_embedder, self.action_embedder, self.reward_embedder = obs_embedder, action_embedder, reward_embedder
         self.memory = memory
-        self.shortcuts = nn.ModuleDict(shortcuts)
+        self.out_dim = memory.out_dim
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        return self.memory.initial_carry(batch_size)
 
     def _inputs(self, obs_embedding: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Tensor:
         parts = [self.action_embedder(prev_action), obs_embedding]
@@ -56,21 +74,44 @@ class PublicViews(nn.Module):
         return torch.cat(parts, dim=-1)
 
     def forward(self, batch: EpisodeBatch) -> Views:
-        """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
-        views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
-        inputs = self._inputs(batch.obs.through(self.obs_embedder), batch.prev_action, batch.prev_reward)
-        return views | {"history": self.memory.encode(inputs)}
+        x = self._inputs(batch.obs.through(self.obs_embedder), batch.prev_action, batch.prev_reward)
+        return {"history": self.memory.encode(x), "memory_input": x}
 
-    def step(self, now: Inputs, carry: Carry | None) -> tuple[Views, Carry | None]:
-        """One step of N envs: views (N, F) and the memory's carry; where `start_N` is 1 the memory forgets."""
-        views = {name: embed(now.obs_NO) for name, embed in self.shortcuts.items()}
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         x_NF = self._inputs(self.obs_embedder(now.obs_NO), now.prev_action_NA, now.prev_reward_N)
         history_1NH, carry = self.memory(x_NF[None], now.start_N[None], carry)
-        return views | {"history": history_1NH[0]}, carry
+        return history_1NH[0], carry
+
+
+class PublicViews(nn.Module):
+    """Views of what a policy has: `folds`, which remember, and `shortcuts`, embeddings of the present observation."""
+
+    def __init__(self, folds: Mapping[str, Fold], shortcuts: Mapping[str, nn.Module]):
+        super().__init__()
+        self.folds, self.shortcuts = nn.ModuleDict(folds), nn.ModuleDict(shortcuts)
+        self._folds = dict(folds)  # the same, with their types
+        self._carry_sizes = [len(fold.initial_carry(1)) for fold in folds.values()]
+
+    def forward(self, batch: EpisodeBatch) -> Views:
+        """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
+        views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
+        for fold in self._folds.values():
+            views |= fold(batch)
+        return views
+
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Views, Carry]:
+        """One step of N envs: views (N, F) and the folds' carries, one after the other."""
+        views = {name: embed(now.obs_NO) for name, embed in self.shortcuts.items()}
+        after: Carry = ()
+        for (name, fold), size in zip(self._folds.items(), self._carry_sizes, strict=True):
+            mine, carry = (None, None) if carry is None else (carry[:size], carry[size:])
+            views[name], new = fold.step(now, mine)
+            after += new
+        return views, after
 
 
 class PrivilegedViews(nn.Module):
-    """`state`, a learned embedding of the state, and `z_state`, φ of stage 2 (never trained here); training only."""
+    """Views of the state, for training only: learned embeddings, and frozen ones such as `z_state`, φ of stage 2."""
 
     def __init__(self, embedders: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module]):
         super().__init__()
@@ -88,10 +129,17 @@ class PrivilegedViews(nn.Module):
 class Head(nn.Module):
     """An MLP over named views; `inputs` is all that it can ever see."""
 
-    def __init__(self, inputs: Iterable[str], dims: Mapping[str, int], hidden_dims: tuple[int, ...], out_dim: int):
+    def __init__(
+        self,
+        inputs: Iterable[str],
+        dims: Mapping[str, int],
+        hidden_dims: tuple[int, ...],
+        out_dim: int,
+        out_bound: float = 3e-3,
+    ):
         super().__init__()
         self.inputs = tuple(inputs)
-        self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim)
+        self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim, out_bound)
 
     def forward(self, views: Mapping[str, Tensor], batch: EpisodeBatch | None = None) -> Tensor:
         """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing."""
@@ -105,3 +153,33 @@ class Head(nn.Module):
         hidden = self.net[:-1](x)
         with torch.autocast(x.device.type, enabled=False):
             return self.net[-1](hidden.float())
+
+
+class Critic(nn.Module):
+    """Heads over public and privileged views, and over a continuous action; for training only.
+
+    `public` is None where it reads the views of the policy's own memory instead. Twin critics are two heads.
+    """
+
+    def __init__(
+        self,
+        public: PublicViews | None,
+        privileged: PrivilegedViews,
+        heads: Iterable[Head],
+        action_embedder: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.public, self.privileged, self.heads = public, privileged, nn.ModuleList(heads)
+        self.action_embedder = action_embedder
+
+    def views(self, batch: EpisodeBatch, given: Views) -> Views:
+        """All that its heads may see (T+1, B, F): its own views beside those given, the policy's among them."""
+        public = {} if self.public is None else self.public(batch)
+        return given | public | self.privileged(batch)
+
+    def forward(self, views: Views, batch: EpisodeBatch, action: Tensor | None = None) -> list[Tensor]:
+        """The outputs (T+1, B, ·) of each head; `action` (T+1, B, A) where the heads see one."""
+        if self.action_embedder is not None:
+            assert action is not None, "this critic judges actions"
+            views = views | {"action": self.action_embedder(action)}
+        return [head(views, batch) for head in self.heads]

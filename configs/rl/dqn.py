@@ -13,8 +13,16 @@ VARIANTS = {
     },
     # Asymmetric DQN: U(h, s), unbiased (Baisero, Daley & Amato, 2022); losses are means over steps, not over episodes
     "ua": {"critic_inputs": ("history", "observation", "state"), "double_q": False},
-    # Asymmetric DQN with a state-only critic U(s), biased
+    # the same with reduced variance: Q regresses to U (ADQN-VR)
+    "ua_vr": {"critic_inputs": ("history", "observation", "state"), "double_q": False, "variance_reduced": True},
+    # Asymmetric DQN with a state-only critic U(s), biased (ADQN-State, ADQN-State-VR)
     "ba": {"critic_inputs": ("state",), "double_q": False},
+    "ba_vr": {"critic_inputs": ("state",), "double_q": False, "variance_reduced": True},
+    # self-prediction: the history tells the next history
+    "zp": {"auxiliary.use": ("self_prediction",)},
+    # checks of stage 2: what acts sees φ(s) alone, which must not be enough, or with ψ(o), which must be
+    "zero_on": {"observe": ("z_state",), "policy_inputs": ("observation",)},
+    "zero_off": {"observe": ("z_obs", "z_state"), "policy_inputs": ("observation",)},
 }
 
 
@@ -26,12 +34,16 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.policy_inputs = ("history", "observation")  # views of the acting head: history, observation, z_obs
     config.critic_inputs = ()  # views of U, the state's among them; () for none
+    config.critic_memory = "shared"  # U reads the memory of Q (shared), or has one of its own (separate)
+    config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
     config.head_dims = (256, 256)
 
     config.discount = 0.99
     config.return_lambda = 0.9  # Watkins's Q(λ) over the stored episode; 0 is the paper's one-step target
     config.cut_traces = True  # at actions that are not greedy; False is Peng's Q(λ)
     config.double_q = True  # the online network selects the action that the target network evaluates
+    config.variance_reduced = False  # Q regresses to U of the target network, not to the return
+    config.vr_all_actions = True  # for all actions; False is the paper's equation, the taken action alone
     config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
     config.lr = 3e-4
     config.adam_eps = 1e-8
@@ -58,6 +70,7 @@ def get_config(variant: str = "history") -> ConfigDict:
             "hidden_dims": (128, 128),
         }
     )
+    config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
     config.predictor_lr = 3e-4  # of the separate step
 

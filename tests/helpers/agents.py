@@ -20,16 +20,24 @@ IMAGES = EnvSpec("Images-v0", 50, 32, 4, True, 12, (2, 5, 5), (2, 4, 4))
 CPU = torch.device("cpu")
 EMBEDDING = 6
 
+CONTINUOUS = EnvSpec("Continuous-v0", 3, 7, 2, False, 12)
+
 VARIANTS = tuple(importlib.import_module("configs.rl.dqn").VARIANTS)
+SAC_VARIANTS = tuple(f"sac:{name}" for name in importlib.import_module("configs.rl.sac").VARIANTS)
 MEMORIES = ("markov", "gru", "lstm", "gpt")
 
 
 def make_config(variant="history", memory="gru", seq=None, repr_name="heaven_hell", **rl):
-    """The configs of an agent, small; `rl` and `seq` are overrides by dotted name (`__` for the dot)."""
-    config_rl = importlib.import_module("configs.rl.dqn").get_config(variant)
+    """The configs of an agent, small; `rl` and `seq` are overrides by dotted name (`__` for the dot).
+
+    `variant` is one of DQN's, or of another family as "family:variant".
+    """
+    family, _, variant = f"dqn:{variant}".rpartition(":")
+    config_rl = importlib.import_module(f"configs.rl.{family.removeprefix('dqn:')}").get_config(variant)
     config_seq = importlib.import_module(f"configs.seq.{memory}").get_config()
     config_repr = importlib.import_module(f"configs.repr.{repr_name}").get_config()
-    small = {"head_dims": (16, 16), "auxiliary.state_prediction.hidden_dims": (16,), "batch_size": 4}
+    hidden = {f"auxiliary.{part}.hidden_dims": (16,) for part in ("state_prediction", "self_prediction")}
+    small = {"head_dims": (16, 16), "batch_size": 4} | hidden
     with config_rl.unlocked(), config_seq.unlocked(), config_repr.unlocked():
         for group in (config_seq.vector, config_seq.image):
             group.obs_dim, group.action_dim = 8, 4
@@ -66,6 +74,7 @@ def make_batch(lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False
         buffer.add(random_episode(spec, length, rng, ends))
     slots = buffer._slots(np.arange(len(lengths)))
     batch = buffer._gather(buffer._first[slots], buffer._length[slots])
+    batch.expert[1] = 1.0
     batch.obs, batch.state = (Rows.all_different(rows.full()) for rows in (batch.obs, batch.state))
     return batch
 

@@ -26,5 +26,8 @@ def random_episode(spec, length, rng, terminated=True, values=(-1.0, 0.0, 1.0)):
     views = [rng.choice(values, size=(length + 1, d)).astype(np.float32) for d in (spec.obs_dim, spec.state_dim)]
     discount = np.ones(length, np.float32)
     discount[-1] = 0.0 if terminated else 1.0
-    action = rng.integers(spec.action_dim, size=length)
+    if spec.discrete:
+        action = rng.integers(spec.action_dim, size=length)
+    else:
+        action = rng.uniform(-1, 1, size=(length, spec.action_dim)).astype(np.float32)
     return Episode(*views, action, rng.normal(size=length).astype(np.float32), discount)

@@ -15,16 +15,18 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    assert list(agents) == ["history", "mi", "ua", "ba"]
+    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "zero_on", "zero_off"]
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
-    assert heads["history"] == heads["ua"] == heads["ba"] == ("history", "observation")
-    assert heads["mi"] == ("history", "z_obs")
-    critics = {variant: agent.online.critic and agent.online.critic.inputs for variant, agent in agents.items()}
-    assert critics == {"history": None, "mi": None, "ua": ("history", "observation", "state"), "ba": ("state",)}
-    assert {variant: list(agent.auxiliary) for variant, agent in agents.items()} == {
-        "history": [], "mi": ["state_prediction"], "ua": [], "ba": [],
+    both = dict.fromkeys(agents, ("history", "observation"))
+    assert heads == both | {"mi": ("history", "z_obs")} | dict.fromkeys(("zero_on", "zero_off"), ("observation",))
+    assert [list(agents[name].policy.public.folds) for name in ("mi", "zero_on")] == [["history"], []]
+    critics = {v: agent.online.critic.heads[0].inputs for v, agent in agents.items() if agent.online.critic}
+    full, state = ("history", "observation", "state"), ("state",)
+    assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
+    assert {variant: list(agent.parts.auxiliary) for variant, agent in agents.items() if agent.parts.auxiliary} == {
+        "mi": ["state_prediction"], "zp": ["self_prediction"],
     }  # fmt: skip
-    bonus, weight = agents["mi"].intrinsic["information_gain"]
+    bonus, weight = agents["mi"].parts.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
     assert weight == agents["mi"].config.intrinsic.information_gain.weight
     assert bonus.discount == agents["mi"].config.discount
@@ -35,6 +37,9 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
     may = {
         "history": set(), "mi": {"policy_inputs", "auxiliary", "intrinsic"},
         "ua": {"critic_inputs", "double_q"}, "ba": {"critic_inputs", "double_q"},
+        "ua_vr": {"critic_inputs", "double_q", "variance_reduced"},
+        "ba_vr": {"critic_inputs", "double_q", "variance_reduced"},
+        "zp": {"auxiliary"}, "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
     }  # fmt: skip
     for variant, config in configs.items():
         differs = {k for k in config if config[k] != configs["history"][k]} - {"variant"}
@@ -54,14 +59,14 @@ def test_embedders_are_those_of_the_files(tmp_path):
     agent = make_agent("mi", embedders=write_embedders(tmp_path))
     torch.manual_seed(5)
     again = make_agent("mi", embedders=write_embedders(tmp_path), seed=3)
-    for which in (lambda a: a.policy.public.shortcuts["z_obs"], lambda a: a.state_target.frozen["z_state"]):
+    for which in (lambda a: a.policy.public.shortcuts["z_obs"], lambda a: a.state_views.frozen["z_state"]):
         assert all(torch.equal(x, y) for x, y in zip(weights(which(agent)).values(), weights(which(again)).values()))
 
 
 def test_phi_may_be_the_state_itself():
     agent = make_agent("mi", z_state="raw")
-    assert isinstance(agent.state_target.frozen["z_state"], nn.Identity)
-    assert agent.auxiliary["state_prediction"].net[-1].out_features == SPEC.state_dim
+    assert isinstance(agent.state_views.frozen["z_state"], nn.Identity)
+    assert agent.parts.auxiliary["state_prediction"].net[-1].out_features == SPEC.state_dim
 
 
 def test_embedders_that_nothing_asks_for_are_known(tmp_path):
@@ -82,7 +87,9 @@ REFUSED = {
     "continuous": ({"spec": EnvSpec("C-v0", 3, 3, 2, False, 9)}, "needs discrete actions"),
     "family": ({"family": "dqm"}, "--config_rl.family: unknown value 'dqm' (did you mean 'dqn'?)"),
     "no inputs": ({"policy_inputs": ()}, "--config_rl.policy_inputs: a tuple of views"),
-    "view without its network": ({"critic_inputs": ("z_obs", "state")}, "--config_rl.critic_inputs"),
+    "unknown view": ({"critic_inputs": ("z_ob", "state")}, "--config_rl.critic_inputs: unknown value 'z_ob'"),
+    "memory of the critic": ({"critic_memory": "own"}, "--config_rl.critic_memory: unknown value 'own'"),
+    "state for the actor": ({"variant": "sac:mi", "policy_inputs": ("state",)}, "'state' is privileged"),
     "bonus alone": ({"intrinsic__use": ("information_gain",)}, "auxiliary.use=('state_prediction',)"),
     "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),
 }  # fmt: skip

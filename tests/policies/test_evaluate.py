@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from buffers.batch import Episode
-from policies.evaluate import BAD, GOOD, GreedyValuePolicy, evaluate, film, framed, statistics
+from policies.evaluate import BAD, GOOD, GreedyPolicy, evaluate, film, framed, statistics
 from policies.rollout import RandomPolicy
 from tests.helpers.agents import make_agent
 from tests.helpers.envs import Countdown
@@ -32,7 +32,7 @@ def test_an_evaluation_follows_its_seed():
 
 def test_the_greedy_policy_takes_the_best_action_of_a_network():
     agent = make_agent("history")
-    policy, rng = GreedyValuePolicy(agent.policy), np.random.default_rng(0)
+    policy, rng = GreedyPolicy(agent.policy), np.random.default_rng(0)
     carries = [None, None]
     for t in range(5):
         now = rng.normal(size=(6, 3)), np.eye(4)[rng.integers(4, size=6)], rng.normal(size=6), np.full(6, t == 0)

@@ -13,7 +13,7 @@ from configs.envs.heaven_hell import get_config
 from envs.make import make_vector_env
 from policies.agent import HistoryPolicy, to_tensors
 from policies.build import Builder, load_policy, save_policy
-from policies.evaluate import GreedyValuePolicy, evaluate
+from policies.evaluate import GreedyPolicy, evaluate
 from policies.rollout import EpisodeStream
 from policies.views import PUBLIC, Head, Inputs, PublicViews
 from tests.helpers.agents import (
@@ -52,7 +52,7 @@ def step_through(policy, batch):
 def test_acting_step_by_step_sees_what_training_sees(variant, memory):
     agent, batch = make_agent(variant, memory, seq={"vector.reward_dim": 2}), make_batch()
     with torch.no_grad():
-        trained = agent.online(batch)[1]
+        trained = agent.online(batch, {})[1]
         acted = step_through(agent.policy, batch)
     real = batch.row_mask > 0
     torch.testing.assert_close(acted[real], trained[real], rtol=1e-5, atol=1e-5)
@@ -68,7 +68,7 @@ def test_images_go_through_convolutions(variant):
     metrics = agent.update(batch)
     assert all(torch.isfinite(value) for value in metrics.values())
     with torch.no_grad():
-        acted, trained = step_through(agent.policy, batch), agent.online(batch)[1]
+        acted, trained = step_through(agent.policy, batch), agent.online(batch, {})[1]
     torch.testing.assert_close(acted[batch.row_mask > 0], trained[batch.row_mask > 0], rtol=1e-5, atol=1e-5)
 
 
@@ -76,9 +76,9 @@ def test_the_previous_reward_is_an_input_where_it_has_an_embedding():
     batch = make_batch()
     for width in (0, 3):
         agent = make_agent(seq={"vector.reward_dim": width})
-        q = agent.online(batch)[1]
+        q = agent.online(batch, {})[1]
         batch.prev_reward += 1.0
-        assert torch.equal(q, agent.online(batch)[1]) == (width == 0)
+        assert torch.equal(q, agent.online(batch, {})[1]) == (width == 0)
 
 
 def test_a_head_sees_its_inputs_only_and_in_their_order():
@@ -137,13 +137,13 @@ def test_states_of_nothing_but_nan_change_no_action_and_no_evaluation(variant, m
 def test_an_agent_without_its_privileged_parts_acts_the_same(variant):
     whole, bare = heaven_hell_agent(variant, "gru"), heaven_hell_agent(variant, "gru")
     bare.load_checkpoint(whole.checkpoint())
-    del bare.state_target, bare.online.privileged, bare.online.critic, bare.auxiliary, bare.target
+    del bare.state_views, bare.online.critic, bare.parts, bare.target
     rows = [evaluate(agent.greedy(), heaven_hell(4), 8, seed=2) for agent in (whole, bare)]
     assert rows[0] == rows[1]
 
 
 def test_nothing_of_the_policy_takes_a_state():
-    for function in (HistoryPolicy.step, PublicViews.step, to_tensors, GreedyValuePolicy.__call__):
+    for function in (HistoryPolicy.step, PublicViews.step, to_tensors, GreedyPolicy.__call__):
         assert not [name for name in inspect.signature(function).parameters if "state" in name]
     assert not [name for name in Inputs._fields if "state" in name]
     assert not [name for name in PUBLIC if "state" in name]
@@ -155,7 +155,7 @@ def test_no_weight_of_the_policy_has_the_states_width(variant):
     widths = {n for parameter in agent.policy.parameters() for n in parameter.shape}
     assert SPEC.state_dim not in widths
     shared = {id(p) for p in agent.policy.parameters()}
-    for part in (agent.state_target, agent.online.privileged, agent.auxiliary):
+    for part in (agent.state_views, agent.online.critic or nn.Identity(), agent.parts):
         assert not shared & {id(p) for p in part.parameters()}
 
 
@@ -187,7 +187,7 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     save_policy(tmp_path / "policy", agent.policy, spec, config, {"note": 1})
     saved = load_file(tmp_path / "policy" / "policy.safetensors")
     assert saved.keys() == agent.policy.state_dict().keys()
-    privileged = [agent.state_target, agent.online.privileged, agent.auxiliary, agent.online.critic or nn.Identity()]
+    privileged = [agent.state_views, agent.parts, agent.online.critic or nn.Identity()]
     for part in privileged:
         for value in part.state_dict().values():
             assert not any(torch.equal(value, kept) for kept in saved.values() if value.numel() > 1)
@@ -196,7 +196,7 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     policy, about = load_policy(str(tmp_path), spec)
     assert about["note"] == 1
     assert not policy.training
-    rows = [evaluate(p, heaven_hell(4), 8, seed=2) for p in (agent.greedy(), GreedyValuePolicy(policy))]
+    rows = [evaluate(p, heaven_hell(4), 8, seed=2) for p in (agent.greedy(), GreedyPolicy(policy))]
     assert rows[0] == rows[1]
     batch = make_batch((9, 4), spec=spec)
     with torch.no_grad():

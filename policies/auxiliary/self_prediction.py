@@ -1,0 +1,50 @@
+"""The history and the action must tell the next history: L = ‖f(h_t, a_t) - h⁻_{t+1}‖² (self-prediction, ZP).
+
+h⁻ comes from a copy of the memory that follows it by τ, fed with the embeddings that the memory itself is fed with;
+no gradient goes through it (Subramanian et al., 2022; Ni et al., 2024).
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.parts import AuxiliaryLoss, Parts, transition_rows
+from torchkit.networks import mlp
+from torchkit.sequence import Memory
+
+
+class SelfPrediction(AuxiliaryLoss):
+    """The latent model f and the memory's slow copy."""
+
+    def __init__(self, memory: Memory, action_dim: int, hidden_dims: tuple[int, ...], weight: float):
+        super().__init__()
+        self.net = mlp(memory.out_dim + action_dim, hidden_dims, memory.out_dim)
+        self.slow = copy.deepcopy(memory).requires_grad_(False).eval()
+        self._memory = (memory,)  # in a tuple: it is the agent's, not a module of this loss
+        self.loss_weight = weight
+
+    @classmethod
+    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+        return cls(parts.memory, parts.spec.action_dim, settings.hidden_dims, settings.weight)
+
+    def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        """The squared error of every transition, as rows (T+1, B)."""
+        with torch.no_grad():
+            target_TBH = self.slow.encode(views["memory_input"].detach())[1:].float()
+        known = torch.cat([views["history"][:-1], batch.prev_action[1:].to(views["history"].dtype)], dim=-1)
+        return transition_rows((self.net(known).float() - target_TBH).square().sum(-1))
+
+    def mask(self, batch: EpisodeBatch) -> Tensor:
+        return transition_rows(batch.mask)
+
+    @torch.no_grad()
+    def after_step(self, tau: float) -> None:
+        slow: list[Tensor] = list(self.slow.parameters())
+        memory: list[Tensor] = list(self._memory[0].parameters())
+        if slow:
+            torch._foreach_lerp_(slow, memory, tau)

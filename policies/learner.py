@@ -1,0 +1,123 @@
+"""What the families that learn by gradient share: parts, optimisers, target networks, checkpoints."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch
+from policies.agent import Agent, Array, HistoryPolicy, to_tensors
+from policies.parts import PartSet
+from policies.views import PrivilegedViews, Views
+from utils.errors import DivergenceError
+
+
+class Learner(Agent):
+    """An agent whose update is one forward pass of each network and one backward pass an optimiser.
+
+    Args:
+        policy: the module that acts.
+        state_views: frozen views of the state, φ, that parts and critics are given.
+        parts: auxiliary losses and intrinsic rewards of the network that learns values.
+        config: the family's settings.
+        seed: of exploration.
+    """
+
+    def __init__(
+        self, policy: HistoryPolicy, state_views: PrivilegedViews, parts: PartSet, config: ConfigDict, seed: int
+    ):
+        super().__init__()
+        self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
+        self.state_views, self.parts = state_views, parts
+        self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
+        self._rng = torch.Generator().manual_seed(seed)
+        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        self._parameters_of: dict[str, list[Tensor]] = {}
+        self._followers: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    @property
+    def policy(self) -> HistoryPolicy:
+        return self._policy[0]
+
+    def _settle(self, device: torch.device) -> None:
+        """Moves all modules to the device; to be called when they are there, before targets and optimisers."""
+        self.device = device
+        self.to(device)
+        self.eval()
+        self._has_dropout = any(getattr(module, "dropout", 0) for module in self.modules())
+
+    def _train_with(self, name: str, parameters: Iterable[Tensor], lr: float) -> None:
+        """Adam on those parameters that learn."""
+        mine = [p for p in parameters if p.requires_grad]
+        self._parameters_of[name] = mine
+        self._optimisers[name] = torch.optim.Adam(mine, lr=lr, eps=self.config.adam_eps, fused=True)
+
+    def _follow(self, target: nn.Module, online: nn.Module) -> None:
+        """From now on the target moves after the online network, by τ a step."""
+        target.requires_grad_(False)
+        self._followers.append((list(target.parameters()), list(online.parameters())))
+
+    def _policy_step(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Tensor, Any]:
+        """The policy head's output (N, ·) and the carry."""
+        carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
+        return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 for the large products of a forward pass, where the config asks for it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _predictor_step(self, batch: EpisodeBatch) -> Tensor:
+        """The released code's own step of the predictors, on a batch of their own and with the memory left alone."""
+        with torch.no_grad():
+            views = self._part_views(batch)
+        self.parts.extend(views, batch)
+        loss = torch.stack([loss for loss, _ in self.parts.losses(views, batch).values()]).sum()
+        if not torch.isfinite(loss):
+            raise DivergenceError(f"the loss of the predictor step is {loss.item()}")
+        self._optimisers["predictor"].zero_grad()
+        loss.backward()
+        self._optimisers["predictor"].step()
+        return loss.detach()
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        """The views that `parts` read."""
+        raise NotImplementedError
+
+    def _step(self, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> None:
+        """One step of each named optimiser on its own loss, then of the targets; logs gradient norms before clipping.
+
+        Raises:
+            DivergenceError: a loss or its gradient is not finite; nothing has been changed.
+        """
+        for name, loss in losses.items():
+            mine = self._parameters_of[name]
+            self._optimisers[name].zero_grad()
+            torch.autograd.backward(loss, inputs=mine)
+            norm = nn.utils.clip_grad_norm_(mine, self.config.max_grad_norm)
+            if not torch.isfinite(norm):
+                raise DivergenceError(f"the {name} loss is {loss.item()} and its gradient norm {norm.item()}")
+            metrics["grad_norm" if len(losses) == 1 else f"grad_norm/{name}"] = norm.detach()
+        for name in losses:
+            self._optimisers[name].step()
+        with torch.no_grad():
+            for target, online in self._followers:
+                torch._foreach_lerp_(target, online, self.config.tau)
+
+    def checkpoint(self) -> dict[str, Any]:
+        return {
+            "modules": self.state_dict(),
+            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
+            "rng": self._rng.get_state(),
+            "env_steps": self.env_steps,
+        }
+
+    def load_checkpoint(self, state: dict[str, Any]) -> None:
+        self.load_state_dict(state["modules"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self._rng.set_state(state["rng"])
+        self.env_steps = state["env_steps"]

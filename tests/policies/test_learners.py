@@ -1,0 +1,157 @@
+"""What every family must do: DQN, SAC of continuous and of discrete actions, each with all its rows."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from buffers.batch import Rows
+from tests.helpers.agents import (
+    CONTINUOUS,
+    MEMORIES,
+    SAC_VARIANTS,
+    SPEC,
+    VARIANTS,
+    changed,
+    make_agent,
+    make_batch,
+    weights,
+)  # fmt: skip
+from utils.errors import DivergenceError
+
+METHODS = (*VARIANTS, *SAC_VARIANTS, *(f"discrete {name}" for name in SAC_VARIANTS))
+
+
+def spec_of(method):
+    return CONTINUOUS if method.startswith("sac:") else SPEC
+
+
+def agent_for(method, memory="gru", **options):
+    """An agent of the row, on continuous actions for SAC's rows unless they are called discrete."""
+    return make_agent(method.removeprefix("discrete "), memory, spec_of(method), **options)
+
+
+def batch_for(method, **options):
+    return make_batch(spec=spec_of(method), **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_what_stands_on_padding_changes_nothing(method, memory):
+    batch = batch_for(method)
+    spoilt = copy.deepcopy(batch)
+    over, over_rows = batch.mask == 0, batch.row_mask == 0
+    assert over.any()
+    for rows in (spoilt.obs, spoilt.state):
+        rows.distinct[over_rows.flatten()] = 1e3
+    spoilt.prev_action[over_rows] = 1e3
+    spoilt.prev_reward[over_rows] = 1e3
+    spoilt.action[over] = 3
+    spoilt.reward[over] = torch.nan
+    spoilt.discount[over] = torch.nan
+    results = []
+    for each in (batch, spoilt):
+        agent = agent_for(method, memory)  # and seeds the noise of fresh actions
+        metrics = agent.update(each)
+        results.append((metrics, weights(agent)))
+    assert results[0][0].keys() == results[1][0].keys()
+    for name, value in results[0][0].items():
+        assert torch.equal(value, results[1][0][name]), name
+    for name, value in results[0][1].items():
+        assert torch.equal(value, results[1][1][name]), name
+
+
+def test_rows_searched_for_doubles_give_the_same_update():
+    batch = make_batch()
+    few = copy.deepcopy(batch)
+    for name in ("obs", "state"):
+        full = getattr(batch, name).full()
+        distinct, place = torch.unique(full.flatten(0, 1), dim=0, return_inverse=True)
+        setattr(few, name, Rows(distinct, place.view(full.shape[:2])))
+    for method in ("mi", "ua"):
+        metrics = [make_agent(method).update(each) for each in (batch, few)]
+        for name, value in metrics[0].items():
+            torch.testing.assert_close(metrics[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_separate_predictor_step_moves_the_predictor_and_nothing_else():
+    agent = make_agent("mi", predictor_step="separate")
+    assert agent.wants_aux_batch
+    before = weights(agent)
+    agent._predictor_step(make_batch())
+    moved = changed(before, agent)
+    assert moved == {name for name in before if name.startswith("parts.auxiliary")}
+    assert not any(p.grad is not None and p.grad.any() for p in agent.online.parameters())
+    assert "loss/predictor_step" in agent.update(make_batch(), make_batch(seed=1))
+    assert not make_agent("mi").wants_aux_batch
+    assert not make_agent("history", predictor_step="separate").wants_aux_batch
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_update_moves_everything_that_should_learn(method):
+    agent = agent_for(method)
+    before = weights(agent)
+    agent.update(batch_for(method))
+    still = set(before) - changed(before, agent)
+    assert all("state_views" in name for name in still), still
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_is_not_finite_raises_and_changes_nothing(method):
+    agent = agent_for(method)
+    agent.update(batch_for(method))
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = batch_for(method)
+    spoilt.reward[0, 0] = torch.nan
+    with pytest.raises(DivergenceError, match="nan"):
+        agent.update(spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
+    agent = make_agent("mi", predictor_step="separate")
+    agent.update(make_batch(), make_batch())
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = make_batch()
+    spoilt.state.distinct[0] = torch.nan
+    with pytest.raises(DivergenceError):
+        agent.update(make_batch(), spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def assert_same(left, right, where=""):
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
+@pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi"])
+def test_a_checkpointed_agent_goes_on_the_same(method, options):
+    first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
+    aux = batch_for(method, seed=9) if options else None
+    obs = [np.ones((5, 3)), np.zeros((5, spec_of(method).action_dim)), np.zeros(5), np.ones(5)]
+    first.env_steps = 77
+    first.update(batch_for(method), aux)
+    first.act(*obs, None, True)
+    second.load_checkpoint(copy.deepcopy(first.checkpoint()))
+    for step in range(3):
+        results = []
+        for agent in (first, second):
+            torch.manual_seed(step)
+            results.append(agent.update(batch_for(method, seed=step), aux))
+        assert_same(*results)
+        actions = [agent.act(*obs, None, True)[0].tolist() for agent in (first, second)]
+        assert actions[0] == actions[1]
+    assert_same(first.checkpoint(), second.checkpoint())

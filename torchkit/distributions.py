@@ -1,0 +1,33 @@
+"""Distributions over actions, from the raw outputs of a head: a Gaussian squashed by tanh."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LOG_STD_BOUNDS = (-20.0, 2.0)
+
+
+def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and clamped log standard deviation, each (…, A), of a head's output (…, 2A)."""
+    mean, log_std = parameters.chunk(2, dim=-1)
+    return mean, log_std.clamp(*LOG_STD_BOUNDS)
+
+
+def sample_tanh_gaussian(parameters: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Reparameterised actions in (-1, 1) and their log-densities: (…, 2A), noise (…, A) -> (…, A), (…).
+
+    `log π(a) = Σ log N(u; mean, std) - log(1 - tanh²u)` with the second term in its stable form,
+    `2 (log 2 - u - softplus(-2u))` (Haarnoja et al., 2018, appendix C).
+    """
+    mean, log_std = split_gaussian(parameters)
+    raw = mean + log_std.exp() * noise
+    log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
+    squash = 2 * (math.log(2.0) - raw - F.softplus(-2 * raw))
+    return torch.tanh(raw), (log_normal - squash).sum(-1)
+
+
+def mode_tanh_gaussian(parameters: Tensor) -> Tensor:
+    """The action (…, A) of the mean, which is what a greedy policy does."""
+    return torch.tanh(split_gaussian(parameters)[0])
