@@ -17,7 +17,9 @@ _SEQ = define_config_flag("config_seq", "configs/seq/gru.py", "the memory")
 _REPR = define_config_flag("config_repr", None, "sizes of encoders that are not read from a file")
 _STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "folder or file of the state embedder (stage 2)")
 _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "folder or file of the observation embedder (stage 2)")
-_POLICY = flags.DEFINE_string("policy_dir", None, "a finished run, or its policy folder: evaluate and film it")
+_POLICY = flags.DEFINE_string(
+    "policy_dir", None, "a finished run, its policy folder or a published .pt: evaluate and film it"
+)
 _GROUP = flags.DEFINE_string("group", "default", "folder of runs that belong together, within --save_dir")
 _SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
 _RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of env, method, memory and seed if not given")
@@ -60,7 +62,15 @@ def main() -> None:
         with config.env.unlocked():
             config.env.eval.episodes = _EVAL.value
     if _POLICY.value is not None:
-        stage3.replay(_POLICY.value, config, seed=_SEED.value, film_episodes=_FILMED.value, cuda=_CUDA.value, say=print)
+        stage3.replay(
+            _POLICY.value,
+            config,
+            seed=_SEED.value,
+            film_episodes=_FILMED.value,
+            cuda=_CUDA.value,
+            save_dir=_SAVE_DIR.value,
+            say=print,
+        )
         return
     name = f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{_SEED.value}"
     settings = stage3.Settings(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from envs.base import EnvSpec
+from policies import published
 from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
 from policies.dqn import DQN, ValueNetworks
@@ -216,7 +217,13 @@ class Builder:
             raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
         self.unused.discard("--obs_embedder_dir")
         encoder = load_encoder(
-            self.obs_embedder, "o_encoder", self.spec.obs_dim, "--obs_embedder_dir", env_id=self.spec.env_id
+            self.obs_embedder,
+            "o_encoder",
+            self.spec.obs_dim,
+            "--obs_embedder_dir",
+            env_id=self.spec.env_id,
+            image_shape=self.spec.obs_image_shape,
+            config_repr=self.config.get("repr"),
         )
         return encoder.requires_grad_(source == "trainable")
 
@@ -242,7 +249,13 @@ class Builder:
             raise UserError("--state_embedder_dir: needed by config_rl.z_state=pretrained; give it, or random or raw")
         self.unused.discard("--state_embedder_dir")
         encoder = load_encoder(
-            self.state_embedder, "s_encoder", self.spec.state_dim, "--state_embedder_dir", env_id=self.spec.env_id
+            self.state_embedder,
+            "s_encoder",
+            self.spec.state_dim,
+            "--state_embedder_dir",
+            env_id=self.spec.env_id,
+            image_shape=self.spec.state_image_shape,
+            config_repr=self.config.get("repr"),
         )
         return encoder, encoder.out_dim
 
@@ -365,16 +378,26 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
 
-def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy, dict[str, Any]]:
+def load_policy(
+    folder: str, spec: EnvSpec | None = None, config: ConfigDict | None = None
+) -> tuple[HistoryPolicy, dict[str, Any]]:
     """Reads what `save_policy` wrote: the policy and the content of its json.
+
+    A published .pt file has no json: it needs the domain's sizes and the configs that it is to be built from.
 
     Raises:
         UserError: nothing there, damaged files, or a policy of a domain of other sizes.
     """
     path = Path(folder)
+    if path.suffix == published.SUFFIX and not path.is_dir() and spec is not None and config is not None:
+        return load_published_policy(path, spec, config)
     path = path / "policy" if (path / "policy" / "policy.json").exists() else path
     try:
         about = json.loads((path / "policy.json").read_text())
+        if about["format"] != POLICY_FORMAT:
+            raise UserError(
+                f"--policy_dir: the policy in {path} has format {about['format']}, this version reads {POLICY_FORMAT}"
+            )
         config = ConfigDict(json_tuples(about["config"]))
         saved = EnvSpec(**json_tuples(about["spec"]))
         z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
@@ -391,3 +414,16 @@ def load_policy(folder: str, spec: EnvSpec | None = None) -> tuple[HistoryPolicy
             f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"
         )
     return policy.eval(), about
+
+
+def load_published_policy(file: Path, spec: EnvSpec, config: ConfigDict) -> tuple[HistoryPolicy, dict[str, Any]]:
+    """The policy in a .pt file of the public code, built from the configs, and what would be the content of its json.
+
+    Raises:
+        UserError: see `published.policy_tensors` and `published.fill_policy`.
+    """
+    z_obs, tensors = published.policy_tensors(file, spec)
+    policy = Builder(spec, config, z_obs_config=z_obs).policy()
+    published.fill_policy(policy, tensors, file)
+    groups = {name: to_dict(config[name]) for name in ("rl", "seq")}
+    return policy.eval(), {"config": groups | {"env": {"id": "a domain that it does not name"}}}

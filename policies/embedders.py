@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
+from policies import published
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError, first_line
 from utils.run import atomic_write
@@ -62,22 +63,34 @@ def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, 
     save_tensors(folder / f"{name}.safetensors", encoder.state_dict())
 
 
-def load_encoder(path: str | Path, name: str, in_dim: int, flag: str, *, env_id: str | None = None) -> Encoder:
-    """Rebuilds an encoder from a folder, or from its .safetensors or .json file, on the CPU.
+def load_encoder(
+    path: str | Path,
+    name: str,
+    in_dim: int,
+    flag: str,
+    *,
+    env_id: str | None = None,
+    image_shape: tuple[int, ...] | None = None,
+    config_repr: ConfigDict | None = None,
+) -> Encoder:
+    """Rebuilds an encoder from a folder, or from its .safetensors, .json or published .pt file, on the CPU.
 
-    One that was trained on another domain than `env_id` is taken, with a warning.
+    One that was trained on another domain than `env_id` is taken, with a warning; a published one does not say.
 
     Args:
-        path: a folder that holds `name.json`, or one of an encoder's two files, however they are called.
+        path: a folder that holds `name.json` or `name.pt`, or one of an encoder's files, however they are called.
         name: `s_encoder` or `o_encoder`.
         in_dim: the size of the view that it is to embed.
         flag: how the user named `path`, for errors.
         env_id: the domain that it is to be used on; None for any.
+        image_shape, config_repr: what a published file does not say of itself, see `published.load_encoder`.
 
     Raises:
         UserError: it is missing, damaged, no encoder of this program, or made for inputs of another size.
     """
     path = Path(path).expanduser()
+    if (file := published.encoder_file(path, name)) is not None:
+        return published.load_encoder(file, name, in_dim, flag, image_shape, config_repr)
     stem = path / name if path.is_dir() else path.with_suffix("")
     described, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
     for file in (described, weights):

@@ -216,10 +216,12 @@ def finish(
     say(f"everything is in {run.folder}")
 
 
-def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None, say: Say) -> None:
-    """Evaluates and films a saved policy; the film goes to the folder of the policy's run."""
+def replay(
+    policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None, save_dir: str, say: Say
+) -> None:
+    """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
     envs = make_vector_env(config.env, 1, seed=0)
-    module, about = load_policy(policy_dir, envs.spec_sizes)
+    module, about = load_policy(policy_dir, envs.spec_sizes, config)
     policy = GreedyPolicy(module.to(device_of(cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")
     method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
@@ -235,6 +237,7 @@ def replay(policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int
     if film_episodes:
         folder = Path(policy_dir)
         folder = folder.parent if folder.name == "policy" else folder
+        folder = Path(save_dir, folder.stem) if folder.is_file() else folder
         path = write_film(policy, config, seed, folder / "films", film_episodes)
         if path is not None:
             say(f"film: {path}")
