@@ -65,6 +65,8 @@ def main() -> None:
         stage3.replay(
             _POLICY.value,
             config,
+            state_embedder=_STATE_EMBEDDER.value,
+            obs_embedder=_OBS_EMBEDDER.value,
             seed=_SEED.value,
             film_episodes=_FILMED.value,
             cuda=_CUDA.value,

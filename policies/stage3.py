@@ -13,10 +13,10 @@ import torch
 from ml_collections import ConfigDict
 
 from buffers.episode_buffer import EpisodeBuffer
-from envs.make import make_vector_env
 from policies.agent import Agent
 from policies.build import Builder, load_policy, save_policy
 from policies.evaluate import GreedyPolicy, evaluate, film
+from policies.observe import MakeEnvs, env_maker
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
@@ -75,7 +75,19 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
     Raises:
         UserError: names the field.
     """
-    positive = ("lr", "adam_eps", "max_grad_norm", "batch_size", "aux_batch_size", "replay_steps", "predictor_lr")
+    positive = (
+        "lr",
+        "actor_lr",
+        "critic_lr",
+        "temperature.lr",
+        "temperature.initial",
+        "adam_eps",
+        "max_grad_norm",
+        "batch_size",
+        "aux_batch_size",
+        "replay_steps",
+        "predictor_lr",
+    )
     shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end")
     rl = flatten(config_rl)
     for group, values, names in (
@@ -117,14 +129,15 @@ def train(
         run = open_run()
         say(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
         return 0
-    envs = make_vector_env(config.env, settings.num_envs, seed=settings.seed)
+    make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
+    envs = make_envs(settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
     agent = parts.agent(settings.seed, device)
-    for flag in sorted(parts.unused):
+    for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
-        check_expert(make_vector_env(config.env, 1, seed=0), "--start_expert_training", "leave the flag out")
+        check_expert(make_envs(1, seed=0), "--start_expert_training", "leave the flag out")
     run = open_run()
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
@@ -153,7 +166,7 @@ def train(
     trainer = Trainer(
         agent,
         envs,
-        make_vector_env(config.env, config.env.eval.episodes, seed=settings.seed),
+        make_envs(config.env.eval.episodes, seed=settings.seed),
         EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed),
         schedule,
         run,
@@ -169,7 +182,7 @@ def train(
         return stop.exit_code
     finally:
         logger.close()
-    finish(agent, config, settings, run, history, film_episodes, say)
+    finish(agent, make_envs, config, settings, run, history, film_episodes, say)
     return 0
 
 
@@ -185,6 +198,7 @@ def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any], group:
 
 def finish(
     agent: Agent,
+    make_envs: MakeEnvs,
     config: ConfigDict,
     settings: Settings,
     run: Run,
@@ -193,7 +207,7 @@ def finish(
     say: Say,
 ) -> None:
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
-    final = judge(agent.greedy(), config, settings.seed)
+    final = judge(agent.greedy(), make_envs, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {
         "env": config.env.id,
@@ -210,17 +224,27 @@ def finish(
     }
     plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
     if film_episodes:
-        summary["film"] = write_film(agent.greedy(), config, settings.seed, run.films_dir, film_episodes)
+        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, run.films_dir, film_episodes)
     run.finish(summary)
     say(table(summary))
     say(f"everything is in {run.folder}")
 
 
 def replay(
-    policy_dir: str, config: ConfigDict, *, seed: int, film_episodes: int, cuda: int | None, save_dir: str, say: Say
+    policy_dir: str,
+    config: ConfigDict,
+    *,
+    state_embedder: str | None,
+    obs_embedder: str | None,
+    seed: int,
+    film_episodes: int,
+    cuda: int | None,
+    save_dir: str,
+    say: Say,
 ) -> None:
     """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
-    envs = make_vector_env(config.env, 1, seed=0)
+    make_envs, _ = env_maker(config, state_embedder, obs_embedder)
+    envs = make_envs(1, seed=0)
     module, about = load_policy(policy_dir, envs.spec_sizes, config)
     policy = GreedyPolicy(module.to(device_of(cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")
@@ -231,31 +255,31 @@ def replay(
         "memory": about["config"]["seq"]["memory"],
         "seed": seed,
         "final_episodes": config.env.eval.episodes,
-        "final": judge(policy, config, seed, config.env.eval.episodes),
+        "final": judge(policy, make_envs, seed, config.env.eval.episodes),
     }
     say(table(summary))
     if film_episodes:
         folder = Path(policy_dir)
         folder = folder.parent if folder.name == "policy" else folder
         folder = Path(save_dir, folder.stem) if folder.is_file() else folder
-        path = write_film(policy, config, seed, folder / "films", film_episodes)
+        path = write_film(policy, make_envs, seed, folder / "films", film_episodes)
         if path is not None:
             say(f"film: {path}")
 
 
-def judge(policy: Policy, config: ConfigDict, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:
+def judge(policy: Policy, make_envs: MakeEnvs, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:
     """Greedy episodes that no evaluation during training has seen."""
-    envs = make_vector_env(config.env, min(episodes, FINAL_EPISODES), seed=seed)
+    envs = make_envs(min(episodes, FINAL_EPISODES), seed=seed)
     return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
 
 
-def write_film(policy: Policy, config: ConfigDict, seed: int, folder: Path, episodes: int) -> str | None:
+def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
     """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
     film_seed = int(generator(seed, "film").integers(2**31))
     try:
-        envs = make_vector_env(config.env, 1, seed=seed, render_mode="rgb_array")
+        envs = make_envs(1, seed=seed, render_mode="rgb_array")
         folder.mkdir(parents=True, exist_ok=True)
-        return str(film(policy, envs, episodes, film_seed, folder / f"{config.env.id}.gif"))
+        return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
     except UserError as error:
         warnings.warn(f"no film: {error}", stacklevel=2)
         return None
