@@ -82,6 +82,35 @@ def test_dqn_has_the_published_loss():
     assert "loss/critic" not in metrics
 
 
+@pytest.mark.parametrize(("all_actions", "expected"), [(True, 87.5), (False, 91.6667)])
+def test_with_reduced_variance_q_regresses_to_u_of_the_same_step(all_actions, expected):
+    """The published numbers: the mean of U⁻² over steps, of all actions or of those taken (7, 10, 11)."""
+    options = {"variance_reduced": True, "vr_all_actions": all_actions}
+    agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET, **options)
+    if all_actions:
+        expected = (49 + 64 + 81 + 100 + 121 + 144) / 6
+    else:
+        expected = (49 + 100 + 121) / 3
+    metrics = agent.update(example())
+    assert metrics["loss/td"].item() == pytest.approx(expected, abs=1e-4)
+    assert metrics["loss/critic"].item() == pytest.approx(69.61667, abs=1e-4)  # U learns as before
+    gradient = torch.tensor([[-7.0, -8], [-9, -10], [-11, -12]])[:, None] / 3
+    if not all_actions:
+        gradient = 2 * gradient * torch.tensor([[1.0, 0], [0, 1], [1, 0]])[:, None]
+    torch.testing.assert_close(agent.online.q.grad[:3], gradient)
+    assert agent.target.u.grad is None
+
+
+@pytest.mark.parametrize("critic_memory", ["shared", "separate"])
+def test_the_critics_loss_shapes_the_memory_of_q_where_it_is_shared(critic_memory):
+    """As published: with one history both losses train the weights that Q reads; with two, U's does not."""
+    agent, batch = make_agent("ua", critic_memory=critic_memory), make_batch()
+    _, _, u = agent.online(batch, {})
+    memory = list(agent.policy.public.folds["history"].memory.parameters())
+    grads = torch.autograd.grad(u.square().sum(), memory, allow_unused=True)
+    assert all((g is not None and g.abs().sum() > 0) == (critic_memory == "shared") for g in grads)
+
+
 def test_the_gradient_reaches_the_taken_actions_values_only():
     agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET)
     agent.update(example())

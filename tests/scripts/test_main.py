@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from configs.rl.dqn import VARIANTS
+from configs.rl import dqn, sac
 from policies.embedders import save_encoder
 from tests.helpers.scripts import ROOT, Scripts, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
@@ -78,10 +78,13 @@ def assert_trained(done, folder):
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", dqn.VARIANTS)
 def test_every_variant_trains_with_every_memory(main, run_folder, embedders, variant, memory):
+    if variant.startswith("zero") and memory != "gru":
+        pytest.skip("it has no memory")
     flags = (f"--config_rl=configs/rl/dqn.py:{variant}", f"--config_seq=configs/seq/{memory}.py")
-    done = main(*flags, *(embedders if variant == "mi" else ()))
+    needed = {"mi": embedders, "zero_off": embedders, "zero_on": embedders[:1]}
+    done = main(*flags, *needed.get(variant, ()))
     summary, rows = assert_trained(done, run_folder)
     assert (summary["method"], summary["memory"]) == (f"dqn:{variant}", memory)
     assert summary["env_steps"] == rows[-1]["step"]
@@ -89,9 +92,41 @@ def test_every_variant_trains_with_every_memory(main, run_folder, embedders, var
     logged = set().union(*rows)
     assert {"grad_norm", "q/taken", "q/target", "q/max", "train/return", "eval/success", "updates"} <= logged
     assert {"clock/env_steps_per_second", "clock/updates_per_second"} <= logged
-    assert ("loss/critic" in logged) == (variant in ("ua", "ba"))
+    assert ("loss/critic" in logged) == (variant[:2] in ("ua", "ba"))
     assert {"loss/state_prediction", "bonus/information_gain"} <= logged or variant != "mi"
     assert "warning" not in done.stderr
+
+
+CONTINUOUS = (
+    "--config_env.id=Pendulum-v1", "--config_env.state_fn=envs.wrappers:state_attribute",
+    "--config_env.hidden=(2,)", "--config_env.state_low=(-1e9,-1e9)", "--config_env.state_high=(1e9,1e9)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("actions", ["discrete", "continuous"])
+@pytest.mark.parametrize("variant", sac.VARIANTS)
+def test_every_variant_of_sac_trains(main, run_folder, tmp_path, embedders, variant, actions):
+    env_flag, others = HEAVEN_HELL, ()
+    if actions == "continuous":
+        env_flag, others = "--config_env=configs/envs/cartpole_hidden.py", CONTINUOUS
+        folder = write_embedders(tmp_path / "pendulum", 2, 2)
+        embedders = (f"--state_embedder_dir={folder}", f"--obs_embedder_dir={folder}")
+    needed = {"mi": embedders, "zero_off": embedders, "zero_on": embedders[:1]}
+    flags = (f"--config_rl=configs/rl/sac.py:{variant}", *others, *needed.get(variant, ()))
+    done = main(*flags, env_flag=env_flag)
+    summary, rows = assert_trained(done, run_folder)
+    assert summary["method"] == f"sac:{variant}"
+    logged = set().union(*rows)
+    assert {"grad_norm/actor", "grad_norm/critic", "policy/entropy", "policy/temperature", "loss/actor"} <= logged
+    again = main(*flags, f"--policy_dir={run_folder}", env_flag=env_flag)
+    assert again.returncode == 0, again.stderr
+    assert f"sac:{variant}" in again.stdout
+
+
+def test_what_acts_on_embeddings_needs_them(main):
+    rl = "--config_rl=configs/rl/dqn.py:zero_off"
+    assert_refused(main(rl), "--obs_embedder_dir", "observe")
+    assert_refused(main(rl, "--config_rl.observe=('z_stat',)"), "--config_rl.observe", "z_state")
 
 
 AUX = "--config_rl.auxiliary.state_prediction"
