@@ -130,6 +130,19 @@ class EpisodeBuffer:
         batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32))
         return batch
 
+    def newest(self, count: int) -> EpisodeBatch:
+        """The `count` episodes that were added last, all of them and whole.
+
+        Raises:
+            UserError: the ring does not hold so many.
+        """
+        if count > self._newest - self._oldest:
+            raise UserError(
+                f"--config_rl.replay_steps: a replay of {self.capacity} rows does not hold {count} episodes; raise it"
+            )
+        slots = self._slots(np.arange(len(self) - count, len(self)))
+        return self._gather(self._first[slots], self._length[slots])
+
     def _gather(self, first_B: NDArray[np.int64], length_B: NDArray[np.int64]) -> EpisodeBatch:
         T = int(length_B.max())
         step_T1B = np.arange(T + 1)[:, None]

@@ -11,6 +11,8 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from utils.errors import UserError
+
 
 @dataclass(frozen=True)
 class EnvSpec:
@@ -18,7 +20,7 @@ class EnvSpec:
 
     `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
     (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
-    horizon.
+    horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image.
     """
 
     env_id: str
@@ -29,6 +31,25 @@ class EnvSpec:
     max_episode_steps: int
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
+    state_features: tuple[str, ...] = ()
+
+    def feature_entries(self, name: str) -> range:
+        """Where in the flat state a feature stands; a number names an entry.
+
+        Raises:
+            UserError: the state has no such feature.
+        """
+        if name in self.state_features:
+            size = self.state_dim // len(self.state_features)
+            first = self.state_features.index(name) * size
+            return range(first, first + size)
+        if name.isdecimal() and int(name) < self.state_dim:
+            return range(int(name), int(name) + 1)
+        named = ", ".join(self.state_features)
+        raise UserError(
+            f"--config_rl.critic.signal: the state of {self.env_id} has no feature {name!r}; there are "
+            f"{named + ', and ' if named else ''}the numbers of its entries, 0 to {self.state_dim - 1}"
+        )
 
     def encode_action(self, action: NDArray[Any]) -> NDArray[np.float32]:
         """What a network reads of actions: one-hot (…, A) of integers (…), or the float actions (…, A) as they are."""

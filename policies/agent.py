@@ -40,11 +40,12 @@ class HistoryPolicy(nn.Module):
 class Agent(nn.Module):
     """Acts on histories, learns from episode batches, and can be put down and taken up.
 
-    `wants_aux_batch` asks the trainer for a second batch an update. `env_steps` is set by the trainer and drives
-    whatever follows a schedule.
+    `wants_aux_batch` asks the trainer for a second batch an update; `on_policy` for fresh whole episodes, of which each
+    batch is learned from once. `env_steps` is set by the trainer and drives whatever follows a schedule.
     """
 
     wants_aux_batch: bool = False
+    on_policy: bool = False
     env_steps: int = 0
     device: torch.device
 

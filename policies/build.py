@@ -14,6 +14,7 @@ from torch import nn
 
 from envs.base import EnvSpec
 from policies import published
+from policies.a2c import A2C
 from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
 from policies.dqn import DQN, ValueNetworks
@@ -22,7 +23,7 @@ from policies.intrinsic import INTRINSIC
 from policies.parts import AuxiliaryLoss, PartSet, choose_name
 from policies.sac import SAC
 from policies.views import PRIVILEGED, PUBLIC, Critic, Fold, Head, History, PrivilegedViews, PublicViews
-from torchkit.networks import Encoder, EncoderConfig, init_linear
+from torchkit.networks import Encoder, EncoderConfig, Entries, init_linear
 from torchkit.sequence import MEMORIES, Memory
 from utils.config import flatten, json_tuples, to_dict
 from utils.errors import UserError, choose
@@ -127,6 +128,16 @@ class Side:
         self.embedders["state"] = self.builder.embedder(spec.state_dim, spec.state_image_shape, width)
         return width
 
+    def make_signal(self) -> int:
+        """A learned embedding of the named features of the state."""
+        names = self.config.rl.critic.signal
+        if not names or isinstance(names, str):
+            raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
+        entries = [entry for name in names for entry in self.spec.feature_entries(name)]
+        width = self.config.seq.state_dim
+        self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
+        return width
+
     def make_z_state(self) -> int:
         """φ, one and the same for all sides."""
         return self.builder.frozen_state("z_state")
@@ -137,6 +148,7 @@ VIEWS = {
     "observation": Side.make_observation,
     "z_obs": Side.make_z_obs,
     "state": Side.make_state,
+    "signal": Side.make_signal,
     "z_state": Side.make_z_state,
 }
 
@@ -309,7 +321,24 @@ def build_sac(builder: Builder, seed: int, device: torch.device) -> SAC:
     return SAC(policy, critic, builder.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
 
 
-FAMILIES = {"dqn": build_dqn, "sac": build_sac}
+def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
+    """An A2C of any variant."""
+    rl, spec = builder.config.rl, builder.spec
+    if rl.updates_per_step:
+        raise UserError("--updates_per_step: a2c learns once from each batch of fresh episodes; leave the flag out")
+    if rl.critic_memory == "shared":
+        raise UserError("--config_rl.critic_memory: a2c's critic has a memory of its own; choose separate")
+    side = Side(builder)
+    head = builder.policy_head(side)
+    own = builder.critic_side(side)
+    heads = [own.head(rl.critic_inputs, 1)]
+    parts, actor_parts = own.parts(rl.auxiliary.use, rl.intrinsic.use), side.parts(rl.auxiliary.use_actor, ())
+    critic = Critic(own.public(), own.privileged(), heads)
+    policy = HistoryPolicy(side.public(), head, spec.discrete)
+    return A2C(policy, critic, builder.state_views(), parts, actor_parts, rl, seed, device)
+
+
+FAMILIES = {"dqn": build_dqn, "sac": build_sac, "a2c": build_a2c}
 
 
 def build_memory(config_seq: ConfigDict, width: int, context: int) -> Memory:

@@ -11,6 +11,7 @@ from buffers.batch import EpisodeBatch
 from policies.agent import Agent, Array, HistoryPolicy, to_tensors
 from policies.parts import PartSet
 from policies.views import PrivilegedViews, Views
+from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import DivergenceError
 
 
@@ -65,6 +66,16 @@ class Learner(Agent):
         """The policy head's output (N, ·) and the carry."""
         carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
         return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+
+    def _draw_or_best(self, output: Tensor, explore: bool) -> Array:
+        """Actions (N,) or (N, A): drawn from the policy that the head describes, or the best by it."""
+        output = output.cpu()
+        if not explore:
+            return self.policy.greedy(output).numpy()
+        if self.policy.discrete:
+            return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy()
+        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
+        return sample_tanh_gaussian(output, noise)[0].numpy()
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""

@@ -53,6 +53,12 @@ def last_steps(mask_TB: Tensor) -> Tensor:
     return mask_TB - torch.cat([mask_TB[1:], torch.zeros_like(mask_TB[:1])])
 
 
+def policy_gradient(log_prob_TB: Tensor, advantage_TB: Tensor, discount: float) -> Tensor:
+    """The loss (T, B) whose gradient is `-γ^t A_t ∇log π(a_t | h_t)`; with `discount` 1 every step weighs the same."""
+    weight_T1 = discount ** torch.arange(len(log_prob_TB), device=log_prob_TB.device, dtype=log_prob_TB.dtype)[:, None]
+    return -weight_T1 * advantage_TB.detach() * log_prob_TB
+
+
 def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
     """How far a prediction of z^s is off: (…, Z) -> (…).
 

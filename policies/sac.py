@@ -63,13 +63,7 @@ class SAC(Learner):
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
         output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
-        output = output.cpu()
-        if not explore:
-            return self.policy.greedy(output).numpy(), carry
-        if self.discrete:
-            return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy(), carry
-        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
-        return sample_tanh_gaussian(output, noise)[0].numpy(), carry
+        return self._draw_or_best(output, explore), carry
 
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         self.actor.train()

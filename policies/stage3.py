@@ -79,6 +79,7 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
         "lr",
         "actor_lr",
         "critic_lr",
+        "target_interval",
         "temperature.lr",
         "temperature.initial",
         "adam_eps",

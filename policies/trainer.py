@@ -183,16 +183,33 @@ class Trainer:
         self.buffer.add(episode, protect)
 
     def _collect(self) -> None:
-        """One step of all envs."""
+        """One step of all envs; or for an agent that learns on-policy a batch of whole episodes."""
         self.agent.env_steps = self.env_steps
+        if self.agent.on_policy:
+            self._collect_batch()
+            return
         for _, episode in self.stream.step(self.agent.exploring()):
             self._keep(episode)
             self.episodes += 1
             self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
         self.env_steps += self.envs.num_envs
 
+    def _collect_batch(self) -> None:
+        """Fresh episodes of the present policy, all begun after the last update: no checkpoint falls between them."""
+        seed = self._seed("batch", self.updates)
+        for _, episode in iterate_episodes(self.envs, self.agent.exploring(), self.schedule.batch_size, seed):
+            self._keep(episode)
+            self.episodes += 1
+            self.env_steps += len(episode)
+            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
+
     def _learn(self) -> None:
-        """As many updates as the steps so far have earned."""
+        """As many updates as the steps so far have earned; on-policy one on the newest episodes."""
+        if self.agent.on_policy:
+            batch = self.buffer.newest(self.schedule.batch_size).to(self.agent.device)
+            self.averages.add(self.agent.update(batch))
+            self.updates += 1
+            return
         while self.updates < int(self.env_steps * self.schedule.updates_per_step) and len(self.buffer):
             batch = self.buffer.sample(self.schedule.batch_size).to(self.agent.device)
             aux = None

@@ -28,6 +28,20 @@ def sample_tanh_gaussian(parameters: Tensor, noise: Tensor) -> tuple[Tensor, Ten
     return torch.tanh(raw), (log_normal - squash).sum(-1)
 
 
+def log_prob_tanh_gaussian(parameters: Tensor, action: Tensor) -> Tensor:
+    """The log-densities (…) of given actions (…, A); actions on the edge of [-1, 1] count as just inside."""
+    mean, log_std = split_gaussian(parameters)
+    inside = action.clamp(-1 + 1e-6, 1 - 1e-6)
+    raw = torch.atanh(inside)
+    log_normal = -0.5 * ((raw - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
+    return (log_normal - torch.log1p(-inside.square())).sum(-1)
+
+
+def entropy_gaussian(parameters: Tensor) -> Tensor:
+    """The entropy (…) in nats of the Gaussian before the tanh; that after it has no closed form."""
+    return (split_gaussian(parameters)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+
+
 def mode_tanh_gaussian(parameters: Tensor) -> Tensor:
     """The action (…, A) of the mean, which is what a greedy policy does."""
     return torch.tanh(split_gaussian(parameters)[0])

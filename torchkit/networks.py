@@ -29,6 +29,18 @@ def init_conv(layer: nn.Conv2d) -> nn.Conv2d:
     return layer
 
 
+class Entries(nn.Module):
+    """Some entries of a vector: (…, D) -> (…, len(entries))."""
+
+    def __init__(self, entries: Sequence[int]):
+        super().__init__()
+        self.register_buffer("entries", torch.tensor(entries), persistent=False)
+        self.entries: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.index_select(-1, self.entries)
+
+
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> nn.Sequential:
     """Linear-ReLU layers and a linear output whose weights start within `out_bound`: (…, in_dim) -> (…, out_dim)."""
     layers: list[nn.Module] = []

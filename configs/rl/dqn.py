@@ -34,6 +34,7 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.policy_inputs = ("history", "observation")  # views of the acting head: history, observation, z_obs
     config.critic_inputs = ()  # views of U, the state's among them; () for none
+    config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
     config.critic_memory = "shared"  # U reads the memory of Q (shared), or has one of its own (separate)
     config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
     config.head_dims = (256, 256)

@@ -47,6 +47,7 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.policy_inputs = ("history", "observation")  # views of the actor's head: history, observation, z_obs
     config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
+    config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
     config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
     config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
     config.head_dims = (256, 256)

@@ -1,0 +1,124 @@
+"""Recurrent Advantage Actor-Critic on whole fresh episodes, whose variants differ in what the critic may see.
+
+V(h) is the symmetric one, V(h, s) unbiased asymmetric learning (Baisero & Amato, AAMAS 2022), V(h, i) its
+generalisation to any signal i that depends on the state (informed asymmetric actor-critic, Ebi et al., 2026), V(s) the
+biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.agent import Array, HistoryPolicy
+from policies.learner import Learner
+from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
+from policies.parts import PartSet
+from policies.views import Critic, PrivilegedViews, Views
+from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian
+
+
+class A2C(Learner):
+    """See the module's docstring.
+
+    Args:
+        policy: the actor. critic: V, with views of its own; a frozen copy is made here.
+        actor_parts: auxiliary losses on the actor's own views.
+        state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/a2c.py.
+    """
+
+    on_policy = True
+    updates: Tensor
+
+    def __init__(
+        self,
+        policy: HistoryPolicy,
+        critic: Critic,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        actor_parts: PartSet,
+        config: ConfigDict,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(policy, state_views, parts, config, seed)
+        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
+        self.discrete = policy.discrete
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self._settle(device)
+        self.target = copy.deepcopy(critic).requires_grad_(False)
+        self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
+        self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
+
+    def entropy_weight(self) -> float:
+        """Now: linear from `start` to `end` over `steps` env steps."""
+        settings = self.config.entropy
+        done = min(1.0, self.env_steps / max(1, settings.steps))
+        return float(settings.start + done * (settings.end - settings.start))
+
+    @torch.inference_mode()
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        return self._draw_or_best(output, explore), carry
+
+    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        """One step on episodes that the present policy has played."""
+        metrics: dict[str, Tensor] = {}
+        with self._autocast():
+            given = self.state_views(batch)
+            critic_views = self.critic.views(batch, given)
+            self.parts.extend(critic_views, batch)
+            value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
+            actor_views = given | self.policy.public(batch)
+            output = actor_views["policy"] = self.policy.head(actor_views, batch)
+            self.actor_parts.extend(actor_views, batch)
+        with torch.no_grad():
+            bonus_TB = self.parts.bonus(critic_views, batch, metrics)
+            with self._autocast():
+                frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
+            target_TB = lambda_returns(
+                batch.reward + bonus_TB,
+                self.config.discount * batch.discount,
+                frozen_TB[1:],
+                torch.ones_like(batch.reward),
+                last_steps(batch.mask),
+                self.config.return_lambda,
+            )
+            advantage_TB = target_TB - value_TB[:-1]
+        log_prob_TB, entropy_TB = self._judge(output[:-1], batch.action)
+        discount = self.config.discount if self.config.discounted_gradient else 1.0
+        metrics["loss/td"] = masked_mean((value_TB[:-1] - target_TB).square(), batch.mask)
+        metrics["loss/actor"] = masked_mean(policy_gradient(log_prob_TB, advantage_TB, discount), batch.mask)
+        metrics["policy/entropy"] = masked_mean(entropy_TB, batch.mask)
+        weight = self.entropy_weight()
+        losses = {
+            "critic": metrics["loss/td"] + self.parts.total(critic_views, batch, metrics),
+            "actor": metrics["loss/actor"]
+            - weight * metrics["policy/entropy"]
+            + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
+        }
+        self._step(losses, metrics)
+        self.updates.add_(1)
+        if int(self.updates) % self.config.target_interval == 0:
+            self.target.load_state_dict(self.critic.state_dict())
+        for parts in (self.parts, self.actor_parts):
+            parts.after_step(self.config.tau)
+        metrics["q/target"] = masked_mean(target_TB, batch.mask)
+        metrics["policy/entropy_weight"] = torch.tensor(weight)
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def _judge(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probability of the stored actions and entropy (T, B); of continuous ones that before the tanh."""
+        if not self.discrete:
+            return log_prob_tanh_gaussian(output, action), entropy_gaussian(output)
+        log_prob_TBA = output.log_softmax(-1)
+        chosen_TB = log_prob_TBA.gather(-1, action[..., None]).squeeze(-1)
+        return chosen_TB, -(log_prob_TBA.exp() * log_prob_TBA).sum(-1)
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        return self.critic.views(batch, self.state_views(batch))
