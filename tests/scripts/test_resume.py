@@ -25,6 +25,8 @@ FILES = {
         "--config_rl=configs/rl/dqn.py:ua", "--config_seq=configs/seq/gpt.py", "--config_seq.kwargs.dropout=0.2",
         "--sampled_seq_len=9",
     ),
+    "sac": ("--config_rl=configs/rl/sac.py:zp", "--config_seq=configs/seq/lstm.py"),
+    "a2c": ("--config_rl=configs/rl/a2c.py:ua", "--config_seq=configs/seq/gru.py"),
 }  # fmt: skip
 FLAGS = (
     "--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--config_env.eval.interval=70",
@@ -53,7 +55,8 @@ class Runs:
             for name in ("s_encoder", "o_encoder"):
                 save_encoder(embedders, name, Encoder(EncoderConfig(3, 6, (9,))), {})
             files = (*files, f"--state_embedder_dir={embedders}", f"--obs_embedder_dir={embedders}")
-        self.flags = (*files, *FLAGS, f"--save_dir={folder}", "--group=g")
+        flags = [flag for flag in FLAGS if kind != "a2c" or "updates_per_step" not in flag]
+        self.flags = (*files, *flags, f"--save_dir={folder}", "--group=g")
         done = self.start("unbroken", "--checkpoint_minutes=60").wait()
         assert done.returncode == 0, done.stderr
         self.expected = self.outcome("unbroken")
@@ -130,7 +133,7 @@ def each_kind(request, all_runs):
 def test_the_run_is_long_enough_to_be_broken(each_kind):
     rows = each_kind.expected["metrics"]
     assert sum("eval/success" in row for row in rows) > 5
-    assert rows[-1]["updates"] > 70
+    assert rows[-1]["updates"] > (10 if any("a2c" in flag for flag in each_kind.flags) else 70)
     assert rows[-1]["episodes"] > 40
 
 
