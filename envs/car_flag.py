@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from envs.grid import GridEnv, GridVectorEnv, ImageGridRules
+from envs.arrays import ArrayEnv, ArrayVectorEnv
+from envs.grid import ImageGridRules
 
 
 class CarFlag2DRules(ImageGridRules):
@@ -33,13 +34,13 @@ class CarFlag2DRules(ImageGridRules):
         )
 
 
-class CarFlag2DEnv(GridEnv):
+class CarFlag2DEnv(ArrayEnv):
     """One Car-Flag, `CarFlag-2D-v0`; see `CarFlag2DRules`."""
 
     rules_type = CarFlag2DRules
 
 
-class CarFlag2DVectorEnv(GridVectorEnv):
+class CarFlag2DVectorEnv(ArrayVectorEnv):
     """Many Car-Flags; see `CarFlag2DRules`."""
 
     rules_type = CarFlag2DRules

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.grid import NUM_ACTIONS, GridEnv, GridRules
+from envs.grid import NUM_ACTIONS, GridRules
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ def factors(env: gym.Env[Any, Any], obs_RO: NDArray[Any], state_RS: NDArray[Any]
     `factors(obs_RO, state_RS) -> dict[str, Factor]`.
     """
     env = env.unwrapped
-    if isinstance(env, GridEnv):
-        joint_R = _joint(env.rules, state_RS)
-        seen_R = env.rules.informative_J[joint_R]
+    rules = getattr(env, "rules", None)
+    if isinstance(rules, GridRules):
+        joint_R = _joint(rules, state_RS)
         return {
-            "goal": Factor(env.rules.hidden_J[joint_R].astype(np.int64), ~seen_R),
-            "cell": Factor(env.rules.cell_J[joint_R].astype(np.int64), np.zeros(len(joint_R), bool)),
+            "goal": Factor(rules.hidden_J[joint_R].astype(np.int64), ~rules.informative_J[joint_R]),
+            "cell": Factor(rules.cell_J[joint_R].astype(np.int64), np.zeros(len(joint_R), bool)),
         }
     declared = getattr(env, "factors", None)
     return {} if declared is None else dict(declared(obs_RO, state_RS))
@@ -56,8 +56,9 @@ def informed_actions(env: gym.Env[Any, Any], state_RS: NDArray[Any]) -> NDArray[
     is all False.
     """
     env = env.unwrapped
-    if isinstance(env, GridEnv):
-        return _shortest_ways(env.rules)[_joint(env.rules, state_RS)]
+    rules = getattr(env, "rules", None)
+    if isinstance(rules, GridRules):
+        return _shortest_ways(rules)[_joint(rules, state_RS)]
     declared = getattr(env, "informed_actions", None)
     return None if declared is None else np.asarray(declared(state_RS), bool)
 

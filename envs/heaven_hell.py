@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from envs.grid import Floats, GridEnv, GridRules, GridVectorEnv, Ints
+from envs.arrays import ArrayEnv, ArrayVectorEnv, Floats, Ints
+from envs.grid import GridRules
 
 
 class HeavenHellRules(GridRules):
@@ -64,13 +65,13 @@ class HeavenHellRules(GridRules):
         return np.abs(self._state_JS - state_NS[:, None]).sum(axis=-1).argmin(axis=-1)
 
 
-class HeavenHellEnv(GridEnv):
+class HeavenHellEnv(ArrayEnv):
     """One Heaven-Hell, `HeavenHell-v0` or `HeavenHell-6x9-v0`; see `HeavenHellRules`."""
 
     rules_type = HeavenHellRules
 
 
-class HeavenHellVectorEnv(GridVectorEnv):
+class HeavenHellVectorEnv(ArrayVectorEnv):
     """Many Heaven-Hells; see `HeavenHellRules`."""
 
     rules_type = HeavenHellRules

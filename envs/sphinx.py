@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from envs.grid import GridEnv, GridVectorEnv, ImageGridRules
+from envs.arrays import ArrayEnv, ArrayVectorEnv
+from envs.grid import ImageGridRules
 
 TOLL = 0.2
 
@@ -44,13 +45,13 @@ class SphinxRules(ImageGridRules):
         )
 
 
-class SphinxEnv(GridEnv):
+class SphinxEnv(ArrayEnv):
     """One Sphinx, `Sphinx-v0`; see `SphinxRules`."""
 
     rules_type = SphinxRules
 
 
-class SphinxVectorEnv(GridVectorEnv):
+class SphinxVectorEnv(ArrayVectorEnv):
     """Many Sphinxes; see `SphinxRules`."""
 
     rules_type = SphinxRules
