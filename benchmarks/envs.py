@@ -1,4 +1,4 @@
-"""Env steps per second of each grid domain: one env by `gymnasium.make`, thousands by `gymnasium.make_vec`.
+"""Env steps per second of each domain: one env by `gymnasium.make`, thousands by `gymnasium.make_vec`.
 
     python benchmarks/envs.py [--num_envs 10000] [--seconds 1] [--repeats 5]
 
@@ -11,23 +11,33 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # else `import envs` would find this file
 
-from envs import GRIDS  # noqa: E402 after the path
+from envs import CONTINUOUS, GRIDS  # noqa: E402 after the path
 
 CHUNK = 100  # steps between looks at the clock
+
+
+def random_actions(space: gym.Space[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Uniform actions of that many envs."""
+    rng = np.random.default_rng(0)
+    if isinstance(space, gym.spaces.Discrete):
+        return rng.integers(space.n, size=shape)
+    return rng.uniform(-1, 1, (*shape, *(space.shape or ()))).astype(np.float32)
 
 
 def single_speed(env_id: str, seconds: float) -> float:
     """Steps per second of one env."""
     env = gym.make(env_id)
     env.reset(seed=0)
-    actions = np.random.default_rng(0).integers(4, size=CHUNK)
+    actions = random_actions(env.action_space, (CHUNK,))
     steps, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
         for action in actions:
@@ -42,7 +52,7 @@ def vector_speed(env_id: str, num_envs: int, seconds: float) -> float:
     """Env steps per second of `num_envs` envs together."""
     envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
     envs.reset(seed=0)
-    actions = np.random.default_rng(0).integers(4, size=(CHUNK, num_envs))
+    actions = random_actions(envs.single_action_space, (CHUNK, num_envs))
     steps, start = 0, time.perf_counter()
     while (elapsed := time.perf_counter() - start) < seconds:
         for action_N in actions:
@@ -62,8 +72,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     sizes = {1: single_speed, 16: None, args.num_envs: None}
-    print(f"{'env':<20}{'envs':>8}{'steps/s':>14}{'least':>14}{'most':>14}{'us/call':>10}")
-    for env_id in GRIDS:
+    print(f"{'env':<26}{'envs':>8}{'steps/s':>14}{'least':>14}{'most':>14}{'us/call':>10}")
+    for env_id in (*GRIDS, *CONTINUOUS):
         for num_envs, measure in sizes.items():
             runs = [
                 measure(env_id, args.seconds) if measure else vector_speed(env_id, num_envs, args.seconds)
@@ -71,7 +81,7 @@ def main() -> None:
             ]
             middle = median(runs)
             print(
-                f"{env_id:<20}{num_envs:>8,}{middle:>14,.0f}{min(runs):>14,.0f}{max(runs):>14,.0f}"
+                f"{env_id:<26}{num_envs:>8,}{middle:>14,.0f}{min(runs):>14,.0f}{max(runs):>14,.0f}"
                 f"{1e6 * num_envs / middle:>10.1f}",
                 flush=True,
             )

@@ -4,21 +4,24 @@ from typing import Any
 
 import gymnasium as gym
 
-HORIZON = 50
-
 GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
     "HeavenHell-v0": ("envs.heaven_hell:HeavenHell", {"rows": 5, "cols": 7}),
     "HeavenHell-6x9-v0": ("envs.heaven_hell:HeavenHell", {"rows": 6, "cols": 9}),
     "CarFlag-2D-v0": ("envs.car_flag:CarFlag2D", {}),
     "Sphinx-v0": ("envs.sphinx:Sphinx", {}),
 }
+CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
+    "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
+    "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
+}
+HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | {"CarFlag-1D-v0": 160}  # steps
 
-for _id, (_entry_point, _kwargs) in GRIDS.items():
+for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS).items():
     if _id not in gym.registry:
         gym.register(
             id=_id,
             entry_point=f"{_entry_point}Env",
             vector_entry_point=f"{_entry_point}VectorEnv",
-            max_episode_steps=HORIZON,
+            max_episode_steps=HORIZONS[_id],
             kwargs=_kwargs,
         )
