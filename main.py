@@ -51,6 +51,7 @@ _CHECKPOINT = flags.DEFINE_float("checkpoint_minutes", 5.0, "at most so long bet
 
 def main() -> None:
     """Resolves the configs, builds the parts in the order in which data meets them, and hands over."""
+    from envs.make import horizon_of
     from policies import stage3
     from utils.config import override_values
 
@@ -58,8 +59,9 @@ def main() -> None:
     config = stage3.resolve(
         _ENV.value, _RL.value, _SEQ.value, _REPR.value, set(override_values("config_rl")), flags_for_rl
     )
-    if _EVAL.value is not None:
-        with config.env.unlocked():
+    with config.env.unlocked():
+        config.env.horizon = horizon_of(config.env)
+        if _EVAL.value is not None:
             config.env.eval.episodes = _EVAL.value
     if _POLICY.value is not None:
         stage3.replay(

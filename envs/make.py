@@ -1,7 +1,7 @@
 """From a domain's config to its envs: the only place where an env's id becomes an object."""
 
 import importlib
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
@@ -23,7 +23,7 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     spec, kwargs = _find_spec(config_env), config_env.kwargs.to_dict()
     drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env takes the argument
     try:
-        env = gym.make(spec, max_episode_steps=config_env.horizon, **drawn, **kwargs)
+        env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     except (gym.error.Error, ImportError) as error:
@@ -34,8 +34,20 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
         hidden=config_env.hidden,
         state_low=config_env.state_low,
         state_high=config_env.state_high,
-        max_episode_steps=config_env.horizon,
+        max_episode_steps=horizon_of(config_env),
     )
+
+
+def horizon_of(config_env: ConfigDict) -> int:
+    """The horizon in steps: the config's, or where that is 0 the id's own.
+
+    Raises:
+        UserError: the id has none either; or there is no such id.
+    """
+    horizon = config_env.horizon or _find_spec(config_env).max_episode_steps
+    if horizon is None:
+        raise UserError(f"config_env.horizon: {config_env.id} has no time limit of its own; give one, in steps")
+    return int(horizon)
 
 
 def make_vector_env(
@@ -70,7 +82,7 @@ def _make_native(
         return gym.make_vec(
             spec,
             num_envs=num_envs,
-            max_episode_steps=config_env.horizon,
+            max_episode_steps=horizon_of(config_env),
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=render_mode,
             **kwargs,
@@ -91,8 +103,8 @@ def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:
 
 def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
     """What gymnasium knows of the id, after the module that registers it was imported."""
-    if config_env.horizon < 1:
-        raise UserError(f"config_env.horizon: {config_env.horizon} steps; at least 1")
+    if config_env.horizon < 0:
+        raise UserError(f"config_env.horizon: {config_env.horizon} steps; at least 1, or 0 for that of the id")
     if config_env.module:
         try:
             importlib.import_module(config_env.module)
@@ -109,13 +121,15 @@ def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
         raise UserError(f"config_env.id: unknown env {config_env.id!r}{near}{listed}") from error
 
 
-def _import_state_fn(name: str) -> StateFn | None:
-    """The function of `"package.module:function"`; None for the empty name."""
+def _import_state_fn(name: str) -> StateFn | Literal["observation"] | None:
+    """The function of `"package.module:function"`; `"observation"` as it is, None for the empty name."""
     if not name:
         return None
+    if name == "observation":
+        return "observation"
     module, _, function = name.partition(":")
     if not module or not function:
-        raise UserError(f"config_env.state_fn: {name!r} is not of the form 'package.module:function'")
+        raise UserError(f"config_env.state_fn: {name!r} is not 'observation' nor of the form 'package.module:function'")
     try:
         found: Any = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:

@@ -4,7 +4,7 @@ Dimension key: N envs, O observation, S state, A actions, L steps of an episode 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.velocities import hidden_entries
 from utils.errors import UserError
 
 Floats = NDArray[np.float32]
@@ -43,8 +44,9 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     Args:
         env: any env with a flattenable observation and a Discrete or bounded Box action.
-        state_fn: reads the state; None for `env.unwrapped.get_state()`.
-        hidden: indices of the flat observation that are taken away.
+        state_fn: reads the state; "observation" for the whole flat observation, hidden entries included; None for
+            `env.unwrapped.get_state()`.
+        hidden: what of the flat observation is taken away, as `envs.velocities.hidden_entries` reads it.
         state_low: lower bounds of the state, one or S numbers; empty for the env's `state_space`, else none.
         state_high: upper bounds, likewise.
         max_episode_steps: the horizon, for `spec_sizes`.
@@ -56,16 +58,20 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(
         self,
         env: gym.Env[Any, Any],
-        state_fn: StateFn | None = None,
-        hidden: Sequence[int] = (),
+        state_fn: StateFn | Literal["observation"] | None = None,
+        hidden: Sequence[int] | str = (),
         state_low: Sequence[float] = (),
         state_high: Sequence[float] = (),
         max_episode_steps: int = 0,
     ) -> None:
         super().__init__(env)
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        self._state_fn = state_fn or _own_state_fn(env, name)
+        hidden = hidden_entries(env, hidden)
         obs_space, self._visible = _visible_space(env.observation_space, hidden, name)
+        self._full_obs: Floats = np.zeros(0, np.float32)  # the last observation, whole
+        self._state_fn = (
+            self._observation_as_state if state_fn == "observation" else state_fn or _own_state_fn(env, name)
+        )
         state_space = self._find_state_space(state_low, state_high)
         self.observation_space = spaces.Dict(obs=obs_space, state=state_space)
         self.action_space, self._to_native = _plain_action(env.action_space, name)
@@ -83,10 +89,11 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def _find_state_space(self, low: Sequence[float], high: Sequence[float]) -> spaces.Box:
         """The declared bounds, or the env's own `state_space`; the size is read off a first state."""
-        own = getattr(self.env.unwrapped, "state_space", None)
+        as_observed = self._state_fn == self._observation_as_state
+        own = self.env.observation_space if as_observed else getattr(self.env.unwrapped, "state_space", None)
         if isinstance(own, spaces.Box) and not len(low) and not len(high):
             return _float32_box(spaces.flatten_space(own), slice(None))
-        self.env.reset()
+        self._views(self.env.reset()[0])
         size = len(self.get_state())
         try:
             return spaces.Box(
@@ -102,8 +109,11 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         return np.array(self._state_fn(self.env), np.float32).reshape(-1)
 
     def _views(self, obs: Any) -> Views:
-        flat = np.asarray(spaces.flatten(self.env.observation_space, obs), np.float32)
-        return {"obs": flat[self._visible], "state": self.get_state()}
+        self._full_obs = np.asarray(spaces.flatten(self.env.observation_space, obs), np.float32)
+        return {"obs": self._full_obs[self._visible], "state": self.get_state()}
+
+    def _observation_as_state(self, env: gym.Env[Any, Any]) -> Floats:
+        return self._full_obs
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts an episode."""
@@ -134,7 +144,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class VectorWithState(Protocol):
-    """What `AsymmetricVectorWrapper` needs beyond gymnasium's vector env; `envs.grid.GridVectorEnv` has it."""
+    """What `AsymmetricVectorWrapper` needs beyond gymnasium's vector env; `envs.arrays.ArrayVectorEnv` has it."""
 
     num_envs: int
     single_observation_space: spaces.Space[Any]
@@ -338,7 +348,8 @@ def _own_state_fn(env: gym.Env[Any, Any], name: str) -> StateFn:
     if not hasattr(env.unwrapped, "get_state"):
         raise UserError(
             f"config_env.state_fn: {name} has no get_state(); name a function that reads its state, "
-            "as 'module:function' with function(env) -> array (an example: 'envs.wrappers:state_attribute')"
+            "as 'module:function' with function(env) -> array (an example: 'envs.wrappers:state_attribute'), or give "
+            "'observation' for the whole observation"
         )
 
     def read(env: gym.Env[Any, Any]) -> Any:
@@ -375,8 +386,11 @@ def _plain_action(space: spaces.Space[Any], name: str) -> tuple[spaces.Space[Any
         start = int(space.start)
         return spaces.Discrete(int(space.n)), lambda action: start + int(action)
     if isinstance(space, spaces.Box) and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
+        unit = bool((space.low == -1.0).all() and (space.high == 1.0).all())
 
         def scale(action: Any) -> Any:
+            if unit:  # as it is, to the last bit
+                return np.clip(action, -1.0, 1.0).reshape(space.shape).astype(space.dtype)
             share = (np.clip(np.asarray(action, np.float64), -1.0, 1.0).reshape(space.shape) + 1.0) / 2.0
             return (space.low + share * (space.high - space.low)).astype(space.dtype)
 
