@@ -31,6 +31,7 @@ class Rules(ABC):
         state_space: bounds of a state (S,).
         action_space: the actions of one env.
         image_shape: (channels, height, width) of both views, None for plain vectors.
+        state_features: names of the state's entries, or of an image's channels.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
     """
@@ -39,6 +40,7 @@ class Rules(ABC):
     state_space: spaces.Box
     action_space: spaces.Space[Any]
     image_shape: tuple[int, ...] | None = None
+    state_features: tuple[str, ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
 
@@ -149,6 +151,7 @@ class ArrayEnv(PartiallyObservableEnv):
         self.state_space = self.rules.state_space
         self.action_space = self.rules.action_space
         self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.state_features = self.rules.state_features
         self._one = Episodes(self.rules, 1)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -224,6 +227,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.state_features = self.rules.state_features
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)

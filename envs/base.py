@@ -67,6 +67,7 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     state_space: spaces.Box
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
+    state_features: tuple[str, ...] = ()  # names of the state's equal parts: its entries, or an image's channels
 
     def get_state(self) -> NDArray[np.float32]:
         """The simulator's state (S,), for training only."""

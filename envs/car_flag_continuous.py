@@ -92,6 +92,7 @@ class CarFlag1DRules(ContinuousRules):
     information without heeding it.
     """
 
+    state_features = ("position", "velocity", "flag")
     FORCE, SPEED = np.float32(0.0015), np.float32(0.07)  # change of velocity in a step, greatest velocity
     WALL, FLAG = np.float32(1.1), np.float32(1.0)
     INFORMATION = (np.float32(0.3), np.float32(0.7))
@@ -190,6 +191,7 @@ class CarFlag2DContinuousRules(ContinuousRules):
     guessing expert walks around the middle to a place drawn uniformly outside it, then to another one, and so on.
     """
 
+    state_features = ("agent", "flag")
     STEP, MIDDLE, REACH = np.float32(0.2), np.float32(0.3), np.float32(0.1)
     CORNER = 0.5  # of the square on which the guessing expert walks around the middle
 

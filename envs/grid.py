@@ -213,6 +213,7 @@ class ImageGridRules(GridRules):
 
     def __init__(self, *, open_RW: Bools, **tables: Any) -> None:
         self.image_shape = (2, *open_RW.shape)
+        self.state_features = ("agent", "goal")
         super().__init__(open_RW=open_RW, obs_low_O=np.zeros(2 * open_RW.size, np.float32), **tables)
         self._goal_pixel_J = self.num_cells + self.goal_K[self.hidden_J]
         self._shown_J = self.informative_J.astype(np.float32)

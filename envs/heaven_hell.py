@@ -27,6 +27,8 @@ class HeavenHellRules(GridRules):
         cols: columns of the grid, odd, at least 3.
     """
 
+    state_features = ("column", "row", "heaven")
+
     def __init__(self, rows: int = 5, cols: int = 7) -> None:
         if rows < 3 or cols < 3 or cols % 2 == 0:
             raise ValueError(f"HeavenHell needs rows >= 3 and an odd cols >= 3, not {rows}x{cols}")

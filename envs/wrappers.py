@@ -85,6 +85,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             max_episode_steps=max_episode_steps,
             obs_image_shape=None if hidden else getattr(base, "obs_image_shape", None),
             state_image_shape=None if state_fn else getattr(base, "state_image_shape", None),
+            state_features=() if state_fn else getattr(base, "state_features", ()),
         )
 
     def _find_state_space(self, low: Sequence[float], high: Sequence[float]) -> spaces.Box:
@@ -152,6 +153,7 @@ class VectorWithState(Protocol):
     single_action_space: spaces.Space[Any]
     obs_image_shape: tuple[int, ...] | None
     state_image_shape: tuple[int, ...] | None
+    state_features: tuple[str, ...]
     max_episode_steps: int
 
     def get_state(self) -> Floats:
@@ -175,6 +177,7 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             max_episode_steps=env.max_episode_steps,
             obs_image_shape=env.obs_image_shape,
             state_image_shape=env.state_image_shape,
+            state_features=env.state_features,
         )
         self._inner = env
 

@@ -1,8 +1,10 @@
 """A2C: losses by hand, and what theory says of critics that see the state (Baisero & Amato, 2022; Ebi et al., 2026)."""
 
 import copy
+import importlib
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 from torch import nn
 
 from buffers.batch import EpisodeBatch
+from envs.make import make_env, make_vector_env
+from envs.wrappers import SyncAsymmetricVectorEnv
 from policies.a2c import A2C
 from policies.losses import policy_gradient
 from policies.parts import PartSet
@@ -179,9 +183,29 @@ def test_a_signal_that_is_not_there_is_one_line():
         make_agent("a2c:history", updates_per_step=0.5)
 
 
-def test_features_are_equal_parts_of_the_state():
-    from dataclasses import replace
+DOMAINS = {
+    "heaven_hell": ({"column": [0], "row": [1], "heaven": [2]}, "heaven"),
+    "sphinx": ({"agent": list(range(36)), "goal": list(range(36, 72))}, "goal"),
+    "car_flag_1d": ({"position": [0], "velocity": [1], "flag": [2]}, "flag"),
+    "car_flag_2d_continuous": ({"agent": [0, 1], "flag": [2, 3]}, "flag"),
+}
 
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_features_of_a_domain_are_where_their_names_say(domain):
+    """The hidden feature is the part of the state that a first observation does not show."""
+    entries, hidden = DOMAINS[domain]
+    config = importlib.import_module(f"configs.envs.{domain}").get_config()
+    for envs in (make_vector_env(config, 50, seed=0), SyncAsymmetricVectorEnv([lambda: make_env(config)] * 50)):
+        spec = envs.spec_sizes
+        assert {name: list(spec.feature_entries(name)) for name in spec.state_features} == entries
+        views, _ = envs.reset(seed=0)
+        differs = (views["obs"] != views["state"]).any(0)
+        assert set(np.flatnonzero(differs)) <= set(entries[hidden])
+        assert differs.any()
+
+
+def test_features_are_equal_parts_of_the_state():
     spec = replace(SPEC, state_dim=8, state_features=("agent", "goal"))
     assert (list(spec.feature_entries("goal")), list(spec.feature_entries("3"))) == ([4, 5, 6, 7], [3])
 
