@@ -1,4 +1,4 @@
-"""No memory: the embeddings of the step itself; with hidden_dims, a per-step MLP of them."""
+"""No memory: the embeddings of the step itself."""
 
 from ml_collections import ConfigDict
 

@@ -9,6 +9,6 @@ from torchkit.sequence.gpt import GPT
 from torchkit.sequence.markov import Markov
 from torchkit.sequence.recurrent import GRU, LSTM
 
-MEMORIES: dict[str, type[Memory]] = {"markov": Markov, "gru": GRU, "lstm": LSTM, "gpt": GPT}
+MEMORIES: dict[str, type[Memory]] = {"markov": Markov, "mlp": Markov, "gru": GRU, "lstm": LSTM, "gpt": GPT}
 
 __all__ = ["GPT", "GRU", "LSTM", "MEMORIES", "Carry", "Markov", "Memory"]
