@@ -16,7 +16,7 @@ IN, T, B = 6, 11, 3
 
 MAKE = {
     "markov": lambda: Markov(IN),
-    "markov of an MLP": lambda: Markov(IN, out_dim=5, hidden_dims=(7,)),
+    "mlp": lambda: Markov(IN, out_dim=5, hidden_dims=(7,)),
     "gru": lambda: GRU(IN, 5, layers=1),
     "gru of two layers": lambda: GRU(IN, 5, layers=2),
     "lstm": lambda: LSTM(IN, 5, layers=1),
