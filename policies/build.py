@@ -17,7 +17,7 @@ from policies import published
 from policies.a2c import A2C
 from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
-from policies.dqn import DQN, ValueNetworks
+from policies.dqn import DQN, Q_TARGETS, ValueNetworks
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_tensors
 from policies.intrinsic import INTRINSIC
 from policies.parts import AuxiliaryLoss, PartSet, choose_name
@@ -290,6 +290,9 @@ def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
     rl, spec = builder.config.rl, builder.spec
     if not spec.discrete:
         raise UserError("--config_rl: dqn needs discrete actions; this domain's are continuous, configs/rl/sac.py is")
+    choose_name(Q_TARGETS, rl.q_target, "--config_rl.q_target")
+    if rl.q_target != "return" and not rl.critic_inputs:
+        raise UserError(f"--config_rl.q_target={rl.q_target}: needs a critic, name its views in critic_inputs")
     side, critic = Side(builder), None
     head = builder.policy_head(side)
     if rl.critic_inputs:

@@ -6,7 +6,7 @@ to the same target of the same time step; or, with reduced variance, Q regresses
 """
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from ml_collections import ConfigDict
@@ -18,6 +18,8 @@ from policies.learner import Learner
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
+
+Q_TARGETS = ("return", "critic", "released")
 
 
 class ValueNetworks(nn.Module):
@@ -91,20 +93,17 @@ class DQN(Learner):
         with torch.no_grad(), self._autocast():
             seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
             bonus_TB = self.parts.bonus(seen, batch, metrics)
-            target_TB, u_target_TBA = self._targets(judged_TBA, batch, given, bonus_TB)
+            targets = self._targets(judged_TBA, batch, given, bonus_TB)
 
-        error_TB = (taken(q_TBA[:-1], batch.action) - target_TB).square()
+        metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)
         if u_TBA is not None:
-            metrics["loss/critic"] = critic_loss = self._mean_square(u_TBA, target_TB, batch)
-            if self.config.variance_reduced:
-                error_TB = self._error_to_critic(q_TBA[:-1], u_target_TBA, batch)
-        metrics["loss/td"] = loss = masked_mean(error_TB, batch.mask)
-        if u_TBA is not None:
+            error_TB = (taken(u_TBA[:-1], batch.action) - targets.returns_TB).square()
+            metrics["loss/critic"] = critic_loss = masked_mean(error_TB, batch.mask)
             loss = loss + critic_loss
         self._step({"values": loss + self.parts.total(views, batch, metrics)}, metrics)
         self.parts.after_step(self.config.tau)
         metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
-        metrics["q/target"] = masked_mean(target_TB, batch.mask)
+        metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
         metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
         self.online.eval()
         return {name: value.detach() for name, value in metrics.items()}
@@ -125,32 +124,38 @@ class DQN(Learner):
     def _part_views(self, batch: EpisodeBatch) -> Views:
         return self.online.policy.public(batch) | self.state_views(batch)
 
-    def _targets(
-        self, q_online_TBA: Tensor, batch: EpisodeBatch, given: Views, bonus_TB: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """λ-returns (T, B) with the target networks' bootstrap values, U's where there is a critic; and U itself."""
+    def _targets(self, q_online_TBA: Tensor, batch: EpisodeBatch, given: Views, bonus_TB: Tensor) -> "Targets":
+        """λ-returns with the target networks' bootstrap values, U's where there is a critic."""
         _, q_target_TBA, u_target_TBA = self.target(batch, given)
         select_TBA = q_online_TBA if self.config.double_q else q_target_TBA
         evaluate_TBA = q_target_TBA if u_target_TBA is None else u_target_TBA
         best_TB = select_TBA.argmax(dim=-1)
         greedy_TB = best_TB[:-1] == batch.action
         keep_TB = greedy_TB if self.config.cut_traces else torch.ones_like(greedy_TB)
+        next_TB = taken(evaluate_TBA, best_TB)[1:]
         returns_TB = lambda_returns(
             batch.reward + bonus_TB,
             self.config.discount * batch.discount,
-            taken(evaluate_TBA, best_TB)[1:],
+            next_TB,
             keep_TB.to(batch.reward.dtype),
             last_steps(batch.mask),
             self.config.return_lambda,
         )
-        return returns_TB, u_target_TBA
+        return Targets(returns_TB, evaluate_TBA[:-1], next_TB)
 
-    def _mean_square(self, value_TBA: Tensor, target_TB: Tensor, batch: EpisodeBatch) -> Tensor:
-        """The mean squared error of the taken actions' values."""
-        return masked_mean((taken(value_TBA[:-1], batch.action) - target_TB).square(), batch.mask)
-
-    def _error_to_critic(self, q_TBA: Tensor, u_target_TBA: Tensor | None, batch: EpisodeBatch) -> Tensor:
-        """(Q(h_t, a) - U⁻(h_t, s_t, a))² (T, B): of the taken action (paper), or its mean over all (authors' code)."""
-        assert u_target_TBA is not None
-        error_TBA = (q_TBA - u_target_TBA[:-1]).square()
+    def _q_error(self, q_TBA: Tensor, targets: "Targets", batch: EpisodeBatch) -> Tensor:
+        """The squared error (T, B) of Q by what `q_target` says it regresses to."""
+        if self.config.q_target == "return":
+            return (taken(q_TBA, batch.action) - targets.returns_TB).square()
+        if self.config.q_target == "released":
+            return (q_TBA - targets.next_TB[..., None]).square().mean(-1)
+        error_TBA = (q_TBA - targets.now_TBA).square()
         return error_TBA.mean(-1) if self.config.vr_all_actions else taken(error_TBA, batch.action)
+
+
+class Targets(NamedTuple):
+    """What Q and U may regress to: returns, and the target critic's values of this row and the next."""
+
+    returns_TB: Tensor
+    now_TBA: Tensor
+    next_TB: Tensor

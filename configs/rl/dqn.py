@@ -14,10 +14,10 @@ VARIANTS = {
     # Asymmetric DQN: U(h, s), unbiased (Baisero, Daley & Amato, 2022); losses are means over steps, not over episodes
     "ua": {"critic_inputs": ("history", "observation", "state"), "double_q": False},
     # the same with reduced variance: Q regresses to U (ADQN-VR)
-    "ua_vr": {"critic_inputs": ("history", "observation", "state"), "double_q": False, "variance_reduced": True},
+    "ua_vr": {"critic_inputs": ("history", "observation", "state"), "double_q": False, "q_target": "critic"},
     # Asymmetric DQN with a state-only critic U(s), biased (ADQN-State, ADQN-State-VR)
     "ba": {"critic_inputs": ("state",), "double_q": False},
-    "ba_vr": {"critic_inputs": ("state",), "double_q": False, "variance_reduced": True},
+    "ba_vr": {"critic_inputs": ("state",), "double_q": False, "q_target": "critic"},
     # self-prediction: the history tells the next history
     "zp": {"auxiliary.use": ("self_prediction",)},
     # checks of stage 2: what acts sees φ(s) alone, which must not be enough, or with ψ(o), which must be
@@ -43,8 +43,10 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.return_lambda = 0.9  # Watkins's Q(λ) over the stored episode; 0 is the paper's one-step target
     config.cut_traces = True  # at actions that are not greedy; False is Peng's Q(λ)
     config.double_q = True  # the online network selects the action that the target network evaluates
-    config.variance_reduced = False  # Q regresses to U of the target network, not to the return
-    config.vr_all_actions = True  # for all actions; False is the paper's equation, the taken action alone
+    # what Q regresses to: return; critic, U⁻ of the same step; released, as the released code of CoRL 2024 had it, U⁻
+    # of the next step, without reward and discount, for all actions alike
+    config.q_target = "return"
+    config.vr_all_actions = True  # with critic: for all actions; False is the paper's equation, the taken one alone
     config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
     config.lr = 3e-4
     config.adam_eps = 1e-8

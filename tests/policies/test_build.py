@@ -37,8 +37,8 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
     may = {
         "history": set(), "mi": {"policy_inputs", "auxiliary", "intrinsic"},
         "ua": {"critic_inputs", "double_q"}, "ba": {"critic_inputs", "double_q"},
-        "ua_vr": {"critic_inputs", "double_q", "variance_reduced"},
-        "ba_vr": {"critic_inputs", "double_q", "variance_reduced"},
+        "ua_vr": {"critic_inputs", "double_q", "q_target"},
+        "ba_vr": {"critic_inputs", "double_q", "q_target"},
         "zp": {"auxiliary"}, "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
     }  # fmt: skip
     for variant, config in configs.items():
@@ -88,6 +88,7 @@ REFUSED = {
     "family": ({"family": "dqm"}, "--config_rl.family: unknown value 'dqm' (did you mean 'dqn'?)"),
     "no inputs": ({"policy_inputs": ()}, "--config_rl.policy_inputs: a tuple of views"),
     "unknown view": ({"critic_inputs": ("z_ob", "state")}, "--config_rl.critic_inputs: unknown value 'z_ob'"),
+    "no critic to regress to": ({"q_target": "critic"}, "--config_rl.q_target=critic: needs a critic"),
     "memory of the critic": ({"critic_memory": "own"}, "--config_rl.critic_memory: unknown value 'own'"),
     "state for the actor": ({"variant": "sac:mi", "policy_inputs": ("state",)}, "'state' is privileged"),
     "bonus alone": ({"intrinsic__use": ("information_gain",)}, "auxiliary.use=('state_prediction',)"),

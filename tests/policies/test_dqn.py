@@ -53,16 +53,16 @@ def example(terminated=True, action=(0, 1, 0)):
     return EpisodeBatch.from_transitions(rows, rows, torch.tensor(action)[:, None], reward, discount, ones, 2)
 
 
-def table_agent(q_online, q_target, u_online=None, u_target=None, **overrides):
+def table_agent(q_online, q_slow, u_online=None, u_slow=None, **overrides):
     config = make_config(discount=0.9, max_grad_norm=1e9, **({"return_lambda": 0.0, "double_q": False} | overrides)).rl
     agent = DQN(Table(q_online, u_online), PrivilegedViews({}, {}), PartSet(), config, 2, 0, CPU)
-    agent.target = Table(q_target, u_target)
+    agent.target = Table(q_slow, u_slow)
     return agent
 
 
 def targets(agent, batch):
     with torch.no_grad():
-        return agent._targets(agent.online.q, batch, {}, torch.zeros_like(batch.reward))[0][:, 0].tolist()
+        return agent._targets(agent.online.q, batch, {}, torch.zeros_like(batch.reward)).returns_TB[:, 0].tolist()
 
 
 def test_asymmetric_dqn_has_the_published_losses_for_q_and_u_alike():
@@ -85,7 +85,7 @@ def test_dqn_has_the_published_loss():
 @pytest.mark.parametrize(("all_actions", "expected"), [(True, 87.5), (False, 91.6667)])
 def test_with_reduced_variance_q_regresses_to_u_of_the_same_step(all_actions, expected):
     """The published numbers: the mean of U⁻² over steps, of all actions or of those taken (7, 10, 11)."""
-    options = {"variance_reduced": True, "vr_all_actions": all_actions}
+    options = {"q_target": "critic", "vr_all_actions": all_actions}
     agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET, **options)
     if all_actions:
         expected = (49 + 64 + 81 + 100 + 121 + 144) / 6
@@ -99,6 +99,14 @@ def test_with_reduced_variance_q_regresses_to_u_of_the_same_step(all_actions, ex
         gradient = 2 * gradient * torch.tensor([[1.0, 0], [0, 1], [1, 0]])[:, None]
     torch.testing.assert_close(agent.online.q.grad[:3], gradient)
     assert agent.target.u.grad is None
+
+
+def test_the_released_history_target_is_the_next_value_for_all_actions():
+    """D1 of the released code: no reward, no discount, no ending; argmax Q⁻ is 0, 1, 1 on the rows 1 … 3."""
+    agent = table_agent(ZEROS, Q_TARGET, ZEROS, U_TARGET, q_target="released")
+    metrics = agent.update(example())
+    assert metrics["loss/td"].item() == pytest.approx((9**2 + 12**2 + 8**2) / 3, abs=1e-4)
+    assert metrics["loss/critic"].item() == pytest.approx(69.61667, abs=1e-4)
 
 
 @pytest.mark.parametrize("critic_memory", ["shared", "separate"])
