@@ -140,8 +140,12 @@ class EpisodeBuffer:
             raise UserError(
                 f"--config_rl.replay_steps: a replay of {self.capacity} rows does not hold {count} episodes; raise it"
             )
-        slots = self._slots(np.arange(len(self) - count, len(self)))
-        return self._gather(self._first[slots], self._length[slots])
+        return self.episodes(np.arange(len(self) - count, len(self)))
+
+    def episodes(self, index_B: NDArray[np.int64]) -> EpisodeBatch:
+        """The index-th drawable episodes, counted from the oldest, whole."""
+        slot_B = self._slots(index_B)
+        return self._gather(self._first[slot_B], self._length[slot_B])
 
     def _gather(self, first_B: NDArray[np.int64], length_B: NDArray[np.int64]) -> EpisodeBatch:
         T = int(length_B.max())

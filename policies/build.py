@@ -17,6 +17,7 @@ from policies import published
 from policies.a2c import A2C
 from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
+from policies.belief import Belief, Believer, BelieverConfig, believer_config, load_believer
 from policies.dqn import DQN, Q_TARGETS, ValueNetworks
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_tensors
 from policies.intrinsic import INTRINSIC
@@ -33,6 +34,7 @@ POLICY_FORMAT = 2
 
 SIZES = (
     *("rl.head_dims", "rl.auxiliary.state_prediction.hidden_dims", "seq.state_dim"),
+    *(f"rl.belief.{name}" for name in ("samples", "sample_dims", "out_dim")),
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
     *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
 )
@@ -51,6 +53,7 @@ class Side:
         self.shortcuts: dict[str, nn.Module] = {}
         self.embedders: dict[str, nn.Module] = {}
         self.auxiliary: dict[str, AuxiliaryLoss] = {}
+        self._believer: Believer | None = None
 
     def width(self, view: str) -> int:
         """The number of features of a view, which is computed from now on if it was not before.
@@ -84,6 +87,13 @@ class Side:
         assert isinstance(history, History)
         return history.memory
 
+    @property
+    def believer(self) -> Believer:
+        """The conditional VAE behind `belief`."""
+        self.width("belief")
+        assert self._believer is not None
+        return self._believer
+
     def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...]) -> PartSet:
         """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then."""
         self.auxiliary = {}
@@ -109,6 +119,12 @@ class Side:
             memory=memory,
         )
         return memory.out_dim
+
+    def make_belief(self) -> int:
+        """The part of the Believer that acts, and networks of its samples."""
+        sizes, self._believer = self.config.rl.belief, self.builder.believer()
+        self.folds["belief"] = Belief(self._believer.history, sizes.samples, sizes.sample_dims, sizes.out_dim)
+        return int(sizes.out_dim)
 
     def make_observation(self) -> int:
         """A learned embedding of the present observation."""
@@ -145,6 +161,7 @@ class Side:
 
 VIEWS = {
     "history": Side.make_history,
+    "belief": Side.make_belief,
     "observation": Side.make_observation,
     "z_obs": Side.make_z_obs,
     "state": Side.make_state,
@@ -160,7 +177,8 @@ class Builder:
         spec: sizes of the domain.
         config: groups `rl`, `seq` and, where ψ or φ is used, `repr`.
         state_embedder, obs_embedder: folders or files of φ and ψ (stage 2), None where not given.
-        z_obs_config: how ψ is built where all weights will be loaded, so that its own file is not needed.
+        z_obs_config, believer_config: how ψ and the Believer are built where all weights will be loaded, so that
+            their own files are not needed.
     """
 
     def __init__(
@@ -170,8 +188,10 @@ class Builder:
         state_embedder: str | None = None,
         obs_embedder: str | None = None,
         z_obs_config: EncoderConfig | None = None,
+        believer_config: BelieverConfig | None = None,
     ):
-        self.spec, self.config, self.z_obs_config = spec, config, z_obs_config
+        self.spec, self.config = spec, config
+        self.z_obs_config, self.believer_config = z_obs_config, believer_config
         self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
         given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
         self.unused = {flag for flag, path in given.items() if path is not None}  # flags that no part has asked for
@@ -238,6 +258,23 @@ class Builder:
             config_repr=self.config.get("repr"),
         )
         return encoder.requires_grad_(source == "trainable")
+
+    def believer(self) -> Believer:
+        """The Believer of stage 2; a new one at each call."""
+
+        def make_memory(config: ConfigDict, width: int) -> Memory:
+            return build_memory(config, width, self.spec.max_episode_steps + 1)
+
+        spec, source = self.spec, self.config.rl.believer
+        if self.believer_config is not None:
+            return Believer(self.believer_config, make_memory)
+        if choose_name(("pretrained", "scratch"), source, "--config_rl.believer") == "scratch":
+            config = believer_config(self.repr_config("believer"), spec.obs_dim, spec.obs_image_shape)
+            return Believer(config, make_memory)
+        if self.obs_embedder is None:
+            raise UserError("--obs_embedder_dir: needed by config_rl.believer=pretrained; give it, or choose scratch")
+        self.unused.discard("--obs_embedder_dir")
+        return load_believer(self.obs_embedder, spec.obs_dim, make_memory, "--obs_embedder_dir", spec.env_id)
 
     def frozen_state(self, view: str) -> int:
         """The width of a frozen view of the state, which is computed from now on."""
@@ -344,25 +381,27 @@ def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
 FAMILIES = {"dqn": build_dqn, "sac": build_sac, "a2c": build_a2c}
 
 
-def build_memory(config_seq: ConfigDict, width: int, context: int) -> Memory:
-    """The memory that the config names, for inputs of `width`; one with a limited reach gets `context` rows.
+def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "--config_seq") -> Memory:
+    """The memory that a config names, for inputs of `width`; one with a limited reach gets `context` rows.
+
+    `flag` is how the user named the config, for errors.
 
     Raises:
         UserError: an unknown memory, or settings that it does not take.
     """
-    kind = choose(MEMORIES, config_seq.memory, "--config_seq.memory")
+    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
     takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
     for name, value in config_seq.kwargs.items():
         if name not in takes:
             raise UserError(
-                f"--config_seq.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
+                f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
                 f"configs/seq/{config_seq.memory}.py has its own"
             )
         if name in ("layers", "heads", "out_dim") and value < 1:
-            raise UserError(f"--config_seq.kwargs.{name}={value}: at least 1 is needed")
+            raise UserError(f"{flag}.kwargs.{name}={value}: at least 1 is needed")
     kwargs = dict(config_seq.kwargs)
     if width % kwargs.get("heads", 1):
-        raise UserError(f"--config_seq.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
+        raise UserError(f"{flag}.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
     if "context" in inspect.signature(kind).parameters:
         kwargs["context"] = context
     return kind(width, **kwargs)
@@ -407,6 +446,8 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, "views": views, **extra}
     if "z_obs" in policy.public.shortcuts:
         about["z_obs"] = policy.public.shortcuts["z_obs"].config.to_json()  # type: ignore[union-attr, operator]
+    if "belief" in policy.public.folds:
+        about["believer"] = policy.public.folds["belief"].model.config.to_json()  # type: ignore[union-attr, operator]
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
 
@@ -433,8 +474,12 @@ def load_policy(
         config = ConfigDict(json_tuples(about["config"]))
         saved = EnvSpec(**json_tuples(about["spec"]))
         z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
+        believer = BelieverConfig.from_json(about["believer"]) if "believer" in about else None
         horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
-        policy = Builder(replace(saved, max_episode_steps=horizon), config, z_obs_config=z_obs).policy(**about["views"])
+        builder = Builder(
+            replace(saved, max_episode_steps=horizon), config, z_obs_config=z_obs, believer_config=believer
+        )
+        policy = builder.policy(**about["views"])
         policy.load_state_dict(load_tensors(path / "policy.safetensors"))
     except FileNotFoundError as error:
         raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error

@@ -3,15 +3,15 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from ml_collections import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from policies import published
 from torchkit.networks import Encoder, EncoderConfig
@@ -20,6 +20,8 @@ from utils.run import atomic_write
 
 FORMAT_VERSION = 1
 KIND = "encoder"
+
+M = TypeVar("M", bound=nn.Module)
 
 
 def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
@@ -47,20 +49,8 @@ def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int,
 
 
 def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:
-    """Writes `name.safetensors` and `name.json` (sizes, format version and `extra`, plain values), each atomically.
-
-    Raises:
-        OSError: the folder cannot be written; names the file.
-    """
-    description = {
-        "format_version": FORMAT_VERSION,
-        "kind": KIND,
-        "name": name,
-        "encoder": encoder.config.to_json(),
-        **extra,
-    }
-    atomic_write(folder / f"{name}.json", json.dumps(description, indent=2) + "\n")
-    save_tensors(folder / f"{name}.safetensors", encoder.state_dict())
+    """Writes an encoder as `name`, see `save_module`."""
+    save_module(folder, name, KIND, encoder.config.to_json(), encoder, extra)
 
 
 def load_encoder(
@@ -73,24 +63,55 @@ def load_encoder(
     image_shape: tuple[int, ...] | None = None,
     config_repr: ConfigDict | None = None,
 ) -> Encoder:
-    """Rebuilds an encoder from a folder, or from its .safetensors, .json or published .pt file, on the CPU.
-
-    One that was trained on another domain than `env_id` is taken, with a warning; a published one does not say.
+    """Rebuilds `s_encoder` or `o_encoder`, published ones (.pt) included; see `load_module`.
 
     Args:
-        path: a folder that holds `name.json` or `name.pt`, or one of an encoder's files, however they are called.
-        name: `s_encoder` or `o_encoder`.
-        in_dim: the size of the view that it is to embed.
-        flag: how the user named `path`, for errors.
-        env_id: the domain that it is to be used on; None for any.
+        env_id: the domain that it is to be used on, of which a published file does not speak; None for any.
         image_shape, config_repr: what a published file does not say of itself, see `published.load_encoder`.
+    """
+    if (file := published.encoder_file(Path(path).expanduser(), name)) is not None:
+        return published.load_encoder(file, name, in_dim, flag, image_shape, config_repr)
+    return load_module(path, name, KIND, lambda sizes: Encoder(EncoderConfig.from_json(sizes)), in_dim, flag, env_id)
+
+
+def save_module(
+    folder: Path, name: str, kind: str, sizes: Mapping[str, Any], module: nn.Module, extra: Mapping[str, Any]
+) -> None:
+    """Writes `name.safetensors` and `name.json` (`sizes` under the key `kind`, and `extra`), each atomically.
 
     Raises:
-        UserError: it is missing, damaged, no encoder of this program, or made for inputs of another size.
+        OSError: the folder cannot be written; names the file.
+    """
+    description = {"format_version": FORMAT_VERSION, "kind": kind, "name": name, kind: sizes, **extra}
+    atomic_write(folder / f"{name}.json", json.dumps(description, indent=2) + "\n")
+    save_tensors(folder / f"{name}.safetensors", module.state_dict())
+
+
+def load_module(
+    path: str | Path,
+    name: str,
+    kind: str,
+    build: Callable[[dict[str, Any]], M],
+    in_dim: int,
+    flag: str,
+    env_id: str | None = None,
+) -> M:
+    """Rebuilds a module from a folder, or from its .safetensors or .json file, on the CPU.
+
+    One that was trained on another domain than `env_id` is taken, with a warning.
+
+    Args:
+        path: a folder that holds `name.json`, or one of the module's two files, however they are called.
+        name, kind: as it was saved.
+        build: makes the module of the saved sizes.
+        in_dim: the size of the view that it is to embed; the saved sizes have it, too.
+        flag: how the user named `path`, for errors.
+        env_id: the domain that it is to be used on; None for any.
+
+    Raises:
+        UserError: it is missing, damaged, of another kind, or made for inputs of another size.
     """
     path = Path(path).expanduser()
-    if (file := published.encoder_file(path, name)) is not None:
-        return published.load_encoder(file, name, in_dim, flag, image_shape, config_repr)
     stem = path / name if path.is_dir() else path.with_suffix("")
     described, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
     for file in (described, weights):
@@ -98,27 +119,27 @@ def load_encoder(
             raise UserError(f"{flag}: no {file}; main_pretrain_representations.py writes it")
     try:
         description = json.loads(described.read_text())
-        if description["kind"] != KIND:
-            raise UserError(f"{flag}: {described} describes a {description['kind']!r}, not an encoder")
+        if description["kind"] != kind:
+            raise UserError(f"{flag}: {described} describes a {description['kind']!r}, not {kind!r}")
         if description["format_version"] != FORMAT_VERSION:
             version = description["format_version"]
             raise UserError(f"{flag}: {described} has format {version}, this version reads {FORMAT_VERSION}")
         if description["name"] != name:
             raise UserError(f"{flag}: {described} is {description['name']!r}, not {name!r}")
-        config = EncoderConfig.from_json(description["encoder"])
-        if config.in_dim != in_dim:
+        sizes = description[kind]
+        if sizes["in_dim"] != in_dim:
             raise UserError(
-                f"{flag}: {described} embeds {config.in_dim} numbers, the domain has {in_dim}"
+                f"{flag}: {described} embeds {sizes['in_dim']} numbers, the domain has {in_dim}"
                 f" (it was trained on {description.get('env_id', 'another domain')})"
             )
-        encoder = Encoder(config)
-        encoder.load_state_dict(load_tensors(weights))
+        module = build(sizes)
+        module.load_state_dict(load_tensors(weights))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{flag}: {stem} is damaged ({first_line(error)}); train it again") from error
     trained_on = description.get("env_id", env_id)
     if env_id not in (None, trained_on):
         warnings.warn(f"{flag}: {described} was trained on {trained_on}, not on {env_id}", stacklevel=2)
-    return encoder
+    return module
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

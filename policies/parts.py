@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from envs.base import EnvSpec
+from policies.belief import Believer
 from policies.losses import masked_mean
 from torchkit.sequence import Memory
 from utils.errors import choose
@@ -128,6 +129,10 @@ class Parts(Protocol):
     @property
     def memory(self) -> Memory:
         """The memory behind `history`."""
+
+    @property
+    def believer(self) -> Believer:
+        """The conditional VAE behind `belief`, its posterior included."""
 
     def width(self, view: str) -> int:
         """The number of features F of a view (T+1, B, F); to ask for it is to have it computed, if it can be."""

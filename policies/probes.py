@@ -95,7 +95,7 @@ def as_text(result: Mapping[str, Any]) -> str:
             numbers = [row["chance"], *(row["accuracy"][view] for view in VIEWS)]
             numbers += [row[group][view] for group in ("accuracy_with_noise", "variance_share") for view in EMBEDDINGS]
             rows.append([name, row["kind"], str(row["classes"]), *(f"{number:.3f}" for number in numbers)])
-        lines += [*_table(header, rows), ""]
+        lines += [*as_table(header, rows), ""]
     shared = result["shared_nats"]
     lines += [
         f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_s; z_o) <= {shared['z_s_z_o']:.2f} nats;"
@@ -108,10 +108,10 @@ def as_text(result: Mapping[str, Any]) -> str:
     decisions = result["decisions"]
     views = next(iter(decisions.values())).keys() if decisions else ()
     rows = [[view, *(f"{decisions[name][view]:.3f}" for name in decisions)] for view in views]
-    return "\n".join([*lines, *_table(["from", *decisions], rows), ""])
+    return "\n".join([*lines, *as_table(["from", *decisions], rows), ""])
 
 
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+def as_table(header: list[str], rows: list[list[str]]) -> list[str]:
     """Markdown, aligned."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     cells = [header, ["-" * width for width in widths], *rows]

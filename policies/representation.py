@@ -11,9 +11,9 @@ Z embedding.
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -280,7 +280,7 @@ class RepresentationTrainer:
         if not len(data):
             raise UserError("--data_path: the data set holds no transitions")
         self.objective, self.data, self.config = objective.to(device), data.to(device), config
-        self.seed, self.device, self.epoch = seed, device, 0
+        self.seed, self.device, self.epoch, self.num_epochs = seed, device, 0, config.num_epochs
         self.batch_size = min(config.batch_size, len(data))
         if self.batch_size < config.batch_size:
             warnings.warn(
@@ -298,8 +298,8 @@ class RepresentationTrainer:
         Raises:
             DivergenceError: a loss is not finite.
         """
-        rng = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, self.epoch]).generate_state(1)[0]))
-        batches = list(self._batches(rng))
+        rng = epoch_generator(self.seed, self.epoch)
+        batches = [Batch.of(self.data.steps[i], self.device) for i in draw(len(self.data), self.batch_size, rng)]
         self._set_learning_rates()
         total = torch.zeros(len(METRICS), device=self.device)
         for batch in batches:
@@ -312,10 +312,7 @@ class RepresentationTrainer:
             likelihood = self.fit_club([batches[i] for i in picked])
             total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
         self.epoch += 1
-        metrics = dict(zip(METRICS, (total / len(batches)).tolist()))
-        if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
-            raise DivergenceError(f"epoch {self.epoch}: {', '.join(bad)} is not finite; lower lr in --config_repr")
-        return metrics
+        return finite_means(self.epoch, METRICS, total / len(batches))
 
     def fit_club(self, batches: list[Batch]) -> Tensor:
         """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached)."""
@@ -337,11 +334,6 @@ class RepresentationTrainer:
             for group in optimiser.param_groups:
                 group["lr"] = share * lr
 
-    def _batches(self, rng: torch.Generator) -> Iterator[Batch]:
-        order = torch.randperm(len(self.data), generator=rng)
-        for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
-            yield Batch.of(self.data.steps[order[start : start + self.batch_size]], self.device)
-
     def state_dict(self) -> dict[str, Any]:
         """All that changes: weights, optimisers, the epoch."""
         return {
@@ -359,8 +351,49 @@ class RepresentationTrainer:
         self.epoch = state["epoch"]
 
 
-def train_representations(trainer: RepresentationTrainer) -> Iterator[tuple[int, dict[str, float]]]:
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """The source of all that is random in an epoch."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
+
+
+def draw(count: int, batch_size: int, rng: torch.Generator) -> Iterator[Tensor]:
+    """The numbers below `count` in random order, in batches (B,); an incomplete last one is dropped if not the only."""
+    order = torch.randperm(count, generator=rng)
+    size = min(batch_size, count)
+    for start in range(0, count - size + 1, size):
+        yield order[start : start + size]
+
+
+def finite_means(epoch: int, names: Sequence[str], values: Tensor) -> dict[str, float]:
+    """Metrics by name.
+
+    Raises:
+        DivergenceError: one is not finite.
+    """
+    metrics = dict(zip(names, values.tolist()))
+    if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise DivergenceError(f"epoch {epoch}: {', '.join(bad)} is not finite; lower lr in --config_repr")
+    return metrics
+
+
+class Trainer(Protocol):
+    """What trains a kind of representations: epochs that can be put down and taken up."""
+
+    epoch: int
+    num_epochs: int
+
+    def train_epoch(self) -> dict[str, float]:
+        """The metrics of one more epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+
+
+def train_representations(trainer: Trainer) -> Iterator[tuple[int, dict[str, float]]]:
     """Trains all epochs that are left; yields the number of each finished epoch and its metrics."""
-    while trainer.epoch < trainer.config.num_epochs:
+    while trainer.epoch < trainer.num_epochs:
         metrics = trainer.train_epoch()
         yield trainer.epoch, metrics

@@ -2,24 +2,37 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import torch
 from ml_collections import ConfigDict
 from safetensors import SafetensorError
 
 from buffers.dataset import StoredEpisodes, check_domain, read_dataset
 from envs.make import make_env, make_vector_env
+from policies.belief import Believer, believer_config, save_believer
+from policies.belief_training import (
+    BELIEF_METRICS,
+    STATE_METRICS,
+    BelieverTrainer,
+    BelieverTraining,
+    StateModel,
+    believer_report,
+    believer_text,
+)
+from policies.build import build_memory
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_encoder, save_tensors
 from policies.probes import as_text, report
 from policies.representation import (
     RepresentationConfig,
     RepresentationObjective,
     RepresentationTrainer,
+    Trainer,
     TrainingConfig,
     TransitionData,
     train_representations,
@@ -27,7 +40,7 @@ from policies.representation import (
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import to_dict
 from utils.device import device_of
-from utils.errors import UserError, first_line
+from utils.errors import UserError, choose, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
 from utils.run import Run, atomic_write
@@ -66,32 +79,89 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     check_domain(stored, envs.spec_sizes)
     envs.close()
     seed_everything(settings.seed)
-    objective = build_objective(config_repr, stored)
-    if settings.init_model is not None:
-        load_objective(settings.init_model, objective, stored)
+    kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")
+    trainer = kind.make(config_repr, stored, settings, device)
     run = open_run(config_env, config_repr, settings, stored, command)
     try:
         check_schedule(run, config_repr)
-        config = TrainingConfig(
-            lr=config_repr.lr,
-            club_lr=config_repr.club_lr,
-            batch_size=config_repr.batch_size,
-            club_steps=config_repr.club_steps,
-            num_epochs=config_repr.num_epochs,
-            anneal=config_repr.anneal,
-        )
-        trainer = RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
-        seconds = fit(trainer, run, settings, stored, config_repr.standardise)
-        result = report(
-            stored, objective.s_encoder, objective.o_encoder, make_env(config_env), settings.seed, settings.report_steps
-        )
-        text = as_text(result)
+        seconds = fit(trainer, run, settings, stored, kind, config_repr)
+        result, text = kind.report(trainer, stored, make_env(config_env), settings)
         atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
         atomic_write(run.folder / "report.md", text)
         run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
     finally:
         run.close()
     return f"{text}\nembedders and report are in {run.folder}"
+
+
+def make_disentangled(
+    config_repr: ConfigDict, stored: StoredEpisodes, settings: Settings, device: torch.device
+) -> RepresentationTrainer:
+    """Embedders of state and observation that share nothing, on their data."""
+    objective = build_objective(config_repr, stored)
+    if settings.init_model is not None:
+        load_objective(settings.init_model, objective, stored)
+    config = TrainingConfig(
+        lr=config_repr.lr,
+        club_lr=config_repr.club_lr,
+        batch_size=config_repr.batch_size,
+        club_steps=config_repr.club_steps,
+        num_epochs=config_repr.num_epochs,
+        anneal=config_repr.anneal,
+    )
+    return RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
+
+
+def report_disentangled(
+    trainer: RepresentationTrainer, stored: StoredEpisodes, env: gym.Env[Any, Any], settings: Settings
+) -> tuple[dict[str, Any], str]:
+    """What both embeddings hold."""
+    encoders = (trainer.objective.s_encoder, trainer.objective.o_encoder)
+    result = report(stored, *encoders, env, settings.seed, settings.report_steps)
+    return result, as_text(result)
+
+
+def make_believer(
+    config_repr: ConfigDict, stored: StoredEpisodes, settings: Settings, device: torch.device
+) -> BelieverTrainer:
+    """The Believer's embedding of the state and its belief about it, on their data."""
+    if settings.init_model is not None:
+        raise UserError("--init_model: not for config_repr.kind=believer; the same command goes on with more epochs")
+    spec, weights = stored.spec, config_repr.state_weights
+    encoder = encoder_config(config_repr, spec.state_dim, spec.state_image_shape)
+    sizes = (config_repr.hidden_dim, config_repr.action_embedding_dim)
+    believer = Believer(
+        believer_config(config_repr, spec.obs_dim, spec.obs_image_shape),
+        lambda memory, width: build_memory(memory, width, spec.max_episode_steps + 1, "--config_repr.belief"),
+    )
+    config = BelieverTraining(
+        num_epochs=config_repr.state_epochs + config_repr.num_epochs,
+        state_epochs=config_repr.state_epochs,
+        state_lr=config_repr.state_lr,
+        batch_size=config_repr.batch_size,
+        weights=dict(weights),
+        lr=config_repr.lr,
+        episodes=config_repr.batch_episodes,
+    )
+    state_model = StateModel(encoder, spec.action_dim, *sizes)
+    return BelieverTrainer(state_model, believer, transition_data(stored), stored, config, settings.seed, device)
+
+
+def report_believer(
+    trainer: BelieverTrainer, stored: StoredEpisodes, env: gym.Env[Any, Any], settings: Settings
+) -> tuple[dict[str, Any], str]:
+    """What samples of the belief tell."""
+    model = trainer.believer.history
+    result = believer_report(stored, trainer.state_model.mean_encoder(), model, env, settings.seed)
+    return result, believer_text(result)
+
+
+def save_state_and_belief(
+    folder: Path, trainer: BelieverTrainer, config_repr: ConfigDict, about: Mapping[str, Any]
+) -> None:
+    """Writes the state's embedding in the form of φ, and the belief model."""
+    save_encoder(folder, "s_encoder", trainer.state_model.mean_encoder(), about)
+    save_believer(folder, trainer.believer, about)
 
 
 def build_objective(config_repr: ConfigDict, stored: StoredEpisodes) -> RepresentationObjective:
@@ -153,7 +223,7 @@ def check_schedule(run: Run, config_repr: ConfigDict) -> None:
         UserError: what is in the folder is not the beginning of this training.
     """
     before = json.loads(run.config_path.read_text())["config"]["repr"]["num_epochs"]
-    if config_repr.anneal and before != config_repr.num_epochs:
+    if config_repr.get("anneal") and before != config_repr.num_epochs:
         raise UserError(
             f"--num_epochs={config_repr.num_epochs}: the learning rates of {run.folder} fall over {before} epochs; "
             f"give another --save_dir, and --init_model={run.folder} to start from its weights"
@@ -161,10 +231,10 @@ def check_schedule(run: Run, config_repr: ConfigDict) -> None:
 
 
 def fit(
-    trainer: RepresentationTrainer, run: Run, settings: Settings, stored: StoredEpisodes, standardise: bool
+    trainer: Trainer, run: Run, settings: Settings, stored: StoredEpisodes, kind: "Kind", config_repr: ConfigDict
 ) -> float:
     """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch."""
-    num_epochs = trainer.config.num_epochs
+    num_epochs = trainer.num_epochs
     jsonl = JsonlWriter(run.metrics_path)
     state = load_checkpoint(run.checkpoint_dir)
     if state is not None:
@@ -180,20 +250,22 @@ def fit(
     with closing(logger), bar:
         for epoch, metrics in train_representations(trainer):
             logger.write(epoch, metrics)
-            bar.set_postfix({name: f"{metrics[name]:.3g}" for name in ("total", "max_o_zo", "min_zs_zo", "reward")})
+            bar.set_postfix({name: f"{metrics[name]:.3g}" for name in kind.shown if name in metrics})
             bar.update()
             due = epoch % settings.log_freq == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
             if due or epoch == num_epochs:
                 about = {"env_id": stored.spec.env_id, "epochs": epoch, "seed": settings.seed}
-                save_objective(run.folder, trainer, standardise, about)
+                kind.save(run.folder, trainer, config_repr, about)
                 save_checkpoint(run.checkpoint_dir, {"trainer": trainer.state_dict(), "metrics_bytes": jsonl.offset()})
                 saved = time.monotonic()
     return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)
 
 
-def save_objective(folder: Path, trainer: RepresentationTrainer, standardise: bool, about: Mapping[str, Any]) -> None:
+def save_objective(
+    folder: Path, trainer: RepresentationTrainer, config_repr: ConfigDict, about: Mapping[str, Any]
+) -> None:
     """Writes both encoders, standardised if asked for, and all weights of the objective for `--init_model`."""
-    objective, data = trainer.objective, trainer.data
+    objective, data, standardise = trainer.objective, trainer.data, config_repr.standardise
     encoders = {"s_encoder": (objective.s_encoder, data.state, data.state_id)}
     encoders["o_encoder"] = (objective.o_encoder, data.obs, data.obs_id)
     for name, (encoder, rows, row_of_transition) in encoders.items():
@@ -230,3 +302,21 @@ def load_objective(folder: str, objective: RepresentationObjective, stored: Stor
         ) from error
     own = objective.state_dict()
     objective.load_state_dict(own | {k: v for k, v in tensors.items() if k in own and v.shape == own[k].shape})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of representations: how its trainer is made, what is saved of it, what is said of it in the end."""
+
+    make: Callable[[ConfigDict, StoredEpisodes, Settings, torch.device], Trainer]
+    save: Callable[[Path, Any, ConfigDict, Mapping[str, Any]], None]
+    report: Callable[[Any, StoredEpisodes, gym.Env[Any, Any], Settings], tuple[dict[str, Any], str]]
+    shown: tuple[str, ...]  # metrics in the progress bar
+
+
+KINDS = {
+    "disentangled": Kind(
+        make_disentangled, save_objective, report_disentangled, ("total", "max_o_zo", "min_zs_zo", "reward")
+    ),
+    "believer": Kind(make_believer, save_state_and_belief, report_believer, (*STATE_METRICS, *BELIEF_METRICS)),
+}

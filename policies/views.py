@@ -14,7 +14,7 @@ from buffers.batch import EpisodeBatch
 from torchkit.networks import mlp
 from torchkit.sequence import Carry, Memory
 
-PUBLIC = ("history", "observation", "z_obs")
+PUBLIC = ("history", "belief", "observation", "z_obs")
 PRIVILEGED = ("state", "z_state", "signal")
 
 Views = dict[str, Tensor]

@@ -19,7 +19,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.family = "a2c"
     config.variant = variant
 
-    config.policy_inputs = ("history", "observation")  # views of the actor's head: history, observation, z_obs
+    config.policy_inputs = ("history", "observation")  # views of the actor's head: history, belief, observation, z_obs
     config.critic_inputs = ("history", "observation")  # views of the critic's head, the state's among them
     config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
     config.critic_memory = "separate"  # actor and critic have a memory each
@@ -48,6 +48,8 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
     config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
+    config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
+    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
 
     config.auxiliary = ConfigDict({"use": (), "use_actor": ()})  # of the critic's views, and of the actor's
     config.auxiliary.state_prediction = ConfigDict(
@@ -58,6 +60,7 @@ def get_config(variant: str = "history") -> ConfigDict:
         }
     )
     config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
+    config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.predictor_step = "shared"  # one backward for all
 
     config.intrinsic = ConfigDict({"use": ()})

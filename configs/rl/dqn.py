@@ -20,6 +20,8 @@ VARIANTS = {
     "ba_vr": {"critic_inputs": ("state",), "double_q": False, "q_target": "critic"},
     # self-prediction: the history tells the next history
     "zp": {"auxiliary.use": ("self_prediction",)},
+    # Believer: in place of the memory, samples of what z^s may be given the history (Wang et al., 2023)
+    "believer": {"policy_inputs": ("belief", "observation"), "auxiliary.use": ("belief_elbo",)},
     # checks of stage 2: what acts sees φ(s) alone, which must not be enough, or with ψ(o), which must be
     "zero_on": {"observe": ("z_state",), "policy_inputs": ("observation",)},
     "zero_off": {"observe": ("z_obs", "z_state"), "policy_inputs": ("observation",)},
@@ -32,7 +34,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.family = "dqn"
     config.variant = variant
 
-    config.policy_inputs = ("history", "observation")  # views of the acting head: history, observation, z_obs
+    config.policy_inputs = ("history", "observation")  # views of the acting head: history, belief, observation, z_obs
     config.critic_inputs = ()  # views of U, the state's among them; () for none
     config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
     config.critic_memory = "shared"  # U reads the memory of Q (shared), or has one of its own (separate)
@@ -64,6 +66,8 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
     config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
+    config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
+    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
 
     config.auxiliary = ConfigDict({"use": ()})
     config.auxiliary.state_prediction = ConfigDict(
@@ -74,6 +78,8 @@ def get_config(variant: str = "history") -> ConfigDict:
         }
     )
     config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
+    # its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
+    config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
     config.predictor_lr = 3e-4  # of the separate step
 

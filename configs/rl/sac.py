@@ -17,6 +17,13 @@ VARIANTS = {
     "ba": {"critic_inputs": ("observation", "state")},
     # self-prediction: the history tells the next history, in actor and critics
     "zp": {"auxiliary.use": ("self_prediction",), "auxiliary.use_actor": ("self_prediction",)},
+    # Believer: in place of the memory, samples of what z^s may be given the history; one belief for actor and critics
+    "believer": {
+        "policy_inputs": ("belief", "observation"),
+        "critic_inputs": ("belief", "observation"),
+        "critic_memory": "shared",
+        "auxiliary.use": ("belief_elbo",),
+    },
     # no memory, and the expert's actions to copy
     "embed": {
         "policy_inputs": ("observation",),
@@ -45,7 +52,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.family = "sac"
     config.variant = variant
 
-    config.policy_inputs = ("history", "observation")  # views of the actor's head: history, observation, z_obs
+    config.policy_inputs = ("history", "observation")  # views of the actor's head: history, belief, observation, z_obs
     config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
     config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
     config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
@@ -81,6 +88,8 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
     config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
+    config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
+    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
 
     config.auxiliary = ConfigDict({"use": (), "use_actor": ()})  # of the critics' views, and of the actor's
     config.auxiliary.state_prediction = ConfigDict(
@@ -91,6 +100,8 @@ def get_config(variant: str = "history") -> ConfigDict:
         }
     )
     config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
+    # its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
+    config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
     config.predictor_lr = 3e-4  # of the separate step

@@ -1,6 +1,7 @@
 """Auxiliary losses: one object, one method `loss(views, batch) -> (T+1, B)`; settings in `config_rl.auxiliary`."""
 
 from policies.auxiliary.behaviour_cloning import BehaviourCloning
+from policies.auxiliary.belief_elbo import BeliefElbo
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
 from policies.parts import AuxiliaryLoss
@@ -9,4 +10,5 @@ AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
     "state_prediction": StatePrediction,
     "self_prediction": SelfPrediction,
     "behaviour_cloning": BehaviourCloning,
+    "belief_elbo": BeliefElbo,
 }

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from buffers.batch import EpisodeBatch, Rows
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import EnvSpec
-from policies.build import Builder
+from policies.belief import Believer, BelieverConfig, save_believer
+from policies.build import Builder, build_memory
 from policies.embedders import save_encoder
 from tests.helpers.episodes import random_episode
 from torchkit.networks import Encoder, EncoderConfig
@@ -28,7 +29,7 @@ A2C_VARIANTS = tuple(f"a2c:{name}" for name in importlib.import_module("configs.
 MEMORIES = ("markov", "gru", "lstm", "gpt")
 
 
-def make_config(variant="history", memory="gru", seq=None, repr_name="heaven_hell", **rl):
+def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl):
     """The configs of an agent, small; `rl` and `seq` are overrides by dotted name (`__` for the dot).
 
     `variant` is one of DQN's, or of another family as "family:variant".
@@ -36,9 +37,11 @@ def make_config(variant="history", memory="gru", seq=None, repr_name="heaven_hel
     family, _, variant = f"dqn:{variant}".rpartition(":")
     config_rl = importlib.import_module(f"configs.rl.{family.removeprefix('dqn:')}").get_config(variant)
     config_seq = importlib.import_module(f"configs.seq.{memory}").get_config()
+    repr_name = repr_name or ("believer_vector" if variant == "believer" else "heaven_hell")
     config_repr = importlib.import_module(f"configs.repr.{repr_name}").get_config()
     hidden = {f"auxiliary.{part}.hidden_dims": (16,) for part in ("state_prediction", "self_prediction")}
     small = {"head_dims": (16, 16), "batch_size": 4} | hidden
+    small |= {"belief.samples": 5, "belief.sample_dims": (6, 6), "belief.out_dim": 6}
     with config_rl.unlocked(), config_seq.unlocked(), config_repr.unlocked():
         for group in (config_seq.vector, config_seq.image):
             group.obs_dim, group.action_dim = 8, 4
@@ -47,23 +50,36 @@ def make_config(variant="history", memory="gru", seq=None, repr_name="heaven_hel
             config_seq.kwargs.out_dim = 10
         config_repr.embedding_dim = EMBEDDING
         config_repr.encoder.hidden_dims = (9,)
+        if "belief" in config_repr:
+            sizes = {"embedding_dim": 8, "context_dims": (12, 10), "latent_dim": 4, "hidden_dims": (13, 12)}
+            config_repr.belief.update(sizes)
         config_rl.update_from_flattened_dict(small | {k.replace("__", "."): v for k, v in rl.items()})
         config_seq.update_from_flattened_dict({k.replace("__", "."): v for k, v in (seq or {}).items()})
     return ConfigDict({"rl": config_rl, "seq": config_seq, "repr": config_repr})
 
 
 def write_embedders(folder: Path, spec: EnvSpec = SPEC, seed: int = 5) -> str:
-    """φ and ψ of random weights in a folder."""
+    """φ, ψ and a belief of random weights in a folder."""
     torch.manual_seed(seed)
     for name, in_dim in (("s_encoder", spec.state_dim), ("o_encoder", spec.obs_dim)):
         save_encoder(folder, name, Encoder(EncoderConfig(in_dim, EMBEDDING, (9,))), {"env_id": spec.env_id})
+    save_believer(folder, make_believer(obs_dim=spec.obs_dim), {"env_id": spec.env_id})
     return str(folder)
+
+
+def make_believer(memory="gru", obs_dim=SPEC.obs_dim, x_dim=EMBEDDING):
+    """A belief model of random weights."""
+    kwargs = {"out_dim": 9, "layers": 2} if memory == "gru" else {"heads": 2}
+    config = BelieverConfig(
+        EncoderConfig(obs_dim, 8), {"memory": memory, "kwargs": kwargs}, (11, 10), x_dim, 4, (13, 12), 0.1
+    )
+    return Believer(config, lambda settings, width: build_memory(settings, width, SPEC.max_episode_steps + 1))
 
 
 def make_agent(variant="history", memory="gru", spec=SPEC, seed=0, embedders=None, **overrides):
     """An agent; without a folder of embedders φ is random and ψ starts from scratch."""
     if embedders is None:
-        overrides = {"z_obs": "scratch", "z_state": "random"} | overrides
+        overrides = {"z_obs": "scratch", "z_state": "random", "believer": "scratch"} | overrides
     return Builder(spec, make_config(variant, memory, **overrides), embedders, embedders).agent(seed, CPU)
 
 

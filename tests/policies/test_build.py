@@ -15,16 +15,17 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "zero_on", "zero_off"]
+    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off"]
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
     both = dict.fromkeys(agents, ("history", "observation"))
-    assert heads == both | {"mi": ("history", "z_obs")} | dict.fromkeys(("zero_on", "zero_off"), ("observation",))
+    own = {"mi": ("history", "z_obs"), "believer": ("belief", "observation")}
+    assert heads == both | own | dict.fromkeys(("zero_on", "zero_off"), ("observation",))
     assert [list(agents[name].policy.public.folds) for name in ("mi", "zero_on")] == [["history"], []]
     critics = {v: agent.online.critic.heads[0].inputs for v, agent in agents.items() if agent.online.critic}
     full, state = ("history", "observation", "state"), ("state",)
     assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
     assert {variant: list(agent.parts.auxiliary) for variant, agent in agents.items() if agent.parts.auxiliary} == {
-        "mi": ["state_prediction"], "zp": ["self_prediction"],
+        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
     }  # fmt: skip
     bonus, weight = agents["mi"].parts.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
@@ -39,7 +40,8 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
         "ua": {"critic_inputs", "double_q"}, "ba": {"critic_inputs", "double_q"},
         "ua_vr": {"critic_inputs", "double_q", "q_target"},
         "ba_vr": {"critic_inputs", "double_q", "q_target"},
-        "zp": {"auxiliary"}, "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
+        "zp": {"auxiliary"}, "believer": {"auxiliary", "policy_inputs"},
+        "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
     }  # fmt: skip
     for variant, config in configs.items():
         differs = {k for k in config if config[k] != configs["history"][k]} - {"variant"}

@@ -216,11 +216,12 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(variant, spec):
         views = agent.policy.public(each)
         outputs.append(agent.policy.head(views, each))
     assert torch.equal(*outputs)
-    sees_state = {"sac:mi", "sac:ua", "sac:ba"}
+    by_loss = {"sac:mi", "sac:believer"}
+    sees_state = by_loss | {"sac:ua", "sac:ba"}
     values = agent._values(
         agent.critic, agent.critic.views(spoilt, agent.state_views(spoilt)), spoilt, torch.zeros(13, 4, 2)
     )
-    assert bool(torch.isnan(values[0]).any()) == (variant in sees_state - {"sac:mi"})
+    assert bool(torch.isnan(values[0]).any()) == (variant in sees_state - by_loss)
     if variant not in sees_state:
         plain, other = (make_agent(variant, spec=spec) for _ in range(2))
         torch.manual_seed(0)

@@ -60,7 +60,9 @@ def test_acting_step_by_step_sees_what_training_sees(variant, memory):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_images_go_through_convolutions(variant):
-    config = make_config(variant, "gru", repr_name="sphinx", z_obs="scratch", z_state="random")
+    repr_name = "believer_grid" if variant == "believer" else "sphinx"
+    scratch = {"z_obs": "scratch", "z_state": "random", "believer": "scratch"}
+    config = make_config(variant, "gru", repr_name=repr_name, **scratch)
     with config.repr.unlocked():
         config.repr.encoder.update({"channels": (4,), "kernels": (2,), "strides": (1,), "pools": (1,)})
     agent, batch = Builder(IMAGES, config).agent(0, CPU), make_batch(spec=IMAGES)

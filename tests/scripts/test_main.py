@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from configs.rl import a2c, dqn, sac
+from policies.belief import save_believer
 from policies.embedders import save_encoder
+from tests.helpers.agents import make_believer
 from tests.helpers.scripts import ROOT, Scripts, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
 
@@ -38,6 +40,7 @@ def write_embedders(folder, state_dim=3, obs_dim=3):
     folder.mkdir(exist_ok=True)
     for name, in_dim in (("s_encoder", state_dim), ("o_encoder", obs_dim)):
         save_encoder(folder, name, Encoder(EncoderConfig(in_dim, 6, (9,))), {"env_id": "HeavenHell-v0"})
+    save_believer(folder, make_believer(obs_dim=obs_dim), {"env_id": "HeavenHell-v0"})
     return folder
 
 
@@ -77,14 +80,18 @@ def assert_trained(done, folder):
     return summary, rows
 
 
+def needed(variant, embedders):
+    """The flags of stage 2's results that a row cannot do without."""
+    return embedders[: {"mi": 2, "believer": 2, "zero_off": 2, "zero_on": 1}.get(variant, 0)]
+
+
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("variant", dqn.VARIANTS)
 def test_every_variant_trains_with_every_memory(main, run_folder, embedders, variant, memory):
-    if variant.startswith("zero") and memory != "gru":
-        pytest.skip("it has no memory")
+    if variant.startswith(("zero", "believer")) and memory != "gru":
+        pytest.skip("it has no memory of --config_seq")
     flags = (f"--config_rl=configs/rl/dqn.py:{variant}", f"--config_seq=configs/seq/{memory}.py")
-    needed = {"mi": embedders, "zero_off": embedders, "zero_on": embedders[:1]}
-    done = main(*flags, *needed.get(variant, ()))
+    done = main(*flags, *needed(variant, embedders))
     summary, rows = assert_trained(done, run_folder)
     assert (summary["method"], summary["memory"]) == (f"dqn:{variant}", memory)
     assert summary["env_steps"] == rows[-1]["step"]
@@ -107,10 +114,9 @@ def test_every_actor_critic_trains(main, run_folder, embedders, method, actions)
     env_flag, signal = HEAVEN_HELL, "heaven"
     if actions == "continuous":
         env_flag, signal = "--config_env=configs/envs/car_flag_1d.py", "flag"
-    needed = {"mi": embedders, "zero_off": embedders, "zero_on": embedders[:1]}
-    needed["informed"] = (f"--config_rl.critic.signal=('{signal}',)",)
     fresh = ("--updates_per_step=0",) if family == "a2c" else ()
-    flags = (f"--config_rl=configs/rl/{family}.py:{variant}", *fresh, *needed.get(variant, ()))
+    asked = (f"--config_rl.critic.signal=('{signal}',)",) if variant == "informed" else ()
+    flags = (f"--config_rl=configs/rl/{family}.py:{variant}", *fresh, *asked, *needed(variant, embedders))
     done = main(*flags, env_flag=env_flag)
     summary, rows = assert_trained(done, run_folder)
     assert summary["method"] == method
