@@ -179,6 +179,8 @@ def test_a_signal_that_is_not_there_is_one_line():
             make_agent("a2c:informed", critic__signal=signal)
     with pytest.raises(UserError, match="critic_memory"):
         make_agent("a2c:history", critic_memory="shared")
+    with pytest.raises(UserError, match="predictor_step"):
+        make_agent("a2c:history", predictor_step="separate")
     with pytest.raises(UserError, match="--updates_per_step"):
         make_agent("a2c:history", updates_per_step=0.5)
 
