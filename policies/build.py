@@ -326,7 +326,9 @@ def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
     """A DQN of any variant."""
     rl, spec = builder.config.rl, builder.spec
     if not spec.discrete:
-        raise UserError("--config_rl: dqn needs discrete actions, this domain's are continuous; configs/rl/sac.py takes both")
+        raise UserError(
+            "--config_rl: dqn needs discrete actions, this domain's are continuous; configs/rl/sac.py takes both"
+        )
     choose_name(Q_TARGETS, rl.q_target, "--config_rl.q_target")
     if rl.q_target != "return" and not rl.critic_inputs:
         raise UserError(f"--config_rl.q_target={rl.q_target}: needs a critic, name its views in critic_inputs")

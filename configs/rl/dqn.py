@@ -87,7 +87,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α
-            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential
+            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
         }
     )
 

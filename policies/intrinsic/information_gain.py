@@ -12,7 +12,7 @@ from policies.losses import prediction_error
 from policies.parts import IntrinsicReward, Parts, choose_name
 from utils.errors import UserError
 
-BONUS_TARGETS = ("common", "own_step", "potential")
+BONUS_TARGETS = ("common", "own_step", "potential", "foreseen")
 
 
 class InformationGain(IntrinsicReward):
@@ -20,7 +20,9 @@ class InformationGain(IntrinsicReward):
 
     `bonus_target` says what the history before the step is held against: `common`, the state after the step, as is the
     history after it (the paper); `own_step`, the state before it (the released code); `potential`, own step with the
-    error after the step discounted, which makes it potential-based shaping (Ng et al., 1999).
+    error after the step discounted, which makes it potential-based shaping (Ng et al., 1999); `foreseen`, the state
+    after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
+    outcome is known pays nothing.
     """
 
     def __init__(self, target: str, error: str, bonus_target: str, discount: float):
@@ -34,12 +36,16 @@ class InformationGain(IntrinsicReward):
         predictor = parts.auxiliary.get("state_prediction")
         if not isinstance(predictor, StatePrediction):
             raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
+        if bonus_target == "foreseen":
+            predictor.look_ahead(parts.spec.action_dim)
         return cls(predictor.target, predictor.error, bonus_target, parts.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
         prediction, target = views["predicted_state"].detach(), views[self.target]
         after_TB = prediction_error(prediction[1:], target[1:], self.error)
+        if self.bonus_target == "foreseen":
+            return prediction_error(views["foreseen_state"].detach()[1:], target[1:], self.error) - after_TB
         if self.bonus_target == "common":
             return prediction_error(prediction[:-1], target[1:], self.error) - after_TB
         before_TB = prediction_error(prediction[:-1], target[:-1], self.error)

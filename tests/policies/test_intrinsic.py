@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from buffers.batch import EpisodeBatch
 from policies.intrinsic.information_gain import InformationGain
 from policies.losses import prediction_error
+from tests.helpers.agents import changed, make_agent, make_batch, weights
 
 
 def batch_of(steps, terminated=True):
@@ -91,3 +92,35 @@ def test_no_gradient_leaves_the_bonus():
     views["predicted_state"].requires_grad_()
     for bonus_target in ("common", "own_step", "potential"):
         assert not InformationGain("z_state", "cosine", bonus_target, 0.9).reward(views, batch_of(4)).requires_grad
+
+
+def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
+    """The agent walks, which z^s tells and the action foretells, and reads a fact, which nothing foretells."""
+    place, fact = torch.arange(4.0), torch.full((4,), 1.0)
+    target = torch.stack([place, fact], dim=-1)[:, None]
+    believed = torch.tensor([0.0, 0.0, 1.0, 1.0])  # of the fact: read at the third row
+    after = torch.stack([place, believed], dim=-1)[:, None]
+    before = torch.stack([place, believed.roll(1)], dim=-1)[:, None]  # foreseen: the place to come, the old belief
+    views = {"predicted_state": after, "foreseen_state": before, "z_state": target}
+    paid = {
+        t: InformationGain("z_state", "l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "common")
+    }
+    assert paid["foreseen"].tolist() == [0.0, 1.0, 0.0]
+    assert paid["common"].tolist() == [1.0, 2.0, 1.0]  # every step of the walk is paid
+
+
+def test_what_is_foreseen_reads_the_history_before_the_step_and_its_action():
+    agent, batch = make_agent("mi", intrinsic__information_gain__bonus_target="foreseen"), make_batch()
+    part = agent.parts.auxiliary["state_prediction"]
+    views, _, _ = agent._look(batch, agent.state_views(batch))
+    t, b = 3, 1
+    known = torch.cat([views["history"][t - 1, b], torch.nn.functional.one_hot(batch.action[t - 1, b], 4).float()])
+    torch.testing.assert_close(views["foreseen_state"][t, b], part.ahead(known))
+    errors = [
+        prediction_error(views[name], views["z_state"], part.error) for name in ("predicted_state", "foreseen_state")
+    ]
+    torch.testing.assert_close(part.loss(views, batch), sum(errors))
+    before = weights(agent)
+    agent.update(batch)
+    assert {name for name in before if ".ahead." in name} <= changed(before, agent)
+    assert make_agent("mi").parts.auxiliary["state_prediction"].ahead is None

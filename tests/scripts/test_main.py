@@ -142,6 +142,7 @@ OPTIONS = {
         "mi", f"{AUX}.error=l2", f"{GAIN}.bonus_target=own_step",
     ),
     "potential": ("mi", f"{GAIN}.bonus_target=potential"),
+    "foreseen": ("mi", f"{GAIN}.bonus_target=foreseen"),
     "frozen psi, random phi": ("mi", "--config_rl.z_obs=frozen", "--config_rl.z_state=random", REPR),
     "psi from scratch, raw state": ("mi", "--config_rl.z_obs=scratch", "--config_rl.z_state=raw", REPR),
     "separate predictor step": ("mi", "--config_rl.predictor_step=separate", "--config_rl.aux_batch_size=5"),
