@@ -78,7 +78,7 @@ class A2C(Learner):
             output = actor_views["policy"] = self.policy.head(actor_views, batch)
             self.actor_parts.extend(actor_views, batch)
         with torch.no_grad():
-            bonus_TB = self.parts.bonus(critic_views, batch, metrics)
+            bonus_TB = self._bonus(critic_views, batch, metrics)
             with self._autocast():
                 frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
             target_TB = lambda_returns(

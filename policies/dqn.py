@@ -92,7 +92,7 @@ class DQN(Learner):
             views, q_TBA, u_TBA = self._look(batch, given)
         with torch.no_grad(), self._autocast():
             seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
-            bonus_TB = self.parts.bonus(seen, batch, metrics)
+            bonus_TB = self._bonus(seen, batch, metrics)
             targets = self._targets(judged_TBA, batch, given, bonus_TB)
 
         metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)

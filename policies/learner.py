@@ -94,6 +94,12 @@ class Learner(Agent):
         self._optimisers["predictor"].step()
         return loss.detach()
 
+    def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
+        """The intrinsic rewards (T, B), at weights that fall to 0 over `anneal_steps` env steps if the config says so."""
+        steps = self.config.intrinsic.anneal_steps
+        share = 1.0 if not steps else max(0.0, 1.0 - self.env_steps / steps)
+        return self.parts.bonus(views, batch, metrics, share)
+
     def _part_views(self, batch: EpisodeBatch) -> Views:
         """The views that `parts` read."""
         raise NotImplementedError

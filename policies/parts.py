@@ -103,14 +103,16 @@ class PartSet(nn.Module):
         return total
 
     @torch.no_grad()
-    def bonus(self, views: Mapping[str, Tensor], batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """The weighted sum of the intrinsic rewards (T, B), each logged as `bonus/<name>`."""
+    def bonus(
+        self, views: Mapping[str, Tensor], batch: EpisodeBatch, metrics: dict[str, Tensor], share: float = 1.0
+    ) -> Tensor:
+        """`share` of the weighted sum of the intrinsic rewards (T, B), each logged in full as `bonus/<name>`."""
         total_TB = torch.zeros_like(batch.reward)
         for name, (part, weight) in self.intrinsic.items():
             bonus_TB = part.reward(views, batch)
             metrics[f"bonus/{name}"] = masked_mean(bonus_TB, batch.mask)
             metrics[f"bonus/{name}_abs"] = masked_mean(bonus_TB.abs(), batch.mask)
-            total_TB = total_TB + weight * bonus_TB
+            total_TB = total_TB + share * weight * bonus_TB
         return total_TB
 
     def after_step(self, tau: float) -> None:

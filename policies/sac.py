@@ -85,7 +85,7 @@ class SAC(Learner):
             seen, next_action, next_log_prob = critic_views, action, log_prob
             if self._has_dropout:
                 seen, next_action, next_log_prob = self._without_dropout(batch, given)
-            bonus_TB = self.parts.bonus(seen, batch, metrics)
+            bonus_TB = self._bonus(seen, batch, metrics)
             judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
             soft_TB = self._expected(torch.stack(judged).amin(0) - alpha * next_log_prob, next_log_prob)[1:]
             target_TB = lambda_returns(

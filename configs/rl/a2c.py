@@ -63,7 +63,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.predictor_step = "shared"  # one backward for all
 
-    config.intrinsic = ConfigDict({"use": ()})
+    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α

@@ -106,7 +106,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
     config.predictor_lr = 3e-4  # of the separate step
 
-    config.intrinsic = ConfigDict({"use": ()})
+    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α

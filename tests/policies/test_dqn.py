@@ -170,6 +170,21 @@ def test_the_bonus_is_part_of_the_target_with_its_weight():
     assert metrics["bonus/made_up_abs"].item() == pytest.approx(2.0)
 
 
+def test_the_bonus_falls_to_nothing_where_it_is_annealed():
+    """The targets of the made-up bonus above, at half of its weight half-way, and at none of it in the end."""
+    for env_steps, share in ((0, 1.0), (50, 0.5), (100, 0.0), (200, 0.0)):
+        agent = table_agent(ZEROS, Q_TARGET, intrinsic__anneal_steps=100)
+
+        class Bonus:
+            def reward(self, views, batch):
+                return torch.tensor([[1.0], [-2.0], [3.0]])
+
+        agent.parts.intrinsic, agent.env_steps = {"made_up": (Bonus(), 10.0)}, env_steps
+        metrics = agent.update(example())
+        assert metrics["q/target"].item() == pytest.approx((2.7 + 6.4 + 2 + share * 10 * 2) / 3)
+        assert metrics["bonus/made_up"].item() == pytest.approx(2 / 3)
+
+
 def test_the_target_network_follows_by_polyak_averaging():
     agent = make_agent("ua", tau=0.25)
     before = weights(agent.target)
