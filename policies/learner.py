@@ -95,7 +95,7 @@ class Learner(Agent):
         return loss.detach()
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """The intrinsic rewards (T, B), at weights that fall to 0 over `anneal_steps` env steps if the config says so."""
+        """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
         steps = self.config.intrinsic.anneal_steps
         share = 1.0 if not steps else max(0.0, 1.0 - self.env_steps / steps)
         return self.parts.bonus(views, batch, metrics, share)
