@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 10_000})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    # the domain's settings of a family, below the command line; a heavier bonus pays for hovering near the flag
+    # the domain's settings of a family, below the command line; a bonus that stays pays for hovering near the flag
     config.rl = ConfigDict(
         {
             "dqn": {
@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
                 "exploration": {"end": 0.05, "steps": 80_000},
                 "batch_size": 32,
                 "updates_per_step": 0.04,
-                "intrinsic": {"information_gain": {"weight": 0.2}},
+                "intrinsic": {"information_gain": {"weight": 0.5}, "anneal_steps": 150_000},
             }
         }
     )
