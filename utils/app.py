@@ -31,18 +31,22 @@ _MENDABLE = {
 }
 
 
-def run(main: Callable[[], None]) -> NoReturn:
+def run(main: Callable[[], None], positional: str = "") -> NoReturn:
     """Takes the flags from the command line, calls `main` and exits.
 
     The exit code is 0, 2 for input that the user can mend, 3 when the loss diverged, 130 after Ctrl-C. Import what is
     slow (torch, the policies) inside `main`, so that `--help` and a wrong flag are answered at once.
+
+    Args:
+        main: the script.
+        positional: the list flag to which arguments go that are no flags; without it there may be none.
     """
     warnings.showwarning = _show_warning
     try:
         if _asks_for_help(sys.argv[1:]):
             sys.stdout.write(help_text())
         else:
-            take_flags(sys.argv)
+            take_flags(sys.argv, positional)
             main()
         sys.stdout.flush()
     except UserError as error:
@@ -61,8 +65,12 @@ def run(main: Callable[[], None]) -> NoReturn:
     sys.exit(0)
 
 
-def take_flags(argv: Sequence[str]) -> None:
+def take_flags(argv: Sequence[str], positional: str = "") -> None:
     """Parses the command line `argv` (the script's name first) into `flags.FLAGS`.
+
+    Args:
+        argv: the command line.
+        positional: as in `run`; not a flag that is marked as required.
 
     Raises:
         UserError: an unknown, malformed or missing flag, or an argument that is not a flag.
@@ -80,7 +88,9 @@ def take_flags(argv: Sequence[str]) -> None:
         raise UserError(_bad_value(str(error))) from error
     except flags.Error as error:
         raise UserError(str(error)) from error
-    if rest[1:]:
+    if rest[1:] and positional:
+        flags.FLAGS[positional].value = [*(flags.FLAGS[positional].value or []), *rest[1:]]
+    elif rest[1:]:
         raise UserError(f"unexpected argument {rest[1]!r}: every input is a flag, --name=value (see --help)")
 
 

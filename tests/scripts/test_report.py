@@ -1,4 +1,4 @@
-"""The report as a user calls it, on run folders written here; intervals against hand and against rliable's IQM."""
+"""The report as a user calls it, on run folders written here."""
 
 import csv
 import json
@@ -10,21 +10,13 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from rliable import metrics
 
-from scripts.report import (
-    Estimate,
-    Row,
-    check_comparable,
-    comma_separated,
-    curve,
-    differences,
-    interquartile_mean,
-    interval,
-    markdown,
-    read_runs,
-    write_report,
-)
+from scripts.report import write_report
+from scripts.reporting import runs
+from scripts.reporting.runs import check_comparable, differences
+from scripts.reporting.study import study as study_of
+from scripts.reporting.tables import csv_files, markdown
+from tests.helpers.runs import write_run
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,50 +25,15 @@ ROOT = Path(__file__).resolve().parents[2]
 def report(*flags):
     command = [sys.executable, str(ROOT / "scripts" / "report.py"), *map(str, flags)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd="/", env=env, capture_output=True, text=True, timeout=180)
 
 
-def write_run(
-    folder,
-    success,
-    seed=0,
-    env="HeavenHell-v0",
-    variant="mi",
-    start_expert=0,
-    finished=True,
-    first=300,
-    interval=2000,
-    episodes=100,
-    horizon=50,
-    discount=0.95,
-):
-    """A run that evaluates at `first`, then a few steps after each multiple of `interval`."""
-    folder.mkdir(parents=True)
-    config = {
-        "env": {"id": env, "horizon": horizon, "eval": {"episodes": episodes, "interval": interval}, "kwargs": {}},
-        "rl": {"family": "dqn", "variant": variant, "discount": discount},
-        "seq": {"memory": "gru"},
-        "run": {"seed": seed, "start_expert": start_expert, "threads": seed},
-    }
-    (folder / "config.json").write_text(json.dumps({"config": config, "command": "main.py"}))
-    lines = []
-    for k, value in enumerate(success):
-        step = k * interval + seed if k else first
-        lines.append(
-            {"step": step, "eval/return": 2 * value - 1, "eval/success": value, "eval/length": 50 - 20 * value}
-        )
-        lines.append({"step": step, "loss/td": None, "train/success": 0.5, "updates": k})
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if finished:
-        final = {"return": 1.0, "success": success[-1], "length": 20.0, "informed": 1.0}
-        (folder / "summary.json").write_text(json.dumps({"final": final, "env_steps": lines[-1]["step"]}))
-    return folder
+def read_runs(folders, by=()):
+    return runs.read_runs(folders, by)[0]
 
 
 def rows_of(records, threshold=0.9):
-    return [
-        Row.of(key, [one for one in records if one.key == key], threshold) for key in sorted({r.key for r in records})
-    ]
+    return study_of(records, threshold, "success").rows
 
 
 LEARNS = [0.0] + [0.5] * 4 + [0.92] + [1.0] * 10
@@ -107,8 +64,14 @@ def test_a_study_gives_table_and_curves(study, tmp_path):
     assert done.stderr == ""
     assert "runs: 8 (1 not finished), groups: 4" in done.stdout
     out = tmp_path / "deep" / "out"
-    names = {"table.md", "table.csv", "curves_HeavenHell-v0.png", "curves_ALE_Pong-v5.png"}
-    assert {path.name for path in out.iterdir()} == names
+    figures = {
+        f"{what}_{env}.{kind}"
+        for what in ("curves", "final")
+        for env in ("HeavenHell-v0", "ALE_Pong-v5")
+        for kind in ("png", "pdf")
+    }
+    tables = {"table.md", "table.csv", "curves.csv", "profiles.csv", "improvement.csv", "report.html"}
+    assert {path.name for path in out.iterdir()} == tables | figures
     with (out / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     keys = [(row["env"], row["method"], row["memory"], row["demonstrations"], row["seeds"]) for row in rows]
@@ -161,13 +124,12 @@ def test_what_is_mixed_all_the_same_is_said(tmp_path):
     write_run(tmp_path / "a", LEARNS, 1)
     write_run(tmp_path / "b", LEARNS, 1, discount=0.99)
     records = read_runs([str(tmp_path)])
-    with pytest.raises(UserError, match=r"seed 1 is in .*a and in .*b.*--allow_mixed"):
+    with pytest.raises(UserError, match=r"seed 1 is in .*a and in .*b.*--by=rl\.discount.*--allow_mixed"):
         check_comparable(records, allow_mixed=False)
-    (row,) = rows_of(records)
-    unlike, repeated = differences(row)
+    unlike, repeated = differences(records[0].key, records)
     assert unlike.endswith("the runs differ in rl.discount")
     assert "1 of 2 runs repeat a seed" in repeated
-    assert unlike in markdown([row], [unlike], 0.9)
+    assert unlike in markdown(study_of(records, 0.9, "success"))
     with pytest.warns(UserWarning, match=r"rl\.discount|repeat a seed") as warned:
         write_report([str(tmp_path)], tmp_path / "out", 1.0, allow_mixed=True)
     ours = [str(one.message) for one in warned if one.category is UserWarning]  # libraries may warn of their own
@@ -176,18 +138,19 @@ def test_what_is_mixed_all_the_same_is_said(tmp_path):
 
 
 def test_seeds_alone_are_no_difference(study):
-    assert [note for row in rows_of(read_runs([str(study)])) for note in differences(row)] == []
+    assert study_of(read_runs([str(study)]), 0.9, "success").notes == []
 
 
 def test_a_run_without_an_evaluation_is_a_seed_that_is_not_finished(tmp_path):
     write_run(tmp_path / "begun", [], 1, finished=False)
-    (row,) = rows_of(read_runs([str(tmp_path)]))
-    text = markdown([row], [], 0.9)
+    found = study_of(read_runs([str(tmp_path)]), 0.9, "success")
+    text = markdown(found)
     assert "| 1 (**1 not finished**) | – | – | – | – | – | 0 of 1 | never (1 of 1) |" in text
     assert "no evaluation yet" in text
-    assert ",inf,1" in comma_separated([row], 0.9)
+    (line,) = csv.DictReader(csv_files(found)["table.csv"].splitlines())
+    assert (line["steps_to_threshold"], line["never_seeds"], line["final_success_mean"]) == ("inf", "1", "")
     assert write_report([str(tmp_path)], tmp_path / "out", 0.9, False).startswith("runs: 1 (1 not finished), groups: 1")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "table.csv"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"table.md", "table.csv", "report.html"}
 
 
 def test_never_is_infinite_in_the_median(tmp_path):
@@ -195,9 +158,9 @@ def test_never_is_infinite_in_the_median(tmp_path):
         write_run(tmp_path / str(seed), success, seed)
     records = read_runs([str(tmp_path)])
     (row,) = rows_of(records)
-    assert (row.steps, row.never) == (np.inf, 2)
+    assert (row.steps.value, row.never) == (np.inf, 2)
     (row,) = rows_of(records, threshold=0.5)
-    assert (row.steps, row.never) == (2002, 0)
+    assert (row.steps.value, row.never) == (2002, 0)
 
 
 def test_ten_times_the_mark_is_solved(tmp_path):
@@ -205,28 +168,11 @@ def test_ten_times_the_mark_is_solved(tmp_path):
     assert rows_of(read_runs([str(tmp_path)]))[0].solved == 1
 
 
-def test_iqm_is_that_of_rliable():
-    rng = np.random.default_rng(0)
-    for num in range(1, 14):
-        values = rng.random(num)
-        assert interquartile_mean(values) == pytest.approx(metrics.aggregate_iqm(values[:, None]))
-    stacked = rng.random((3, 5))
-    np.testing.assert_allclose(interquartile_mean(stacked), [interquartile_mean(row) for row in stacked])
-
-
-def test_the_interval_is_that_of_all_resamples():
-    values = np.array([0.1, 0.6, 0.7, 1.0])
-    all_means = values[np.stack(np.meshgrid(*[range(4)] * 4), -1).reshape(-1, 4)].mean(-1)
-    expected = np.quantile(all_means, [0.025, 0.975])
-    np.testing.assert_allclose(interval(values, lambda drawn: drawn.mean(-1)), expected, atol=0.011)
-    assert interval(values, lambda drawn: drawn.mean(-1)) == interval(values, lambda drawn: drawn.mean(-1))
-    assert np.isnan(interval(values[:1], lambda drawn: drawn.mean(-1))).all()
-    assert Estimate.of([1.0, 1.0]) == Estimate(2, *[1.0] * 6)
-
-
 def test_a_curve_says_how_many_seeds_each_point_has(study):
     records = [one for one in read_runs([str(study / "mi")]) if one.seed in (1, 2, 5)]
-    steps, mean, bounds, count = curve(records)
+    (row,) = rows_of(records)
+    curve = row.curves["steps", "success"]
+    steps, count, (mean, *bounds) = curve.x, curve.seeds, curve.statistics["mean"]
     np.testing.assert_array_equal(steps[:3], [380, 2000, 4000])  # the latest first evaluation, then multiples
     assert steps[-1] == 30001  # where the first of the finished runs ends
     assert count[steps <= 14000].tolist() == [3] * 8
@@ -235,6 +181,154 @@ def test_a_curve_says_how_many_seeds_each_point_has(study):
     np.testing.assert_allclose(mean[steps == 20000], 1.0)
     assert (bounds[0] <= mean + 1e-9).all()
     assert (bounds[1] >= mean - 1e-9).all()
+
+
+def test_the_clock_is_that_of_training_alone(tmp_path):
+    folder = write_run(tmp_path / "a", [0.0, 0.5, 1.0], finished=False, rate=None)
+    (run,) = read_runs([str(tmp_path)])
+    assert np.isnan(run.minutes).all()
+    assert run.clock is None
+    rates = [
+        (300, None),
+        (1000, 10.0),
+        (2000, 100.0),
+        (2500, 0.0),
+        (4000, 20.0),
+    ]  # steps a second since the line before
+    lines = [{"step": step, "clock/env_steps_per_second": rate} for step, rate in rates]
+    old = (folder / "metrics.jsonl").read_text()
+    (folder / "metrics.jsonl").write_text(old + "".join(json.dumps(line) + "\n" for line in lines))
+    (run,) = read_runs([str(tmp_path)])
+    np.testing.assert_allclose(60 * run.minutes, [30.0, 110.0, 210.0])  # evaluations at 300, 2000 and 4000 steps
+    assert run.clock == (pytest.approx(3.5), 4000)
+    row = rows_of([run])[0]
+    assert (row.steps.value, row.minutes.value, row.speed) == (4000, pytest.approx(3.5), pytest.approx(4000 / 210))
+
+
+def test_groups_are_told_apart_by_fields_and_by_names(tmp_path):
+    for discount in (0.9, 0.99):
+        for seed in (1, 2):
+            write_run(tmp_path / f"g{discount}_s{seed}", LEARNS, seed, discount=discount)
+    with pytest.raises(UserError, match=r"--by=rl\.discount"):
+        check_comparable(read_runs([str(tmp_path)]), allow_mixed=False)
+    for by, expected in ((["rl.discount"], "discount={}"), (["name"], "g{}")):
+        records = read_runs([str(tmp_path)], by)
+        check_comparable(records, allow_mixed=False)
+        found = study_of(records, 0.9, "success")
+        assert found.labels == [f"dqn:mi, gru, {expected.format(discount)}" for discount in (0.9, 0.99)]
+        assert found.notes == []
+    with pytest.raises(UserError, match=r"--by: no run has a field 'rl.discont' \(did you mean 'rl.discount'\?\)"):
+        read_runs([str(tmp_path)], ["rl.discont"])
+
+
+@pytest.fixture(scope="module")
+def two_domains(tmp_path_factory):
+    """Two methods on two domains whose best returns are known, one of them on a third; returns are 2 s - 1."""
+    root = tmp_path_factory.mktemp("two")
+    for variant, success in (("mi", 0.95), ("history", 0.6)):
+        for seed in (1, 2, 3):
+            write_run(root / variant / f"h{seed}", [success] * 12, seed, variant=variant)
+            write_run(root / variant / f"s{seed}", [success - 0.02 * seed] * 12, seed, "Sphinx-v0", variant)
+    write_run(root / "ua", [0.5] * 12, 1, variant="ua")
+    write_run(root / "more", [0.5] * 12, 1, env="ALE/Pong-v5")
+    return root
+
+
+def test_all_domains_are_taken_together_by_scores(two_domains):
+    found = study_of(read_runs([str(two_domains)]), 0.9, "success")
+    assert [(panel.domain, len(panel.rows)) for panel in found.panels][-1] == ("all domains", 2)
+    panel = found.panels[-1]
+    assert panel.domains == ["HeavenHell-v0", "Sphinx-v0"]
+    heaven_hell = [2 * 0.95 - 1] * 3
+    sphinx = [(2 * (0.95 - 0.02 * seed) - 1 - 0.016424370982) / (0.8 - 0.016424370982) for seed in (1, 2, 3)]
+    score = panel.rows[1].final["score"]
+    assert score.num == 6
+    assert score.mean.value == pytest.approx((np.mean(heaven_hell) + np.mean(sphinx)) / 2)
+    assert score.iqm.value == pytest.approx(np.mean(sorted(heaven_hell + sphinx)[1:-1]))
+    assert score.mean.low < score.mean.value < score.mean.high
+    assert panel.improvement["score"]["dqn:mi, gru", "dqn:history, gru"].value == 1
+    curve = panel.rows[1].curves["share", "score"]
+    assert curve.x[-1] == 100
+    np.testing.assert_array_equal(curve.seeds, 6)
+    np.testing.assert_allclose(curve.statistics["mean"][0], score.mean.value)
+    notes = "\n".join(found.notes)
+    assert "dqn:ua, gru, without demonstrations is left out: no finished run on Sphinx-v0" in notes
+    assert "ALE/Pong-v5 is left out: no random and best return" in notes
+    text = markdown(found)
+    assert f"| dqn:mi, gru | without | 2 | 6 | {score.iqm.value:.2f} [" in text
+    assert "| Sphinx-v0 | 0.01642 | 0.8 |" in text
+
+
+def test_a_reference_holds_for_its_settings_alone(tmp_path):
+    write_run(tmp_path / "a", LEARNS)
+    write_run(tmp_path / "b", LEARNS, horizon=60)
+    known, unknown = read_runs([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert known.reference is not None
+    assert unknown.reference is None
+    assert "score" not in unknown.curves
+
+
+def test_groups_that_were_trained_for_unlike_times_are_named(tmp_path):
+    for variant, episodes in (("mi", 800), ("ua", 1200)):
+        folder = write_run(tmp_path / variant, LEARNS, variant=variant)
+        config = json.loads((folder / "config.json").read_text())
+        config["config"]["run"]["train_episodes"] = episodes
+        (folder / "config.json").write_text(json.dumps(config))
+    (note,) = study_of(read_runs([str(tmp_path)]), 0.9, "success").notes
+    assert note.endswith("groups differ in run.train_episodes (dqn:mi, gru: 800; dqn:ua, gru: 1200)")
+
+
+def test_every_number_has_a_column(two_domains):
+    files = csv_files(study_of(read_runs([str(two_domains)]), 0.9, "success"))
+    lines = {name: list(csv.DictReader(text.splitlines())) for name, text in files.items()}
+    assert set(lines) == {"table.csv", "curves.csv", "profiles.csv", "improvement.csv", "all_domains.csv"}
+    (ours,) = [line for line in lines["all_domains.csv"] if line["group"] == "dqn:mi, gru"]
+    assert (ours["domains"], ours["score_seeds"]) == ("HeavenHell-v0 Sphinx-v0", "6")
+    (pair,) = [
+        line
+        for line in lines["improvement.csv"]
+        if (line["env"], line["group"], line["over"], line["metric"])
+        == ("Sphinx-v0", "dqn:mi, gru", "dqn:history, gru", "return")
+    ]
+    assert (pair["probability"], pair["probability_low"]) == ("1", "1")
+    profile = [
+        (float(line["threshold"]), float(line["share_above"]))
+        for line in lines["profiles.csv"]
+        if (line["env"], line["group"], line["metric"]) == ("Sphinx-v0", "dqn:mi, gru", "success")
+    ]
+    for threshold, share in profile:
+        assert share == pytest.approx(np.mean([value > threshold for value in (0.93, 0.91, 0.89)]), abs=1e-5)
+    point = lines["curves.csv"][0]
+    assert set(point) >= {"axis", "x", "seeds", "mean", "mean_low", "iqm_high", "median"}
+
+
+def test_a_threshold_may_be_a_return(two_domains):
+    (row,) = [
+        row
+        for row in study_of(read_runs([str(two_domains / "mi")]), 0.85, "return").rows
+        if row.key.env == "HeavenHell-v0"
+    ]
+    assert (row.steps.value, row.never) == (300, 0)
+    text = markdown(study_of(read_runs([str(two_domains / "mi")]), 0.85, "return"))
+    assert "env steps to return 0.85" in text
+
+
+def test_folders_may_stand_without_a_flag(study, tmp_path):
+    done = report(study / "mi" / "s1", "--out", tmp_path, study / "mi" / "s2", "--film_megabytes=0")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("runs: 2 (0 not finished), groups: 1")
+
+
+def test_a_run_that_has_only_begun_and_a_folder_without_one_are_told(tmp_path):
+    write_run(tmp_path / "runs" / "a", LEARNS, 1)
+    begun = write_run(tmp_path / "runs" / "b", [], 2, finished=False)
+    (begun / "metrics.jsonl").unlink()
+    (tmp_path / "runs" / "c").mkdir()
+    (tmp_path / "runs" / "c" / "config.json").write_text('{"of": "another program"}')
+    (tmp_path / "empty").mkdir()
+    records, notes = runs.read_runs([str(tmp_path / "runs"), str(tmp_path / "empty")])
+    assert [(one.seed, len(one.steps)) for one in records] == [(1, 16), (2, 0)]
+    assert notes == [f"no run of main.py in {tmp_path / 'empty'}"]
 
 
 DAMAGED = {
@@ -304,6 +398,8 @@ def test_bad_input_is_one_line(tmp_path):
     for flags, expected in (
         ((f"--runs={tmp_path}", f"--out={tmp_path / 'out'}"), "summary.json is damaged"),
         ((f"--runs={tmp_path}",), "--out is required"),
+        ((f"--out={tmp_path / 'out'}",), "--runs is required"),
+        ((tmp_path, f"--out={tmp_path / 'out'}", "--threshold=3"), "--threshold: a success is between 0 and 1, not 3"),
     ):
         done = report(*flags)
         assert done.returncode == 2, (flags, done.stderr)
