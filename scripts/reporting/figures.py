@@ -1,6 +1,7 @@
 """Figures of a study, each as PNG and PDF."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from utils.run import atomic_path
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FORMATS = ("png", "pdf")
+MOST_PAIRED = 5  # groups all of whose pairs are drawn
 
 
 def draw(study: Study, statistic: str, out: Path) -> list[str]:
@@ -60,10 +62,12 @@ def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> 
 
     axis = panels[0].axes[0]
     metrics = ("success", "score") if axis == "share" else ("success", "return")
-    size = (1.2 + 5.2 * len(panels), 6.6)
-    figure, cells = plt.subplots(
-        2, len(panels), figsize=size, sharex=True, sharey="row", squeeze=False, layout="constrained"
-    )
+    longest = max(len(_legend(row)) for panel in panels for row in panel.rows)
+    columns = 2 if longest <= 34 else 1
+    lines = max(sum(1 + _legend(row).count("\n") for row in panel.rows) for panel in panels) / columns
+    size = (1.2 + 5.2 * len(panels), 6.2 + 0.2 * lines)
+    shared = {"sharex": True, "sharey": "row", "squeeze": False}
+    figure, cells = plt.subplots(2, len(panels), figsize=size, layout="constrained", **shared)
     dashed = False
     for column, panel in zip(cells.T, panels):
         for metric, axes in zip(metrics, column):
@@ -75,7 +79,8 @@ def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> 
             _tidy(axes)
         column[0].set(title=panel.start, ylim=(-0.04, 1.04))
         column[1].set_xlabel(AXES[axis])
-        column[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False, fontsize="small", ncols=2)
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
+        column[1].legend(**below, frameon=False, fontsize="small", ncols=columns)
     for metric, axes in zip(metrics, cells[:, 0]):
         axes.set_ylabel(metric)
     if axis == "steps":
@@ -107,8 +112,8 @@ def _curve(axes: Any, row: Row, axis: str, metric: str, statistic: str, colour: 
 
 def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
     """IQM, median and mean with intervals, performance profile, probability of improvement: a row for each start."""
-    most = max(len(panel.profiles["success"]) for panel in panels)
-    size = (17.0, 1.4 + len(panels) * max(2.4, 1.0 + 0.34 * most * (1 + (most > 3))))
+    bars = max(len(panel.profiles["success"]) + len(_shown_pairs(panel, "success")) for panel in panels)
+    size = (19.0, 1.0 + len(panels) * (1.6 + 0.22 * bars))
     widths = {"width_ratios": (1, 1, 1, 1.5, 1.4)}
     figure, cells = plt.subplots(len(panels), 5, figsize=size, squeeze=False, layout="constrained", gridspec_kw=widths)
     for panel, axes in zip(panels, cells):
@@ -140,10 +145,9 @@ def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
 
 
 def _pairs(axes: Any, panel: Panel, metric: str) -> None:
-    """The probability that one group beats another, each pair once, the better one first."""
+    """The probability that one group beats another, the better one first."""
     pairs = panel.improvement[metric]
-    labels = list(panel.profiles[metric])
-    shown = [(x, y) if pairs[x, y].value >= 0.5 else (y, x) for i, x in enumerate(labels) for y in labels[i + 1 :]]
+    shown = _shown_pairs(panel, metric)
     for height, pair in enumerate(shown):
         found = pairs[pair]
         axes.barh(height, found.high - found.low, left=found.low, height=0.55, color="0.4", alpha=0.35)
@@ -153,17 +157,29 @@ def _pairs(axes: Any, panel: Panel, metric: str) -> None:
     axes.set_yticklabels([f"{x} > {y}" for x, y in shown], fontsize="small")
 
 
+def _shown_pairs(panel: Panel, metric: str) -> list[tuple[str, str]]:
+    """Each pair of groups once; of many groups the pairs with the best one (all are in the page and in the CSV)."""
+    pairs, labels = panel.improvement[metric], list(panel.profiles[metric])
+    if len(labels) > MOST_PAIRED:
+        best = max(
+            (row for row in panel.rows if row.label in labels), key=lambda row: row.final[metric].mean.value
+        ).label
+        return [(best, label) for label in labels if label != best]
+    both = [(x, y) for index, x in enumerate(labels) for y in labels[index + 1 :]]
+    return [(x, y) if pairs[x, y].value >= 0.5 else (y, x) for x, y in both]
+
+
 def _look(study: Study, row: Row) -> tuple[str, str]:
     """A group's colour and marker, the same in every figure."""
-    index = study.labels.index(row.label)
+    index = study.colours[row.label]
     return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
 
 
 def _legend(row: Row, finished: bool = False) -> str:
-    """A group's name and how many seeds it has."""
+    """A group's name and how many seeds it has, on lines of at most 60 letters."""
     num = len(row.runs) - row.unfinished if finished else len(row.runs)
     flag = f", {row.unfinished} not finished" if row.unfinished and not finished else ""
-    return f"{row.label} ({num} seed{'s' * (num != 1)}{flag})"
+    return textwrap.fill(f"{row.label} ({num} seed{'s' * (num != 1)}{flag})", 60)
 
 
 def _tidy(axes: Any) -> None:

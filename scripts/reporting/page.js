@@ -36,8 +36,9 @@ function table(id, head, lines) {
 const titled = (row) => element("td", {}, swatch(row), name(row));
 const swatch = (row) => element("span", { class: "swatch", style: `background:${colour(row)}` });
 const digits = (metric) => metric === "length" ? 1 : 2;
-const spelt = ([value, low, high], places) => value.toFixed(places) +
-  (low === null ? "" : ` [${low.toFixed(places)}, ${high.toFixed(places)}]`);
+const fixed = (value, places) => (Math.round(value * 10 ** places) / 10 ** places).toFixed(places); // no -0.00
+const spelt = ([value, low, high], places) => fixed(value, places) +
+  (low === null ? "" : ` [${fixed(low, places)}, ${fixed(high, places)}]`);
 
 function short(value) {
   const size = Math.abs(value);

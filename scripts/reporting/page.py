@@ -75,7 +75,7 @@ def _data(study: Study, films: Mapping[Path, str]) -> dict[str, Any]:
         "threshold_metric": study.metric,
         "labels": [
             {"name": label, "colour": COLOURS[number % len(COLOURS)], "dashed": number >= len(COLOURS)}
-            for number, label in enumerate(study.labels)
+            for label, number in ((label, study.colours[label]) for label in study.labels)
         ],
         "axes": AXES,
         "statistics": {name: TITLES[name] for name in ("iqm", "median", "mean")},

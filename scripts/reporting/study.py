@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -124,7 +125,7 @@ class Study:
 
     Attributes:
         panels: by domain, then over all domains.
-        labels: of all groups, which fix their colours.
+        labels: of all groups.
         threshold: the value that counts as reached.
         metric: whose value.
     """
@@ -145,6 +146,19 @@ class Study:
     def domains(self) -> list[str]:
         """What there are panels of."""
         return list(dict.fromkeys(panel.domain for panel in self.panels))
+
+    @cached_property
+    def colours(self) -> dict[str, int]:
+        """A number for each label, such that labels of one panel have different ones; small ones first."""
+        beside = {label: {label} for label in self.labels}
+        for panel in self.panels:
+            for row in panel.rows:
+                beside[row.label] |= {other.label for other in panel.rows}
+        numbers: dict[str, int] = {}
+        for label in self.labels:
+            taken = {numbers[other] for other in beside[label] if other in numbers}
+            numbers[label] = min(set(range(len(self.labels))) - taken)
+        return numbers
 
     def of(self, domain: str) -> list[Panel]:
         """The panels of one domain."""
@@ -172,11 +186,14 @@ def study(records: Sequence[Record], threshold: float, metric: str, notes: Seque
 
 def unlike_budgets(groups: Mapping[Key, Sequence[Record]]) -> list[str]:
     """A note where groups that are compared were trained for unlike numbers of steps."""
-    budgets = {key: {str(one.config.get("run.train_episodes")) for one in runs} for key, runs in groups.items()}
-    if len(set.union(*budgets.values())) < 2:
+    budgets: dict[str, dict[str, None]] = defaultdict(dict)
+    for key, runs in groups.items():
+        for one in runs:
+            budgets[str(one.config.get("run.train_episodes"))][key.label] = None
+    if len(budgets) < 2:
         return []
     first = next(iter(groups))
-    found = "; ".join(f"{key.label}: {', '.join(sorted(budget))}" for key, budget in budgets.items())
+    found = "; ".join(f"{budget}: {' and '.join(labels)}" for budget, labels in budgets.items())
     return [f"{first.env}, {start(first.demonstrations)}: groups differ in run.train_episodes ({found})"]
 
 
@@ -196,14 +213,14 @@ def over_domains(
     domains = sorted({env for found in by_label.values() for env in found})
     if len(domains) < 2:
         return None, []
-    rows = []
-    for label, found in sorted(by_label.items()):
-        missing = [env for env in domains if env not in found]
-        if missing:
-            what = f"{label}, {start(demonstrations)}"
-            notes.append(f"{ALL}: {what} is left out: no finished run on {', '.join(missing)}")
-        else:
-            rows.append(row_of([found[env] for env in domains], threshold, metric))
+    complete = {label: found for label, found in sorted(by_label.items()) if len(found) == len(domains)}
+    others = [
+        f"{label} ({', '.join(sorted(found))})" for label, found in sorted(by_label.items()) if label not in complete
+    ]
+    if others:
+        where = f"{ALL}, {start(demonstrations)}: left out for want of finished runs on all of {', '.join(domains)}"
+        notes.append(f"{where}: {'; '.join(others)}")
+    rows = [row_of([found[env] for env in domains], threshold, metric) for found in complete.values()]
     return Panel(ALL, demonstrations, rows, ("share",), domains=domains) if rows else None, list(dict.fromkeys(notes))
 
 

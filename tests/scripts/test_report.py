@@ -252,11 +252,19 @@ def test_all_domains_are_taken_together_by_scores(two_domains):
     np.testing.assert_array_equal(curve.seeds, 6)
     np.testing.assert_allclose(curve.statistics["mean"][0], score.mean.value)
     notes = "\n".join(found.notes)
-    assert "dqn:ua, gru, without demonstrations is left out: no finished run on Sphinx-v0" in notes
+    missing = "without demonstrations: left out for want of finished runs on all of HeavenHell-v0, Sphinx-v0"
+    assert f"all domains, {missing}: dqn:ua, gru (HeavenHell-v0)" in notes
     assert "ALE/Pong-v5 is left out: no random and best return" in notes
     text = markdown(found)
     assert f"| dqn:mi, gru | without | 2 | 6 | {score.iqm.value:.2f} [" in text
     assert "| Sphinx-v0 | 0.01642 | 0.8 |" in text
+
+
+def test_groups_of_one_panel_have_colours_of_their_own(tmp_path):
+    for variant, env in (("a", "E"), ("b", "E"), ("c", "F"), ("d", "F"), ("b", "F"), ("e", "G")):
+        write_run(tmp_path / f"{variant}{env}", [0.5] * 3, env=env, variant=variant)
+    found = study_of(read_runs([str(tmp_path)]), 0.9, "success")
+    assert {label[4]: number for label, number in found.colours.items()} == {"a": 0, "b": 1, "c": 0, "d": 2, "e": 0}
 
 
 def test_a_reference_holds_for_its_settings_alone(tmp_path):
@@ -275,7 +283,7 @@ def test_groups_that_were_trained_for_unlike_times_are_named(tmp_path):
         config["config"]["run"]["train_episodes"] = episodes
         (folder / "config.json").write_text(json.dumps(config))
     (note,) = study_of(read_runs([str(tmp_path)]), 0.9, "success").notes
-    assert note.endswith("groups differ in run.train_episodes (dqn:mi, gru: 800; dqn:ua, gru: 1200)")
+    assert note.endswith("groups differ in run.train_episodes (800: dqn:mi, gru; 1200: dqn:ua, gru)")
 
 
 def test_every_number_has_a_column(two_domains):

@@ -135,7 +135,8 @@ const choices = (id) => [...$(id).options].map((option) => option.value);
 const cells = (id) => [...$(id).querySelectorAll("tr")].map((row) => [...row.children].map((cell) => cell.textContent));
 const point = (share) => {
   const svg = $("curves").querySelector("svg"), frame = svg.getBoundingClientRect();
-  svg.dispatchEvent(new MouseEvent("mousemove", { clientX: frame.left + share * frame.width, clientY: frame.top + 50 }));
+  const at = { clientX: frame.left + share * frame.width, clientY: frame.top + 50 };
+  svg.dispatchEvent(new MouseEvent("mousemove", at));
   return [...$("tip").children].map((line) => line.textContent);
 };
 async function act() {
@@ -165,7 +166,7 @@ async function act() {
   out.demonstrations = cells("final").slice(1);
   pick("domain", "Sphinx-v0");
   out.sphinx = cells("final").slice(1);
-  pick("domain", "all domains");
+  pick("domain", "all domains"); pick("metric", "score");
   out.all = cells("final").slice(1);
   out.hidden = ["clock-section", "films-section", "runs-section"].map((id) => $(id).hidden);
   out.share = $("curves").querySelector("svg").getAttribute("aria-label");
