@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.reporting.statistics import Interval
 from scripts.reporting.study import ALL, AXES, Panel, Row, Study
 from scripts.reporting.tables import TITLES
 from utils.run import atomic_path
@@ -121,21 +122,12 @@ def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
         rows = [row for row in panel.rows if row.label in panel.profiles[metric]]
         for which, side in zip(("iqm", "median", "mean"), axes[:3]):
             for height, row in enumerate(rows):
-                found, colour = getattr(row.final[metric], which), _look(study, row)[0]
-                side.barh(height, found.high - found.low, left=found.low, height=0.55, color=colour, alpha=0.35)
-                side.plot([found.value] * 2, [height - 0.28, height + 0.28], color=colour, linewidth=2.5)
-            side.margins(x=0.08)
+                _bar(side, height, getattr(row.final[metric], which), _look(study, row)[0])
             side.set(title=f"{metric}, {TITLES[which]}", ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
             side.set_yticklabels([_legend(row, finished=True) for row in rows] if which == "iqm" else [])
-        thresholds_P, profile = panel.thresholds[metric], axes[3]
-        for row in rows:
-            value_P, low_P, high_P = panel.profiles[metric][row.label]
-            profile.plot(thresholds_P, value_P, color=_look(study, row)[0], linewidth=2)
-            profile.fill_between(thresholds_P, low_P, high_P, color=_look(study, row)[0], alpha=0.18, linewidth=0)
-        profile.set(title="performance profile", xlabel=f"{metric} τ", ylabel="share of runs above τ")
-        profile.set_ylim(-0.03, 1.03)
-        axes[4].set_visible(len(panel.profiles[metric]) > 1)
-        if len(panel.profiles[metric]) > 1:
+        _profile(axes[3], study, panel, metric, rows)
+        axes[4].set_visible(len(rows) > 1)
+        if len(rows) > 1:
             _pairs(axes[4], panel, metric)
         for side in axes:
             _tidy(side)
@@ -144,14 +136,29 @@ def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
     return figure
 
 
+def _bar(axes: Any, height: int, found: Interval, colour: str) -> None:
+    """A value as a mark on its interval."""
+    axes.use_sticky_edges = False  # a bar's end is no end of the axis
+    axes.margins(x=0.08)
+    axes.barh(height, found.high - found.low, left=found.low, height=0.55, color=colour, alpha=0.35)
+    axes.plot([found.value] * 2, [height - 0.28, height + 0.28], color=colour, linewidth=2.5)
+
+
+def _profile(axes: Any, study: Study, panel: Panel, metric: str, rows: Sequence[Row]) -> None:
+    """The share of runs above each threshold."""
+    thresholds_P = panel.thresholds[metric]
+    for row in rows:
+        value_P, low_P, high_P = panel.profiles[metric][row.label]
+        axes.plot(thresholds_P, value_P, color=_look(study, row)[0], linewidth=2)
+        axes.fill_between(thresholds_P, low_P, high_P, color=_look(study, row)[0], alpha=0.18, linewidth=0)
+    axes.set(title="performance profile", xlabel=f"{metric} τ", ylabel="share of runs above τ", ylim=(-0.03, 1.03))
+
+
 def _pairs(axes: Any, panel: Panel, metric: str) -> None:
     """The probability that one group beats another, the better one first."""
-    pairs = panel.improvement[metric]
     shown = _shown_pairs(panel, metric)
     for height, pair in enumerate(shown):
-        found = pairs[pair]
-        axes.barh(height, found.high - found.low, left=found.low, height=0.55, color="0.4", alpha=0.35)
-        axes.plot([found.value] * 2, [height - 0.28, height + 0.28], color="0.2", linewidth=2.5)
+        _bar(axes, height, panel.improvement[metric][pair], "0.3")
     axes.axvline(0.5, color="0.5", linewidth=0.8, linestyle=":")
     axes.set(title="P(X > Y)", xlim=(-0.03, 1.03), ylim=(len(shown) - 0.5, -0.5), yticks=range(len(shown)))
     axes.set_yticklabels([f"{x} > {y}" for x, y in shown], fontsize="small")

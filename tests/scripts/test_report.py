@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -13,6 +14,7 @@ import pytest
 
 from scripts.report import write_report
 from scripts.reporting import runs
+from scripts.reporting.figures import draw
 from scripts.reporting.runs import check_comparable, differences
 from scripts.reporting.study import study as study_of
 from scripts.reporting.tables import csv_files, markdown
@@ -234,7 +236,7 @@ def two_domains(tmp_path_factory):
     return root
 
 
-def test_all_domains_are_taken_together_by_scores(two_domains):
+def test_all_domains_are_taken_together_by_scores(two_domains, tmp_path):
     found = study_of(read_runs([str(two_domains)]), 0.9, "success")
     assert [(panel.domain, len(panel.rows)) for panel in found.panels][-1] == ("all domains", 2)
     panel = found.panels[-1]
@@ -258,6 +260,10 @@ def test_all_domains_are_taken_together_by_scores(two_domains):
     text = markdown(found)
     assert f"| dqn:mi, gru | without | 2 | 6 | {score.iqm.value:.2f} [" in text
     assert "| Sphinx-v0 | 0.01642 | 0.8 |" in text
+    written = draw(replace(found, panels=[panel]), "iqm", tmp_path)
+    assert written == [f"{what}_all_domains.{kind}" for what in ("curves", "final") for kind in ("png", "pdf")]
+    assert (tmp_path / "curves_all_domains.pdf").read_bytes().startswith(b"%PDF")
+    assert iio.imread(tmp_path / "final_all_domains.png").ndim == 3
 
 
 def test_groups_of_one_panel_have_colours_of_their_own(tmp_path):
