@@ -61,7 +61,7 @@ class Run:
         try:
             for part in ("checkpoint", "policy", "films"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            run = cls(folder, _lock=_lock_folder(folder))
+            run = cls(folder, _lock=lock_folder(folder))
             run.resumed = run.config_path.exists()
             if run.resumed:
                 run._compare(now, resume, may_differ)
@@ -195,16 +195,21 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _lock_folder(folder: Path) -> int:
-    """Takes the folder for this process; the kernel gives it back when the process ends, however it ends."""
+def lock_folder(folder: Path, flag: str = "--run_name") -> int:
+    """Takes the folder for this process; the kernel gives it back when the process ends, however it ends.
+
+    Returns:
+        A handle, to be closed to give the folder back before.
+
+    Raises:
+        UserError: another process has it; `flag` is what to change.
+    """
     handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise UserError(
-            f"--run_name: another process is writing into {folder}; wait for it or choose another"
-        ) from error
+        raise UserError(f"{flag}: another process is writing into {folder}; wait for it or choose another") from error
     except OSError:  # a file system without locks
         pass
     return handle
