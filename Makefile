@@ -12,13 +12,14 @@ PRETRAIN_ARGS ?=
 TRAIN_ARGS ?=
 ARGS ?=
 
-.PHONY: help setup run test lint format clean clean-demo
+.PHONY: help setup run test test-slurm lint format clean clean-demo
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run         the three stages on HeavenHell: episodes, representations, policy (results in $(DEMO)/policy)"
 	@echo "make clean-demo  removes $(DEMO), so that make run starts afresh, as after a change of code or config"
 	@echo "make test        the tests; ARGS='-k name' for some of them"
+	@echo "make test-slurm  sweeps on a SLURM of one node that the test starts (apt-get install slurmctld slurmd slurm-client munge)"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      lets ruff put the code in order"
 	@echo "make setup       only the virtual environment, $(VENV)"
@@ -47,6 +48,9 @@ run: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-slurm: $(READY)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/scripts/test_sweep_slurm.py $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

@@ -112,7 +112,7 @@ def status(sweep: Sweep, records: Records) -> str:
     else:
         trials = search.Search(sweep)
         jobs, ends = sweep.jobs(trials.trials()), f"\n{trials.report()}"
-    return overview(jobs, records, cluster.active(), is_locked(sweep.folder)) + ends
+    return overview(jobs, records, cluster.in_queue(jobs, records), is_locked(sweep.folder)) + ends
 
 
 def is_locked(folder: Path) -> bool:
@@ -179,7 +179,7 @@ def wait_for_slurm(sweep: Sweep, jobs: Sequence[Job], records: Records) -> bool:
     """Submits jobs and waits until SLURM has none of them left."""
     print("\n".join(cluster.submit(sweep, jobs, records)), flush=True)
     while True:
-        queue = cluster.active()
+        queue = cluster.in_queue(jobs, records)
         if not any(records.read(job).place in queue for job in jobs):
             return True
         time.sleep(POLL_SECONDS)

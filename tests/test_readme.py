@@ -34,6 +34,7 @@ SMALLER = {
         "--config_rl.batch_size=2", "--config_rl.updates_per_step=0.05",
     ),
     "scripts/report.py": (),
+    "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/test_sweep.py runs this one
 }  # fmt: skip
 MAKE = {
     "run": (

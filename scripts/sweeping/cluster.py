@@ -18,7 +18,7 @@ from typing import Any
 
 from scripts.sweeping.plan import RECORDS, Job, Sweep
 from scripts.sweeping.pool import Pool
-from scripts.sweeping.status import DONE, QUEUED, Records
+from scripts.sweeping.status import DONE, LOCAL, QUEUED, Records
 from utils.config import ROOT
 from utils.errors import UserError, first_line
 
@@ -140,6 +140,11 @@ def active() -> dict[str, str]:
     return {number: state for number, state in pairs if state not in over}
 
 
+def in_queue(jobs: Sequence[Job], records: Records) -> dict[str, str]:
+    """As `active`; SLURM is asked only where one of the jobs has been there."""
+    return active() if any(records.read(job).place != LOCAL for job in jobs) else {}
+
+
 def submit(sweep: Sweep, jobs: Sequence[Job], records: Records, cluster: str = "slurm") -> list[str]:
     """Submits what is neither done nor with SLURM already; returns a line for each array.
 
@@ -153,7 +158,7 @@ def submit(sweep: Sweep, jobs: Sequence[Job], records: Records, cluster: str = "
         UserError: SLURM refuses.
     """
     submitit = import_submitit()
-    queue = active()
+    queue = in_queue(jobs, records)
     numbers = {job.id: place for job in jobs if (place := records.read(job).place) in queue}
     lines = [f"{len(numbers)} of the jobs are with SLURM already"] if numbers else []
     for array in arrays([job for job in jobs if job.id not in numbers], sweep):

@@ -26,6 +26,7 @@ class Search:
     def __init__(self, sweep: Sweep) -> None:
         try:
             import optuna
+            from optuna.storages.journal import JournalFileBackend
         except ImportError as error:
             raise UserError(f"{FLAG}: search needs optuna; pip install -r requirements.txt") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -33,7 +34,7 @@ class Search:
         self.path = sweep.folder / STORAGE
         self.distributions = {name: self._distribution(field) for name, field in self.settings["fields"].items()}
         sweep.folder.mkdir(parents=True, exist_ok=True)
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(self.path)))
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.path)))
         self.study = optuna.create_study(
             study_name=sweep.name,
             storage=storage,
@@ -99,7 +100,8 @@ class Search:
         """The trials with a value, best first."""
         state = self._optuna.trial.TrialState
         done = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state == state.COMPLETE]
-        done.sort(key=lambda trial: trial.value, reverse=self.settings["direction"] == "maximize")
+        sign = -1 if self.settings["direction"] == "maximize" else 1
+        done.sort(key=lambda trial: sign * (trial.value or 0.0))
         failed = sum(trial.state == state.FAIL for trial in self.study.get_trials(deepcopy=False))
         lines = [
             f"trial {trial.number:<4} {self.settings['metric']} {trial.value:<10.4g} "
