@@ -143,6 +143,8 @@ def assert_same(left, right, where=""):
 @pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
 @pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua"])
 def test_a_checkpointed_agent_goes_on_the_same(method, options):
+    if options and method.startswith("a2c"):
+        pytest.skip("it has no step of its own for predictors")
     first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
     aux = batch_for(method, seed=9) if options else None
     obs = [np.ones((5, 3)), np.zeros((5, spec_of(method).action_dim)), np.zeros(5), np.ones(5)]

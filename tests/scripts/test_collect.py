@@ -71,7 +71,8 @@ def test_metadata_say_where_the_episodes_come_from(collected):
     assert metadata["guess_share"] == 0.5
     assert metadata["git_revision"]
     assert metadata["config_env"]["horizon"] == 50
-    assert stored.spec == EnvSpec("HeavenHell-v0", 3, 3, 4, True, 50)
+    names = ("column", "row", "heaven")
+    assert stored.spec == EnvSpec("HeavenHell-v0", 3, 3, 4, True, 50, state_features=names)
     for kind, which in {"random": ~stored.expert, "expert": stored.expert, "all": np.ones(60, bool)}.items():
         covered = metadata["coverage"][kind]
         assert covered["episodes"] == which.sum()
