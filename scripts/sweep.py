@@ -210,6 +210,7 @@ class Display:
                 self.due = now + REDRAW_SECONDS
             return
         if first:
+            self.due = now + LINE_SECONDS
             changed = [job for job in changed if pool.state[job.id] == RUNNING]
             print(counts(list(pool.state.values())), flush=True)
         lines = changed
