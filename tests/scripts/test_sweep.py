@@ -348,7 +348,7 @@ def test_no_more_run_at_a_time_than_asked_and_with_the_threads_asked_for(fakes):
     sweep = fakes(["a", "b", "c", "d", "e"], threads=3)
     most = []
     run_pool(sweep, 2, lambda one: most.append(list(one.state.values()).count("running")))
-    assert max(most) == 2
+    assert max(most) <= 2  # on a busy machine a fake job may be over before the next has begun
     spans = []
     for path in sweep.folder.glob("t/*/starts"):
         threads, began, ended = path.read_text().split()
