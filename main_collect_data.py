@@ -28,14 +28,15 @@ _SEED = flags.DEFINE_integer("seed", 42, "the same seed and --num_envs give the 
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "envs that are stepped together", lower_bound=1)
 _PATH = flags.DEFINE_string("data_path", None, "folder to write; data/<env id>_s<seed>_<episodes>ep if not given")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace a dataset that is already there")
-_AUG = flags.DEFINE_boolean("aug", False, "refused: no domain has images that can be turned yet")
-_N_AUG = flags.DEFINE_integer(
-    "n_aug", None, "copies that --aug is to make of an episode; refused like --aug", lower_bound=1
+_AUG = flags.DEFINE_boolean(
+    "aug", False, "each of the expert's episodes counts with turned copies; stage 2 makes them, anew in every epoch"
 )
+_N_AUG = flags.DEFINE_integer("n_aug", None, "how many copies --aug asks for; the domain's if not given", lower_bound=1)
 
 
 def main() -> None:
     """Checks the flags, plays, writes and tells what the episodes cover."""
+    from buffers.augment import check_turnable
     from buffers.dataset import check_destination, write_dataset
     from envs.make import make_vector_env
     from policies.collect import collect_episodes, coverage
@@ -46,11 +47,13 @@ def main() -> None:
     config_env, episodes, num_random = _ENV.value, _EPISODES.value, _RANDOM.value
     if num_random > episodes:
         raise UserError(f"--random_episodes={num_random} is more than --episodes={episodes}; it is a part of them")
-    check_augmentation(config_env)
+    n_aug = copies_asked_for(config_env)
     path = Path(_PATH.value or f"data/{config_env.id}_s{_SEED.value}_{episodes}ep")
     check_destination(path, overwrite=_OVERWRITE.value)
     envs = make_vector_env(config_env, 1, seed=0)
     spec, action_space = envs.spec_sizes, envs.single_action_space
+    if n_aug:
+        check_turnable(spec, "--aug")
     if num_random < episodes:
         check_expert(envs, "--random_episodes", "give as many as --episodes")
     envs.close()
@@ -72,6 +75,7 @@ def main() -> None:
         "random_episodes": num_random,
         "expert_share": 1 - num_random / episodes,
         "guess_share": _GUESS.value,
+        "augmentation": {"kind": config_env.augment if n_aug else "", "n_aug": n_aug},
         "git_revision": git_revision(),
         "coverage": covered,
         "config_env": to_dict(config_env),
@@ -90,22 +94,22 @@ def main() -> None:
     print(f"written to {path}")
 
 
-def check_augmentation(config_env: Any) -> None:
-    """Refuses --aug where no image can be turned.
+def copies_asked_for(config_env: Any) -> int:
+    """How many turned copies --aug and --n_aug ask for of each of the expert's episodes; 0 for none.
 
     Raises:
-        UserError: the domain has no such images, or --n_aug stands alone.
+        UserError: the domain has no images that can be turned, or --n_aug stands alone.
     """
     if _N_AUG.value is not None and not _AUG.value:
         raise UserError("--n_aug counts the copies that --aug makes; give both or neither")
     if not _AUG.value:
-        return
+        return 0
     if config_env.augment != "se2":
         raise UserError(
             f"--aug: {config_env.id} has no images that can be turned (augment in its config is "
             f"{config_env.augment!r}, not 'se2'); leave out --aug"
         )
-    raise UserError(f"--aug: turned copies are not made yet in this version ({config_env.id}); leave out --aug")
+    return int(_N_AUG.value or max(1, config_env.n_aug))
 
 
 def table(covered: dict[str, dict[str, float]]) -> str:

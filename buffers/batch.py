@@ -5,7 +5,8 @@ prev_reward_t, obs_t, state_t, start_t` (prev_* are zero at t = 0). Transition t
 discount_t, mask_t`; `discount_t` is 0 on a true ending and 1 otherwise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass
@@ -21,8 +22,8 @@ class Episode:
     """One finished episode of L >= 1 steps; the row after the last action is kept.
 
     Attributes:
-        obs: (L+1, O) float32.
-        state: (L+1, S) float32.
+        obs: (L+1, O) float32, or the bytes (L+1, K) that `buffers.images` makes of them.
+        state: (L+1, S) float32, or bytes likewise.
         action: (L,) int64 of a discrete action, or (L, A) float32.
         reward: (L,) float32.
         discount: (L,) float32, 0 on a true ending (never at a time limit), 1 otherwise.
@@ -31,8 +32,8 @@ class Episode:
         informed: whether the episode showed the hidden fact.
     """
 
-    obs: NDArray[np.float32]
-    state: NDArray[np.float32]
+    obs: NDArray[Any]
+    state: NDArray[Any]
     action: NDArray[Any]
     reward: NDArray[np.float32]
     discount: NDArray[np.float32]
@@ -49,17 +50,24 @@ def round_up(rows: Tensor) -> Tensor:
     return torch.cat([rows, rows[:1].expand(-len(rows) % 64)])
 
 
+def parameters_of(net: Callable[[Tensor], Tensor]) -> Iterator[nn.Parameter]:
+    """The parameters of a module; none of a plain function."""
+    return net.parameters() if isinstance(net, nn.Module) else iter(())
+
+
 @dataclass
 class Rows:
     """Rows (T+1, B, F) of which many may be the same: the U distinct ones, and where each row finds its own.
 
     A network that works row by row runs on the distinct ones only (`through`), which on a grid are a few dozen.
-    `in_order` says that the distinct rows are all rows, as they stand.
+    `in_order` says that the distinct rows are all rows, as they stand. Between `EpisodeBatch.encoding_once` and its end
+    `known` keeps what each network made of them.
     """
 
     distinct: Tensor
     place: Tensor
     in_order: bool = False
+    known: "dict[Callable[[Tensor], Tensor], Tensor] | None" = None
 
     @classmethod
     def all_different(cls, rows: Tensor) -> "Rows":
@@ -73,10 +81,23 @@ class Rows:
 
     def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """The same as `net(self.full())`."""
-        out = net(self.distinct)
+        out = self._apply(net)
         if self.in_order:
             return out.view(*self.place.shape, -1)
         return out.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
+
+    def _apply(self, net: Callable[[Tensor], Tensor]) -> Tensor:
+        """`net(distinct)`; one that is known is taken again, unless it lacks the gradient that is wanted now."""
+        if self.known is None:
+            return net(self.distinct)
+        if net in self.known:
+            out = self.known[net]
+            if not torch.is_grad_enabled():
+                return out.detach()
+            if out.requires_grad or not any(p.requires_grad for p in parameters_of(net)):
+                return out
+        self.known[net] = out = net(self.distinct)
+        return out
 
 
 @dataclass
@@ -121,6 +142,19 @@ class EpisodeBatch:
         start[0] = 1.0
         none = torch.zeros_like(reward[0])
         return cls(obs, state, prev_action, prev_reward, start, action, reward, discount, mask, none)
+
+    @contextmanager
+    def encoding_once(self) -> Iterator[None]:
+        """Within it a network runs once on the rows of a view, however often `Rows.through` is asked for it.
+
+        For the forward passes of one update: nothing may change a network's parameters meanwhile, and networks of rows
+        must do the same in training and evaluation mode.
+        """
+        self.obs.known, self.state.known = {}, {}
+        try:
+            yield
+        finally:
+            self.obs.known = self.state.known = None
 
     @property
     def row_mask(self) -> Tensor:

@@ -5,7 +5,8 @@ and so does `minari.load_dataset(path.name)` with `MINARI_DATASETS_PATH` set to 
 Minari id such as `heavenhell-v0`). Observations are `{"obs", "state"}` with the row after the last action. Minari's
 infos have one row per observation, the first belonging to the reset: row t + 1 of `infos["success"]` and
 `infos["discount"]` belongs to action t. The attributes of each episode say `success`, `expert` and `informed`; the
-dataset's metadata keep what the collector knows under `collection`.
+dataset's metadata keep what the collector knows under `collection`. Images for which the domain declares a storage are
+there as the bytes of `buffers.images`; the declaration is in the metadata, under `spec`.
 
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
@@ -26,10 +27,12 @@ import gymnasium as gym
 import h5py
 import minari
 import numpy as np
+import torch
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
 from buffers.batch import Episode
+from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
@@ -56,8 +59,8 @@ class StoredEpisodes:
     """E episodes as flat arrays over their R rows; on the last row of an episode action, reward and discount are 0.
 
     Attributes:
-        obs: (R, O) float32, or uint8 where it was stored so.
-        state: (R, S) float32, or uint8 where it was stored so.
+        obs: (R, O) float32, or uint8 where it was stored so; or bytes (R, K) of images, which `read` decodes.
+        state: (R, S), likewise.
         action: (R,) int64 of a discrete action, or (R, A) float32.
         reward: (R,) float32.
         discount: (R,) float32, 0 on a true ending (never at a time limit), 1 on other steps.
@@ -88,6 +91,21 @@ class StoredEpisodes:
     def spec(self) -> EnvSpec:
         """The sizes of the domain that the episodes come from."""
         return EnvSpec(**json_tuples(self.metadata["spec"]))
+
+    @cached_property
+    def storages(self) -> dict[str, PlainRows | ImageRows]:
+        """How the rows of the views `obs` and `state` are stored."""
+        return row_storages(self.spec)
+
+    @property
+    def n_aug(self) -> int:
+        """How many turned copies of each of the expert's episodes are to be made when it is read; 0 for none."""
+        return int(self.metadata.get("augmentation", {}).get("n_aug", 0))
+
+    def read(self, view: str, row: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Some rows (R, F) of a view as float32."""
+        values: NDArray[np.float32] = self.storages[view].decode(torch.from_numpy(getattr(self, view)[row])).numpy()
+        return values
 
     def episode(self, index: int) -> Episode:
         """One episode; its arrays are views of the flat ones."""
@@ -163,7 +181,10 @@ def write_dataset(
         **metadata,
         "spec": asdict(spec),
     }
-    observation_space = gym.spaces.Dict(obs=_view_space(episodes[0].obs), state=_view_space(episodes[0].state))
+    storages = row_storages(spec)
+    observation_space = gym.spaces.Dict(
+        {name: _view_space(storage.encode(getattr(episodes[0], name))) for name, storage in storages.items()}
+    )
     scratch = path.with_name(f".{path.name}.writing-{os.getpid()}")
     try:
         scratch.mkdir()
@@ -171,7 +192,7 @@ def write_dataset(
             warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
             dataset = minari.create_dataset_from_buffers(
                 dataset_id=_dataset_id(path),
-                buffer=(_to_buffer(episode, on_episode) for episode in episodes),
+                buffer=(_to_buffer(episode, storages, on_episode) for episode in episodes),
                 observation_space=observation_space,
                 action_space=action_space,
                 algorithm_name="random and expert episodes",
@@ -237,7 +258,9 @@ def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path
         raise UserError(f"{flag}: the dataset does not fit --config_env ({want['env_id']}): {sizes}")
 
 
-def _to_buffer(episode: Episode, on_episode: Callable[[Episode], object]) -> EpisodeBuffer:
+def _to_buffer(
+    episode: Episode, storages: dict[str, PlainRows | ImageRows], on_episode: Callable[[Episode], object]
+) -> EpisodeBuffer:
     """One episode as Minari keeps it; infos have a row more, for the reset."""
     on_episode(episode)
     length = len(episode)
@@ -247,7 +270,7 @@ def _to_buffer(episode: Episode, on_episode: Callable[[Episode], object]) -> Epi
     success = np.zeros(length + 1, bool)
     success[-1] = episode.success
     return EpisodeBuffer(
-        observations={"obs": episode.obs, "state": episode.state},
+        observations={name: storage.encode(getattr(episode, name)) for name, storage in storages.items()},
         actions=episode.action,
         rewards=episode.reward,
         terminations=terminations,
@@ -269,10 +292,10 @@ def _read_episodes(
     first_E = np.concatenate([[0], np.cumsum(length_E + 1)[:-1]])
     num_rows = int((length_E + 1).sum())
     views = {name: file["episode_0/observations"][name] for name in ("obs", "state")}
+    storages = row_storages(spec)
     action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
     stored = StoredEpisodes(
-        obs=np.zeros((num_rows, spec.obs_dim), _view_type(views["obs"].dtype)),
-        state=np.zeros((num_rows, spec.state_dim), _view_type(views["state"].dtype)),
+        **{name: np.zeros((num_rows, s.width), _view_type(views[name].dtype)) for name, s in storages.items()},
         action=np.zeros((num_rows, *action_shape), action_type),
         reward=np.zeros(num_rows, np.float32),
         discount=np.zeros(num_rows, np.float32),
@@ -304,7 +327,8 @@ def _read_into(file: h5py.File, name: str, target: Array) -> None:
 
 def _check_values(stored: StoredEpisodes, spec: EnvSpec) -> None:
     for name in ("obs", "state", "action", "reward"):
-        if not np.isfinite(getattr(stored, name)).all():
+        values = getattr(stored, name)
+        if values.dtype == np.float32 and not np.isfinite(values).all():
             raise ValueError(f"{name} is not finite somewhere")
     if spec.discrete and (stored.action.min() < 0 or stored.action.max() >= spec.action_dim):
         raise ValueError(f"an action is outside 0 to {spec.action_dim - 1}")

@@ -1,4 +1,10 @@
-"""Replay of whole episodes: flat arrays and spans, one vectorised gather a batch."""
+"""Replay of whole episodes: flat arrays and spans, one vectorised gather a batch.
+
+Images that an env declares to need few bits are kept as bytes, decoded on the device of the batch, and turned there
+where that is asked for.
+
+Dimension key: T steps, B batch, R rows, U distinct rows, F features of a row, K what is stored of it.
+"""
 
 from typing import Any
 
@@ -6,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from buffers.augment import draw_angles, turn_actions, turn_rows
 from buffers.batch import Episode, EpisodeBatch, Rows
+from buffers.images import row_storages
 from envs.base import EnvSpec
 from utils.errors import UserError
 
@@ -33,16 +41,17 @@ class EpisodeBuffer:
     """A ring of `capacity` rows (an episode of L steps takes L + 1) behind a part that is never overwritten.
 
     Sampling is uniform over episodes; an episode longer than `window` steps gives a window at a uniform offset.
-    Protected episodes (demonstrations) are added first, with `protect=True`.
+    Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
+    is turned, each by an angle of its own (`buffers.augment`).
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, window: int, seed: int):
-        self.spec, self.window = spec, window
+    def __init__(self, spec: EnvSpec, capacity: int, window: int, seed: int, turned_share: float = 0.0):
+        self.spec, self.window, self.turned_share = spec, window, turned_share
+        self.storages = row_storages(spec)
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
         action: tuple[tuple[int, ...], type] = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         shapes: dict[str, tuple[tuple[int, ...], type]] = {
-            "obs": ((spec.obs_dim,), np.float32),
-            "state": ((spec.state_dim,), np.float32),
+            **{view: ((storage.width,), storage.dtype) for view, storage in self.storages.items()},
             "action": action,
             "reward": ((), np.float32),
             "discount": ((), np.float32),
@@ -64,6 +73,11 @@ class EpisodeBuffer:
     def num_steps(self) -> int:
         """Number of stored environment steps."""
         return int(self._length[self._slots(np.arange(len(self)))].sum())
+
+    @property
+    def max_bytes(self) -> int:
+        """What the replay takes once it is full."""
+        return sum(rows.nbytes for rows in (*self._rows.values(), self._first, self._length))
 
     def _slots(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where the spans of the index-th drawable episodes stand."""
@@ -97,6 +111,8 @@ class EpisodeBuffer:
         first = self._protected_rows - rows if protect else self._next_row
         for key in FIELDS:
             values = getattr(episode, key)
+            if key in VIEWS:
+                values = self.storages[key].encode(values)
             self._rows[key][first : first + len(values)] = values
             if key in VIEWS:
                 self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
@@ -119,19 +135,20 @@ class EpisodeBuffer:
         slot = int(self._slots(np.array([len(self) - 1]))[0])
         return int(self._first[slot] + self._length[slot] + 1)
 
-    def sample(self, batch_size: int) -> EpisodeBatch:
+    def sample(self, batch_size: int, device: torch.device | str = "cpu") -> EpisodeBatch:
         """Draws B episodes with replacement, cut to the longest among them: T <= window."""
         index_B = self._rng.integers(len(self), size=batch_size)
         slot_B = self._slots(index_B)
         length_B = self._length[slot_B]
         offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)
         length_B = np.minimum(length_B, self.window)
-        batch = self._gather(self._first[slot_B] + offset_B, length_B)
-        batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32))
+        angle_B = draw_angles(self._rng, batch_size, self.turned_share) if self.turned_share else None
+        batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
+        batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32)).to(device)
         return batch
 
-    def newest(self, count: int) -> EpisodeBatch:
-        """The `count` episodes that were added last, all of them and whole.
+    def newest(self, count: int, device: torch.device | str = "cpu") -> EpisodeBatch:
+        """The `count` episodes that were added last, all of them, whole and as they were.
 
         Raises:
             UserError: the ring does not hold so many.
@@ -140,14 +157,25 @@ class EpisodeBuffer:
             raise UserError(
                 f"--config_rl.replay_steps: a replay of {self.capacity} rows does not hold {count} episodes; raise it"
             )
-        return self.episodes(np.arange(len(self) - count, len(self)))
+        return self.episodes(np.arange(len(self) - count, len(self)), device=device)
 
-    def episodes(self, index_B: NDArray[np.int64]) -> EpisodeBatch:
-        """The index-th drawable episodes, counted from the oldest, whole."""
+    def episodes(
+        self,
+        index_B: NDArray[np.int64],
+        angle_B: NDArray[np.float64] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> EpisodeBatch:
+        """The index-th drawable episodes, counted from the oldest, whole; turned by angles (B,) where given."""
         slot_B = self._slots(index_B)
-        return self._gather(self._first[slot_B], self._length[slot_B])
+        return self._gather(self._first[slot_B], self._length[slot_B], angle_B, device)
 
-    def _gather(self, first_B: NDArray[np.int64], length_B: NDArray[np.int64]) -> EpisodeBatch:
+    def _gather(
+        self,
+        first_B: NDArray[np.int64],
+        length_B: NDArray[np.int64],
+        angle_B: NDArray[np.float64] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> EpisodeBatch:
         T = int(length_B.max())
         step_T1B = np.arange(T + 1)[:, None]
         rows_T1B = first_B + np.minimum(step_T1B, length_B)
@@ -155,7 +183,12 @@ class EpisodeBuffer:
         last_B = first_B + length_B - 1
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
         steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS}
-        views = {k: self._distinct(k, rows_T1B) for k in VIEWS}
+        if angle_B is not None:
+            steps["action"] = turn_actions(steps["action"], torch.from_numpy(angle_B))
+        views = {}
+        for view, storage in self.storages.items():
+            plain = not storage.in_bytes and angle_B is None
+            views[view] = self._distinct(view, rows_T1B) if plain else self._images(view, rows_T1B, angle_B, device)
         return EpisodeBatch.from_transitions(
             views["obs"],
             views["state"],
@@ -164,7 +197,7 @@ class EpisodeBuffer:
             steps["discount"],
             torch.from_numpy(mask_TB),
             self.spec.action_dim,
-        )
+        ).to(device)
 
     def _distinct(self, view: str, rows_T1B: NDArray[np.int64]) -> Rows:
         """The rows of a view without doubles; the keys tell which are the same."""
@@ -174,6 +207,33 @@ class EpisodeBuffer:
             return Rows.all_different(torch.from_numpy(self._rows[view][rows_T1B]))
         distinct = torch.from_numpy(self._rows[view][rows_T1B.ravel()[np.resize(first, len(first) + -len(first) % 32)]])
         return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)))
+
+    def _images(
+        self,
+        view: str,
+        rows_T1B: NDArray[np.int64],
+        angle_B: NDArray[np.float64] | None,
+        device: torch.device | str,
+    ) -> Rows:
+        """The rows of a view of images without doubles, moved as they are stored, then decoded and turned."""
+        turn_B = np.zeros(rows_T1B.shape[1], np.int64)  # 0 as it was, else a number for each turned column
+        if angle_B is not None:
+            turn_B = np.where(angle_B == 0, 0, np.arange(1, len(angle_B) + 1))
+        keys = self._rows[f"{view}_key"][rows_T1B] + turn_B.astype(np.uint64) * _ODD_1
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        turn_U = turn_B[first % len(turn_B)]
+        order = np.argsort(turn_U, kind="stable")  # the rows of one turn side by side
+        first, turn_U, place = first[order], turn_U[order], np.argsort(order)[place]
+        chosen = rows_T1B.ravel()[np.resize(first, len(first) + -len(first) % 32)]
+        stored = torch.from_numpy(self._rows[view][chosen]).to(device)
+        distinct = self.storages[view].decode(stored)
+        if angle_B is not None:
+            bounds = np.searchsorted(turn_U, np.arange(1, len(turn_B) + 2)).tolist()
+            for angle, begin, end in zip(angle_B.tolist(), bounds, bounds[1:]):
+                if begin < end:
+                    turn = torch.tensor([angle], dtype=torch.float64)
+                    turn_rows(distinct[begin:end], self.storages[view], turn)
+        return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)).to(device))
 
     def state_dict(self) -> dict[str, Any]:
         """Only the rows in use, the spans and the generator."""

@@ -20,7 +20,9 @@ class EnvSpec:
 
     `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
     (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
-    horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image.
+    horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image. A storage
+    gives (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see
+    `buffers.images`); () for a view that they keep as float32.
     """
 
     env_id: str
@@ -32,6 +34,8 @@ class EnvSpec:
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
+    obs_storage: tuple[tuple[float, float, int], ...] = ()
+    state_storage: tuple[tuple[float, float, int], ...] = ()
 
     def feature_entries(self, name: str) -> range:
         """Where in the flat state a feature stands; a number names an entry.
@@ -68,6 +72,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()  # names of the state's equal parts: its entries, or an image's channels
+    obs_storage: tuple[tuple[float, float, int], ...] = ()  # (low, high, bits) of an image's channels; () for float32
+    state_storage: tuple[tuple[float, float, int], ...] = ()
 
     def get_state(self) -> NDArray[np.float32]:
         """The simulator's state (S,), for training only."""

@@ -86,6 +86,8 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             obs_image_shape=None if hidden else getattr(base, "obs_image_shape", None),
             state_image_shape=None if state_fn else getattr(base, "state_image_shape", None),
             state_features=() if state_fn else getattr(base, "state_features", ()),
+            obs_storage=() if hidden else getattr(base, "obs_storage", ()),
+            state_storage=() if state_fn else getattr(base, "state_storage", ()),
         )
 
     def _find_state_space(self, low: Sequence[float], high: Sequence[float]) -> spaces.Box:
@@ -178,6 +180,8 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             obs_image_shape=env.obs_image_shape,
             state_image_shape=env.state_image_shape,
             state_features=env.state_features,
+            obs_storage=getattr(env, "obs_storage", ()),
+            state_storage=getattr(env, "state_storage", ()),
         )
         self._inner = env
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from buffers.augment import copy_angles, turn_actions
 from buffers.dataset import StoredEpisodes
 from buffers.episode_buffer import EpisodeBuffer
 from envs.factors import factors
@@ -61,13 +62,16 @@ class StateModel(nn.Module):
     def losses(self, data: TransitionData, batch: Batch, noise_DX: Tensor) -> dict[str, Tensor]:
         """Each term, unweighted: scalars. The next z^s is that of the same encoder, without gradient."""
         d = batch.distinct_D
-        state_DS = data.state[data.state_id[d]].float()
+        state_DS = data.read("state", data.state_id[d], batch.angle_D)
+        action = data.action[d] if batch.angle_D is None else turn_actions(data.action[d], batch.angle_D)
         q = self.posterior(state_DS)
         z_DX = q.at(noise_DX)
         with torch.no_grad():
             # a true ending is followed by the zero vector, a time limit is not
-            next_DX = data.discount[d, None] * self.posterior(data.state[data.next_state_id[d]]).mean
-        predicted = self.dynamics(torch.cat([z_DX, self.action_embedding(data.action[d])], dim=-1))
+            next_DX = (
+                data.discount[d, None] * self.posterior(data.read("state", data.next_state_id[d], batch.angle_D)).mean
+            )
+        predicted = self.dynamics(torch.cat([z_DX, self.action_embedding(action)], dim=-1))
         return {
             "reconstruction": batch.mean((self.decoder(z_DX) - state_DS).square().sum(-1)),
             "reward": batch.mean((predicted[:, -1] - data.reward[d]).square()),
@@ -104,7 +108,11 @@ class BelieverTrainer:
     ):
         self.config, self.seed, self.device, self.epoch = config, seed, device, 0
         self.state_model, self.believer, self.data = state_model.to(device), believer.to(device), data.to(device)
-        self.episodes = episode_buffer(stored)
+        self.episodes, self.num_episodes = episode_buffer(stored), len(stored)
+        copies = [
+            np.flatnonzero(stored.expert)
+        ] * stored.n_aug  # numbers of episodes, those of turned copies at the end
+        self.episode_numbers = np.concatenate([np.arange(len(stored)), *copies])
         self.num_epochs = config.num_epochs
         self.parts = {"state_model": self.state_model, "believer": self.believer}
         rates = {"state_model": config.state_lr, "believer": config.lr}
@@ -133,7 +141,7 @@ class BelieverTrainer:
 
     def _state_steps(self, rng: torch.Generator) -> Iterator[tuple[Tensor, list[Tensor]]]:
         for index in draw(len(self.data), self.config.batch_size, rng):
-            batch = Batch.of(self.data.steps[index], self.device)
+            batch = self.data.batch(index, rng, self.device)
             width = self.believer.history.config.x_dim
             noise_DX = torch.randn(len(batch.distinct_D), width, generator=rng).to(self.device)
             terms = self.state_model.losses(self.data, batch, noise_DX)
@@ -142,8 +150,10 @@ class BelieverTrainer:
 
     def _belief_steps(self, rng: torch.Generator) -> Iterator[tuple[Tensor, list[Tensor]]]:
         encoder = self.state_model.mean_encoder().requires_grad_(False)
-        for index in draw(len(self.episodes), self.config.episodes, rng):
-            batch = self.episodes.episodes(index.numpy()).to(self.device)
+        for index in draw(len(self.episode_numbers), self.config.episodes, rng):
+            turned = self.num_episodes < len(self.episode_numbers)
+            angle_B = copy_angles(index, self.num_episodes, rng).numpy() if turned else None
+            batch = self.episodes.episodes(self.episode_numbers[index.numpy()], angle_B, self.device)
             noise = torch.randn(*batch.row_mask.shape, self.believer.history.config.latent_dim, generator=rng)
             context, z_state = self.believer.history(batch), batch.state.through(encoder)
             elbo = masked_mean(self.believer.elbo(context, z_state, noise.to(self.device)), batch.row_mask)
@@ -250,7 +260,7 @@ def _rows(
     """The rows that are acted from, of up to `MAX_ROWS` rows of whole episodes, one episode after the other."""
     lengths = stored.length[episode_E]
     count = max(1, int(np.searchsorted(lengths.cumsum(), MAX_ROWS)))
-    batch = episodes.episodes(episode_E[:count]).to(next(model.parameters()).device)
+    batch = episodes.episodes(episode_E[:count], device=next(model.parameters()).device)
 
     def rows(x: Tensor) -> Tensor:
         return x[:-1].transpose(0, 1)[batch.mask.T > 0]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from buffers.batch import Episode
+from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
 from policies.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
 from utils.seeding import generator
@@ -25,7 +26,8 @@ def collect_episodes(
     """Plays `num_random` episodes with uniform actions, then `num_expert` with the expert.
 
     Both kinds have random streams of their own: how many there are of one kind changes nothing in the other. The order
-    does not depend on how long episodes take, so that the first n of a kind are as fair a sample as all of them.
+    does not depend on how long episodes take, so that the first n of a kind are as fair a sample as all of them. Images
+    are kept in the few bits that the domain declares.
 
     Args:
         make_envs: called with a number of envs and a seed.
@@ -52,6 +54,8 @@ def collect_episodes(
             by_slot: list[list[Episode]] = [[] for _ in range(envs.num_envs)]
             for slot, episode in iterate_episodes(envs, policy, num_episodes, env_seed):
                 episode.expert = expert
+                for view, storage in row_storages(spec).items():
+                    setattr(episode, view, storage.encode(getattr(episode, view)))
                 by_slot[slot].append(episode)
                 on_episode(episode)
         finally:

@@ -87,13 +87,14 @@ class DQN(Learner):
         metrics: dict[str, Tensor] = {}
         if aux_batch is not None:
             metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
-        with self._autocast():
-            given = self.state_views(batch)
-            views, q_TBA, u_TBA = self._look(batch, given)
-        with torch.no_grad(), self._autocast():
-            seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
-            bonus_TB = self._bonus(seen, batch, metrics)
-            targets = self._targets(judged_TBA, batch, given, bonus_TB)
+        with batch.encoding_once():
+            with self._autocast():
+                given = self.state_views(batch)
+                views, q_TBA, u_TBA = self._look(batch, given)
+            with torch.no_grad(), self._autocast():
+                seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
+                bonus_TB = self._bonus(seen, batch, metrics)
+                targets = self._targets(judged_TBA, batch, given, bonus_TB)
 
         metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)
         if u_TBA is not None:

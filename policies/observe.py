@@ -36,7 +36,7 @@ class EmbeddedObservations:
     def __init__(self, envs: AsymmetricVectorEnv, embedders: dict[str, nn.Module]):
         self.envs, self.embedders = envs, embedders
         width = self._embed(np.zeros((1, envs.spec_sizes.obs_dim)), np.zeros((1, envs.spec_sizes.state_dim))).shape[1]
-        self.spec_sizes: EnvSpec = replace(envs.spec_sizes, obs_dim=width, obs_image_shape=None)
+        self.spec_sizes: EnvSpec = replace(envs.spec_sizes, obs_dim=width, obs_image_shape=None, obs_storage=())
 
     @torch.inference_mode()
     def _embed(self, obs_NO: NDArray[Any], state_NS: NDArray[Any]) -> NDArray[np.float32]:

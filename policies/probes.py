@@ -28,6 +28,7 @@ Array = NDArray[Any]
 EMBEDDINGS = ("z_s", "z_o")
 VIEWS = (*EMBEDDINGS, "obs", "state")
 MAX_ROWS = 20_000  # distinct rows a half that are looked at
+MAX_NUMBERS = 2**26  # in the rows of a view that are looked at, which bounds those of images
 NUM_DRAWN = 6_000  # rows a half where noise is added
 NOISE = 0.1
 LEARNING_RATE = 4e-3
@@ -168,14 +169,19 @@ def split_episodes(stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encode
         ids = np.stack([row_ids(column.reshape(len(rows), -1))[0] for column in columns], axis=1)
         number, first = row_ids(ids)
         weight = np.bincount(number) / len(number)
-        if len(first) > MAX_ROWS:
-            kept = rng.choice(len(first), MAX_ROWS, replace=False)
+        if len(first) > row_limit(stored):
+            kept = rng.choice(len(first), row_limit(stored), replace=False)
             first, weight = first[kept], weight[kept] / weight[kept].sum()
-        obs, state = (np.asarray(view[rows[first]], np.float32) for view in (stored.obs, stored.state))
+        obs, state = (stored.read(view, rows[first]) for view in ("obs", "state"))
         action = stored.spec.encode_action(stored.action[rows[first]])
         views = {"z_s": embed(s_encoder, state), "z_o": embed(o_encoder, obs), "obs": obs, "state": state}
         halves.append(Half(views, action, stored.reward[rows[first]], weight))
     return halves[0], halves[1]
+
+
+def row_limit(stored: StoredEpisodes) -> int:
+    """How many rows of a data set are looked at together."""
+    return min(MAX_ROWS, MAX_NUMBERS // max(stored.spec.obs_dim, stored.spec.state_dim))
 
 
 @torch.no_grad()

@@ -72,30 +72,31 @@ class SAC(Learner):
         if aux_batch is not None:
             metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
         alpha = self.log_alpha.detach().exp()
-        with self._autocast():
-            given = self.state_views(batch)
-            critic_views, actor_views = self._look(batch, given)
-            stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
-            action, log_prob = self._draw(actor_views["policy"])
-            if self.discrete:
-                hoped = torch.stack(stored).amin(0).detach()
-            else:
-                hoped = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
-        with torch.no_grad(), self._autocast():
-            seen, next_action, next_log_prob = critic_views, action, log_prob
-            if self._has_dropout:
-                seen, next_action, next_log_prob = self._without_dropout(batch, given)
-            bonus_TB = self._bonus(seen, batch, metrics)
-            judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
-            soft_TB = self._expected(torch.stack(judged).amin(0) - alpha * next_log_prob, next_log_prob)[1:]
-            target_TB = lambda_returns(
-                batch.reward + bonus_TB,
-                self.config.discount * batch.discount,
-                soft_TB,
-                torch.ones_like(batch.reward),
-                last_steps(batch.mask),
-                self.config.return_lambda,
-            )
+        with batch.encoding_once():
+            with self._autocast():
+                given = self.state_views(batch)
+                critic_views, actor_views = self._look(batch, given)
+                stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
+                action, log_prob = self._draw(actor_views["policy"])
+                if self.discrete:
+                    hoped = torch.stack(stored).amin(0).detach()
+                else:
+                    hoped = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
+            with torch.no_grad(), self._autocast():
+                seen, next_action, next_log_prob = critic_views, action, log_prob
+                if self._has_dropout:
+                    seen, next_action, next_log_prob = self._without_dropout(batch, given)
+                bonus_TB = self._bonus(seen, batch, metrics)
+                judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
+                soft_TB = self._expected(torch.stack(judged).amin(0) - alpha * next_log_prob, next_log_prob)[1:]
+                target_TB = lambda_returns(
+                    batch.reward + bonus_TB,
+                    self.config.discount * batch.discount,
+                    soft_TB,
+                    torch.ones_like(batch.reward),
+                    last_steps(batch.mask),
+                    self.config.return_lambda,
+                )
         taken_values = [taken(q[:-1], batch.action) if self.discrete else q[:-1] for q in stored]
         errors = [masked_mean((q_TB - target_TB).square(), batch.mask) for q_TB in taken_values]
         metrics["loss/td"] = torch.stack(errors).sum()

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 from ml_collections import ConfigDict
 from safetensors import SafetensorError
 
+from buffers.augment import check_turnable
 from buffers.dataset import StoredEpisodes, check_domain, read_dataset
 from envs.make import make_env, make_vector_env
 from policies.belief import Believer, believer_config, save_believer
@@ -185,8 +187,10 @@ def build_objective(config_repr: ConfigDict, stored: StoredEpisodes) -> Represen
 
 
 def transition_data(stored: StoredEpisodes) -> TransitionData:
-    """All real steps of a data set."""
+    """All real steps of a data set; with the copies that it asks for, those of the expert's episodes."""
     t = stored.transitions()
+    if stored.n_aug:
+        check_turnable(stored.spec, "--data_path")
     return TransitionData.from_rows(
         stored.obs,
         stored.state,
@@ -195,6 +199,9 @@ def transition_data(stored: StoredEpisodes) -> TransitionData:
         stored.spec.encode_action(stored.action[t.row]),
         stored.reward[t.row],
         stored.discount[t.row],
+        spec=stored.spec,
+        copied_M=np.repeat(stored.expert, stored.length),
+        n_aug=stored.n_aug,
     )
 
 
@@ -266,12 +273,14 @@ def save_objective(
 ) -> None:
     """Writes both encoders, standardised if asked for, and all weights of the objective for `--init_model`."""
     objective, data, standardise = trainer.objective, trainer.data, config_repr.standardise
-    encoders = {"s_encoder": (objective.s_encoder, data.state, data.state_id)}
-    encoders["o_encoder"] = (objective.o_encoder, data.obs, data.obs_id)
-    for name, (encoder, rows, row_of_transition) in encoders.items():
-        # the rows that are acted from: what is arrived at by a true ending is never embedded with a target
-        weight = torch.bincount(row_of_transition.cpu()[data.steps.cpu()], minlength=len(rows)).float()
-        saved = encoder.standardised(rows.float(), weight.to(rows.device)) if standardise else encoder
+    encoders = {"s_encoder": (objective.s_encoder, "state"), "o_encoder": (objective.o_encoder, "obs")}
+    for name, (encoder, view) in encoders.items():
+        saved = encoder
+        if standardise:
+            # the rows that are acted from: what is arrived at by a true ending is never embedded with a target
+            z_UZ, row_of_transition = data.embed_all(encoder, view), data.ids(view)[0]
+            weight = torch.bincount(row_of_transition.cpu()[data.steps.cpu()], minlength=len(z_UZ)).float()
+            saved = encoder.standardised(z_UZ, weight.to(z_UZ.device))
         save_encoder(folder, name, saved, {**about, "standardised": standardise})
     save_tensors(folder / "objective.safetensors", objective.state_dict())
 

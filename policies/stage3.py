@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from ml_collections import ConfigDict
 
+from buffers.augment import turned_share
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agent import Agent
 from policies.build import Builder, load_policy, save_policy
@@ -135,6 +136,7 @@ def train(
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
     agent = parts.agent(settings.seed, device)
+    turned = turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
@@ -168,7 +170,7 @@ def train(
         agent,
         envs,
         make_envs(config.env.eval.episodes, seed=settings.seed),
-        EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed),
+        EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed, turned),
         schedule,
         run,
         logger,

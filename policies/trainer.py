@@ -206,15 +206,15 @@ class Trainer:
     def _learn(self) -> None:
         """As many updates as the steps so far have earned; on-policy one on the newest episodes."""
         if self.agent.on_policy:
-            batch = self.buffer.newest(self.schedule.batch_size).to(self.agent.device)
+            batch = self.buffer.newest(self.schedule.batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch))
             self.updates += 1
             return
         while self.updates < int(self.env_steps * self.schedule.updates_per_step) and len(self.buffer):
-            batch = self.buffer.sample(self.schedule.batch_size).to(self.agent.device)
+            batch = self.buffer.sample(self.schedule.batch_size, self.agent.device)
             aux = None
             if self.agent.wants_aux_batch:
-                aux = self.buffer.sample(self.schedule.aux_batch_size).to(self.agent.device)
+                aux = self.buffer.sample(self.schedule.aux_batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch, aux))
             self.updates += 1
 

@@ -26,8 +26,10 @@ def row_ids(x_RO: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     ids = np.empty(len(x_RO), np.int64)
     first: list[int] = []
     seen: dict[bytes, int] = {}
+    signed_zero = np.issubdtype(x_RO.dtype, np.floating)
     for r, row in enumerate(np.ascontiguousarray(x_RO)):
-        digest = hashlib.blake2b(row + 0.0, digest_size=16).digest()  # + 0.0 makes 0.0 of its equal, -0.0
+        content = row + 0.0 if signed_zero else row  # makes 0.0 of its equal, -0.0
+        digest = hashlib.blake2b(content, digest_size=16).digest()
         if (number := seen.setdefault(digest, len(seen))) == len(first):
             first.append(r)
         ids[r] = number

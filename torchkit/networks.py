@@ -128,17 +128,16 @@ class Encoder(nn.Module):
         return self.first(x)
 
     @torch.no_grad()
-    def standardised(self, rows: Tensor, weight: Tensor) -> "Encoder":
-        """A copy whose embedding has mean 0 and mean squared norm 1 over rows (R, in_dim) of given weights (R,).
+    def standardised(self, z_RZ: Tensor, weight: Tensor) -> "Encoder":
+        """A copy whose embedding has mean 0 and mean squared norm 1 over rows of given embeddings and weights (R,).
 
         An affine map of the last layer, so nothing that the embedding tells is lost; but distances and angles between
         embeddings no longer hang on a common offset and scale, which no loss of stage 2 determines.
         """
         copied = copy.deepcopy(self)
-        z = torch.cat([self(chunk) for chunk in rows.split(4096)])
         share = (weight / weight.sum())[:, None]
-        mean = (share * z).sum(0)
-        rms = (share * (z - mean).square()).sum().sqrt().clamp(min=1e-6)
+        mean = (share * z_RZ).sum(0)
+        rms = (share * (z_RZ - mean).square()).sum().sqrt().clamp(min=1e-6)
         last = copied.rest[-1]
         assert isinstance(last, nn.Linear)
         last.weight.div_(rms)

@@ -1,0 +1,110 @@
+"""Rotated copies of episodes, made when they are read: images and the plane of the actions turn alike.
+
+A turn by θ takes the point p of an image, in (row, column), to R(θ)(p - c) + c with the pivot c = (size/2, size/2), and
+the action's (x, y) to R(θ)(x, y): rows of an image grow with x, columns with y. Values between pixels are interpolated
+linearly, those from outside are the border's. That is `scipy.ndimage.affine_transform(image, M⁻¹, order=1,
+mode="nearest")` with M = Tr(c) R(θ) Tr(-c) on every channel. An angle of 0 means: as it was.
+
+Dimension key: N images, R rows, F features of a row, C channels, B episodes or transitions, A actions.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from buffers.images import ImageRows, PlainRows
+from envs.base import EnvSpec
+from utils.errors import UserError, choose
+
+KINDS = ("", "se2")
+PLANES = {4: slice(0, 2), 5: slice(1, 3)}  # where x and y stand: (x, y, z, yaw), and with the gripper before them
+CHUNK = 64  # images turned at a time, so that their sampling grids stay in the cache
+
+
+def check_turnable(spec: EnvSpec, flag: str) -> None:
+    """Makes sure that episodes of a domain can be turned.
+
+    Raises:
+        UserError: a view is no square image, or the action has no known plane.
+    """
+    for name, shape in (("observation", spec.obs_image_shape), ("state", spec.state_image_shape)):
+        if shape is None or shape[1] != shape[2]:
+            raise UserError(f"{flag}: the {name} of {spec.env_id} is no square image that could be turned")
+    if spec.discrete or spec.action_dim not in PLANES:
+        kind = "discrete" if spec.discrete else f"of width {spec.action_dim}"
+        raise UserError(f"{flag}: x and y are known of actions of width 4 or 5; those of {spec.env_id} are {kind}")
+
+
+def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
+    """The share of drawn episodes that are to be turned, so that `n_aug` copies come on each as it was.
+
+    Args:
+        kind: `config_env.augment`, "" for none or "se2".
+
+    Raises:
+        UserError: an unknown kind, a negative number, or a domain that cannot be turned.
+    """
+    choose({name: name for name in KINDS}, kind, "--config_env.augment")
+    if n_aug < 0:
+        raise UserError(f"--config_env.n_aug={n_aug}: it cannot be below 0")
+    if not kind or not n_aug:
+        return 0.0
+    check_turnable(spec, f"--config_env.augment={kind}")
+    return n_aug / (n_aug + 1)
+
+
+def draw_angles(rng: np.random.Generator, count: int, share: float) -> NDArray[np.float64]:
+    """Angles (count,), uniform in [0, 2π) with probability `share`, else 0."""
+    return np.where(rng.random(count) < share, rng.uniform(0, 2 * np.pi, count), 0.0)
+
+
+def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
+    """Square images, each turned by its own angle."""
+    size = image_NCHW.shape[-1]
+    assert image_NCHW.shape[-2] == size, "a turned image must be square"
+    cos_N, sin_N = angle_N.double().cos(), angle_N.double().sin()
+    # grid_sample counts (column, row) from -1 to 1 about the middle (size - 1) / 2, half a pixel before the pivot
+    offset = -1 / (size - 1)
+    column = torch.stack([cos_N, -sin_N, offset * (cos_N - sin_N - 1)], dim=-1)
+    row = torch.stack([sin_N, cos_N, offset * (cos_N + sin_N - 1)], dim=-1)
+    theta_N23 = torch.stack([column, row], dim=1).to(image_NCHW)
+    parts = [
+        grid_sample(
+            part, affine_grid(theta, list(part.shape), align_corners=True), padding_mode="border", align_corners=True
+        )
+        for part, theta in zip(image_NCHW.split(CHUNK), theta_N23.split(CHUNK))
+    ]
+    return torch.cat(parts)
+
+
+def turn_rows(rows_RF: Tensor, storage: PlainRows | ImageRows, angle: Tensor) -> None:
+    """Turns flat images in place, by one angle (1,) or each by its own (R,); constant channels stay as they are."""
+    assert storage.image_shape is not None, "only images can be turned"
+    if not len(rows_RF):
+        return
+    image_RCHW = rows_RF.view(-1, *storage.image_shape)
+    part = image_RCHW[:, storage.varying]
+    together = part.reshape(len(angle), -1, *part.shape[2:])  # of one angle, all of them are the channels of one image
+    image_RCHW[:, storage.varying] = turn_images(together, angle).view_as(part)
+
+
+def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator) -> Tensor:
+    """Angles (B,), uniform in [0, 2π) for what is a copy, from number `first_copy` on, and 0 for what is not."""
+    angle_B = 2 * torch.pi * torch.rand(len(step_B), generator=rng, dtype=torch.float64)
+    return torch.where(step_B < first_copy, 0.0, angle_B)
+
+
+def turn_actions(action: Tensor, angle: Tensor) -> Tensor:
+    """Actions (…, A) whose (x, y) are turned by angles (…), clipped to [-1, 1]; what is not turned stays as it is.
+
+    Raises:
+        KeyError: it is not known where x and y stand.
+    """
+    plane = PLANES[action.shape[-1]]
+    x, y = action[..., plane].unbind(-1)
+    cos, sin = angle.cos().to(action), angle.sin().to(action)
+    turned = action.clone()
+    turned[..., plane] = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1).clamp(-1, 1)
+    return torch.where(angle.to(action.device)[..., None] == 0, action, turned)
