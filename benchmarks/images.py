@@ -1,0 +1,138 @@
+"""What images cost in learning: drawing a batch of 84x84 images, and one update of `sac:mi` on it.
+
+    python benchmarks/images.py [--batch_size 32] [--shortest 8] [--repeats 3]
+
+Episodes of made-up images, their lengths uniform up to 50. Processor time on one thread, the median of the repeats. A
+batch is drawn from images that are kept as float32, as bytes, and as bytes with four turned copies on each episode. An
+update encodes the rows of the batch as they stand, padding and repeated frames included, each encoder as often as a
+loss or target asks; or each frame once. Frames: the rows that all encoders together are given in one update.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from buffers.augment import turned_share  # noqa: E402 after the path
+from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
+from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
+from envs.base import EnvSpec  # noqa: E402
+from policies.agent import Agent  # noqa: E402
+from policies.build import Builder  # noqa: E402
+from torchkit.networks import Encoder  # noqa: E402
+
+HORIZON, SIZE = 50, 84
+SHAPE, DIM = (2, SIZE, SIZE), 2 * SIZE**2
+DEPTH, MASK, NOTHING = (0.0, 0.32, 8), (0.0, 1.0, 1), (0.0, 0.0, 0)
+SPEC = EnvSpec(
+    "Images-v0",
+    DIM,
+    DIM,
+    5,
+    False,
+    HORIZON,
+    SHAPE,
+    SHAPE,
+    (),
+    obs_storage=(DEPTH, NOTHING),
+    state_storage=(DEPTH, MASK),
+)
+
+
+def episode(length: int, rng: np.random.Generator) -> Episode:
+    """Depths and masks of noise, where one step in five changes nothing."""
+    pixels = SIZE**2
+    depth = rng.uniform(0, 0.32, (length + 1, pixels)).astype(np.float32)
+    mask = rng.integers(0, 2, (length + 1, pixels)).astype(np.float32)
+    for row in np.flatnonzero(rng.random(length) < 0.2):
+        depth[row + 1], mask[row + 1] = depth[row], mask[row]
+    return Episode(
+        obs=np.concatenate([depth, 0 * depth], 1),
+        state=np.concatenate([depth, mask], 1),
+        action=rng.uniform(-1, 1, (length, 5)).astype(np.float32),
+        reward=np.zeros(length, np.float32),
+        discount=np.ones(length, np.float32),
+    )
+
+
+def make_agent(dropout: float) -> Agent:
+    """`sac:mi` with the memory and the encoders of the robot domains, of random weights."""
+    config = {
+        "rl": import_module("configs.rl.sac").get_config("mi"),
+        "seq": import_module("configs.seq.gpt").get_config(),
+        "repr": import_module("configs.repr.drawer_opening").get_config(),
+    }
+    for part in config.values():
+        part.unlock()
+    config["rl"].update({"z_obs": "scratch", "z_state": "random"})
+    config["seq"].kwargs.dropout = dropout
+    config["seq"].image.obs_dim = 64
+    config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
+    return Builder(SPEC, ConfigDict(config)).agent(0, torch.device("cpu"))
+
+
+def milliseconds(call: Callable[[], object], repeats: int) -> float:
+    """Processor time of a call, the median."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        call()
+        times.append(1e3 * (time.process_time() - start))
+    return median(times)
+
+
+def main() -> None:
+    """Prints both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch_size", type=int, default=32)
+    parser.add_argument("--shortest", type=int, default=8, help="length of the shortest episodes")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    episodes = [episode(int(rng.integers(args.shortest, HORIZON + 1)), rng) for _ in range(2 * args.batch_size)]
+    plain = replace(SPEC, obs_storage=(), state_storage=())
+    buffers = {
+        "float32": EpisodeBuffer(plain, 10_000, HORIZON, 0),
+        "bytes": EpisodeBuffer(SPEC, 10_000, HORIZON, 0),
+        "bytes, turned": EpisodeBuffer(SPEC, 10_000, HORIZON, 0, turned_share("se2", 4, SPEC)),
+    }
+    print(f"{'replay':<36}{'kB/step':>10}{'ms/batch':>10}")
+    for name, buffer in buffers.items():
+        for each in episodes:
+            buffer.add(each)
+        size = buffer.max_bytes / buffer.capacity / 1e3
+        drawn = milliseconds(lambda buffer=buffer: buffer.sample(args.batch_size), args.repeats)
+        print(f"{name:<36}{size:>10.1f}{drawn:>10.0f}", flush=True)
+    batch = buffers["bytes, turned"].sample(args.batch_size)
+    full = replace(batch, obs=Rows.all_different(batch.obs.full()), state=Rows.all_different(batch.state.full()))
+    print(f"\n{'update of sac:mi, gpt':<36}{'frames':>10}{'ms':>10}")
+    for dropout in (0.0, 0.1):
+        for name, given, once in (("as they stand", full, False), ("each frame once", batch, True)):
+            agent, frames = make_agent(dropout), [0]
+            for module in agent.modules():
+                if isinstance(module, Encoder):
+                    module.register_forward_pre_hook(
+                        lambda m, x, n=frames: n.__setitem__(0, n[0] + len(x[0].flatten(0, -2)))
+                    )
+            known = EpisodeBatch.encoding_once
+            if not once:
+                EpisodeBatch.encoding_once = lambda self: nullcontext()  # type: ignore[method-assign, assignment]
+            taken = milliseconds(lambda agent=agent, given=given: agent.update(given), args.repeats)
+            EpisodeBatch.encoding_once = known  # type: ignore[method-assign]
+            print(f"{f'dropout {dropout}, {name}':<36}{frames[0] // args.repeats:>10,}{taken:>10,.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
