@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -113,7 +115,7 @@ def main() -> None:
         for each in episodes:
             buffer.add(each)
         size = buffer.max_bytes / buffer.capacity / 1e3
-        drawn = milliseconds(lambda buffer=buffer: buffer.sample(args.batch_size), args.repeats)
+        drawn = milliseconds(partial(buffer.sample, args.batch_size), args.repeats)
         print(f"{name:<36}{size:>10.1f}{drawn:>10.0f}", flush=True)
     batch = buffers["bytes, turned"].sample(args.batch_size)
     full = replace(batch, obs=Rows.all_different(batch.obs.full()), state=Rows.all_different(batch.state.full()))
@@ -126,11 +128,8 @@ def main() -> None:
                     module.register_forward_pre_hook(
                         lambda m, x, n=frames: n.__setitem__(0, n[0] + len(x[0].flatten(0, -2)))
                     )
-            known = EpisodeBatch.encoding_once
-            if not once:
-                EpisodeBatch.encoding_once = lambda self: nullcontext()  # type: ignore[method-assign, assignment]
-            taken = milliseconds(lambda agent=agent, given=given: agent.update(given), args.repeats)
-            EpisodeBatch.encoding_once = known  # type: ignore[method-assign]
+            with nullcontext() if once else patch.object(EpisodeBatch, "encoding_once", nullcontext):
+                taken = milliseconds(partial(agent.update, given), args.repeats)
             print(f"{f'dropout {dropout}, {name}':<36}{frames[0] // args.repeats:>10,}{taken:>10,.0f}", flush=True)
 
 
