@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import PartiallyObservableEnv, portable_rng, restored_rng
+from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -106,6 +106,10 @@ class Rules(ABC):
     ) -> NDArray[np.int64] | Floats:
         """The expert's actions: to the information, once informed to the goal; where it guesses, to that place."""
 
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+        """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
+        return None
+
     @abstractmethod
     def picture(self, joint: NDArray[Any], informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing (height, width, 3) of one joint state."""
@@ -183,6 +187,9 @@ class ArrayEnv(PartiallyObservableEnv):
     def expert_action(self, guess: bool = False) -> Any:
         """The expert's action: to the information, then to the goal; with `guess`, to a goal drawn at the start."""
         return self._one.expert(np.array([guess]))[0]
+
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+        return self.rules.belief(obs_RO, terminated)
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""

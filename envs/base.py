@@ -62,6 +62,25 @@ class EnvSpec:
         return np.eye(self.action_dim, dtype=np.float32)[action]
 
 
+@dataclass(frozen=True)
+class Belief:
+    """What there is to know of a hidden fact, given the observations of an episode up to each of its rows.
+
+    Attributes:
+        names: of the K facts that are possible.
+        probability_RK: their exact probabilities at each of R rows.
+    """
+
+    names: tuple[str, ...]
+    probability_RK: NDArray[np.float64]
+
+    def entropy(self) -> NDArray[np.float64]:
+        """The entropy (R,) in nats."""
+        log_RK = np.log(self.probability_RK, where=self.probability_RK > 0, out=np.zeros_like(self.probability_RK))
+        entropy_R: NDArray[np.float64] = -(self.probability_RK * log_RK).sum(axis=1) + 0.0
+        return entropy_R
+
+
 class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     """A gymnasium env whose `reset` and `step` return observations only; the state is asked for.
 
@@ -78,6 +97,14 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     def get_state(self) -> NDArray[np.float32]:
         """The simulator's state (S,), for training only."""
         raise NotImplementedError
+
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+        """The exact belief at each row of an episode from its observations; None where the domain cannot tell.
+
+        That the episode went on after each row but the last counts as observed, and for the last row, if `terminated`,
+        that it ended.
+        """
+        return None
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.arrays import ArrayEnv, ArrayVectorEnv, Bools, Floats, Rules
+from envs.base import Belief
 from envs.factors import Factor
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, draw_agent, hatching
 
@@ -139,6 +140,13 @@ class CarFlag1DRules(ContinuousRules):
         to_information = np.where(beyond | (speed > np.interp(remaining, *self._switching_curve)), -1.0, 1.0)
         force = np.where(informed, joint[:, 2], to_information)
         return np.where(guesses, guess, force)[:, None].astype(np.float32)
+
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief:
+        """Both sides are equally likely until one is read; no place and no ending tells of it."""
+        side_R = np.sign(np.cumsum(np.asarray(obs_RO)[:, 2]))
+        return Belief(
+            ("left flag", "right flag"), np.stack([1.0 - side_R, 1.0 + side_R], axis=1).astype(np.float64) / 2
+        )
 
     @cached_property
     def _switching_curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.arrays import Bools, Floats, Ints, Rules
+from envs.base import Belief
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
 
 MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (rows, columns) of the actions 0 right, 1 up, 2 left, 3 down
@@ -68,7 +69,7 @@ class GridRules(Rules):
         self.success_J = self.ends_J & (cell_J == goal_K[hidden_J])
         self.informative_J = information_C[cell_J]
         self.legal_J = self.open_C[cell_J] & ~self.ends_J
-        self._start_count_K = start_KC.sum(axis=1)
+        self._start_KC, self._start_count_K = start_KC, start_KC.sum(axis=1)
         self._start_cells_KM = np.argsort(~start_KC, axis=1, kind="stable")[:, : self._start_count_K.max()]
         self._next_flat = self.next_JA.ravel()
 
@@ -177,6 +178,39 @@ class GridRules(Rules):
         cell, hidden = self.cell_J[joint], self.hidden_J[joint]
         honest = np.where(informed, self._goal_route_KC[hidden, cell], self._information_route_C[cell])
         return np.where(guesses, self._guess_route_KC[guess, cell], honest)
+
+    @cached_property
+    def _joints_seen_as(self) -> dict[bytes, Ints]:
+        """The joint states that look like an observation, by its bytes."""
+        obs_JO = self.observe(np.arange(len(self.cell_J)))
+        seen: dict[bytes, list[int]] = {}
+        for joint in np.flatnonzero(self.open_C[self.cell_J]).tolist():
+            seen.setdefault(obs_JO[joint].tobytes(), []).append(joint)
+        return {key: np.array(joints, np.intp) for key, joints in seen.items()}
+
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief:
+        """By Bayes's rule: facts are equally likely, but where an episode starts may depend on them.
+
+        Raises:
+            ValueError: the rows are no episode of this domain.
+        """
+        likelihood_RK = np.zeros((len(obs_RO), self.num_hidden))
+        for row, obs in enumerate(np.ascontiguousarray(obs_RO, self.obs_space.dtype)):
+            joint = self._joints_seen_as.get(obs.tobytes())
+            if joint is None:
+                raise ValueError(f"row {row} is no observation of this domain")
+            ended = terminated and row == len(obs_RO) - 1
+            joint = joint[self.ends_J[joint] == ended]
+            likelihood_RK[row, self.hidden_J[joint]] = 1.0
+            if row == 0:
+                start_J = self._start_KC[self.hidden_J[joint], self.cell_J[joint]]
+                if start_J.any():  # no episode but one whose state was given starts elsewhere
+                    likelihood_RK[0, self.hidden_J[joint]] = start_J / self._start_count_K[self.hidden_J[joint]]
+        weight_RK = np.cumprod(likelihood_RK, axis=0)
+        if not weight_RK.any(axis=1).all():
+            raise ValueError(f"no fact explains row {int(weight_RK.any(axis=1).argmin())} and those before it")
+        places = (f"goal in row {goal // self.cols}, column {goal % self.cols}" for goal in self.goal_K)
+        return Belief(tuple(places), weight_RK / weight_RK.sum(axis=1, keepdims=True))
 
     def picture(self, joint: NDArray[Any], informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing, 32 pixels a cell.

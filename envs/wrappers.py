@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.base import Belief, EnvSpec, portable_rng, restored_rng
 from envs.velocities import hidden_entries
 from utils.errors import UserError
 
@@ -68,6 +68,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
         hidden = hidden_entries(env, hidden)
         obs_space, self._visible = _visible_space(env.observation_space, hidden, name)
+        self._hides = len(hidden) > 0
         self._full_obs: Floats = np.zeros(0, np.float32)  # the last observation, whole
         self._state_fn = (
             self._observation_as_state if state_fn == "observation" else state_fn or _own_state_fn(env, name)
@@ -139,6 +140,12 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         if expert is None:
             raise UserError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
         return _from_native(expert(guess), self.env.action_space)
+
+    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+        """The env's own belief from its observations; None where it has none, or where entries are hidden from it."""
+        own = getattr(self.env.unwrapped, "belief", None)
+        found: Belief | None = None if own is None or self._hides else own(obs_RO, terminated)
+        return found
 
     def saw_information(self) -> bool:
         """Whether this episode has shown the hidden fact; False where the env does not say."""
