@@ -456,11 +456,12 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
 
 
 def load_policy(
-    folder: str, spec: EnvSpec | None = None, config: ConfigDict | None = None
+    folder: str, spec: EnvSpec | None = None, config: ConfigDict | None = None, flag: str = "--policy_dir"
 ) -> tuple[HistoryPolicy, dict[str, Any]]:
     """Reads what `save_policy` wrote: the policy and the content of its json.
 
-    A published .pt file has no json: it needs the domain's sizes and the configs that it is to be built from.
+    A published .pt file has no json: it needs the domain's sizes and the configs that it is to be built from. `flag` is
+    how the user named the folder, for errors.
 
     Raises:
         UserError: nothing there, damaged files, or a policy of a domain of other sizes.
@@ -473,7 +474,7 @@ def load_policy(
         about = json.loads((path / "policy.json").read_text())
         if about["format"] != POLICY_FORMAT:
             raise UserError(
-                f"--policy_dir: the policy in {path} has format {about['format']}, this version reads {POLICY_FORMAT}"
+                f"{flag}: the policy in {path} has format {about['format']}, this version reads {POLICY_FORMAT}"
             )
         config = ConfigDict(json_tuples(about["config"]))
         saved = EnvSpec(**json_tuples(about["spec"]))
@@ -485,13 +486,13 @@ def load_policy(
         )
         policy = builder.policy(**about["views"])
         policy.load_state_dict(load_tensors(path / "policy.safetensors"))
-    except FileNotFoundError as error:
-        raise UserError(f"--policy_dir: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(f"{flag}: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"--policy_dir: the policy in {path} is damaged ({type(error).__name__})") from error
+        raise UserError(f"{flag}: the policy in {path} is damaged ({type(error).__name__})") from error
     if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):
         raise UserError(
-            f"--policy_dir: a policy for {saved.obs_dim} observations and {saved.action_dim} actions; "
+            f"{flag}: a policy for {saved.obs_dim} observations and {saved.action_dim} actions; "
             f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"
         )
     return policy.eval(), about

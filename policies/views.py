@@ -92,6 +92,10 @@ class PublicViews(nn.Module):
         self._folds = dict(folds)  # the same, with their types
         self._carry_sizes = [len(fold.initial_carry(1)) for fold in folds.values()]
 
+    def initial_carry(self, batch_size: int) -> Carry:
+        """The folds' carries, one after the other, of `batch_size` episodes that have seen nothing."""
+        return tuple(part for fold in self._folds.values() for part in fold.initial_carry(batch_size))
+
     def forward(self, batch: EpisodeBatch) -> Views:
         """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
         views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}

@@ -35,6 +35,9 @@ SMALLER = {
     ),
     "scripts/report.py": (),
     "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/test_sweep.py runs this one
+    "scripts/inspect_episode.py": ("--episodes=1",),
+    "scripts/export.py": ("--episodes=5",),
+    "scripts/deployed.py": (),
 }  # fmt: skip
 MAKE = {
     "run": (

@@ -39,7 +39,8 @@ def run(main: Callable[[], None], positional: str = "") -> NoReturn:
 
     Args:
         main: the script.
-        positional: the list flag to which arguments go that are no flags; without it there may be none.
+        positional: the flag to which arguments go that are no flags, as many as there are if it is a list, else one;
+            without it there may be none.
     """
     warnings.showwarning = _show_warning
     try:
@@ -88,10 +89,15 @@ def take_flags(argv: Sequence[str], positional: str = "") -> None:
         raise UserError(_bad_value(str(error))) from error
     except flags.Error as error:
         raise UserError(str(error)) from error
-    if rest[1:] and positional:
-        flags.FLAGS[positional].value = [*(flags.FLAGS[positional].value or []), *rest[1:]]
-    elif rest[1:]:
-        raise UserError(f"unexpected argument {rest[1]!r}: every input is a flag, --name=value (see --help)")
+    words = rest[1:]
+    if words and positional:
+        flag = flags.FLAGS[positional]
+        if isinstance(flag.parser, flags.BaseListParser):
+            flag.value, words = [*(flag.value or []), *words], []
+        elif flag.value is None:
+            flag.value = words.pop(0)
+    if words:
+        raise UserError(f"unexpected argument {words[0]!r}: every input is a flag, --name=value (see --help)")
 
 
 def help_text() -> str:

@@ -39,16 +39,16 @@ class Block(nn.Module):
 
     def merge(self, x_BTW: Tensor, attended: Tensor) -> Tensor:
         """The rest of the block after attention (B, heads, T, width / heads)."""
-        p = self.dropout if self.training else 0.0
-        x_BTW = x_BTW + F.dropout(self.project(attended.transpose(1, 2).flatten(2)), p)
-        return x_BTW + F.dropout(self.mlp(self.norm_2(x_BTW)), p)
+        x_BTW = x_BTW + F.dropout(self.project(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        return x_BTW + F.dropout(self.mlp(self.norm_2(x_BTW)), self.dropout, self.training)
 
 
 class GPT(Memory):
     """GPT-2 style blocks over at most `context` steps of an episode; positions count from the episode's start.
 
     The carry is (keys, values, position): caches (layers, B, heads, context, width / heads) and how many steps of the
-    present episode (B,) they hold. The width is that of the input.
+    present episode (B,) they hold. The width is that of the input. Beyond the context `forward` raises a ValueError,
+    and an exported step gives NaN.
     """
 
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
@@ -77,12 +77,11 @@ class GPT(Memory):
         keys, values, before_B = self.initial_carry(B) if carry is None else carry
         segment_TB = start_TB.long().cumsum(0)  # 0 while still in the episode of the carry
         step_T1 = torch.arange(T, device=x_TBF.device)[:, None]
-        first_TB = torch.where(start_TB > 0, step_T1, -1).cummax(0).values  # row of the latest start, -1 before any
-        position_TB = torch.where(segment_TB > 0, step_T1 - first_TB, before_B + step_T1)
+        same_BTT = (segment_TB.T[:, :, None] == segment_TB.T[:, None, :]) & (step_T1 >= step_T1.T)
+        position_TB = same_BTT.sum(-1).T - 1 + torch.where(segment_TB == 0, before_B, 0)
 
         slot_C = torch.arange(self.context, device=x_TBF.device)
         to_cache_BTC = (segment_TB.T == 0)[:, :, None] & (slot_C < before_B[:, None, None])
-        same_BTT = (segment_TB.T[:, :, None] == segment_TB.T[:, None, :]) & (step_T1 >= step_T1.T)
         mask = torch.cat([to_cache_BTC, same_BTT], dim=-1)[:, None]
         last_BT = segment_TB[-1][:, None] == segment_TB.T  # only the present episode's steps stay in the cache
         write_BT = torch.where(last_BT, position_TB.T, self.context)[:, None, :, None]
@@ -96,7 +95,9 @@ class GPT(Memory):
             new_keys.append(self._store(keys[layer], k, write_BT))
             new_values.append(self._store(values[layer], v, write_BT))
         after_B = position_TB[-1] + 1
-        if int(after_B.max()) > self.context:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined]  # what is exported cannot raise: NaN
+            x = x.masked_fill((after_B > self.context)[:, None, None], torch.nan)
+        elif int(after_B.max()) > self.context:
             raise ValueError(f"step {int(after_B.max())} of an episode, but the cache holds {self.context}")
         return self.norm(x).transpose(0, 1), (torch.stack(new_keys), torch.stack(new_values), after_B)
 

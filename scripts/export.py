@@ -1,0 +1,108 @@
+"""Writes the acting policy of a run as a stateful step that runs without this program, and a json that describes it.
+
+(observation, previous action, start, carry) -> (action, output of the network, carry), for any number of envs at once.
+There is no input for the state. Before the file is there it has been held against the policy, step by step, over random
+episodes of the domain. docs/deploy.md shows how to run it with onnxruntime and numpy alone.
+
+Example: python scripts/export.py logs/default/mi --format=onnx
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
+
+from utils.app import run
+from utils.errors import UserError
+from utils.run import atomic_path, atomic_write, git_revision
+
+_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_FORMAT = flags.DEFINE_string("format", "onnx", "onnx, or torchscript")
+_OUT = flags.DEFINE_string("out", None, "the file; policy.onnx or policy.pt in --run if not given")
+_EPISODES = flags.DEFINE_integer("episodes", 100, "random episodes to compare over", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "of these episodes", lower_bound=0)
+
+FORMAT = 1
+
+
+def main() -> None:
+    """Loads the policy, writes the file, compares, describes."""
+    from ml_collections import ConfigDict
+
+    from envs.make import make_env, make_vector_env
+    from policies import export
+    from policies.build import load_policy
+    from utils.config import json_tuples
+    from utils.errors import choose
+
+    suffix = choose(export.FORMATS, _FORMAT.value, "--format")[0]
+    if _RUN.value is None:
+        raise UserError("--run is required: a run's folder")
+    folder = Path(_RUN.value)
+    policy, about = load_policy(_RUN.value, flag="--run")
+    config = ConfigDict(json_tuples(about["config"]))
+    if config.rl.observe:
+        raise UserError(
+            f"--run: {config.rl.family}:{config.rl.variant} acts on embeddings that are made outside of it "
+            f"(config_rl.observe = {config.rl.observe}); there is nothing to deploy"
+        )
+    file = Path(_OUT.value) if _OUT.value else folder / f"policy{suffix}"
+    if not file.parent.is_dir():
+        raise UserError(f"--out: there is no folder {file.parent}")
+    envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
+    spec, output = envs.spec_sizes, "gaussian"
+    if spec.discrete:
+        output = "value" if config.rl.family == "dqn" else "logit"
+    signature = export.signature_of(policy, spec, output)
+    with atomic_path(file) as draft:
+        exported = export.write(policy, signature, _FORMAT.value, draft)
+        largest, steps = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)
+    description = {
+        "format": FORMAT,
+        "file": file.name,
+        **signature.to_json(),
+        "longest_episode": export.context_of(policy),
+        "action": action_of(make_env(config.env).env.action_space, spec.discrete),
+        "domain": {name: about["config"]["env"][name] for name in ("id", "kwargs", "horizon", "hidden")},
+        "method": f"{config.rl.family}:{config.rl.variant}",
+        "memory": config.seq.memory,
+        "checked": {"episodes": _EPISODES.value, "steps": steps, "largest_difference": largest},
+        "git_revision": git_revision(),
+        "trained_by_git_revision": trained_by(folder),
+    }
+    atomic_write(f"{file}.json", json.dumps(description, indent=2) + "\n")
+    names = ", ".join(port.name for port in signature.inputs)
+    print(f"{file}: ({names}) -> ({', '.join(port.name for port in signature.outputs)})")
+    print(f"equal to the policy within {largest:.1e} over {steps} steps of {_EPISODES.value} random episodes")
+    if description["longest_episode"] is not None:
+        print(f"{config.seq.memory} remembers at most {description['longest_episode']} steps of an episode")
+
+
+def action_of(space: Any, discrete: bool) -> dict[str, Any]:
+    """How to turn an action of the policy into one of the env, whose own action space is given."""
+    if discrete:
+        return {"kind": "discrete", "number": int(space.n), "env_action": f"action + {int(space.start)}"}
+    return {
+        "kind": "continuous",
+        "low": space.low.reshape(-1).tolist(),
+        "high": space.high.reshape(-1).tolist(),
+        "shape": list(space.shape),
+        "env_action": "low + (action + 1) / 2 * (high - low)",
+    }
+
+
+def trained_by(folder: Path) -> str | None:
+    """The git revision that a run's config.json names, if it is there."""
+    for place in (folder, folder.parent):
+        if (place / "config.json").is_file():
+            return str(json.loads((place / "config.json").read_text()).get("git_revision"))
+    return None
+
+
+if __name__ == "__main__":
+    run(main, positional="run")
