@@ -15,6 +15,7 @@ from policies.rollout import EpisodeStream, Policy, run_episodes
 from utils.run import atomic_path
 
 Array = NDArray[Any]
+FPS = 6  # frames a second
 GOOD, BAD = (76, 175, 80), (214, 69, 65)
 
 
@@ -48,10 +49,8 @@ def evaluate(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed:
     return statistics(run_episodes(envs, policy, num_episodes, seed))
 
 
-def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int, path: Path, fps: int = 6) -> Path:
+def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int, path: Path, fps: int = FPS) -> Path:
     """Writes a GIF of episodes of the first env; each ends on a frame of its own colour, held for a second."""
-    import imageio.v3 as iio
-
     frames: list[Array] = []
     stream = EpisodeStream(envs, seed, after_step=lambda: frames.append(envs.render_frame(0)))
     frames.append(envs.render_frame(0))
@@ -62,9 +61,16 @@ def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int
             frames += [framed(frames.pop(), GOOD if ended[0].success else BAD)] * fps
             if num_episodes:
                 frames.append(envs.render_frame(0))
+    write_gif(frames, path, fps)
+    return path
+
+
+def write_gif(frames: Sequence[Array], path: Path, fps: int) -> None:
+    """Writes pictures (height, width, 3) of one size as an endless film."""
+    import imageio.v3 as iio
+
     with atomic_path(path) as draft:
         iio.imwrite(draft, np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
-    return path
 
 
 def framed(frame: Array, colour: tuple[int, int, int]) -> Array:

@@ -81,6 +81,15 @@ class Learner(Agent):
         """bfloat16 for the large products of a forward pass, where the config asks for it."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
+    @torch.no_grad()
+    def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What an update would make of a batch: each auxiliary loss (T+1, B), and each bonus in full (T, B)."""
+        with self._autocast():
+            views = self._part_views(batch)
+            self.parts.extend(views, batch)
+            full = {name: weight * bonus for name, (bonus, weight) in self.parts.bonuses(views, batch).items()}
+            return self.parts.row_losses(views, batch), full
+
     def _predictor_step(self, batch: EpisodeBatch) -> Tensor:
         """The released code's own step of the predictors, on a batch of their own and with the memory left alone."""
         with torch.no_grad():
@@ -96,9 +105,12 @@ class Learner(Agent):
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
         """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
+        return self.parts.bonus(views, batch, metrics, self.bonus_share())
+
+    def bonus_share(self) -> float:
+        """What is paid of the bonuses now, 1 where they are not annealed."""
         steps = self.config.intrinsic.anneal_steps
-        share = 1.0 if not steps else max(0.0, 1.0 - self.env_steps / steps)
-        return self.parts.bonus(views, batch, metrics, share)
+        return 1.0 if not steps else max(0.0, 1.0 - self.env_steps / steps)
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
         """The views that `parts` read."""

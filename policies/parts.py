@@ -103,13 +103,24 @@ class PartSet(nn.Module):
         return total
 
     @torch.no_grad()
+    def row_losses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Each loss of each row (T+1, B), unweighted; NaN where there is none."""
+        return {
+            name: part.loss(views, batch).where(part.mask(batch) > 0, torch.nan) for name, part in self._losses.items()
+        }
+
+    @torch.no_grad()
+    def bonuses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, float]]:
+        """Each intrinsic reward (T, B), unweighted, and its weight."""
+        return {name: (part.reward(views, batch), weight) for name, (part, weight) in self.intrinsic.items()}
+
+    @torch.no_grad()
     def bonus(
         self, views: Mapping[str, Tensor], batch: EpisodeBatch, metrics: dict[str, Tensor], share: float = 1.0
     ) -> Tensor:
         """`share` of the weighted sum of the intrinsic rewards (T, B), each logged in full as `bonus/<name>`."""
         total_TB = torch.zeros_like(batch.reward)
-        for name, (part, weight) in self.intrinsic.items():
-            bonus_TB = part.reward(views, batch)
+        for name, (bonus_TB, weight) in self.bonuses(views, batch).items():
             metrics[f"bonus/{name}"] = masked_mean(bonus_TB, batch.mask)
             metrics[f"bonus/{name}_abs"] = masked_mean(bonus_TB.abs(), batch.mask)
             total_TB = total_TB + share * weight * bonus_TB

@@ -178,8 +178,8 @@ class Trainer:
         self.stream = EpisodeStream(self.envs, self._seed("train"))
 
     def _keep(self, episode: Episode, protect: bool = False) -> None:
-        if self.schedule.time_limit_is_terminal and len(episode) == self.spec.max_episode_steps:
-            episode.discount[-1] = 0.0
+        if self.schedule.time_limit_is_terminal:
+            end_at_limit(episode, self.spec.max_episode_steps)
         self.buffer.add(episode, protect)
 
     def _collect(self) -> None:
@@ -310,6 +310,12 @@ class Trainer:
         set_rng_state(state["rng"])
         self._rate_from = (self._clock, self.env_steps, self.updates)
         self._saved_steps = self.env_steps
+
+
+def end_at_limit(episode: Episode, horizon: int) -> None:
+    """Has an episode of the horizon's length end there for good."""
+    if len(episode) == horizon:
+        episode.discount[-1] = 0.0
 
 
 def crossed(before: int, now: int, interval: int) -> bool:

@@ -1,0 +1,100 @@
+"""Plays episodes of a run's policy and writes one HTML page, which needs no network, to go through them step by step.
+
+At each step: the env's picture, what the agent sees, the state, action values or probabilities, the predictor's error
+and the bonus as the run's own agent computes them, the reward, when the hidden fact was seen, and where the domain
+tells it the exact belief.
+
+Example: python scripts/inspect_episode.py logs/default/mi --episodes=3 --gif
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
+
+from utils.app import run
+from utils.errors import UserError
+from utils.run import atomic_write
+
+_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
+_OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the run's folder if not given")
+_SEED = flags.DEFINE_integer("seed", 0, "of the episodes", lower_bound=0)
+_GIF = flags.DEFINE_boolean("gif", False, "write the film as well")
+_STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "where the run's is now, if it was moved")
+_OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "where the run's is now, if it was moved")
+
+
+def main() -> None:
+    """Loads policy and agent, plays, judges, writes."""
+    from ml_collections import ConfigDict
+
+    from envs.make import make_env
+    from policies import inspection
+    from policies.build import load_policy
+    from policies.evaluate import FPS, write_gif
+    from policies.observe import env_maker
+    from scripts.inspect_page import Views, ending, page
+    from utils.config import json_tuples
+    from utils.seeding import generator
+
+    assert _RUN.value is not None, "utils.app.run asks for it"
+    policy, about = load_policy(_RUN.value, flag="--run")
+    folder = Path(_RUN.value)
+    folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent
+    config, settings = ConfigDict(json_tuples(about["config"])), about["settings"]
+    embedders = (
+        _STATE_EMBEDDER.value or settings["state_embedder"],
+        _OBS_EMBEDDER.value or settings["obs_embedder"],
+    )
+    make_envs, _ = env_maker(config, *embedders)
+    seed = int(generator(_SEED.value, "inspect").integers(2**31))
+    notes: dict[str, str] = {}
+    try:
+        envs = make_envs(1, seed=_SEED.value, render_mode="rgb_array")
+        played = inspection.play(policy, envs, _EPISODES.value, seed, draw=True)
+    except UserError as error:
+        if _GIF.value:
+            raise UserError(f"--gif: {error}") from error
+        notes["picture"] = str(error)
+        envs = make_envs(1, seed=_SEED.value)
+        played = inspection.play(policy, envs, _EPISODES.value, seed, draw=False)
+    spec = envs.spec_sizes
+    judged: list[Any] = [None] * len(played)
+    try:
+        agent = inspection.rebuilt_agent(folder, spec, config, *embedders)
+        judged = [inspection.judge(agent, one.episode, spec) for one in played]
+        if not judged[0].losses and not judged[0].bonuses:
+            notes["bonus"] = f"{config.rl.family}:{config.rl.variant} has neither a predictor nor a bonus"
+        elif agent.bonus_share() < 1:
+            notes["share"] = (
+                f"Bonuses are shown in full; they are annealed, and {agent.bonus_share():.0%} is paid by now."
+            )
+    except UserError as error:
+        notes["bonus"] = str(error)
+        warnings.warn(f"no predictor and no bonus on the page: {error}", stacklevel=2)
+    beliefs: list[Any] = [None] * len(played)
+    if config.rl.observe:
+        notes["belief"] = "what acts here sees embeddings, not the domain's observations"
+    else:
+        single = make_env(config.env)
+        beliefs = [single.belief(one.episode.obs, one.terminated) for one in played]
+        if beliefs[0] is None:
+            notes["belief"] = f"{config.env.id} does not tell the exact belief"
+    views = Views(spec, config.rl.family, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
+    out = Path(_OUT.value) if _OUT.value else folder / "inspect"
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(out / "episodes.html", page(views, played, judged, beliefs))
+    print(out / "episodes.html")
+    if _GIF.value:
+        write_gif([frame for one in played for frame in ending(one, FPS)], out / "episodes.gif", FPS)
+        print(out / "episodes.gif")
+
+
+if __name__ == "__main__":
+    run(main, positional="run")
