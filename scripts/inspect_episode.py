@@ -43,7 +43,8 @@ def main() -> None:
     from utils.config import json_tuples
     from utils.seeding import generator
 
-    assert _RUN.value is not None, "utils.app.run asks for it"
+    if _RUN.value is None:
+        raise UserError("--run is required: a run's folder")
     policy, about = load_policy(_RUN.value, flag="--run")
     folder = Path(_RUN.value)
     folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent

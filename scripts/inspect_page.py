@@ -26,7 +26,7 @@ class Views:
 
     Attributes:
         method: family, variant and memory.
-        notes: why a panel is left out, by its name: picture, bonus, belief; and what `share` of the bonus is paid by now.
+        notes: why a panel is left out, by its name: picture, bonus, belief; and `share`, if bonuses are annealed.
     """
 
     spec: EnvSpec

@@ -129,6 +129,17 @@ def test_the_numbers_are_those_of_the_networks_written_out(page, mi, embedders):
         assert np.abs(gain).max() > 1e-4
 
 
+def test_an_annealed_bonus_is_shown_in_full_and_said_to_be(scripts, page, embedders, tmp_path):
+    flags = ("--config_rl=configs/rl/dqn.py:mi", f"--state_embedder_dir={embedders}", "--run_name=half")
+    half = ("--config_rl.intrinsic.anneal_steps=160", f"--obs_embedder_dir={embedders}")
+    run = train(scripts, tmp_path, "heaven_hell", *flags, *half) / "half"
+    assert scripts.run("scripts/inspect_episode.py", run, "--episodes=1").returncode == 0
+    left = 1 - load_checkpoint(run / "checkpoint")["agent"]["env_steps"] / 160
+    told = page_of(run / "inspect")
+    assert f"{left:.0%} is paid by now" in told["notes"]["share"]
+    assert max(map(abs, told["episodes"][0]["bonuses"]["information_gain"])) > 1e-4
+
+
 def test_the_page_tells_one_episode_whole(page, mi):
     assert (page["env"], page["method"], page["notes"]) == ("HeavenHell-v0", "dqn:mi, gru", {})
     for e in page["episodes"]:
@@ -170,7 +181,6 @@ def test_images_continuous_actions_and_what_is_missing(scripts, tmp_path):
     assert page["obs_image_shape"] == [2, 11, 11]
     assert "neither a predictor nor a bonus" in page["notes"]["bonus"]
     assert len(page["episodes"][0]["facts"]) == 112
-    assert "share" not in page["notes"]
     run = train(scripts, tmp_path, "masked", "--config_rl=configs/rl/sac.py:zp", "--run_name=torque") / "torque"
     shutil.rmtree(run / "checkpoint")
     done = scripts.run("scripts/inspect_episode.py", run, "--episodes=1")
