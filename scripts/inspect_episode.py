@@ -48,6 +48,10 @@ def main() -> None:
     policy, about = load_policy(_RUN.value, flag="--run")
     folder = Path(_RUN.value)
     folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent
+    out = Path(_OUT.value) if _OUT.value else folder / "inspect"
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; name a folder")
+    out.mkdir(parents=True, exist_ok=True)
     config, settings = ConfigDict(json_tuples(about["config"])), about["settings"]
     embedders = (
         _STATE_EMBEDDER.value or settings["state_embedder"],
@@ -88,8 +92,6 @@ def main() -> None:
         if beliefs[0] is None:
             notes["belief"] = f"{config.env.id} does not tell the exact belief"
     views = Views(spec, config.rl.family, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
-    out = Path(_OUT.value) if _OUT.value else folder / "inspect"
-    out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "episodes.html", page(views, played, judged, beliefs))
     print(out / "episodes.html")
     if _GIF.value:

@@ -217,4 +217,4 @@ def test_what_cannot_be_inspected_is_one_line(scripts, mi, tmp_path):
     assert_refused(inspect(mi, "--episodes=0"), "episodes")
     assert_refused(inspect(mi, "--episode=1"), "--episode", "episodes")
     (tmp_path / "file").touch()
-    assert_refused(inspect(mi, f"--out={tmp_path / 'file'}"), "file")
+    assert_refused(inspect(mi, f"--out={tmp_path / 'file'}"), "--out", "is a file; name a folder")
