@@ -117,12 +117,15 @@ def rebuilt_agent(
     saved = load_checkpoint(folder / "checkpoint")
     if saved is None:
         raise UserError(f"--run: there is no checkpoint in {folder}")
-    agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
-    if not isinstance(agent, Learner):
-        raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
     try:
+        agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
+        if not isinstance(agent, Learner):
+            raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
         agent.load_state_dict(saved["agent"]["modules"])
         agent.env_steps = saved["agent"]["env_steps"]
+        agent.bonus_share()
+    except AttributeError as error:  # how a config says that it has no such field
+        raise UserError(f"--run: {folder} was made by another version, its config lacks {error}") from error
     except (KeyError, RuntimeError) as error:
         raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config") from error
     return agent.eval()

@@ -206,6 +206,11 @@ def test_an_embedder_that_has_gone_is_named(scripts, mi, embedders, tmp_path):
     given = (f"--state_embedder_dir={embedders}", f"--obs_embedder_dir={embedders}")
     done = scripts.run("scripts/inspect_episode.py", run, "--episodes=1", *given)
     assert "bonus" not in page_of(run / "inspect")["notes"], done.stderr
+    del about["config"]["rl"]["intrinsic"]["anneal_steps"]
+    (run / "policy" / "policy.json").write_text(json.dumps(about))
+    done = scripts.run("scripts/inspect_episode.py", run, "--episodes=1", *given)
+    assert done.returncode == 0, done.stderr
+    assert "made by another version" in page_of(run / "inspect")["notes"]["bonus"]
 
 
 def test_what_cannot_be_inspected_is_one_line(scripts, mi, tmp_path):
