@@ -14,6 +14,11 @@ CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
     "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
 }
+ROBOT: dict[str, str] = {
+    "BlockPulling-v0": "envs.robot.block_pulling:BlockPulling",
+    "BlockPushing-v0": "envs.robot.block_pushing:BlockPushing",
+    "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
+}
 HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | {"CarFlag-1D-v0": 160}  # steps
 
 for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS).items():
@@ -25,3 +30,6 @@ for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS).items():
             max_episode_steps=HORIZONS[_id],
             kwargs=_kwargs,
         )
+for _id, _entry_point in ROBOT.items():
+    if _id not in gym.registry:
+        gym.register(id=_id, entry_point=_entry_point, max_episode_steps=50)

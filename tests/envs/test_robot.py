@@ -1,0 +1,498 @@
+"""The robot's domains: what spec and issue ask of all three, each with numbers or a slow obvious version of its own."""
+
+import gc
+import os
+
+import gymnasium as gym
+import numpy as np
+import pybullet
+import pytest
+from scipy.ndimage import affine_transform
+
+import envs
+from envs.robot.arm import HOME
+from envs.robot.base import HIGH, LOW, UNIT
+from envs.robot.noise import perlin
+from envs.robot.shapes import PIXELS, Body, Shape, height_map, pixel_centres
+
+IDS = list(envs.ROBOT)
+SEEDS = range(50 if os.environ.get("ROBOT_FULL") else 3)  # ROBOT_FULL=1: as many as the acceptance tests ask for
+FLAT = PIXELS * PIXELS
+
+
+@pytest.fixture(scope="module")
+def robots():
+    """One env of each kind, made when first asked for; an env is what its last reset says."""
+    made = {}
+
+    def robot(env_id, **kwargs):
+        key = (env_id, *kwargs.items())
+        if key not in made:
+            made[key] = gym.make(env_id, disable_env_checker=True, **kwargs).unwrapped
+        return made[key]
+
+    yield robot
+    for env in made.values():
+        env.close()
+
+
+def images(flat):
+    return flat.reshape(2, PIXELS, PIXELS)
+
+
+def attempt(env, seed, guess=False, steps=50, **options):
+    """One episode of the expert: observations, states, and whether it was solved."""
+    obs, _ = env.reset(seed=seed, options=options)
+    trace, states = [obs], [env.get_state()]
+    for _ in range(steps):
+        obs, reward, terminated, _, info = env.step(env.expert_action(guess))
+        assert reward == float(info["success"])
+        trace.append(obs)
+        states.append(env.get_state())
+        if terminated:
+            break
+    return np.array(trace), np.array(states), info["success"]
+
+
+def fixed_pose(env):
+    """Where every part of the fixed object is."""
+    body = env._locked if hasattr(env, "_locked") else env._fixed
+    links = [env._bullet.getLinkState(body, i)[:2] for i in range(env._bullet.getNumJoints(body))]
+    return np.array([p for pose in [env._bullet.getBasePositionAndOrientation(body), *links] for p in pose[0]])
+
+
+def moving_body(env):
+    return env._unlocked if hasattr(env, "_unlocked") else env._moving
+
+
+# the acceptance tests of the specification
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_which_object_moves_shows_in_the_state_and_in_no_observation_before_contact(env_id, robots):
+    env = robots(env_id)
+    for seed in SEEDS:
+        runs = []
+        for movable in (0, 1):
+            obs, _ = env.reset(seed=seed, options={"movable": movable})
+            run = [(obs, env.get_state())]
+            actions = np.random.default_rng(seed).uniform(-1, 1, (12, 5))
+            actions[:, 3] = np.abs(actions[:, 3])  # it stays above the objects
+            for action in actions:
+                obs, _, terminated, _, _ = env.step(action)
+                assert not terminated and not env.saw_information()
+                run.append((obs, env.get_state()))
+            runs.append(run)
+        for (obs0, state0), (obs1, state1) in zip(*runs, strict=True):
+            assert np.array_equal(obs0, obs1)
+            assert np.array_equal(images(state0)[0], images(state1)[0])
+            assert np.array_equal(images(state0)[0], images(obs0)[0])
+        first, second = images(runs[0][0][1])[1], images(runs[1][0][1])[1]
+        assert first.any() and second.any() and not (first * second).any()
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_way_to_an_object_looks_the_same_until_it_is_touched(env_id, robots):
+    """The same actions, those of a direct attempt, where this object moves and where it does not."""
+    env = robots(env_id, first="movable")
+    for seed in SEEDS:
+        env.reset(seed=seed, options={"movable": 0})
+        actions, obs = [], []
+        while not env.saw_information():
+            actions.append(env.expert_action())
+            obs.append(env.step(actions[-1])[0])
+        env.reset(seed=seed, options={"movable": 1})
+        other = [env.step(action)[0] for action in actions]
+        assert len(actions) > 3
+        assert np.array_equal(obs[:-1], other[:-1])
+        assert not np.array_equal(obs[-1], other[-1])
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_fixed_object_stays_where_it_is(env_id, robots):
+    env = robots(env_id, first="fixed")
+    for seed in SEEDS:
+        env.reset(seed=seed)
+        before = fixed_pose(env)
+        pressed = False
+        for _ in range(20):
+            env.step(env.expert_action(guess=True))
+            pressed |= env._touches_fixed()
+            assert np.abs(fixed_pose(env) - before).max() < 1e-3
+        assert pressed
+
+
+@pytest.mark.parametrize("first", ["movable", "fixed"])
+@pytest.mark.parametrize("env_id", IDS)
+def test_experts_of_both_kinds_succeed(env_id, first, robots):
+    env = robots(env_id, first=first)
+    solved, informed = [], []
+    for seed in SEEDS:
+        trace, _, success = attempt(env, seed)
+        solved.append(success)
+        informed.append(env.saw_information())
+        assert len(trace) <= 51
+    assert np.mean(solved) >= 0.9
+    assert np.mean(informed) >= 0.9
+
+
+def test_the_four_numbers_of_block_pulling_do_as_well(robots):
+    for first in ("movable", "fixed"):
+        env = robots("BlockPulling-v0", first=first, action_dim=4)
+        assert np.mean([attempt(env, seed)[2] for seed in SEEDS]) >= 0.9
+        assert env.expert_action().shape == (4,)
+
+
+def turned(scene, names, angle):
+    """The scene turned about the workspace's centre."""
+    scene, cos, sin = scene.copy(), np.cos(angle), np.sin(angle)
+    for i, name in enumerate(names):
+        if name.endswith(("x", "x0", "x1")):
+            x, y = scene[i] - 0.5, scene[i + 1]
+            scene[i], scene[i + 1] = 0.5 + cos * x - sin * y, sin * x + cos * y
+        elif "yaw" in name or name == "rotation":
+            scene[i] += angle
+    return scene
+
+
+def turned_image(image, angle, order):
+    """As the data's augmentation turns it: rows are x, columns y, about the image's centre."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    inverse = np.array([[cos, sin], [-sin, cos]])
+    centre = np.full(2, (PIXELS - 1) / 2)
+    return affine_transform(image, inverse, centre - inverse @ centre, order=order, mode="nearest")
+
+
+@pytest.mark.parametrize("angle", [np.pi / 2, 0.7, -2.0])
+@pytest.mark.parametrize("env_id", IDS)
+def test_turning_the_scene_turns_the_images(env_id, angle, robots):
+    env = robots(env_id, action_dim=4)  # closed, the gripper shows as one square
+    row, column = np.mgrid[:PIXELS, :PIXELS] - (PIXELS - 1) / 2
+    compared = (np.hypot(row, column) < 40) & (np.hypot(row, column) > 6)
+    for seed in SEEDS:
+        env.reset(seed=seed)
+        scene, before = env.scene.copy(), images(env.get_state())
+        env.reset(options={"scene": turned(scene, env.scene_names, angle)})
+        after = images(env.get_state())
+        for channel, small in ((0, 0.005), (1, 0.5)):
+            wanted = turned_image(before[channel], angle, order=1)
+            error = np.abs(after[channel] - wanted)[compared] > small
+            # what differs lies on edges, where a pixel is one thing or the other
+            edge = np.ptp([np.roll(after[channel], (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+            assert not (error & (edge[compared] < small)).any()
+            assert error.mean() < (1e-9 if angle == np.pi / 2 else 0.08)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_actions_are_scaled_and_clipped(env_id, robots):
+    env = robots(env_id)
+    env.reset(seed=0)
+    opening, shift, turn = env._scaled(np.array([0.0, 1.0, -0.5, 0.25, -1.0]))
+    assert opening == 0.5 and turn == -np.pi / 8
+    np.testing.assert_allclose(shift, [0.05, -0.025, 0.0125])
+    np.testing.assert_allclose(env._arm.tool()[0], [0.5, 0.0, 0.2], atol=1e-4)
+    action = np.array([0.0, 0.4, -1.0, 0.6, 0.5])
+    given = action.copy()
+    env.step(action)
+    assert np.array_equal(action, given)
+    at, yaw = env._arm.tool()
+    np.testing.assert_allclose(at, [0.52, -0.05, 0.23], atol=2e-3)
+    assert yaw == pytest.approx(np.pi / 16, abs=0.01) and env._arm.opening() == pytest.approx(0.5, abs=0.05)
+    for _ in range(6):
+        env.step(np.array([5.0, 9.0, -9.0, 9.0, 0.0]))  # as much as 1, to the workspace's corner
+    at, _ = env._arm.tool()
+    np.testing.assert_allclose(at, [HIGH[0], LOW[1], HIGH[2]], atol=2e-3)
+    assert env._arm.opening() == pytest.approx(1.0, abs=0.05)
+    for bad in (np.zeros(4), np.full(5, np.nan), np.zeros((1, 5))):
+        with pytest.raises(ValueError, match="an action is 5 finite numbers"):
+            env.step(bad)
+    four = robots("BlockPulling-v0", action_dim=4)
+    assert four._scaled(np.array([1.0, 0.0, 0.0, 0.5]))[::2] == (0.0, np.pi / 16)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_seed_fixes_everything_whatever_was_played_before_and_beside(env_id, robots):
+    env = robots(env_id)
+    fresh, beside = (gym.make(env_id, disable_env_checker=True).unwrapped for _ in range(2))
+    beside.reset(seed=8)
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    for seed in (3, 4):
+        attempt(env, 100 + seed)  # another episode before
+        played = [attempt(env, seed)]
+        fresh.reset(seed=seed)
+        trace = [fresh.reset(seed=seed)[0]]
+        for _ in range(len(played[0][0]) - 1):
+            trace.append(fresh.step(fresh.expert_action())[0])
+            beside.step(beside.action_space.sample())
+        assert np.array_equal(played[0][0], trace)
+        assert not np.array_equal(attempt(env, seed + 10, steps=1)[0][0], trace[0])
+    assert np.array_equal(np.random.get_state()[1], before)
+    fresh.close()
+    beside.close()
+
+
+# the parts
+
+
+def slow_height(shape, body, x, y):
+    """The greatest height at (x, y) at which a fine comb of points lies inside the box."""
+    z = np.linspace(0.0, 0.3, 6001)
+    points = np.stack([np.full_like(z, x), np.full_like(z, y), z], axis=1)
+    local = (points - body.position) @ body.rotation - np.array(shape.position)
+    if shape.radius:
+        inside = (np.hypot(local[:, 0], local[:, 2]) <= shape.radius) & (np.abs(local[:, 1]) <= shape.half[1])
+    else:
+        inside = (np.abs(local) <= np.array(shape.half)).all(axis=1)
+    return z[inside].max() if inside.any() else 0.0
+
+
+def rotation(rpy):
+    return np.array(pybullet.getMatrixFromQuaternion(pybullet.getQuaternionFromEuler(rpy))).reshape(3, 3)
+
+
+def test_height_map_against_points_inside():
+    rng = np.random.default_rng(0)
+    tilted = Shape((0.01, -0.02, 0.0), (0.05, 0.03, 0.02), label=1)
+    lying = Shape((0.0, 0.0, 0.0), (0.02, 0.06, 0.02), label=2, radius=0.02)
+    bodies = [
+        Body(np.array([0.45, 0.05, 0.1]), rotation((0.4, -0.7, 1.0)), (tilted,)),
+        Body(np.array([0.55, -0.06, 0.05]), rotation((0.0, 0.0, 0.6)), (lying,)),
+    ]
+    height, label = height_map(bodies, 0.5, 0.0)
+    x, y = pixel_centres(0.5), pixel_centres(0.0)
+    where = np.argwhere(label > 0)
+    assert set(label.ravel()) == {0, 1, 2} and len(where) > 500
+    for i, j in np.concatenate([rng.permutation(where)[:60], rng.integers(0, PIXELS, (40, 2))]):
+        slow = max(slow_height(body.shapes[0], body, x[i], y[j]) for body in bodies)
+        assert height[i, j] == pytest.approx(slow, abs=1e-4)
+    # a block of 0.1 m that stands straight: 21 pixels of 4.76 mm
+    straight = Body(np.array([0.5, 0.0, 0.025]), np.eye(3), (Shape((0.0, 0.0, 0.0), (0.05, 0.05, 0.025), label=1),))
+    height, label = height_map([straight], 0.5, 0.0)
+    assert np.array_equal(np.flatnonzero(label.any(axis=1)), np.arange(32, 52))  # centres within 0.05: 20 of them
+    assert set(np.unique(height)) == {0.0, 0.05}
+
+
+def rendered(env):
+    """Heights and which body is seen (P, P), by pybullet's renderer, without the robot."""
+    bullet = env._bullet
+    state = bullet.saveState()
+    bullet.resetBasePositionAndOrientation(env._arm.body, (50, 50, 0), (0, 0, 0, 1))
+    x, y, _ = env._tool
+    view = bullet.computeViewMatrix((x, y, 1), (x, y, 0), (-1, 0, 0))
+    near, far = 0.7, 1.0
+    lens = [5.0, 0, 0, 0, 0, 5.0, 0, 0, 0, 0, -2 / (far - near), 0, 0, 0, -(far + near) / (far - near), 1.0]
+    _, _, _, depth, body = bullet.getCameraImage(PIXELS, PIXELS, view, lens, renderer=pybullet.ER_TINY_RENDERER)
+    bullet.resetBasePositionAndOrientation(env._arm.body, (-0.2, 0, 0), (0, 0, 0, 1))
+    bullet.restoreState(state)
+    bullet.removeState(state)
+    depth = np.reshape(depth, (PIXELS, PIXELS))
+    return far - (near + depth * (far - near)), np.reshape(body, (PIXELS, PIXELS))
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_heights_are_those_of_the_renderer(env_id, robots):
+    env = robots(env_id, first="movable")
+    for seed in SEEDS:
+        env.reset(seed=seed)
+        for _ in range(60):
+            if env.step(env.expert_action())[2]:
+                break
+        height, label = height_map(env._bodies(), *env._tool[:2])
+        slow, body = rendered(env)
+        different = np.abs(height - slow) > 2e-3
+        spread = np.ptp([np.roll(slow, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+        assert not (different & (spread < 2e-3)).any()  # what differs lies on edges
+        assert different.mean() < 0.03
+        assert (height > 0.01).mean() > 0.02
+        movable = (body & ((1 << 24) - 1)) == moving_body(env)
+        if env_id != "DrawerOpening-v0":
+            assert (movable != (label == 1)).mean() < 0.01
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_values_are_levels_of_a_byte(env_id, robots):
+    for noise in (False, True):
+        env = robots(env_id, noise=noise)
+        for flat, units in ((env.reset(seed=1)[0], env.obs_channel_units), (env.get_state(), env.state_channel_units)):
+            for channel, unit in zip(images(flat), units, strict=True):
+                level = np.rint(channel / unit).astype(np.uint8)
+                assert np.array_equal(level.astype(np.float32) * np.float32(unit), channel)
+        assert env.observation_space.contains(env.reset(seed=1)[0]) and env.state_space.contains(env.get_state())
+
+
+def test_the_depth_image_in_numbers(robots):
+    """The tool at 0.2 m: floor 0.26 m away, a block's top 0.21, the goal 0.28, the gripper 0; in steps of 1/750 m."""
+    env = robots("BlockPulling-v0")
+    env.reset(options={"scene": [0.5, -0.1, 0.0, 0.5, 0.1, 0.0, 1]})
+    depth, mask = images(env.get_state())
+    assert depth[0, 0] == 195 * UNIT == pytest.approx(0.26)
+    assert depth[42, 42 + 21] == pytest.approx(0.21, abs=1 / 1500) == depth[42, 42 - 21]
+    assert mask[42, 63] == 1 and mask[42, 21] == 0 and mask.sum() == 21 * 20 + 0 or 380 <= mask.sum() <= 441
+    rows, columns = np.nonzero(depth == 0)
+    assert np.array_equal(np.unique(columns), np.arange(39, 45))  # six pixels wide
+    assert np.array_equal(np.unique(rows), [*range(25, 31), *range(53, 59)])  # int(29.5) = 29 apart
+    env = robots("BlockPushing-v0", action_dim=4)
+    env.reset(options={"scene": [0.4, -0.1, 0.0, 0.4, 0.1, 0.0, 0.6, 0.0, 0.0, 0]})
+    depth, mask = images(env.get_state())
+    assert depth[42 + 21, 42] == 210 * UNIT == pytest.approx(0.28)
+    assert 18 * 18 <= (depth == 210 * UNIT).sum() <= 19 * 19  # 0.09 m are 18.9 pixels
+    assert mask[21, 21] == 1 and mask[21, 63] == 0
+    assert (depth == 0).sum() == 36
+
+
+def test_forward_and_inverse_kinematics_agree_with_the_simulation(robots):
+    arm = robots("BlockPulling-v0")._arm
+    at, yaw = arm.tool(HOME)
+    np.testing.assert_allclose([*at, yaw], [0.30, 0.0, 0.20, 0.03], atol=3e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        goal, turn = rng.uniform(LOW, HIGH), rng.uniform(-1.5, 1.5)
+        joints = arm.solve(goal, turn, arm.rest_joints)
+        arm.reset(joints, 0.0)
+        position, quaternion = arm._bullet.getLinkState(arm.body, 7, computeForwardKinematics=1)[4:6]
+        flip = pybullet.getQuaternionFromEuler((np.pi, 0, 0))
+        tool, upright = pybullet.multiplyTransforms(position, quaternion, (0, 0.022, 0.23), flip)
+        np.testing.assert_allclose(tool, goal, atol=2e-5)
+        np.testing.assert_allclose(pybullet.getEulerFromQuaternion(upright), [0, 0, turn], atol=1e-4)
+
+
+def test_free_moves_arrive(robots):
+    env = robots("BlockPulling-v0")
+    rng = np.random.default_rng(0)
+    env.reset(options={"scene": [0.35, -0.15, 0, 0.35, 0.15, 0, 0]})
+    for _ in range(40):
+        action = rng.uniform(-1, 1, 5)
+        target = np.clip(env._tool + 0.05 * action[1:4], [0.45, -0.2, 0.1], HIGH)
+        action[1:4] = (target - env._tool) / 0.05
+        yaw = env._yaw + np.pi / 8 * action[4]
+        env.step(action)
+        assert np.abs(env._tool - target).max() < 2.5e-3
+        assert abs((env._yaw - yaw + np.pi) % (2 * np.pi) - np.pi) < 0.02
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_guessing_stays_with_the_first_object(env_id, robots):
+    env = robots(env_id, first="fixed")
+    assert not attempt(env, 0, guess=True, steps=25)[2]
+    assert env.saw_information() and env._steps == 25
+    either = robots(env_id)
+    firsts = []
+    for seed in range(30):
+        either.reset(seed=seed)
+        firsts.append(either._first == either.movable)
+    assert 8 <= sum(firsts) <= 22
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_scenes_are_drawn_as_described(env_id, robots):
+    env = robots(env_id)
+    scenes = []
+    for seed in range(300):
+        env.np_random = np.random.default_rng(seed)
+        scenes.append(env._draw())
+    scenes = np.array(scenes)
+    if env_id == "BlockPulling-v0":
+        assert np.array_equal(scenes[:, 0], scenes[:, 3]) and (np.abs(scenes[:, 1] - scenes[:, 4]) > 0.17).all()
+        assert scenes[:, 0].min() > 0.385 and scenes[:, 0].max() < 0.615 and np.abs(scenes[:, [1, 4]]).max() < 0.115
+    elif env_id == "BlockPushing-v0":
+        first, second, goal = scenes[:, :2], scenes[:, 3:5], scenes[:, 6:8]
+        apart = np.linalg.norm(first - second, axis=1)
+        ways = np.linalg.norm(first - goal, axis=1), np.linalg.norm(second - goal, axis=1)
+        assert apart.min() > 0.12 and min(ways[0].min(), ways[1].min()) > 0.09
+        assert (ways[0] + apart - ways[1] > 0.1).all() and (ways[1] + apart - ways[0] > 0.1).all()
+        assert (np.abs(scenes[:, [0, 3]] - 0.5) < 0.14).all() and (np.abs(goal - [0.5, 0]) < 0.135).all()
+    else:
+        away = scenes[:, :2] - [0.5, 0.0]
+        cos, sin = np.cos(scenes[:, 2]), np.sin(scenes[:, 2])
+        u, v = cos * away[:, 0] + sin * away[:, 1], cos * away[:, 1] - sin * away[:, 0]
+        assert u.min() > 0.15 and u.max() < 0.2 and np.abs(v).max() < 0.1
+    movable = [env.reset(seed=seed) and env.movable for seed in range(60)]
+    assert 18 <= sum(movable) <= 42
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_wrong_start_or_argument_is_refused(env_id, robots):
+    env = robots(env_id)
+    with pytest.raises(ValueError, match=r"give options\['scene'\]"):
+        env.reset(options={"state": env.get_state()})
+    with pytest.raises(ValueError, match="finite numbers: "):
+        env.reset(options={"scene": [0.0]})
+    with pytest.raises(ValueError, match="which object moves is 0 or 1"):
+        env.reset(options={"movable": 2})
+    with pytest.raises(ValueError, match="action_dim is 4 or 5"):
+        gym.make(env_id, action_dim=3)
+    with pytest.raises(ValueError, match="first is 'either'"):
+        gym.make(env_id, first="left")
+
+
+def test_a_block_pushed_out_ends_the_episode_without_reward(robots):
+    env = robots("BlockPulling-v0")
+    env.reset(options={"scene": [0.5, -0.1, 0.0, 0.5, 0.12, 0.0, 1]})
+    env._bullet.resetBasePositionAndOrientation(env._moving, (0.5, 0.21, 0.025), (0, 0, 0, 1))
+    _, reward, terminated, truncated, info = env.step(np.zeros(5))
+    assert (reward, terminated, truncated, info["success"]) == (0.0, True, False, False)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_films_show_camera_observation_and_state(env_id, robots):
+    env = robots(env_id, render_mode="rgb_array")
+    env.reset(seed=0, options={"movable": 0})
+    frame = env.render()
+    assert frame.shape == (252, 3 * 252 + 12, 3) and frame.dtype == np.uint8
+    camera, seen, state = frame[:, :252], frame[:, 258:510], frame[:, 516:]
+    assert len(np.unique(camera.reshape(-1, 3), axis=0)) > 20
+    assert (seen[..., 0] == seen[..., 1]).all()
+    mask = np.kron(images(env.get_state())[1], np.ones((3, 3))) > 0
+    assert mask.any() and np.array_equal((seen != state).any(axis=2), mask)
+    assert robots(env_id).render() is None
+
+
+def test_perlin_noise_is_smooth_and_small():
+    rng = np.random.default_rng(0)
+    frames = np.array([perlin(rng, PIXELS) for _ in range(300)])
+    assert np.abs(frames).max() <= 1.0 + 1e-9 and 0.2 < frames.std() < 0.5
+    assert np.abs(frames.mean(axis=0)).max() < 0.15
+    assert np.abs(np.diff(frames, axis=1)).max() < 0.3 and not np.array_equal(frames[0], frames[1])
+
+
+def test_noise_changes_the_depth_and_hides_the_fact_as_well(robots):
+    env = robots("BlockPulling-v0", noise=True)
+    seen = []
+    for movable in (0, 1):
+        obs, _ = env.reset(seed=5, options={"movable": movable})
+        seen.append([obs, env.step(np.zeros(5))[0]])
+    assert np.array_equal(*seen)
+    clean = robots("BlockPulling-v0").reset(seed=5)[0]
+    difference = np.abs(images(clean)[0] - images(seen[0][0])[0])
+    assert 0 < difference.max() < 0.009
+
+
+def test_episodes_leave_nothing_behind():
+    """Neither bodies nor saved states; and closed simulations give their places back."""
+    num_episodes = 1000 if os.environ.get("ROBOT_FULL") else 20
+    for env_id in IDS:
+        env = gym.make(env_id, disable_env_checker=True).unwrapped
+        bodies = env._bullet.getNumBodies()
+        for seed in range(num_episodes):
+            env.reset(seed=seed)
+            env.step(env.expert_action())
+            if seed == num_episodes // 2:
+                gc.collect()
+                memory = resident()
+        gc.collect()
+        assert env._bullet.getNumBodies() == bodies
+        assert resident() - memory < 8e6
+        env.close()
+        env.close()
+    for _ in range(3):
+        env = gym.make(IDS[0], disable_env_checker=True).unwrapped
+        client = env._bullet._client
+        env.close()
+    assert client < 10
+
+
+def resident():
+    """Bytes of memory that this process holds."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
