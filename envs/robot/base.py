@@ -193,8 +193,8 @@ class RobotEnv(PartiallyObservableEnv):
         cos, sin = np.cos(self._yaw), np.sin(self._yaw)
         along = np.abs(cos * away[:, None] + sin * away[None])
         across = np.abs(cos * away[None] - sin * away[:, None])
-        apart = int(OPEN_PIXELS * self._opening) / 2
-        mask: NDArray[np.bool_] = (np.abs(along - apart) < FINGER_PIXELS / 2) & (across < FINGER_PIXELS / 2)
+        aside = int(OPEN_PIXELS * self._opening) // 2
+        mask: NDArray[np.bool_] = (np.abs(along - aside) < FINGER_PIXELS / 2) & (across < FINGER_PIXELS / 2)
         return mask
 
     def _observation(self) -> NDArray[np.float32]:

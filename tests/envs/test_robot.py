@@ -266,32 +266,50 @@ def test_height_map_against_points_inside():
     for i, j in np.concatenate([rng.permutation(where)[:60], rng.integers(0, PIXELS, (40, 2))]):
         slow = max(slow_height(body.shapes[0], body, x[i], y[j]) for body in bodies)
         assert height[i, j] == pytest.approx(slow, abs=1e-4)
-    # a block of 0.1 m that stands straight: 21 pixels of 4.76 mm
-    straight = Body(np.array([0.5, 0.0, 0.025]), np.eye(3), (Shape((0.0, 0.0, 0.0), (0.05, 0.05, 0.025), label=1),))
+    # of pixels of 4.76 mm the centres of 20 are within 0.048 m
+    straight = Body(np.array([0.5, 0.0, 0.025]), np.eye(3), (Shape((0.0, 0.0, 0.0), (0.048, 0.05, 0.025), label=1),))
     height, label = height_map([straight], 0.5, 0.0)
-    assert np.array_equal(np.flatnonzero(label.any(axis=1)), np.arange(32, 52))  # centres within 0.05: 20 of them
+    assert np.array_equal(np.flatnonzero(label.any(axis=1)), np.arange(32, 52))
     assert set(np.unique(height)) == {0.0, 0.05}
 
 
-def rendered(env):
-    """Heights and which body is seen (P, P), by pybullet's renderer, without the robot."""
+def without_robot(env, look):
+    """What `look` finds while the robot is far away."""
     bullet = env._bullet
     state = bullet.saveState()
+    base = bullet.getBasePositionAndOrientation(env._arm.body)
     bullet.resetBasePositionAndOrientation(env._arm.body, (50, 50, 0), (0, 0, 0, 1))
-    x, y, _ = env._tool
-    view = bullet.computeViewMatrix((x, y, 1), (x, y, 0), (-1, 0, 0))
-    near, far = 0.7, 1.0
-    lens = [5.0, 0, 0, 0, 0, 5.0, 0, 0, 0, 0, -2 / (far - near), 0, 0, 0, -(far + near) / (far - near), 1.0]
-    _, _, _, depth, body = bullet.getCameraImage(PIXELS, PIXELS, view, lens, renderer=pybullet.ER_TINY_RENDERER)
-    bullet.resetBasePositionAndOrientation(env._arm.body, (-0.2, 0, 0), (0, 0, 0, 1))
+    bullet.performCollisionDetection()
+    found = look(bullet, *env._tool[:2])
+    bullet.resetBasePositionAndOrientation(env._arm.body, *base)
     bullet.restoreState(state)
     bullet.removeState(state)
-    depth = np.reshape(depth, (PIXELS, PIXELS))
-    return far - (near + depth * (far - near)), np.reshape(body, (PIXELS, PIXELS))
+    return found
+
+
+def cast_heights(bullet, x, y):
+    """Heights (P, P) at which vertical rays hit something."""
+    grid = np.stack([g.ravel() for g in np.meshgrid(pixel_centres(x), pixel_centres(y), indexing="ij")], axis=1)
+    start, end = (np.column_stack([grid, np.full(len(grid), z)]) for z in (0.5, -0.5))
+    hits = bullet.rayTestBatch(start.tolist(), end.tolist())
+    return np.reshape([hit[3][2] for hit in hits], (PIXELS, PIXELS))
+
+
+def rendered_parts(bullet, x, y):
+    """Which body, and which of its links (-1: the base), pybullet's renderer shows (P, P)."""
+    view = bullet.computeViewMatrix((x, y, 1), (x, y, 0), (-1, 0, 0))
+    near, far = 0.5, 1.1
+    lens = [5.0, 0, 0, 0, 0, 5.0, 0, 0, 0, 0, -2 / (far - near), 0, 0, 0, -(far + near) / (far - near), 1.0]
+    flags = {"renderer": pybullet.ER_TINY_RENDERER, "flags": pybullet.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX}
+    part = np.reshape(bullet.getCameraImage(PIXELS, PIXELS, view, lens, **flags)[4], (PIXELS, PIXELS))
+    return part & ((1 << 24) - 1), (part >> 24) - 1
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_heights_are_those_of_the_renderer(env_id, robots):
+def test_pictures_are_those_of_rays_and_of_the_renderer(env_id, robots):
+    """Heights against rays, but for edges, and for the margin of 1 mm that the simulation adds to a rod; outlines against
+    the renderer, whose pixels are up to one off.
+    """
     env = robots(env_id, first="movable")
     for seed in SEEDS:
         env.reset(seed=seed)
@@ -299,15 +317,19 @@ def test_heights_are_those_of_the_renderer(env_id, robots):
             if env.step(env.expert_action())[2]:
                 break
         height, label = height_map(env._bodies(), *env._tool[:2])
-        slow, body = rendered(env)
-        different = np.abs(height - slow) > 2e-3
-        spread = np.ptp([np.roll(slow, (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
-        assert not (different & (spread < 2e-3)).any()  # what differs lies on edges
-        assert different.mean() < 0.03
-        assert (height > 0.01).mean() > 0.02
-        movable = (body & ((1 << 24) - 1)) == moving_body(env)
-        if env_id != "DrawerOpening-v0":
-            assert (movable != (label == 1)).mean() < 0.01
+        difference = np.abs(height - without_robot(env, cast_heights))
+        assert (difference > 3e-3).mean() < 0.01 and np.median(difference[height > 0.01]) < 1e-3
+        body, link = without_robot(env, rendered_parts)
+        seen = (body == moving_body(env)) & (link == (0 if env_id == "DrawerOpening-v0" else -1))
+        mask = label == 1
+        assert mask.sum() > 20 and (seen != mask).sum() < 0.5 * outline(mask | seen).sum()
+        for shift in ((2, 0), (-2, 0), (0, 2), (0, -2)):
+            assert (np.roll(seen, shift, (0, 1)) != mask).sum() > (seen != mask).sum()
+
+
+def outline(mask):
+    """The pixels of a mask that have a neighbour outside, or are outside and have one inside."""
+    return np.ptp([np.roll(mask, (i, j), (0, 1)) * 1 for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -322,21 +344,21 @@ def test_values_are_levels_of_a_byte(env_id, robots):
 
 
 def test_the_depth_image_in_numbers(robots):
-    """The tool at 0.2 m: floor 0.26 m away, a block's top 0.21, the goal 0.28, the gripper 0; in steps of 1/750 m."""
+    """The tool at 0.2 m: floor 0.26 m away, a block's top 0.21, the goal 0.28, the gripper 0; in steps of 1/768 m."""
     env = robots("BlockPulling-v0")
     env.reset(options={"scene": [0.5, -0.1, 0.0, 0.5, 0.1, 0.0, 1]})
     depth, mask = images(env.get_state())
-    assert depth[0, 0] == 195 * UNIT == pytest.approx(0.26)
-    assert depth[42, 42 + 21] == pytest.approx(0.21, abs=1 / 1500) == depth[42, 42 - 21]
-    assert mask[42, 63] == 1 and mask[42, 21] == 0 and mask.sum() == 21 * 20 + 0 or 380 <= mask.sum() <= 441
+    assert depth[0, 0] == 200 * UNIT == pytest.approx(0.26, abs=1 / 1536)
+    assert depth[42, 42 + 21] == pytest.approx(0.21, abs=1 / 1536) == depth[42, 42 - 21]
+    assert mask[42, 63] == 1 and mask[42, 21] == 0 and 20 * 20 <= mask.sum() <= 21 * 21  # 0.1 m are 21 pixels
     rows, columns = np.nonzero(depth == 0)
     assert np.array_equal(np.unique(columns), np.arange(39, 45))  # six pixels wide
-    assert np.array_equal(np.unique(rows), [*range(25, 31), *range(53, 59)])  # int(29.5) = 29 apart
+    assert np.array_equal(np.unique(rows), [*range(25, 31), *range(53, 59)])  # 28 apart
     env = robots("BlockPushing-v0", action_dim=4)
     env.reset(options={"scene": [0.4, -0.1, 0.0, 0.4, 0.1, 0.0, 0.6, 0.0, 0.0, 0]})
     depth, mask = images(env.get_state())
-    assert depth[42 + 21, 42] == 210 * UNIT == pytest.approx(0.28)
-    assert 18 * 18 <= (depth == 210 * UNIT).sum() <= 19 * 19  # 0.09 m are 18.9 pixels
+    assert depth[42 + 21, 42] == 215 * UNIT == pytest.approx(0.28, abs=1 / 1536)
+    assert 18 * 18 <= (depth == 215 * UNIT).sum() <= 19 * 19  # 0.09 m are 18.9 pixels
     assert mask[21, 21] == 1 and mask[21, 63] == 0
     assert (depth == 0).sum() == 36
 
@@ -344,16 +366,17 @@ def test_the_depth_image_in_numbers(robots):
 def test_forward_and_inverse_kinematics_agree_with_the_simulation(robots):
     arm = robots("BlockPulling-v0")._arm
     at, yaw = arm.tool(HOME)
-    np.testing.assert_allclose([*at, yaw], [0.30, 0.0, 0.20, 0.03], atol=3e-3)
+    np.testing.assert_allclose([*at, yaw], [0.45, 0.0, 0.20, 0.03], atol=3e-3)
     rng = np.random.default_rng(0)
-    for _ in range(10):
-        goal, turn = rng.uniform(LOW, HIGH), rng.uniform(-1.5, 1.5)
+    corners = np.stack(np.meshgrid(*zip(LOW, HIGH, strict=True)), axis=-1).reshape(8, 3)
+    for goal in [*corners, *rng.uniform(LOW, HIGH, (8, 3))]:
+        turn = rng.uniform(-1.5, 1.5)
         joints = arm.solve(goal, turn, arm.rest_joints)
         arm.reset(joints, 0.0)
         position, quaternion = arm._bullet.getLinkState(arm.body, 7, computeForwardKinematics=1)[4:6]
         flip = pybullet.getQuaternionFromEuler((np.pi, 0, 0))
         tool, upright = pybullet.multiplyTransforms(position, quaternion, (0, 0.022, 0.23), flip)
-        np.testing.assert_allclose(tool, goal, atol=2e-5)
+        np.testing.assert_allclose(tool, goal, atol=5e-5)
         np.testing.assert_allclose(pybullet.getEulerFromQuaternion(upright), [0, 0, turn], atol=1e-4)
 
 
@@ -485,11 +508,12 @@ def test_episodes_leave_nothing_behind():
         assert resident() - memory < 8e6
         env.close()
         env.close()
+    places = set()
     for _ in range(3):
         env = gym.make(IDS[0], disable_env_checker=True).unwrapped
-        client = env._bullet._client
+        places.add(env._bullet._client)
         env.close()
-    assert client < 10
+    assert len(places) == 1
 
 
 def resident():
