@@ -1,6 +1,8 @@
 """From a domain's config to its envs: the only place where an env's id becomes an object."""
 
 import importlib
+import os
+from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -10,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from ml_collections import ConfigDict
 
 from envs.base import AsymmetricVectorEnv
+from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, StateFn, SyncAsymmetricVectorEnv
 from utils.errors import UserError, suggest
 
@@ -51,12 +54,14 @@ def horizon_of(config_env: ConfigDict) -> int:
 
 
 def make_vector_env(
-    config_env: ConfigDict, num_envs: int, *, seed: int, render_mode: str | None = None
+    config_env: ConfigDict, num_envs: int, *, seed: int, render_mode: str | None = None, processes: int | None = None
 ) -> AsymmetricVectorEnv:
     """N envs that publish `{"obs", "state"}` and leave resets to the caller.
 
     The domain's own vector env is used where it has one that tells its states and the config changes nothing about
-    what is seen; else N single envs are stepped in turn.
+    what is seen; else N single envs are stepped in turn, or, where the domain's class says `own_process`, shared out to
+    `processes` of their own: as many as there are cores if not given, none of their own for one core or one env. What
+    the envs do is the same.
 
     Raises:
         UserError: the config asks for something that does not exist; the message names the field.
@@ -69,7 +74,12 @@ def make_vector_env(
         native = _make_native(spec, config_env, num_envs, render_mode)
         native.np_random = seeding.np_random(seed)[0]
         return AsymmetricVectorWrapper(native, spec.id)
-    envs = SyncAsymmetricVectorEnv([lambda: make_env(config_env, render_mode)] * num_envs)
+    if processes is None:
+        processes = min(num_envs, len(os.sched_getaffinity(0))) if _asks_for_processes(spec) else 1
+    if processes > 1:
+        envs = ProcessAsymmetricVectorEnv(partial(make_env, config_env, render_mode), num_envs, processes)
+    else:
+        envs = SyncAsymmetricVectorEnv([lambda: make_env(config_env, render_mode)] * num_envs)
     envs.np_random = seeding.np_random(seed)[0]
     return envs
 
@@ -93,12 +103,20 @@ def _make_native(
 
 def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:
     """Whether the id has a vector env that can tell its states."""
-    entry = spec.vector_entry_point
+    return hasattr(_creator(spec.vector_entry_point), "get_state")
+
+
+def _asks_for_processes(spec: gym.envs.registration.EnvSpec) -> bool:
+    """Whether the class says that a step is slow enough for processes to be worth it."""
+    return bool(getattr(_creator(spec.entry_point), "own_process", False))
+
+
+def _creator(entry: Any) -> Any:
+    """The class or function behind an entry point; None where it is not installed, and so not needed here either."""
     try:
-        creator: Any = load_env_creator(entry) if isinstance(entry, str) else entry
-    except (ImportError, AttributeError):  # a vector env that is not installed is not needed either
-        return False
-    return hasattr(creator, "get_state")
+        return load_env_creator(entry) if isinstance(entry, str) else entry
+    except (ImportError, AttributeError):
+        return None
 
 
 def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:

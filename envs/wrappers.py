@@ -4,6 +4,7 @@ Dimension key: N envs, O observation, S state, A actions, L steps of an episode 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import gymnasium as gym
@@ -22,6 +23,9 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Views = dict[str, Floats]
 StateFn = Callable[[gym.Env[Any, Any]], Any]
+
+StepResult = tuple[Views, float, bool, bool, dict[str, Any]]
+Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
 
 SEEDS = 2**31  # episodes' own seeds are drawn below this
 
@@ -227,6 +231,29 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
         self._inner.load_state_dict(state)
 
 
+@dataclass(frozen=True)
+class Description:
+    """What there is to know of one env of a kind, of which there are to be many."""
+
+    spec_sizes: EnvSpec
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
+    render_mode: str | None
+
+    @classmethod
+    def of(cls, env: AsymmetricWrapper) -> "Description":
+        """That of an env."""
+        return cls(env.spec_sizes, env.observation_space, env.action_space, env.render_mode)
+
+
+def play(env: AsymmetricWrapper, seed: int, start: Floats | None, actions: Sequence[NDArray[Any]]) -> Views:
+    """The views to which an episode of this seed and start leads by these actions."""
+    views, _ = env.reset(seed=seed, options=None if start is None else {"state": start})
+    for action in actions:
+        views = env.step(action)[0]
+    return views
+
+
 class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """N envs of any kind, one after the other in this process; resets are the caller's (`AutoresetMode.DISABLED`).
 
@@ -240,20 +267,22 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
     """
 
     def __init__(self, env_fns: Sequence[Callable[[], AsymmetricWrapper]]) -> None:
-        self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.DISABLED}
         self.envs = [make() for make in env_fns]
-        self.num_envs = len(self.envs)
-        first = self.envs[0]
-        self.spec_sizes = first.spec_sizes
-        self.single_observation_space, self.single_action_space = first.observation_space, first.action_space
+        self._prepare(len(self.envs), Description.of(self.envs[0]))
+
+    def _prepare(self, num_envs: int, one: Description) -> None:
+        """Room for N envs of a kind."""
+        self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.DISABLED}
+        self.num_envs = num_envs
+        self.spec_sizes, self.render_mode = one.spec_sizes, one.render_mode
+        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.render_mode = first.render_mode
         self._obs = np.zeros((self.num_envs, self.spec_sizes.obs_dim), np.float32)
         self._state = np.zeros((self.num_envs, self.spec_sizes.state_dim), np.float32)
         self._seed = np.full(self.num_envs, -1, np.int64)  # -1: no episode yet
         self._start: list[Floats | None] = [None] * self.num_envs
-        self._actions: list[list[NDArray[Any]]] = [[] for _ in self.envs]
+        self._actions: list[list[NDArray[Any]]] = [[] for _ in range(self.num_envs)]
         self._ended = np.ones(self.num_envs, bool)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
@@ -262,16 +291,27 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             self._np_random, self._np_random_seed = seeding.np_random(seed)
         options = options or {}
         mask, state = options.get("reset_mask"), options.get("state")
+        beginnings: list[Beginning] = []
         for i in range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist():
             start = None if state is None else np.array(state[i], np.float32)
-            self._begin(i, int(self.np_random.integers(SEEDS)), start)
+            beginnings.append((i, int(self.np_random.integers(SEEDS)), start, []))
+        self._begin(beginnings)
         return self._now(), {}
 
-    def _begin(self, i: int, seed: int, start: Floats | None) -> None:
-        views, _ = self.envs[i].reset(seed=seed, options=None if start is None else {"state": start})
-        self._obs[i], self._state[i] = views["obs"], views["state"]
-        self._seed[i], self._start[i], self._actions[i] = seed, start, []
-        self._ended[i] = False
+    def _begin(self, beginnings: Sequence[Beginning]) -> None:
+        """Starts these episodes and plays their actions."""
+        for (i, seed, start, actions), views in zip(beginnings, self._play(beginnings), strict=True):
+            self._obs[i], self._state[i] = views["obs"], views["state"]
+            self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
+            self._ended[i] = False
+
+    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
+        """The views to which each of these beginnings leads."""
+        return [play(self.envs[i], seed, start, actions) for i, seed, start, actions in beginnings]
+
+    def _step(self, actions: NDArray[Any]) -> list[StepResult]:
+        """What each env's step returns."""
+        return [env.step(action) for env, action in zip(self.envs, actions, strict=True)]
 
     def _now(self) -> Views:
         return {"obs": self._obs.copy(), "state": self._state.copy()}
@@ -287,8 +327,8 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         actions = np.asarray(actions, self.single_action_space.dtype)
         reward, success = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        for i, env in enumerate(self.envs):
-            views, reward[i], terminated[i], truncated[i], info = env.step(actions[i])
+        for i, (views, *outcome, info) in enumerate(self._step(actions)):
+            reward[i], terminated[i], truncated[i] = outcome
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._actions[i].append(actions[i].copy())
             success[i] = info["success"]
@@ -314,12 +354,15 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             UserError: the envs were not made with `render_mode="rgb_array"`, or a package that draws is missing.
         """
         try:
-            frame = self.envs[index].render() if self.render_mode == "rgb_array" else None
+            frame = self._frame(index) if self.render_mode == "rgb_array" else None
         except gym.error.DependencyNotInstalled as error:
             raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {error}") from error
         if not isinstance(frame, np.ndarray):
             raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
         return frame
+
+    def _frame(self, index: int) -> Any:
+        return self.envs[index].render()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to go on bit for bit: for each env its seed, start and actions."""
@@ -339,14 +382,13 @@ class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         """
         if len(state["seed"]) != self.num_envs:
             raise ValueError(f"the state is that of {len(state['seed'])} envs, not of {self.num_envs}")
-        for i, env in enumerate(self.envs):
-            if state["seed"][i] < 0:
-                continue
-            self._begin(i, int(state["seed"][i]), state["start"][i])
-            for action in state["actions"][i]:
-                views = env.step(action)[0]
-                self._obs[i], self._state[i] = views["obs"], views["state"]
-                self._actions[i].append(np.array(action))
+        self._begin(
+            [
+                (i, int(seed), state["start"][i], [np.array(action) for action in state["actions"][i]])
+                for i, seed in enumerate(state["seed"])
+                if seed >= 0
+            ]
+        )
         self._seed = np.array(state["seed"], np.int64)
         self._ended = np.array(state["ended"], bool)
         self.np_random = restored_rng(state["rng"])

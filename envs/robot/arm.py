@@ -21,7 +21,7 @@ BASE = (
     -0.05,
     0.0,
     0.0,
-)  # nearer than the reference's -0.2, from where an upright tool reaches no farther than x = 0.62
+)  # the reference's -0.2 is so far away that an upright tool reaches no more than x = 0.62
 HOME = np.array([-0.4446, 0.0837, -2.6123, 1.8883, -0.0457, -1.1810, 0.0699])
 TOOL_IN_GRIPPER = (0.0, 0.022, 0.23)  # and half a turn about x
 OPEN = 0.2  # the angle of an open finger; 0 is closed

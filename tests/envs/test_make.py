@@ -14,6 +14,7 @@ from utils.errors import UserError
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
 LOOPED = ["cartpole_hidden", "masked"]
+ROBOT = ["block_pulling", "block_pushing", "drawer_opening"]  # test_robot.py has more of them
 DOMAINS = [*NATIVE, *LOOPED]
 
 
@@ -339,7 +340,7 @@ def test_spaces_that_cannot_be_used_are_refused():
         AsymmetricWrapper(Toy(observations=spaces.Sequence(spaces.Discrete(3))))
 
 
-@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("name", [*DOMAINS, *ROBOT])
 def test_configs_are_locked_and_complete(name):
     config = config_of(name)
     assert config.is_locked

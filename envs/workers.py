@@ -1,0 +1,243 @@
+"""N envs shared out to processes of their own; one that crashes is replaced, and its episodes go on where they were.
+
+Dimension key: N envs, A actions.
+"""
+
+import multiprocessing
+import signal
+import warnings
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.wrappers import (
+    AsymmetricWrapper,
+    Beginning,
+    Bools,
+    Description,
+    StepResult,
+    SyncAsymmetricVectorEnv,
+    Views,
+    play,
+)
+
+Job = tuple[int, tuple[Any, ...]]  # which of the worker's envs, and the arguments
+PATIENCE = 300.0  # seconds for which a worker may be silent
+
+
+class Crashed(Exception):
+    """A worker process has ended or is stuck."""
+
+
+class Worker:
+    """One process and its envs.
+
+    Args:
+        make: makes each env; it is pickled.
+        num_envs: how many.
+    """
+
+    def __init__(self, make: Callable[[], AsymmetricWrapper], num_envs: int) -> None:
+        self._make, self._num_envs = make, num_envs
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a forked child could wait for ever for a thread's lock
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self._make, self._num_envs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def send(self, task: str, jobs: Sequence[Job]) -> None:
+        """Asks for something; a worker that is no longer there is noticed when the answer is awaited."""
+        try:
+            self._pipe.send((task, jobs))
+        except OSError:
+            pass
+
+    def receive(self) -> list[Any]:
+        """The answers, one for each job.
+
+        Raises:
+            Crashed: there are none.
+            Exception: what the env raised.
+        """
+        try:
+            if not self._pipe.poll(PATIENCE):
+                raise Crashed(f"it has been silent for {PATIENCE:.0f} s")
+            answers = self._pipe.recv()
+        except (EOFError, OSError) as error:
+            self.process.join(timeout=5)
+            raise Crashed(f"exit code {self.process.exitcode}") from error
+        if isinstance(answers, Exception):
+            raise answers
+        return list(answers)
+
+    def restart(self) -> None:
+        """A new process with new envs."""
+        self.stop()
+        self._start()
+
+    def stop(self) -> None:
+        """Ends the process."""
+        self._pipe.close()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+
+class ProcessAsymmetricVectorEnv(SyncAsymmetricVectorEnv):
+    """The same as N envs one after the other, in processes that work at the same time.
+
+    A worker that crashes is reported by a warning and replaced. What is known of each episode, its seed and actions, is
+    played again, so that nothing is lost. Where that crashes as well, the worker's episodes are cut off (truncated).
+
+    Args:
+        make: makes each env; it is pickled.
+        num_envs: N.
+        processes: how many, at most N.
+    """
+
+    def __init__(self, make: Callable[[], AsymmetricWrapper], num_envs: int, processes: int) -> None:
+        self.envs = []
+        shares = np.array_split(np.arange(num_envs), min(processes, num_envs))
+        self._worker_of = np.concatenate([np.full(len(share), w) for w, share in enumerate(shares)])
+        self._place_of = np.concatenate([np.arange(len(share)) for share in shares])
+        self._envs_of = [share.tolist() for share in shares]
+        self._workers = [Worker(make, len(share)) for share in shares]
+        self._saw = np.zeros(num_envs, bool)
+        try:
+            for worker in self._workers:
+                worker.send("describe", [(0, ())])
+            descriptions = [worker.receive()[0] for worker in self._workers]
+        except BaseException:
+            self.close_extras()
+            raise
+        self._prepare(num_envs, descriptions[0])
+
+    def _ask(self, task: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """The answers of these envs, all workers at once; crashed ones are replaced and asked again.
+
+        Raises:
+            Crashed: a worker crashed again, with the same question.
+        """
+        jobs: dict[int, dict[int, tuple[Any, ...]]] = {}
+        for i, of_env in arguments.items():
+            jobs.setdefault(int(self._worker_of[i]), {})[i] = of_env
+        for w, given in jobs.items():
+            self._workers[w].send(task, self._at_home(given))
+        answers: dict[int, Any] = {}
+        errors: list[Exception] = []
+        for w, given in jobs.items():
+            try:
+                answers |= zip(given, self._workers[w].receive(), strict=True)
+            except Crashed as crash:
+                answers |= self._ask_again(w, task, given, crash)
+            except Exception as error:  # noqa: BLE001 it is raised below, when all answers have been taken
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return answers
+
+    def _at_home(self, given: dict[int, tuple[Any, ...]]) -> list[Job]:
+        return [(int(self._place_of[i]), arguments) for i, arguments in given.items()]
+
+    def _ask_again(self, w: int, task: str, given: dict[int, tuple[Any, ...]], crash: Crashed) -> dict[int, Any]:
+        """The answers of a worker that has crashed, from a new one that has played the episodes so far again."""
+        worker = self._workers[w]
+        envs = ", ".join(map(str, self._envs_of[w]))
+        warnings.warn(
+            f"the process of env {envs} of {self.spec_sizes.env_id} crashed ({crash}); another one takes its place",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        worker.restart()
+        known = {i: (int(self._seed[i]), self._start[i], self._actions[i]) for i in self._envs_of[w]}
+        known = {i: beginning for i, beginning in known.items() if beginning[0] >= 0}
+        try:
+            worker.send("play", self._at_home(known))
+            worker.receive()
+            worker.send(task, self._at_home(given))
+            return dict(zip(given, worker.receive(), strict=True))
+        except Crashed as second:
+            if task != "step":
+                raise
+            warnings.warn(
+                f"the process of env {envs} crashed again ({second}); its episodes are cut off",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            worker.restart()
+            worker.send("play", self._at_home({i: (seed, start, []) for i, (seed, start, _) in known.items()}))
+            worker.receive()
+            return {i: (self._cut_off(i), bool(self._saw[i])) for i in given}
+
+    def _cut_off(self, i: int) -> StepResult:
+        """The last that is known of an episode, as the step that truncates it."""
+        return {"obs": self._obs[i], "state": self._state[i]}, 0.0, False, True, {"success": False}
+
+    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
+        for i, *_ in beginnings:
+            self._seed[i], self._actions[i] = -1, []  # of the episode that was, nothing is to be played again
+        answers = self._ask("play", {i: (seed, start, actions) for i, seed, start, actions in beginnings})
+        for i, (_, saw) in answers.items():
+            self._saw[i] = saw
+        return [answers[i][0] for i, *_ in beginnings]
+
+    def _step(self, actions: NDArray[Any]) -> list[StepResult]:
+        answers = self._ask("step", {i: (action,) for i, action in enumerate(actions)})
+        self._saw = np.array([answers[i][1] for i in range(self.num_envs)])
+        return [answers[i][0] for i in range(self.num_envs)]
+
+    def expert_action(self, guess_N: Bools) -> NDArray[Any]:
+        """The expert's actions (N, …).
+
+        Raises:
+            UserError: the env has no expert.
+        """
+        answers = self._ask("expert", {i: (bool(guess),) for i, guess in enumerate(guess_N)})
+        return np.stack([answers[i] for i in range(self.num_envs)])
+
+    def saw_information(self) -> Bools:
+        """Whether each episode has shown the hidden fact (N,)."""
+        return self._saw.copy()
+
+    def _frame(self, index: int) -> Any:
+        return self._ask("render", {index: ()})[index]
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Ends every process."""
+        for worker in self._workers:
+            worker.stop()
+
+
+TASKS: dict[str, Callable[..., Any]] = {
+    "describe": Description.of,
+    "play": lambda env, *beginning: (play(env, *beginning), env.saw_information()),
+    "step": lambda env, action: (env.step(action), env.saw_information()),
+    "expert": lambda env, guess: env.expert_action(guess),
+    "render": lambda env: env.render(),
+}
+
+
+def _serve(pipe: Connection, make: Callable[[], AsymmetricWrapper], num_envs: int) -> None:
+    """What a worker process does until its pipe is closed. What an env raises is an answer as well."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to deal with
+    envs: list[AsymmetricWrapper] = []
+    try:
+        while True:
+            task, jobs = pipe.recv()
+            try:
+                while len(envs) < num_envs:
+                    envs.append(make())
+                answers: Any = [TASKS[task](envs[place], *arguments) for place, arguments in jobs]
+            except Exception as error:  # noqa: BLE001 whatever it is, the parent is told
+                answers = error
+            pipe.send(answers)
+    except (EOFError, OSError):
+        pass
+    for env in envs:
+        env.close()

@@ -1,0 +1,101 @@
+"""Envs in processes of their own: the same as in one, and none is lost with its process."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from envs.make import make_vector_env
+from envs.workers import ProcessAsymmetricVectorEnv
+from envs.wrappers import SyncAsymmetricVectorEnv
+from tests.envs.test_make import config_of, same, third_party
+from utils.errors import UserError
+
+CARTPOLE = config_of("cartpole_hidden", horizon=12)
+CRASHING = third_party("Crashing-v0", module="tests.helpers.crashing", horizon=20)
+
+
+@pytest.fixture
+def made():
+    envs = []
+
+    def make(config, num_envs=3, processes=2, seed=0):
+        envs.append(make_vector_env(config, num_envs, seed=seed, processes=processes))
+        return envs[-1]
+
+    yield make
+    for env in envs:
+        env.close()
+
+
+def play(envs, steps, seed):
+    rng, trace = np.random.default_rng(seed), []
+    for _ in range(steps):
+        views, reward, terminated, truncated, info = envs.step(rng.integers(2, size=envs.num_envs))
+        trace += [views["obs"], views["state"], reward, terminated, truncated, info["success"], envs.saw_information()]
+        if (ended := terminated | truncated).any():
+            trace += list(envs.reset(options={"reset_mask": ended})[0].values())
+    return trace
+
+
+def test_processes_change_nothing_and_resume_exactly(made):
+    one, many = made(CARTPOLE, processes=1), made(CARTPOLE)
+    assert type(one) is SyncAsymmetricVectorEnv and type(many) is ProcessAsymmetricVectorEnv
+    assert one.spec_sizes == many.spec_sizes and one.single_action_space == many.single_action_space
+    began = [envs.reset(seed=4)[0] for envs in (one, many)]
+    assert same(*(list(views.values()) for views in began))
+    assert same(play(one, 30, 0), play(many, 30, 0))
+    state = many.state_dict()
+    going_on = play(many, 30, 1)
+    for envs in (one, many):
+        envs.load_state_dict(state)
+        assert same(going_on, play(envs, 30, 1))
+
+
+def test_a_killed_worker_is_reported_and_nothing_is_lost(made):
+    one, many = made(CARTPOLE, processes=1), made(CARTPOLE)
+    one.reset(seed=4), many.reset(seed=4)
+    assert same(play(one, 5, 0), play(many, 5, 0))
+    os.kill(many._workers[0].process.pid, signal.SIGKILL)
+    with pytest.warns(RuntimeWarning, match=r"the process of env 0, 1 of CartPole-v1 crashed \(exit code -9\)"):
+        assert same(play(one, 20, 1), play(many, 20, 1))
+
+
+def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made):
+    envs = made(CRASHING, num_envs=2)
+    before = envs.reset(seed=0)[0]
+    with pytest.warns(RuntimeWarning, match="crashed again"):
+        after, reward, terminated, truncated, info = envs.step(np.array([1, 0]))  # action 1 ends the process
+    assert truncated.tolist() == [True, False] and not terminated.any() and not info["success"].any()
+    assert np.array_equal(after["obs"][0], before["obs"][0]) and reward.tolist() == [0.0, 1.0]
+    envs.reset(options={"reset_mask": truncated})
+    _, reward, _, truncated, _ = envs.step(np.array([0, 0]))
+    assert reward.tolist() == [1.0, 2.0] and not truncated.any()  # one begins again, the other went on
+
+
+def test_what_an_env_raises_is_raised_here(made):
+    envs = made(CRASHING, num_envs=2)
+    envs.reset(seed=0)
+    with pytest.raises(UserError, match="has no expert"):
+        envs.expert_action(np.zeros(2, bool))
+    with pytest.raises(ValueError, match="no action 2"):
+        envs.step(np.array([0, 2]))
+    with pytest.raises(UserError, match=r"config_env\.kwargs"):
+        made(third_party("CartPole-v1", kwargs=ConfigDict({"wrong": 1})))
+
+
+def test_only_slow_domains_ask_for_processes(monkeypatch, made):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    assert type(made(CARTPOLE, processes=None)) is SyncAsymmetricVectorEnv
+    assert type(made(config_of("block_pulling"), num_envs=1, processes=None)) is SyncAsymmetricVectorEnv
+    robots = made(config_of("block_pulling"), num_envs=2, processes=None)
+    assert type(robots) is ProcessAsymmetricVectorEnv and len(robots._workers) == 2
+    views, _ = robots.reset(seed=0)
+    action = robots.expert_action(np.array([False, True]))
+    assert action.shape == (2, 4) and views["obs"].shape == views["state"].shape == (2, 2 * 84 * 84)
+    after = robots.step(action)[0]
+    alone = made(config_of("block_pulling"), num_envs=2, processes=1)
+    assert np.array_equal(alone.reset(seed=0)[0]["state"], views["state"])
+    assert np.array_equal(alone.step(action)[0]["state"], after["state"])
