@@ -1,6 +1,7 @@
 """What the robot's tasks share: the arm, the camera above the gripper, actions, what was learnt by touching, films.
 
-Dimension key: O observation, S state, A actions, P pixels along each side of an image, K numbers of a scene.
+Dimension key: O observation, S state, A actions, P pixels along each side of an image, K numbers of a scene,
+R rows.
 """
 
 from abc import abstractmethod
@@ -13,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.base import PartiallyObservableEnv
+from envs.factors import Factor
 from envs.robot.arm import TIME_STEP, Arm
 from envs.robot.bullet import Bullet
 from envs.robot.noise import perlin
@@ -76,6 +78,7 @@ class RobotEnv(PartiallyObservableEnv):
     state_features = ("depth", "movable")
     obs_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)  # float32: value = level × unit, level 0 to 255
     state_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)
+    told_apart: ClassVar[tuple[float, float]]  # heights, metres, between which a pixel is one of the two objects
     scene_names: ClassVar[tuple[str, ...]]  # what the numbers of a scene are; the last one is which object moves
 
     def __init__(
@@ -86,12 +89,7 @@ class RobotEnv(PartiallyObservableEnv):
         if first not in ("either", "movable", "fixed"):
             raise ValueError(f"first is 'either', 'movable' or 'fixed', not {first!r}")
         self.render_mode, self.noise, self.first = render_mode, noise, first
-        flat = 2 * PIXELS * PIXELS
-        low, high = np.zeros(flat, np.float32), np.ones(flat, np.float32)
-        self.state_space = spaces.Box(low, high, dtype=np.float32)
-        high = high.copy()
-        high[PIXELS * PIXELS :] = 0.0
-        self.observation_space = spaces.Box(low, high, dtype=np.float32)
+        self.observation_space = self.state_space = spaces.Box(0.0, 1.0, (2 * PIXELS * PIXELS,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
         self._bullet = Bullet()
         self._bullet.setAdditionalSearchPath(pybullet_data.getDataPath())
@@ -212,6 +210,22 @@ class RobotEnv(PartiallyObservableEnv):
         """The action (A,) of one who knows where the objects are; see the class for which of them it goes for."""
         stays = guess or not (self._informed or self._steps >= PATIENCE)
         return self._handle(self._first if stays else self.movable)
+
+    def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
+        """`near`: whether the object that is nearest to the tool moves, read off the state's two images.
+
+        No observation tells it: it counts as hidden in every row. (What has happened before may tell.)
+        """
+        label_R = np.zeros(len(state_RS), np.int64)
+        row, column = np.mgrid[:PIXELS, :PIXELS] + 0.5 - PIXELS / 2
+        away = np.hypot(row, column)
+        for r, state in enumerate(state_RS):
+            depth, mask = state.reshape(2, PIXELS, PIXELS)
+            height = np.median(depth) - depth  # the floor takes up most of a picture
+            part = (depth > 0) & (height > self.told_apart[0]) & (height < self.told_apart[1])
+            moves, stays = (away[part & marked].min(initial=PIXELS) for marked in (mask > 0, mask == 0))
+            label_R[r] = moves < stays
+        return {"near": Factor(label_R, np.ones(len(state_RS), bool))}
 
     def render(self) -> NDArray[np.uint8] | None:
         """Camera, observation and state side by side, RGB (height, width, 3); None without a render mode."""

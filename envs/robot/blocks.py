@@ -19,6 +19,7 @@ TOOL_RADIUS = 0.025  # metres between the tool and a face that it is put behind
 class BlocksEnv(RobotEnv):
     """Two blocks that look alike. A subclass says how large they are and where one is to be pushed."""
 
+    told_apart = (0.015, 1.0)
     half: ClassVar[tuple[float, float, float]]
     mass: ClassVar[float]
     friction: ClassVar[float]

@@ -11,6 +11,7 @@ import pytest
 from scipy.ndimage import affine_transform
 
 import envs
+from envs.factors import factors
 from envs.robot.arm import HOME
 from envs.robot.base import HIGH, LOW, UNIT
 from envs.robot.noise import perlin
@@ -439,7 +440,7 @@ def test_scenes_are_drawn_as_described(env_id, robots):
 def test_a_wrong_start_or_argument_is_refused(env_id, robots):
     env = robots(env_id)
     with pytest.raises(ValueError, match=r"give options\['scene'\]"):
-        env.reset(options={"state": env.get_state()})
+        env.reset(options={"state": np.zeros(2 * FLAT)})
     with pytest.raises(ValueError, match="finite numbers: "):
         env.reset(options={"scene": [0.0]})
     with pytest.raises(ValueError, match="which object moves is 0 or 1"):
@@ -470,6 +471,27 @@ def test_films_show_camera_observation_and_state(env_id, robots):
     mask = np.kron(images(env.get_state())[1], np.ones((3, 3))) > 0
     assert mask.any() and np.array_equal((seen != state).any(axis=2), mask)
     assert robots(env_id).render() is None
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
+    env = robots(env_id, first="fixed")
+    for seed in SEEDS:
+        for movable in (0, 1):
+            env.reset(seed=seed, options={"movable": movable})
+            states = [env.get_state()]
+            while not env.saw_information():  # on its way to the fixed object
+                env.step(env.expert_action())
+                states.append(env.get_state())
+            near = factors(env, np.array(states), np.array(states))["near"]
+            assert near.label_R[-2] == 0 and near.hidden_R.all()
+    env.first = "movable"
+    env.reset(seed=0)
+    while not env.saw_information():
+        before = env.get_state()
+        env.step(env.expert_action())
+    env.first = "fixed"
+    assert factors(env, before[None], before[None])["near"].label_R.tolist() == [1]
 
 
 def test_perlin_noise_is_smooth_and_small():
