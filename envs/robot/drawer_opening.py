@@ -15,7 +15,8 @@ SCALE = 0.15
 APART = 0.12  # metres between the chests
 OPENED = 0.05  # metres that an open drawer has come out
 LENGTH = 0.1  # metres that a drawer can come out
-FRICTION = 0.3  # newtons, which stop a drawer that is let go
+FRICTION, LOCK = 0.3, 1e5  # newtons: what stops a drawer that is let go, and one that is locked
+MASS, LOCKED_MASS = 0.1, 1e5  # kilograms, of a drawer
 HEIGHT = 0.18 * SCALE  # of a chest's centre
 FACE, STANDING = 0.35 * SCALE, 0.05  # of a drawer, in front of the chest's centre; of the handle, before the face
 ROD, ROD_LENGTH, BAR, BARS_AT = 0.0075, 0.10, 0.01, 0.035  # the handle: radius and length of its rod, its two bars
@@ -56,15 +57,17 @@ class DrawerOpening(RobotEnv):
 
     def _load(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            bodies = []
-            for joint in ("prismatic", "fixed"):
-                file = Path(folder) / f"{joint}.urdf"
-                file.write_text(_urdf(joint))
-                bodies.append(self._bullet.loadURDF(str(file), (0.5, 0.5, HEIGHT), useFixedBase=True))
-        self._unlocked, self._locked = bodies
-        self._bullet.setJointMotorControl2(
-            self._unlocked, 0, pybullet.VELOCITY_CONTROL, targetVelocity=0.0, force=FRICTION
-        )
+            file = Path(folder) / "chest.urdf"
+            file.write_text(_urdf())
+            self._chests = [self._bullet.loadURDF(str(file), (0.5, y, HEIGHT), useFixedBase=True) for y in (0.5, -0.5)]
+
+    @property
+    def _unlocked(self) -> int:
+        return int(self._chests[self.movable])
+
+    @property
+    def _locked(self) -> int:
+        return int(self._chests[1 - self.movable])
 
     def _draw(self) -> Floats:
         rotation = self.np_random.uniform(0.0, 2.0 * np.pi)
@@ -79,12 +82,22 @@ class DrawerOpening(RobotEnv):
         return np.array([x - beside * np.sin(rotation), y + beside * np.cos(rotation), HEIGHT]), rotation + np.pi
 
     def _place(self) -> None:
-        for body, index in ((self._unlocked, self.movable), (self._locked, 1 - self.movable)):
+        """To the solver both chests are alike until they are touched: else the arm would move otherwise, by a hair."""
+        for index, body in enumerate(self._chests):
             position, yaw = self._pose(index)
             self._bullet.resetBasePositionAndOrientation(
                 body, position.tolist(), pybullet.getQuaternionFromEuler((0, 0, yaw))
             )
-        self._bullet.resetJointState(self._unlocked, 0, 0.0)
+            self._bullet.resetJointState(body, 0, 0.0)
+            moves = index == self.movable
+            self._bullet.changeDynamics(body, 0, mass=MASS if moves else LOCKED_MASS)
+            self._bullet.setJointMotorControl2(
+                body,
+                0,
+                pybullet.VELOCITY_CONTROL,
+                targetVelocity=0.0,
+                force=FRICTION if moves else LOCK,
+            )
         self._shown = 0.0
 
     def _bodies(self) -> list[Body]:
@@ -137,12 +150,12 @@ class DrawerOpening(RobotEnv):
         return self._action(0.0, shift, float(turn))
 
 
-def _urdf(joint: str) -> str:
-    """A chest with its drawer on a joint of this type."""
+def _urdf() -> str:
+    """A chest with its drawer."""
     parts = {"chest": CHEST, "drawer": DRAWER}
     colours = {"chest": "0.85 0.75 0.6 1", "drawer": "0.6 0.45 0.3 1"}
     links = "".join(
-        f'<link name="{name}"><inertial><mass value="{0.1 if name == "drawer" else 2.0}"/>'
+        f'<link name="{name}"><inertial><mass value="{MASS if name == "drawer" else 2.0}"/>'
         '<inertia ixx="0.001" ixy="0" ixz="0" iyy="0.001" iyz="0" izz="0.001"/></inertial>'
         + "".join(
             f"<{kind}>{_geometry(shape)}"
@@ -154,10 +167,9 @@ def _urdf(joint: str) -> str:
         + "</link>"
         for name, shapes in parts.items()
     )
-    limit = f'<limit lower="0" upper="{LENGTH}" effort="10" velocity="10"/>' if joint == "prismatic" else ""
     return (
-        f'<robot name="chest">{links}<joint name="slide" type="{joint}"><parent link="chest"/><child link="drawer"/>'
-        f'<axis xyz="1 0 0"/>{limit}</joint></robot>'
+        f'<robot name="chest">{links}<joint name="slide" type="prismatic"><parent link="chest"/><child link="drawer"/>'
+        f'<axis xyz="1 0 0"/><limit lower="0" upper="{LENGTH}" effort="10" velocity="10"/></joint></robot>'
     )
 
 
