@@ -78,6 +78,8 @@ class RobotEnv(PartiallyObservableEnv):
     state_features = ("depth", "movable")
     obs_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)  # float32: value = level × unit, level 0 to 255
     state_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)
+    obs_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 0.0, 0))  # the second channel is always 0
+    state_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 1.0, 1))
     told_apart: ClassVar[tuple[float, float]]  # heights, metres, between which a pixel is one of the two objects
     scene_names: ClassVar[tuple[str, ...]]  # what the numbers of a scene are; the last one is which object moves
 
