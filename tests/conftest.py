@@ -1,5 +1,9 @@
-"""One thread a process: small products on many threads only wait for each other."""
+"""What every test process sets up."""
 
 import os
+import signal
 
+# One thread a process: small products on many threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+# A shell's background job ignores Ctrl-C, and so would every script that a test starts there and then interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)

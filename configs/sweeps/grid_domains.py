@@ -39,14 +39,7 @@ def get_config() -> ConfigDict:
                     "collect": ("--random_episodes=1500",),
                     "pretrain": ("--config_repr=configs/repr/car_flag_2d.py",),
                     "pretrain_believer": GRID,
-                    "train": (
-                        "--train_episodes=4000",
-                        "--start_expert_training=200",
-                        "--updates_per_step=0.04",
-                        "--batch_size=32",
-                        "--config_rl.cut_traces=False",
-                        "--config_rl.exploration.steps=100000",
-                    ),
+                    "train": ("--train_episodes=5000", "--start_expert_training=200"),
                 },
             },
             "method": {

@@ -1,4 +1,4 @@
-"""The comparison on the robot domains, three seeds; refused until configs/envs has their files.
+"""The comparison on the robot domains, three seeds.
 
 Budgets are those of the published scripts where known: 80 expert episodes, 800 episodes of training.
 """
