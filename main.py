@@ -4,6 +4,7 @@ Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=con
     --config_repr=configs/repr/heaven_hell.py --state_embedder_dir=DIR --obs_embedder_dir=DIR
 """
 
+import os
 import sys
 
 from absl import flags
@@ -77,6 +78,8 @@ def main() -> None:
         )
         return
     name = f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{_SEED.value}"
+    if "WANDB_SWEEP_ID" in os.environ:  # a wandb sweep's runs may differ in anything
+        name += f"_{os.environ['WANDB_RUN_ID']}"
     settings = stage3.Settings(
         seed=_SEED.value,
         train_episodes=_EPISODES.value,

@@ -161,7 +161,8 @@ def train(
     )
     jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["env_steps"]
-    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs, folder[1].rpartition("/")[0], first_step)])
+    group = folder[1].rpartition("/")[0]
+    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs, group, settings.seed, first_step)])
 
     def keep_policy(where: Path) -> None:
         save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
@@ -189,13 +190,19 @@ def train(
     return 0
 
 
-def open_mirrors(names: Sequence[str], run: Run, configs: dict[str, Any], group: str, first_step: int) -> list[Writer]:
+def open_mirrors(
+    names: Sequence[str], run: Run, configs: dict[str, Any], group: str, seed: int, first_step: int
+) -> list[Writer]:
     """TensorBoard and wandb, as asked for; what they hold of later steps is from before an interruption."""
     writers: list[Writer] = []
+    env, rl, seq = configs["env"], configs["rl"], configs["seq"]
+    tags = {"domain": env["id"], "method": f"{rl['family']}:{rl['variant']}", "memory": seq["memory"]}
     if "tensorboard" in names:
-        writers.append(TensorBoardWriter(run.folder / "tensorboard", first_step))
+        about = {"run": run.folder.name, "group": group, "seed": seed}
+        writers.append(TensorBoardWriter(run.folder / "tensorboard", first_step, tags | about))
     if "wandb" in names:
-        writers.append(WandbWriter(run.folder, config=configs, name=run.folder.name, group=group))
+        labels = [*tags.values(), f"seed {seed}"]
+        writers.append(WandbWriter(run.folder, run.folder.name, configs | {"seed": seed}, group=group, tags=labels))
     return writers
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from tests.helpers.published import WEIGHTS
 
@@ -181,6 +182,19 @@ def test_every_other_command_of_the_readme_works(tmp_path):
             run(line, tmp_path, ROOT)
     assert_complete(tmp_path / "logs/default/mi")
     assert (tmp_path / "logs/representations/heaven_hell/report.md").is_file()
+
+
+def test_the_wandb_sweep_calls_main_as_its_agent_would(tmp_path, monkeypatch):
+    sweep = yaml.safe_load((ROOT / "docs/wandb_sweep.yaml").read_text())
+    assert sweep["metric"]["name"] == "eval/success"
+    args = [f"--{name}={choices['values'][-1]}" for name, choices in sweep["parameters"].items()]
+    macros = {"${env}": [], "${program}": [sweep["program"]], "${args}": args}
+    words = [word for part in sweep["command"] for word in macros.get(part, [part])]
+    monkeypatch.setenv("WANDB_SWEEP_ID", "a1b2")
+    monkeypatch.setenv("WANDB_RUN_ID", "c3d4")
+    run(shlex.join(words), tmp_path, ROOT)
+    assert_complete(tmp_path / "logs/search/HeavenHell-v0_dqn-history_gru_s2_c3d4")
+    assert list(tmp_path.glob("logs/search/*/wandb/offline-run-*-c3d4"))
 
 
 def test_every_command_of_the_other_pages_works_and_the_examples_take_part(extended):

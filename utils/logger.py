@@ -5,7 +5,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -97,12 +97,21 @@ class JsonlWriter:
 
 
 class TensorBoardWriter:
-    """Scalars for TensorBoard, in `folder`; what an earlier process wrote from `first_step` on is hidden."""
+    """Scalars for TensorBoard, in `folder`; what an earlier process wrote from `first_step` on is hidden.
 
-    def __init__(self, folder: str | os.PathLike[str], first_step: int = 0) -> None:
+    By `tags`, such as the method, its page of hyperparameters sorts and filters the runs.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str], first_step: int = 0, tags: Mapping[str, str | int] | None = None
+    ) -> None:
         from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import hparams
 
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        if tags:
+            for summary in hparams(dict(tags), {"eval/success": 0, "eval/return": 0})[:2]:
+                self._writer._get_file_writer().add_summary(summary)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One point of each curve."""
@@ -117,7 +126,7 @@ class TensorBoardWriter:
 class WandbWriter:
     """A mirror in wandb; offline, into `folder`, unless the user is logged in or has set WANDB_MODE.
 
-    A resumed run goes on in the same curves: wandb knows it by its folder.
+    A resumed run goes on in the same curves: wandb knows it by its folder. Runs of a wandb sweep have the sweep's ids.
     """
 
     def __init__(
@@ -127,6 +136,7 @@ class WandbWriter:
         config: Mapping[str, Any],
         project: str = "asymmetric-learning",
         group: str | None = None,
+        tags: Iterable[str] = (),
     ) -> None:
         import wandb
 
@@ -135,7 +145,8 @@ class WandbWriter:
             project=project,
             group=group,
             name=name,
-            id=wandb_id(folder),
+            id=None if "WANDB_SWEEP_ID" in os.environ else wandb_id(folder),
+            tags=[tag[:64] for tag in tags],  # no more is allowed
             config=dict(config),
             dir=str(folder),
             mode=mode,  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils.logger import JsonlWriter, Logger, TensorBoardWriter, wandb_id
+from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, wandb_id
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,6 +161,32 @@ def test_wandb_is_offline_without_an_account(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob(f"wandb/offline-run-*-{wandb_id(tmp_path)}"))
+
+
+def test_tensorboard_can_sort_runs_by_their_tags(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    with warnings.catch_warnings(action="ignore"):
+        writer = TensorBoardWriter(tmp_path, tags={"method": "dqn:mi", "seed": 3})
+        writer.close()
+        events = EventAccumulator(str(tmp_path)).Reload()
+    content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    started = HParamsPluginData.FromString(content).session_start_info
+    assert started.hparams["method"].string_value == "dqn:mi"
+    assert started.hparams["seed"].number_value == 3
+
+
+def test_wandb_is_told_name_group_and_tags(tmp_path, monkeypatch):
+    asked = {}
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr("wandb.init", lambda **kwargs: asked.update(kwargs))
+    WandbWriter(tmp_path, "run", {}, group="g", tags=["dqn:mi", "x" * 70])
+    assert (asked["name"], asked["group"], asked["tags"]) == ("run", "g", ["dqn:mi", "x" * 64])
+    assert asked["id"] == wandb_id(tmp_path)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "s")  # the agent gives each of a sweep's runs an id
+    WandbWriter(tmp_path, "run", {})
+    assert asked["id"] is None
 
 
 def test_wandb_knows_a_run_by_its_folder(tmp_path, monkeypatch):
