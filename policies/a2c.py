@@ -6,28 +6,24 @@ biased one. The critic learns by temporal differences from a frozen copy, which 
 """
 
 import copy
-from typing import Any
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.agent import Array, HistoryPolicy
-from policies.learner import Learner
+from policies.agent import HistoryPolicy
+from policies.learner import ActorCritic
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
 from policies.parts import PartSet
-from policies.views import Critic, PrivilegedViews, Views
+from policies.views import Critic, PrivilegedViews
 from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian
 
 
-class A2C(Learner):
-    """See the module's docstring.
+class A2C(ActorCritic):
+    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/a2c.py.
 
-    Args:
-        policy: the actor. critic: V, with views of its own; a frozen copy is made here.
-        actor_parts: auxiliary losses on the actor's own views.
-        state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/a2c.py.
+    The critic is V, with views of its own; a frozen copy is made here.
     """
 
     on_policy = True
@@ -44,9 +40,7 @@ class A2C(Learner):
         seed: int,
         device: torch.device,
     ):
-        super().__init__(policy, state_views, parts, config, seed)
-        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
-        self.discrete = policy.discrete
+        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self._settle(device)
         self.target = copy.deepcopy(critic).requires_grad_(False)
@@ -59,24 +53,13 @@ class A2C(Learner):
         done = min(1.0, self.env_steps / max(1, settings.steps))
         return float(settings.start + done * (settings.end - settings.start))
 
-    @torch.inference_mode()
-    def act(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
-    ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
-        return self._draw_or_best(output, explore), carry
-
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         """One step on episodes that the present policy has played."""
         metrics: dict[str, Tensor] = {}
         with self._autocast():
             given = self.state_views(batch)
-            critic_views = self.critic.views(batch, given)
-            self.parts.extend(critic_views, batch)
+            critic_views, actor_views = self._look(batch, given)
             value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
-            actor_views = given | self.policy.public(batch)
-            output = actor_views["policy"] = self.policy.head(actor_views, batch)
-            self.actor_parts.extend(actor_views, batch)
         with torch.no_grad():
             bonus_TB = self._bonus(critic_views, batch, metrics)
             with self._autocast():
@@ -90,7 +73,7 @@ class A2C(Learner):
                 self.config.return_lambda,
             )
             advantage_TB = target_TB - value_TB[:-1]
-        log_prob_TB, entropy_TB = self._judge(output[:-1], batch.action)
+        log_prob_TB, entropy_TB = self._judge(actor_views["policy"][:-1], batch.action)
         discount = self.config.discount if self.config.discounted_gradient else 1.0
         metrics["loss/td"] = masked_mean((value_TB[:-1] - target_TB).square(), batch.mask)
         metrics["loss/actor"] = masked_mean(policy_gradient(log_prob_TB, advantage_TB, discount), batch.mask)
@@ -119,6 +102,3 @@ class A2C(Learner):
         log_prob_TBA = output.log_softmax(-1)
         chosen_TB = log_prob_TBA.gather(-1, action[..., None]).squeeze(-1)
         return chosen_TB, -(log_prob_TBA.exp() * log_prob_TBA).sum(-1)
-
-    def _part_views(self, batch: EpisodeBatch) -> Views:
-        return self.critic.views(batch, self.state_views(batch))

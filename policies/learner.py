@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agent import Agent, Array, HistoryPolicy, to_tensors
 from policies.parts import PartSet
-from policies.views import PrivilegedViews, Views
+from policies.views import Critic, PrivilegedViews, Views
 from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import DivergenceError
 
@@ -66,16 +66,6 @@ class Learner(Agent):
         """The policy head's output (N, ·) and the carry."""
         carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
         return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
-
-    def _draw_or_best(self, output: Tensor, explore: bool) -> Array:
-        """Actions (N,) or (N, A): drawn from the policy that the head describes, or the best by it."""
-        output = output.cpu()
-        if not explore:
-            return self.policy.greedy(output).numpy()
-        if self.policy.discrete:
-            return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy()
-        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
-        return sample_tanh_gaussian(output, noise)[0].numpy()
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""
@@ -150,3 +140,62 @@ class Learner(Agent):
             optimiser.load_state_dict(state["optimisers"][name])
         self._rng.set_state(state["rng"])
         self.env_steps = state["env_steps"]
+
+
+class ActorCritic(Learner):
+    """A learner whose policy is an actor, judged by critics of their own.
+
+    Args:
+        policy: the actor.
+        critic: the online critics.
+        parts: auxiliary losses and intrinsic rewards on the critics' views.
+        actor_parts: auxiliary losses on the actor's own views.
+        state_views, config, seed: see `Learner`.
+    """
+
+    def __init__(
+        self,
+        policy: HistoryPolicy,
+        critic: Critic,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        actor_parts: PartSet,
+        config: ConfigDict,
+        seed: int,
+    ):
+        super().__init__(policy, state_views, parts, config, seed)
+        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
+        self.discrete = policy.discrete
+
+    @torch.inference_mode()
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        return self._draw_or_best(output, explore), carry
+
+    def _draw_or_best(self, output: Tensor, explore: bool) -> Array:
+        """Actions (N,) or (N, A): drawn from the policy that the head describes, or the best by it."""
+        output = output.cpu()
+        if not explore:
+            return self.policy.greedy(output).numpy()
+        if self.policy.discrete:
+            return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy()
+        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
+        return sample_tanh_gaussian(output, noise)[0].numpy()
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        return self.critic.views(batch, self.state_views(batch))
+
+    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Views]:
+        """The views of critic and actor, the parts' and the actor's output `policy` among them."""
+        critic_views = self.critic.views(batch, given)
+        self.parts.extend(critic_views, batch)
+        actor_views = self._actor_views(batch, given, critic_views)
+        actor_views["policy"] = self.policy.head(actor_views, batch)
+        self.actor_parts.extend(actor_views, batch)
+        return critic_views, actor_views
+
+    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
+        """The actor's own; a family in which it may share the critics' says so."""
+        return given | self.policy.public(batch)

@@ -5,29 +5,25 @@ softmax, whose expectations are then sums. Actor and critics keep memories of th
 """
 
 import copy
-from typing import Any
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agent import Array, HistoryPolicy
-from policies.learner import Learner
+from policies.agent import HistoryPolicy
+from policies.learner import ActorCritic
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.parts import PartSet, transition_rows
 from policies.views import Critic, PrivilegedViews, Views
 from torchkit.distributions import sample_tanh_gaussian
 
 
-class SAC(Learner):
-    """See the module's docstring.
+class SAC(ActorCritic):
+    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/sac.py.
 
-    Args:
-        policy: the actor. Where its public views are also the critic's, the critics' loss alone trains them.
-        critic: the online critics; a target copy is made here.
-        actor_parts: auxiliary losses on the actor's own views.
-        state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/sac.py.
+    Where the policy's public views are also the critic's, the critics' loss alone trains them. A target copy of the
+    critics is made here.
     """
 
     def __init__(
@@ -42,9 +38,7 @@ class SAC(Learner):
         seed: int,
         device: torch.device,
     ):
-        super().__init__(policy, state_views, parts, config, seed)
-        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
-        self.discrete = policy.discrete
+        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
         self.shared = critic.public is policy.public
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
@@ -57,13 +51,6 @@ class SAC(Learner):
         self._train_with("temperature", [self.log_alpha], config.temperature.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", parts.parameters(), config.predictor_lr)
-
-    @torch.inference_mode()
-    def act(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
-    ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
-        return self._draw_or_best(output, explore), carry
 
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         self.actor.train()
@@ -119,14 +106,8 @@ class SAC(Learner):
         self.critic.eval()
         return {name: value.detach() for name, value in metrics.items()}
 
-    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Views]:
-        """The views of critic and actor, the parts' and the actor's output `policy` among them."""
-        critic_views = self.critic.views(batch, given)
-        self.parts.extend(critic_views, batch)
-        actor_views = _detached(critic_views) if self.shared else given | self.policy.public(batch)
-        actor_views["policy"] = self.policy.head(actor_views, batch)
-        self.actor_parts.extend(actor_views, batch)
-        return critic_views, actor_views
+    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
+        return _detached(critic_views) if self.shared else super()._actor_views(batch, given, critic_views)
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor]:
         """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
@@ -136,9 +117,6 @@ class SAC(Learner):
         self.actor.train()
         self.critic.train()
         return critic_views, *self._draw(actor_views["policy"])
-
-    def _part_views(self, batch: EpisodeBatch) -> Views:
-        return self.critic.views(batch, self.state_views(batch))
 
     def _draw(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Fresh actions (T+1, B, A) and their log-densities (T+1, B); of discrete ones all log-probabilities."""
