@@ -18,5 +18,17 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 20, "interval": 4000})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    config.rl = ConfigDict({"dqn": {}})  # the domain's settings of a family, below the command line
+    # the domain's settings of a family, below the command line; measured on Pendulum
+    config.rl = ConfigDict(
+        {
+            "dqn": {},
+            "sac": {
+                "discount": 0.95,
+                "actor_lr": 1e-3,
+                "critic_lr": 1e-3,
+                "tau": 0.01,
+                "batch_size": 16,
+            },
+        }
+    )
     return config.lock()
