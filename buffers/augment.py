@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from buffers.images import ImageRows, PlainRows
 from envs.base import EnvSpec
@@ -70,24 +70,38 @@ def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
     column = torch.stack([cos_N, -sin_N, offset * (cos_N - sin_N - 1)], dim=-1)
     row = torch.stack([sin_N, cos_N, offset * (cos_N + sin_N - 1)], dim=-1)
     theta_N23 = torch.stack([column, row], dim=1).to(image_NCHW)
+    at = torch.linspace(-1, 1, size).to(image_NCHW)
     parts = [
-        grid_sample(
-            part, affine_grid(theta, list(part.shape), align_corners=True), padding_mode="border", align_corners=True
-        )
+        grid_sample(part, _grid(theta, at), padding_mode="border", align_corners=True)
         for part, theta in zip(image_NCHW.split(CHUNK), theta_N23.split(CHUNK))
     ]
     return torch.cat(parts)
 
 
-def turn_rows(rows_RF: Tensor, storage: PlainRows | ImageRows, angle: Tensor) -> None:
-    """Turns flat images in place, by one angle (1,) or each by its own (R,); constant channels stay as they are."""
+def _grid(theta_N23: Tensor, at: Tensor) -> Tensor:
+    """Where grid_sample looks, (N, size, size, 2): `affine_grid` without its products of three by two matrices."""
+    a, b, c = (theta_N23[:, :, i, None, None] for i in range(3))
+    grid = torch.empty(len(theta_N23), len(at), len(at), 2, device=at.device, dtype=at.dtype)
+    for i in range(2):
+        torch.add(a[:, i] * at, b[:, i] * at[:, None] + c[:, i], out=grid[..., i])
+    return grid
+
+
+def turn_rows(rows_RF: Tensor, storage: PlainRows | ImageRows, angle: Tensor, chosen: Tensor | None = None) -> None:
+    """Turns flat images in place, by one angle (1,) or each by its own; constant channels stay as they are.
+
+    Args:
+        chosen: which of the rows; None for all.
+    """
     assert storage.image_shape is not None, "only images can be turned"
-    if not len(rows_RF):
+    if not len(rows_RF) or (chosen is not None and not len(chosen)):
         return
     image_RCHW = rows_RF.view(-1, *storage.image_shape)
-    part = image_RCHW[:, storage.varying]
+    varying = torch.tensor(storage.varying, device=rows_RF.device)
+    which = (slice(None) if chosen is None else chosen[:, None], varying)
+    part = image_RCHW[which]
     together = part.reshape(len(angle), -1, *part.shape[2:])  # of one angle, all of them are the channels of one image
-    image_RCHW[:, storage.varying] = turn_images(together, angle).view_as(part)
+    image_RCHW[which] = turn_images(together, angle).view_as(part)
 
 
 def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator) -> Tensor:

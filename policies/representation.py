@@ -11,7 +11,8 @@ Z embedding.
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
@@ -121,9 +122,7 @@ class TransitionData:
         rows_NF = self.storages[view].decode((self.obs if view == "obs" else self.state)[number_N])
         if angle_N is not None:
             chosen = angle_N.nonzero().flatten()
-            turned = rows_NF[chosen]
-            turn_rows(turned, self.storages[view], angle_N[chosen])
-            rows_NF[chosen] = turned
+            turn_rows(rows_NF, self.storages[view], angle_N[chosen], chosen)
         return rows_NF
 
     @torch.no_grad()
@@ -267,7 +266,17 @@ class RepresentationObjective(nn.Module):
         club = {id(parameter) for parameter in self.club.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in club]
 
-    def losses(self, data: TransitionData, batch: Batch, permutation_B: Tensor) -> dict[str, Tensor]:
+    def embed(self, data: TransitionData, batch: Batch) -> "tuple[_Embedded, _Embedded]":
+        """A batch's states and observations, embedded."""
+        return _embed(self.s_encoder, data, "state", batch), _embed(self.o_encoder, data, "obs", batch)
+
+    def losses(
+        self,
+        data: TransitionData,
+        batch: Batch,
+        permutation_B: Tensor,
+        embedded: "tuple[_Embedded, _Embedded] | None" = None,
+    ) -> dict[str, Tensor]:
         """The weighted total and each term, unweighted: scalars, smaller is better.
 
         `max_s_zs` and `max_o_zo` are Jensen-Shannon losses (0 where nothing is known), `min_zs_zo` is the positive part
@@ -275,10 +284,10 @@ class RepresentationObjective(nn.Module):
 
         Args:
             permutation_B: a random permutation of the batch, for CLUB's shuffled pairs.
+            embedded: what `embed` makes of the batch, where that is at hand.
         """
         config, d = self.config, batch.distinct_D
-        s = _embed(self.s_encoder, data, "state", batch)
-        o = _embed(self.o_encoder, data, "obs", batch)
+        s, o = self.embed(data, batch) if embedded is None else embedded
         terms = {"max_s_zs": _info_loss(self.s_local, s, batch), "max_o_zo": _info_loss(self.o_local, o, batch)}
 
         mu_DZ, logvar_DZ = self.club(s.z_DZ)
@@ -332,11 +341,11 @@ def _embed(encoder: Encoder, data: TransitionData, view: str, batch: Batch) -> _
     id_D, next_id_D = ids[batch.distinct_D], next_ids[batch.distinct_D]
     if data.is_small(view, batch):  # all its rows at once, the rows after included
         local = encoder.local(data.read(view, data.numbers(view)))
-        z_UZ = encoder.rest(local)
+        z_UZ = encoder.rest(local).float()
         return _Embedded(local, z_UZ, id_D, z_UZ[id_D], z_UZ.detach()[next_id_D])
     number, angle, place_D = batch.frames(id_D)
     local = encoder.local(data.read(view, number, angle))
-    z_UZ = encoder.rest(local)
+    z_UZ = encoder.rest(local).float()
     with torch.no_grad():
         next_DZ = _embed_rows(encoder, data, view, next_id_D, batch)
     return _Embedded(local, z_UZ, place_D, z_UZ[place_D], next_DZ)
@@ -347,7 +356,7 @@ def _embed_rows(encoder: Encoder, data: TransitionData, view: str, id_D: Tensor,
     number, angle, place_D = (data.numbers(view), None, id_D) if data.is_small(view, batch) else batch.frames(id_D)
     parts = number.split(CHUNK)
     angles = [None] * len(parts) if angle is None else angle.split(CHUNK)
-    return torch.cat([encoder(data.read(view, *part)) for part in zip(parts, angles)])[place_D]
+    return torch.cat([encoder(data.read(view, *part)).float() for part in zip(parts, angles)])[place_D]
 
 
 def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
@@ -356,7 +365,9 @@ def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
         return view.z_UZ.new_zeros(())
     count_U = view.z_UZ.new_zeros(len(view.z_UZ)).index_add_(0, view.place_D, batch.count_D)
     positive_UU = torch.eye(len(count_U), device=count_U.device)
-    return jsd_loss(tail(view.local), view.z_UZ, positive_UU, count_U)
+    with torch.autocast(view.local.device.type, enabled=view.local.dtype == torch.bfloat16):
+        local_UZ = tail(view.local)
+    return jsd_loss(local_UZ.float(), view.z_UZ, positive_UU, count_U)
 
 
 @dataclass(frozen=True)
@@ -365,6 +376,12 @@ class TrainingConfig:
 
     Both learning rates fall linearly to 0 over the last `anneal` share of the `num_epochs`: at a constant rate (0, as
     published) the loss now and then leaps, and what comes out depends on the epoch at which one stops.
+
+    CLUB's likelihood steps are taken on batches of the epoch drawn at random and embedded for it (`club_rows` fresh, as
+    published), or on the last `club_steps` batches as they were embedded for the encoders' steps (recent). Of images
+    the fresh ones cost more than all the rest.
+
+    `precision` bf16: encoders in bfloat16, where the processor is fast at it.
     """
 
     lr: float = 1e-3
@@ -373,6 +390,8 @@ class TrainingConfig:
     club_steps: int = 5
     num_epochs: int = 1000
     anneal: float = 0.0
+    club_rows: str = "fresh"
+    precision: str = "fp32"
 
 
 class RepresentationTrainer:
@@ -411,29 +430,45 @@ class RepresentationTrainer:
         batches = [self.data.batch(i, rng, self.device) for i in draw(len(self.data), self.batch_size, rng)]
         self._set_learning_rates()
         total = torch.zeros(len(METRICS), device=self.device)
+        recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
         for batch in batches:
             permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
-            losses = self.objective.losses(self.data, batch, permutation_B)
+            with self._autocast():
+                embedded = self.objective.embed(self.data, batch)
+            losses = self.objective.losses(self.data, batch, permutation_B, embedded)
             self.optimiser.zero_grad(set_to_none=True)
             losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
             self.optimiser.step()
-            picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
-            likelihood = self.fit_club([batches[i] for i in picked])
+            if recent is None:
+                picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
+                likelihood = self.fit_club([batches[i] for i in picked])
+            else:
+                recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
+                likelihood = self._fit_club(recent)
             total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
         self.epoch += 1
         return finite_means(self.epoch, METRICS, total / len(batches))
 
     def fit_club(self, batches: list[Batch]) -> Tensor:
         """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached)."""
+        with self._autocast():
+            pairs = self.objective.embed_pairs(self.data, batches)
+        return self._fit_club(list(zip(batches, pairs)))
+
+    def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
+        """The same on (z^s, z^o) of the batches' distinct transitions."""
         mean = torch.zeros((), device=self.device)
         club = self.objective.club
-        for batch, (z_s, z_o) in zip(batches, self.objective.embed_pairs(self.data, batches)):
+        for batch, (z_s, z_o) in pairs:
             likelihood = batch.mean(club.log_likelihood(z_s, z_o))
             self.club_optimiser.zero_grad(set_to_none=True)
             (-likelihood).backward()
             self.club_optimiser.step()
-            mean += likelihood.detach() / len(batches)
+            mean += likelihood.detach() / len(pairs)
         return mean
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
 
     def _set_learning_rates(self) -> None:
         """Those of this epoch."""

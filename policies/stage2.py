@@ -29,6 +29,7 @@ from policies.belief_training import (
 )
 from policies.build import build_memory
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_encoder, save_tensors
+from policies.parts import choose_name
 from policies.probes import as_text, report
 from policies.representation import (
     RepresentationConfig,
@@ -110,6 +111,8 @@ def make_disentangled(
         club_steps=config_repr.club_steps,
         num_epochs=config_repr.num_epochs,
         anneal=config_repr.anneal,
+        club_rows=choose_name(("fresh", "recent"), config_repr.get("club_rows", "fresh"), "--config_repr.club_rows"),
+        precision=choose_name(("fp32", "bf16"), config_repr.get("precision", "fp32"), "--config_repr.precision"),
     )
     return RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
 
@@ -216,7 +219,7 @@ def open_run(
         "data": {"path": settings.data_path, "seed": stored.metadata.get("seed"), "steps": int(stored.length.sum())},
         "run": {"seed": settings.seed, "init_model": settings.init_model},
     }
-    may_differ = ("repr.num_epochs", "data.path", "env.eval", "env.rl")
+    may_differ = ("repr.num_epochs", "data.path", "env.eval", "env.rl", "env.seq")
     try:
         return Run.create(folder.parent, folder.name, config=config, command=command, may_differ=may_differ)
     except UserError as error:  # this script has one flag for the folder

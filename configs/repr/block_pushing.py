@@ -11,6 +11,8 @@ def get_config() -> ConfigDict:
     config.club_lr = 1e-3
     config.anneal = 0.0  # share of the epochs over which the learning rates fall to 0
     config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
+    config.club_rows = "recent"  # on the last batches as they were embedded; fresh: embedded anew, as published
+    config.precision = "fp32"  # bf16: the encoders in bfloat16, where the processor is fast at it
     config.embedding_dim = 32
     config.action_embedding_dim = 16
     config.hidden_dim = 1024  # of the dynamics

@@ -170,6 +170,42 @@ def test_fitting_club_raises_its_likelihood():
     assert last > first
 
 
+def test_club_is_fitted_on_the_last_batches_as_they_were_embedded():
+    """Of lr 0 all embeddings stay as they are: each step sees the same pairs, fresh or not."""
+    recent = make_trainer(club_rows="recent", lr=0.0, club_steps=3, batch_size=20)
+    data, objective = recent.data, recent.objective
+    seen = []
+    recent._fit_club = lambda pairs: seen.append(list(pairs)) or torch.zeros(())
+    recent.train_epoch()
+    assert [len(pairs) for pairs in seen] == [1, 2, 3] and len(data) == 60
+    assert [pairs[0][0] is seen[0][0][0] for pairs in seen] == [True] * 3
+    for batch, (z_s, z_o) in seen[-1]:
+        ((fresh_s, fresh_o),) = objective.embed_pairs(data, [batch])
+        torch.testing.assert_close(z_s, fresh_s)
+        torch.testing.assert_close(z_o, fresh_o)
+        assert not z_s.requires_grad
+
+
+@pytest.mark.parametrize("encoder", [VECTOR, IMAGE])
+def test_bfloat16_is_near_enough(encoder):
+    arrays = rows(dim=encoder.in_dim, distinct=400)
+    found = []
+    for precision in ("fp32", "bf16"):
+        torch.manual_seed(0)
+        trainer = RepresentationTrainer(
+            make_objective(encoder),
+            TransitionData.from_rows(*arrays),
+            TrainingConfig(batch_size=60, precision=precision, club_rows="recent"),
+            0,
+            CPU,
+        )
+        found.append(trainer.train_epoch())
+        assert all(p.dtype == torch.float32 for p in trainer.objective.parameters())
+    assert found[0] != found[1]
+    for name in METRICS:
+        assert found[1][name] == pytest.approx(found[0][name], rel=0.05, abs=0.02), name
+
+
 def test_next_embeddings_are_targets_without_gradient():
     obs, state, _, _, action, reward, _ = rows(num=1, distinct=2, seed=4)
     obs[:], state[:] = [[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 0]]
