@@ -58,7 +58,13 @@ def main() -> None:
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
     config = stage3.resolve(
-        _ENV.value, _RL.value, _SEQ.value, _REPR.value, set(override_values("config_rl")), flags_for_rl
+        _ENV.value,
+        _RL.value,
+        _SEQ.value,
+        _REPR.value,
+        set(override_values("config_rl")),
+        flags_for_rl,
+        set(override_values("config_seq")),
     )
     with config.env.unlocked():
         config.env.horizon = horizon_of(config.env)

@@ -16,6 +16,8 @@ from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, StateFn, SyncAsymmetricVectorEnv
 from utils.errors import UserError, suggest
 
+MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
+
 
 def make_env(config_env: ConfigDict, render_mode: str | None = None) -> AsymmetricWrapper:
     """One env that publishes `{"obs", "state"}`.
@@ -51,6 +53,11 @@ def horizon_of(config_env: ConfigDict) -> int:
     if horizon is None:
         raise UserError(f"config_env.horizon: {config_env.id} has no time limit of its own; give one, in steps")
     return int(horizon)
+
+
+def width_for(config_env: ConfigDict, episodes: int) -> int:
+    """How many envs so many episodes are best played in; where an env is large, they take turns."""
+    return min(episodes, MOST_SIMULATIONS) if _asks_for_processes(_find_spec(config_env)) else episodes
 
 
 def make_vector_env(

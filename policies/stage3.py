@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from buffers.augment import turned_share
 from buffers.episode_buffer import EpisodeBuffer
+from envs.make import width_for
 from policies.agent import Agent
 from policies.build import Builder, load_policy, save_policy
 from policies.evaluate import GreedyPolicy, evaluate, film
@@ -21,7 +22,7 @@ from policies.observe import MakeEnvs, env_maker
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
-from utils.config import apply_domain, flatten, to_dict
+from utils.config import apply_domain, apply_domain_memory, flatten, to_dict
 from utils.device import device_of
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -55,14 +56,16 @@ def resolve(
     config_repr: ConfigDict | None,
     overridden: set[str],
     flags: Mapping[str, Any],
+    overridden_seq: Collection[str] = (),
 ) -> ConfigDict:
-    """All configs as one; a method's settings come from its file, the domain, then the command line.
+    """All configs as one; settings of method and memory come from their files, the domain, then the command line.
 
     Args:
-        overridden: fields of `config_rl` that the command line set.
+        overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
         flags: fields of `config_rl` that have a flag of their own; None where it was not given.
     """
-    apply_domain(config_rl, config_env, config_rl.family, overridden)
+    apply_domain(config_rl, config_env, config_rl.family, overridden, variant=config_rl.variant)
+    apply_domain_memory(config_seq, config_env, overridden_seq)
     for field, value in flags.items():
         if value is not None:
             config_rl[field] = value
@@ -170,7 +173,7 @@ def train(
     trainer = Trainer(
         agent,
         envs,
-        make_envs(config.env.eval.episodes, seed=settings.seed),
+        make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed),
         EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed, turned),
         schedule,
         run,
@@ -217,7 +220,7 @@ def finish(
     say: Say,
 ) -> None:
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
-    final = judge(agent.greedy(), make_envs, settings.seed)
+    final = judge(agent.greedy(), make_envs, config.env, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {
         "env": config.env.id,
@@ -265,7 +268,7 @@ def replay(
         "memory": about["config"]["seq"]["memory"],
         "seed": seed,
         "final_episodes": config.env.eval.episodes,
-        "final": judge(policy, make_envs, seed, config.env.eval.episodes),
+        "final": judge(policy, make_envs, config.env, seed, config.env.eval.episodes),
     }
     say(table(summary))
     if film_episodes:
@@ -277,9 +280,11 @@ def replay(
             say(f"film: {path}")
 
 
-def judge(policy: Policy, make_envs: MakeEnvs, seed: int, episodes: int = FINAL_EPISODES) -> dict[str, float]:
+def judge(
+    policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
+) -> dict[str, float]:
     """Greedy episodes that no evaluation during training has seen."""
-    envs = make_envs(min(episodes, FINAL_EPISODES), seed=seed)
+    envs = make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)
     return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
 
 

@@ -16,5 +16,26 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 50, "interval": 4000})  # greedy episodes, every so many env steps
     config.augment = "se2"  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 4  # augmented copies of an episode
-    config.rl = ConfigDict({"sac": {}})  # the domain's settings of a family, below the command line
+    # the domain's settings of a family, and of a row of it, below the command line; as published
+    config.rl = ConfigDict(
+        {
+            "sac": {
+                "updates_per_step": 1.0,
+                "batch_size": 32,
+                "replay_steps": 100_000,
+                "temperature": {"initial": 0.01, "lr": 1e-3},
+                "intrinsic": {"information_gain": {"weight": 0.1}},
+                "auxiliary": {"self_prediction": {"weight": 0.1}},
+            },
+            **{
+                f"sac:{row}": {"actor_lr": 1e-3, "critic_lr": 1e-3}
+                for row in ("history", "ba", "zp", "embed", "zero_on", "zero_off")
+            },
+            "sac:believer": {"temperature": {"lr": 3e-4}},
+        }
+    )
+    # the same of every memory
+    config.seq = ConfigDict(
+        {"image": {"obs_dim": 64, "cnn": {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}}}
+    )
     return config.lock()

@@ -30,8 +30,8 @@ SETTINGS = {
     "env.kwargs": "arguments of the env",
     "env.hidden": "hidden entries",
 }
-# In these, runs of one group may differ without a note; `env.rl` has gone into `rl`.
-OWN_FIELDS = ("run.seed", "run.threads", "env.rl", *SETTINGS)
+# In these, runs of one group may differ without a note; `env.rl` has gone into `rl`, `env.seq` into `seq`.
+OWN_FIELDS = ("run.seed", "run.threads", "env.rl", "env.seq", *SETTINGS)
 
 
 @dataclass(frozen=True, order=True)

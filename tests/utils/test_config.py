@@ -5,7 +5,7 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from utils.config import apply_domain, check_fields, flatten, json_tuples, to_dict
+from utils.config import apply_domain, apply_domain_memory, check_fields, flatten, json_tuples, to_dict
 from utils.errors import UserError
 
 
@@ -32,6 +32,30 @@ def test_command_line_is_above_the_domain(config_rl):
     apply_domain(config_rl, domain(**{"critic.lr": 0.1, "discount": 0.9}), "dqn", {"critic.lr": 0.5})
     assert config_rl.critic.lr == 0.5
     assert config_rl.discount == 0.9
+
+
+def test_a_row_of_the_family_is_above_the_family_and_below_the_command_line(config_rl):
+    asked = ConfigDict({"id": "Maze-v0", "rl": {"dqn": {"discount": 0.9, "layers": 3}, "dqn:mi": {"discount": 0.8}}})
+    apply_domain(config_rl, asked, "dqn", {}, variant="mi")
+    assert (config_rl.discount, config_rl.layers) == (0.8, 3)
+    apply_domain(config_rl, asked, "dqn", {}, variant="ua")
+    assert config_rl.discount == 0.9
+    config_rl.discount = 0.5
+    apply_domain(config_rl, asked, "dqn", {"discount"}, variant="mi")
+    assert config_rl.discount == 0.5
+    asked["rl"]["dqn:mi"] = {"discont": 0.8}
+    with pytest.raises(UserError, match=r"rl\.dqn:mi of Maze-v0: .*did you mean 'discount'"):
+        apply_domain(config_rl, asked, "dqn", {}, variant="mi")
+
+
+def test_the_domain_sizes_the_memory_below_the_command_line():
+    config_seq = ConfigDict({"memory": "gru", "image": {"obs_dim": 100, "cnn": {"channels": (8, 16)}}}).lock()
+    asked = ConfigDict({"id": "Maze-v0", "seq": {"image": {"obs_dim": 64, "cnn": {"channels": (32,)}}}})
+    apply_domain_memory(config_seq, asked, {"image.obs_dim"})
+    assert config_seq.image.obs_dim == 100 and config_seq.image.cnn.channels == (32,)
+    apply_domain_memory(config_seq, ConfigDict({"id": "Maze-v0"}), {})
+    with pytest.raises(UserError, match=r"seq of Maze-v0: .*unknown field 'width'"):
+        apply_domain_memory(config_seq, ConfigDict({"id": "Maze-v0", "seq": {"width": 1}}), {})
 
 
 def test_domain_without_the_family_changes_nothing(config_rl):
