@@ -99,3 +99,17 @@ def test_only_slow_domains_ask_for_processes(monkeypatch, made):
     alone = made(config_of("block_pulling"), num_envs=2, processes=1)
     assert np.array_equal(alone.reset(seed=0)[0]["state"], views["state"])
     assert np.array_equal(alone.step(action)[0]["state"], after["state"])
+
+
+def test_a_robot_whose_process_is_killed_goes_on_as_it_was(made):
+    many, alone = (made(config_of("block_pushing"), num_envs=2, processes=n) for n in (2, 1))
+    guess = np.zeros(2, bool)
+    for envs in (many, alone):
+        envs.reset(seed=3)
+        for _ in range(4):
+            envs.step(envs.expert_action(guess))
+    os.kill(many._workers[1].process.pid, signal.SIGKILL)
+    with pytest.warns(RuntimeWarning, match="the process of env 1 of BlockPushing-v0 crashed"):
+        action = many.expert_action(guess)
+    assert np.array_equal(action, alone.expert_action(guess))
+    assert same(list(many.step(action)[0].values()), list(alone.step(action)[0].values()))

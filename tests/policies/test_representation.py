@@ -10,6 +10,7 @@ import torch
 from torch.nn.functional import softplus
 
 from envs.factors import factors, informed_actions
+from policies import probes
 from policies.embedders import encoder_config, load_encoder, save_encoder
 from policies.probes import Half, linear_probe, report, variance_share
 from policies.representation import (
@@ -428,6 +429,20 @@ def test_linear_probe_reads_what_is_linear_and_nothing_else():
     label, weight = (x[:, 0] > 0).astype(int), np.full(200, 1 / 200)
     assert linear_probe(x[:200], label[:200], weight, x[200:], label[200:], weight) > 0.95
     assert linear_probe(noise[:200], label[:200], weight, noise[200:], label[200:], weight) < 0.62
+
+
+def test_a_probe_of_more_features_than_rows_is_the_plain_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, label = rng.normal(size=(80, 300)), rng.integers(0, 2, 80)
+    x[:, :20] += label[:, None]
+    w = np.full(80, 1 / 80)
+    split = (x[:40], label[:40], w[:40], x[40:], label[40:], w[40:])
+    quick = linear_probe(*split)
+    monkeypatch.setattr(probes, "_in_span", lambda a, b: (a, b))
+    assert quick == pytest.approx(linear_probe(*split)) and 0.8 < quick < 1
+    monkeypatch.setattr(probes, "WIDE", 200)
+    monkeypatch.setattr(probes, "WIDE_ROWS", 20)
+    assert linear_probe(*split) == linear_probe(*(part[np.linspace(0, 39, 20).astype(int)] for part in split))
 
 
 def test_weights_of_a_probe_are_repetitions():
