@@ -1,6 +1,7 @@
 """From a sweep file to jobs: which command lines there are, where each writes, and which wait for which."""
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,19 @@ SLURM = {
     "options": {},  # more of sbatch's, as in {"account": "name"}
 }
 _TOP = {"name": "", "axes": {}, "stages": {}, "slurm": {}, "search": {}}
-_STAGE = {"script": "", "over": (), "flags": (), "list": (), "name": "", "threads": 1, "slurm": {}}
+_STAGE = {"script": "", "over": (), "flags": (), "list": [], "name": "", "threads": 1, "slurm": {}}
 _SEARCH: dict[str, Any] = {"metric": "", "direction": "maximize", "trials": 20, "parallel": 0, "seed": 0, "fields": {}}
-_FIELD: dict[str, Any] = {"low": None, "high": None, "log": False, "choices": ()}
+_FIELD: dict[str, Any] = {"low": 0.0, "high": 1.0, "log": False, "choices": []}
+# What a field must be, by the kind of the value that stands for it in the tables above.
+_KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a text", lambda value: isinstance(value, str)),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: ("a number", lambda value: is_number(value)),
+    tuple: ("a tuple of strings", lambda value: is_texts(value)),
+    list: ("a tuple", lambda value: isinstance(value, list | tuple)),
+    dict: ("a group of fields", lambda value: isinstance(value, Mapping)),
+}
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -127,9 +138,9 @@ class Sweep:
 
     def __init__(self, config: ConfigDict, save_dir: Path, more: Mapping[str, Sequence[str]] | None = None):
         settings = to_dict(config)
-        check_keys(settings, _TOP, FLAG)
-        self.name, self.save_dir = str(settings.get("name", "")), save_dir
-        if not re.fullmatch(r"[\w.-]+", self.name):
+        check_fields(settings, _TOP, f"{FLAG}: ")
+        self.name, self.save_dir = settings.get("name", ""), save_dir
+        if not re.fullmatch(r"[\w-][\w.-]*", self.name):  # not "..", which is no folder of its own
             raise UserError(f"{FLAG}: name is {self.name!r}; a name of letters, digits, '_', '-' and '.' is needed")
         self.folder = save_dir / self.name
         self.search = self._read_search(settings.get("search") or {})
@@ -138,6 +149,9 @@ class Sweep:
         if not settings.get("stages"):
             raise UserError(f"{FLAG}: stages is empty; name one, such as train with script = 'main.py'")
         self._raw = settings["stages"]
+        for name in self.search.get("fields", {}):
+            if name in self.axes or name in self._raw:
+                raise UserError(f"{FLAG}: search.fields.{name}: choose another name; {name!r} is an axis or a stage")
         self._given: dict[str, Any] = {}
         self.more = dict(more or {})
         for stage in self.more:
@@ -158,6 +172,9 @@ class Sweep:
         axes = self.axes | ({TRIAL: {str(number): {} for number in trials}} if self.search else {})
         stages = {name: self._read_stage(name, raw, axes) for name, raw in self._raw.items()}
         mentioned = {place for name in stages for text in self._texts(stages[name]) for place in _PLACE.findall(text)}
+        for name in self.search.get("fields", {}):
+            if name not in mentioned:
+                raise UserError(f"{FLAG}: search.fields.{name}: no stage has a flag with {{{name}}}")
         ends = [stage for stage in stages.values() if stage.name not in mentioned]
         found: dict[tuple[str, tuple[str, ...]], Job | None] = {}
 
@@ -221,6 +238,8 @@ class Sweep:
             place = match[1]
             if place in values:
                 return values[place]
+            if place in self.search.get("fields", {}):
+                raise UserError(f"{where}: {{{place}}} is a trial's; add {TRIAL!r} to the stage's over")
             if place not in stages:
                 raise UserError(
                     f"{where}: unknown {{{place}}}{suggest(place, [*values, *stages])}; there are "
@@ -277,11 +296,11 @@ class Sweep:
     def _read_stage(self, name: str, raw: Mapping[str, Any], axes: Mapping[str, Mapping[str, Any]]) -> Stage:
         """A stage with its rows."""
         where = f"{FLAG}: stages.{name}"
-        check_keys(raw, _STAGE, where)
+        check_fields(raw, _STAGE, f"{where}.")
         if name in axes or name == RECORDS or not re.fullmatch(r"\w+", name):
             raise UserError(f"{where}: choose another name; {name!r} is an axis or the folder of records")
         choose(SCRIPTS, raw.get("script", ""), f"{where}.script")
-        over = strings(raw.get("over", ()), f"{where}.over")
+        over = tuple(raw.get("over", ()))
         for axis in over:
             choose(axes, axis, f"{where}.over")
         for axis in over:
@@ -296,9 +315,9 @@ class Sweep:
         for place in _PLACE.findall(job_name):
             choose(dict.fromkeys(over), place, f"{where}.name")
         threads = raw.get("threads", 1)
-        if not isinstance(threads, int) or threads < 1:
+        if threads < 1:
             raise UserError(f"{where}.threads: a whole number from 1 on is needed, not {threads!r}")
-        flags = strings(raw.get("flags", ()), f"{where}.flags")
+        flags = tuple(raw.get("flags", ()))
         return Stage(name, raw["script"], over, flags, rows, job_name or "all", threads, raw.get("slurm", {}))
 
     def _read_list(
@@ -319,10 +338,10 @@ class Sweep:
         return tuple(expanded)
 
     def _read_slurm(self, raw: Mapping[str, Any], where: str) -> dict[str, Any]:
-        check_keys(raw, SLURM, where.rstrip(".: "))
+        check_fields(raw, SLURM, where)
         for name, value in raw.items():
             least = {"hours": 0, "memory_gb": 0, "gpus": -1, "runs_per_job": 0, "parallel": 0, "grace_seconds": 0}
-            if name in least and not (isinstance(value, int | float) and value > least[name]):
+            if name in least and not value > least[name]:
                 raise UserError(f"{where}{name}: a number above {least[name]} is needed, not {value!r}")
         return dict(raw)
 
@@ -331,34 +350,60 @@ class Sweep:
         if not raw:
             return {}
         where = f"{FLAG}: search"
-        check_keys(raw, _SEARCH, where)
+        check_fields(raw, _SEARCH, f"{where}.")
         search = _SEARCH | dict(raw)
         if not search["metric"]:
             raise UserError(f"{where}.metric: name a field of summary.json, such as 'mean_of_last_ten.success'")
         choose(dict.fromkeys(("maximize", "minimize")), search["direction"], f"{where}.direction")
         for name, least in (("trials", 1), ("parallel", 0), ("seed", 0)):
-            if not isinstance(search[name], int) or search[name] < least:
+            if search[name] < least:
                 raise UserError(f"{where}.{name}: a whole number from {least} on is needed, not {search[name]!r}")
         if not search["fields"]:
             raise UserError(f"{where}.fields is empty; name what to search, such as lr = {{'low': 1e-5, 'high': 1e-2}}")
         for name, field in search["fields"].items():
             here = f"{where}.fields.{name}"
-            check_keys(field, _FIELD, here)
+            check_fields(field, _FIELD, f"{here}.")
             if field.get("choices"):
                 continue
             low, high = field.get("low"), field.get("high")
-            if not all(isinstance(x, int | float) for x in (low, high)) or not low < high:
+            if low is None or high is None or not low < high:
                 raise UserError(f"{here}: choices, or numbers low < high, are needed")
             if field.get("log") and low <= 0:
                 raise UserError(f"{here}: with log, low must be above 0")
         return search
 
 
-def check_keys(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    """Raises a `UserError` for the first key that is none of `known`."""
-    for key in given:
+def check_fields(given: Any, known: Mapping[str, Any], where: str) -> None:
+    """Refuses a field that is none of `known`, or of another kind than what stands for it there.
+
+    Args:
+        given: a group of fields, whatever a file has in its place.
+        known: a value of the right kind for each field; a list where what is in it is looked at later.
+        where: what comes before a field's name, such as `--config_sweep: slurm.`.
+
+    Raises:
+        UserError: names the field.
+    """
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where.rstrip('.: ')}: a group of fields is needed, not {given!r}; as {', '.join(known)}")
+    for key, value in given.items():
         if key not in known:
-            raise UserError(f"{where}: unknown field {key!r}{suggest(key, known)}; choose from {', '.join(known)}")
+            raise UserError(
+                f"{where.rstrip('.: ')}: unknown field {key!r}{suggest(key, known)}; choose from {', '.join(known)}"
+            )
+        wanted, fits = _KINDS[type(known[key])]
+        if not fits(value):
+            raise UserError(f"{where}{key}: {wanted} is needed, not {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_texts(values: Any) -> bool:
+    """Whether it is a tuple of strings."""
+    return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
 
 
 def check_distinct(jobs: Sequence[Job], sweep: Sweep) -> None:
@@ -389,6 +434,6 @@ def strings(values: Any, where: str) -> tuple[str, ...]:
     Raises:
         UserError: it is something else.
     """
-    if not isinstance(values, list | tuple) or not all(isinstance(value, str) for value in values):
+    if not is_texts(values):
         raise UserError(f"{where}: a tuple of strings is needed, not {values!r}")
     return tuple(values)

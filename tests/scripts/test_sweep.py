@@ -159,6 +159,16 @@ STAGE = train(("seed",), "--seed={seed}")
         ({"seed": 3}, {"t": STAGE}, "axes.seed: a tuple"),
         ({"trial": (0,)}, {"t": STAGE}, "axes.trial"),
         ({"seed": (0,)}, {"jobs": STAGE}, "stages.jobs: choose another name"),
+        ((0, 1), {"t": STAGE}, "axes: a group of fields is needed, not [0, 1]"),
+        ({"seed": (0,)}, "main.py", "stages: a group of fields"),
+        ({"seed": (0,)}, {"t": "main.py"}, "stages.t: a group of fields"),
+        ({"seed": (0,)}, {"t": {**STAGE, "script": ("main.py",)}}, "stages.t.script: a text"),
+        ({"seed": (0,)}, {"t": {**STAGE, "list": 3}}, "stages.t.list: a tuple"),
+        ({"seed": (0,)}, {"t": {**STAGE, "threads": True}}, "stages.t.threads: a whole number"),
+        ({"seed": (0,)}, {"t": {**STAGE, "slurm": "gpu"}}, "stages.t.slurm: a group of fields"),
+        ({"seed": (0,)}, {"t": {**STAGE, "slurm": {"hours": float("inf")}}}, "stages.t.slurm.hours: a number"),
+        ({"seed": (0,)}, {"t": {**STAGE, "slurm": {"runs_per_job": 1.5}}}, "runs_per_job: a whole number"),
+        ({"seed": (0,)}, {"t": {**STAGE, "slurm": {"setup": "module load x"}}}, "setup: a tuple of strings"),
     ],
 )  # fmt: skip
 def test_a_file_that_makes_no_sense_is_refused_with_the_field(tmp_path, axes, stages, said):
@@ -168,6 +178,12 @@ def test_a_file_that_makes_no_sense_is_refused_with_the_field(tmp_path, axes, st
         sweep.slurm_of("t")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", ".hidden", "a/b", 3, None])
+def test_a_name_that_is_no_folder_of_its_own_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="--config_sweep: name"):
+        Sweep(ConfigDict({"name": name, "stages": {"t": train(())}}).lock(), tmp_path)
 
 
 # --- the command line ---
@@ -211,6 +227,7 @@ def test_an_unknown_flag_or_field_is_found_before_anything_runs(scripts, tmp_pat
         (["--config_sweep.axes.sed=(0,)"], ["--config_sweep", "did you mean 'axes.seed'?"]),
         (["--cluster=slrum"], ["--cluster"]),
         (["--cluster=slurm", "--runs_per_job=0"], ["--runs_per_job"]),
+        (["--cluster=slurm", "--hours=inf"], ["--hours", "a number"]),
     ],
 )
 def test_a_wrong_flag_is_one_line(scripts, tmp_path, flags, said):
@@ -518,7 +535,13 @@ def test_a_search_tells_the_mean_over_seeds_and_goes_on_where_it_was_stopped(tmp
         ({"fields": {"x": {"low": 2, "high": 1}}}, "search.fields.x"),
         ({"fields": {"x": {"low": 0.0, "high": 1.0, "log": True}}}, "low must be above 0"),
         ({"feilds": {}}, "did you mean 'fields'?"),
-        ({"fields": {"y": {"choices": (1, 2)}}}, "unknown {x}"),
+        ({"fields": {"kind": {"choices": (1, 2)}, "n": {"choices": (1, 2)}}}, "unknown {x}"),
+        ({"fields": {"y": {"choices": (1, 2)}}}, "search.fields.y: no stage has a flag with {y}"),
+        ({"fields": {"seed": {"choices": (1, 2)}}}, "search.fields.seed: choose another name"),
+        ({"fields": {"x": 0.1}}, "search.fields.x: a group of fields"),
+        ({"fields": {"x": {"low": "0", "high": 1}}}, "search.fields.x.low: a number"),
+        ({"fields": {"x": {"low": 0.0, "high": float("inf")}}}, "search.fields.x.high: a number"),
+        ({"fields": {"x": {"choices": "ab"}}}, "search.fields.x.choices: a tuple"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(tmp_path, changed, said):
@@ -526,6 +549,14 @@ def test_a_search_that_makes_no_sense_is_refused(tmp_path, changed, said):
         sweep = search_sweep(tmp_path, **changed)
         sweep.jobs(search.example(sweep))
     assert said in str(refused.value)
+
+
+def test_a_stage_that_uses_a_searched_field_is_told_to_be_over_trials(tmp_path):
+    stage = train(("seed",), "--seed={seed}", "--x={x}")
+    settings = {"metric": "final.success", "fields": {"x": {"low": 0.0, "high": 1.0}}}
+    sweep = sweep_of(tmp_path, {"seed": (0, 1)}, {"t": stage}, search=settings)
+    with pytest.raises(UserError, match=r"stages.t: \{x\} is a trial's; add 'trial' to the stage's over"):
+        sweep.jobs(search.example(sweep))
 
 
 def test_a_metric_that_no_summary_has_is_refused(tmp_path):
