@@ -6,6 +6,7 @@ its sample. --out gets table.md, CSV files, figures as PNG and PDF, and report.h
 Example: python scripts/report.py logs/default logs/baselines/history_s3 --out=report
 """
 
+import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -82,6 +83,8 @@ def write_report(
     from scripts.reporting.study import study
     from scripts.reporting.tables import csv_files, markdown
 
+    if not math.isfinite(threshold):
+        raise UserError(f"--threshold: a number is needed, not {threshold:g}")
     if metric == "success" and not 0 <= threshold <= 1:
         raise UserError(f"--threshold: a success is between 0 and 1, not {threshold:g}; or --threshold_metric=return")
     records, notes = read_runs(folders, by)

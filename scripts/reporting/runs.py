@@ -30,6 +30,18 @@ SETTINGS = {
     "env.kwargs": "arguments of the env",
     "env.hidden": "hidden entries",
 }
+# What a run's config must have, and of which kind.
+FIELDS: dict[str, type] = {
+    "env.id": str,
+    "env.eval.episodes": int,
+    "env.eval.interval": int,
+    "env.horizon": int,
+    "rl.family": str,
+    "rl.variant": str,
+    "seq.memory": str,
+    "run.seed": int,
+    "run.start_expert": int,
+}
 # In these, runs of one group may differ without a note; `env.rl` has gone into `rl`, `env.seq` into `seq`.
 OWN_FIELDS = ("run.seed", "run.threads", "env.rl", "env.seq", *SETTINGS)
 
@@ -163,10 +175,13 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
     if "rl" not in config:
         return None
     flat = flatten(config)
-    wanted = ("env.id", "env.eval.episodes", "env.eval.interval", "env.horizon", "rl.family", "rl.variant")
-    for name in (*wanted, "seq.memory", "run.seed", "run.start_expert"):
-        if not isinstance(flat.get(name), int | str):
+    for name, kind in FIELDS.items():
+        if name not in flat:
             raise damaged(str(path), f"it lacks config.{name}")
+        if not isinstance(flat[name], kind) or isinstance(flat[name], bool):
+            raise damaged(str(path), f"config.{name} is {flat[name]!r}")
+    if not isinstance(_subtree(config, "env.hidden"), list | None):
+        raise damaged(str(path), f"config.env.hidden is {_subtree(config, 'env.hidden')!r}")
     key = Key(
         flat["env.id"],
         flat["run.start_expert"] > 0,
@@ -193,7 +208,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         minutes,
         (clock[-1][1], clock[-1][0]) if clock else None,
         read_final(folder / "summary.json"),
-        tuple(sorted(folder.glob("films/*.gif"))),
+        tuple(sorted(path for path in folder.glob("films/*.gif") if path.is_file())),
     )
 
 

@@ -383,6 +383,33 @@ def test_a_damaged_file_is_named(case, tmp_path):
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("run", "seed", "zero"),
+        ("run", "start_expert", "x"),
+        ("run", "seed", True),
+        ("env", "id", 7),
+        ("env", "hidden", 3),
+    ],
+)
+def test_a_field_of_another_kind_is_named(group, name, value, tmp_path):
+    folder = write_run(tmp_path / "a", LEARNS)
+    config = json.loads((folder / "config.json").read_text())
+    config["config"][group][name] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=rf"config.json is damaged: config.{group}.{name} is {value!r}"):
+        read_runs([str(tmp_path)])
+
+
+def test_a_film_that_has_gone_is_no_film(tmp_path):
+    folder = write_run(tmp_path / "a", LEARNS, film=b"GIF89a")
+    (folder / "films" / "z_gone.gif").symlink_to(tmp_path / "nowhere")
+    (folder / "films" / "z_folder.gif").mkdir()
+    (record,) = read_runs([str(tmp_path)])
+    assert [film.name for film in record.films] == ["HeavenHell-v0.gif"]
+
+
 def test_metrics_without_a_config_are_refused(tmp_path):
     folder = write_run(tmp_path / "a", LEARNS)
     (folder / "config.json").unlink()
@@ -414,6 +441,10 @@ def test_bad_input_is_one_line(tmp_path):
         ((f"--runs={tmp_path}",), "--out is required"),
         ((f"--out={tmp_path / 'out'}",), "--runs is required"),
         ((tmp_path, f"--out={tmp_path / 'out'}", "--threshold=3"), "--threshold: a success is between 0 and 1, not 3"),
+        (
+            (tmp_path, f"--out={tmp_path / 'out'}", "--threshold_metric=return", "--threshold=nan"),
+            "--threshold: a number is needed, not nan",
+        ),
     ):
         done = report(*flags)
         assert done.returncode == 2, (flags, done.stderr)
