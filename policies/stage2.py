@@ -42,7 +42,7 @@ from policies.representation import (
 )
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import to_dict
-from utils.device import device_of
+from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
@@ -75,7 +75,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         UserError: an input that the user can mend.
         DivergenceError: the loss is no longer finite; the last good checkpoint stays.
     """
-    torch.set_num_threads(settings.threads)
+    prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
     stored = read_dataset(settings.data_path)
     envs = make_vector_env(config_env, 1, seed=0)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from ml_collections import ConfigDict
 
 from buffers.augment import turned_share
@@ -23,7 +22,7 @@ from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import apply_domain, apply_domain_memory, flatten, to_dict
-from utils.device import device_of
+from utils.device import device_of, prepare_cpu
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.run import Run
@@ -123,7 +122,7 @@ def train(
     say: Say,
 ) -> int:
     """Trains or resumes a run and writes its report; returns the exit code."""
-    torch.set_num_threads(settings.threads)
+    prepare_cpu(settings.threads)
     seed_everything(settings.seed)
     device = device_of(cuda)
     configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}

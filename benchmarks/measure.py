@@ -1,0 +1,127 @@
+"""Timing side by side: each round calls every variant once, so that what else the machine does falls on all alike."""
+
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from utils.device import prepare_cpu
+
+PLAIN_THREADS = 1
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something to time in a process of its own: `make` builds it there and returns the call.
+
+    What is `tuned` sets the processor up as the scripts do, the rest leaves it as torch does.
+    """
+
+    make: Callable[[], Callable[[], Any]]
+    threads: int = PLAIN_THREADS
+    tuned: bool = True
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of each call: by the clock, and of the processor (all threads together)."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def _serve(pipe: Connection, variant: Variant) -> None:
+    """Calls the variant whenever it is asked to, and answers with the times."""
+    if variant.tuned:
+        prepare_cpu(variant.threads)
+    else:
+        torch.set_num_threads(variant.threads)
+    call = variant.make()
+    pipe.send(None)
+    while pipe.recv():
+        wall, cpu = time.perf_counter(), time.process_time()
+        call()
+        pipe.send((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
+
+
+def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2) -> dict[str, Times]:
+    """`rounds` calls of each variant in turn, after `warm_up` rounds that do not count."""
+    times = {name: Times() for name in variants}
+    context, pipes, processes = multiprocessing.get_context("spawn"), {}, []
+    for name, variant in variants.items():
+        pipes[name], theirs = context.Pipe()
+        processes.append(context.Process(target=_serve, args=(theirs, variant), daemon=True))
+        processes[-1].start()
+        theirs.close()
+        pipes[name].recv()
+    for r in range(warm_up + rounds):
+        for name, pipe in pipes.items():
+            pipe.send(True)
+            wall, cpu = pipe.recv()
+            if r >= warm_up:
+                times[name].wall.append(wall)
+                times[name].cpu.append(cpu)
+    for pipe in pipes.values():
+        pipe.send(False)
+    for process in processes:
+        process.join()
+    return times
+
+
+def middle(values: list[float]) -> str:
+    """The median and, in brackets, the least."""
+    return f"{short(median(values))} ({short(min(values))})"
+
+
+def short(value: float) -> str:
+    """A number in three digits or so."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ratio(slow: list[float], fast: list[float]) -> str:
+    """How many times as long the slow one takes: of medians, in brackets of the least."""
+    return f"{median(slow) / median(fast):.1f} ({min(slow) / min(fast):.1f})"
+
+
+@dataclass
+class Section:
+    """What a benchmark says: a table, sentences above it, and pictures below."""
+
+    title: str
+    text: str
+    columns: list[str]
+    rows: list[list[str]]
+    pictures: list[str] = field(default_factory=list)
+    measured: str = ""
+
+    def markdown(self) -> str:
+        """The section as it stands in the document."""
+        lines = [f"## {self.title}", "", self.text.strip(), ""]
+        lines += [f"| {' | '.join(self.columns)} |", f"|{' --- |' * len(self.columns)}"]
+        lines += [f"| {' | '.join(row)} |" for row in self.rows]
+        lines += [f"\n![{self.title}]({picture})" for picture in self.pictures]
+        return "\n".join([*lines, "", f"Measured {self.measured}."])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def machine() -> str:
+    """The machine in general words: no names, no addresses."""
+    about = Path("/proc/cpuinfo")
+    text = about.read_text() if about.exists() else ""
+    wide = "with 512-bit vectors" if "avx512f" in text else "without 512-bit vectors"
+    half = "and bfloat16 products" if "avx512_bf16" in text or "amx_bf16" in text else "and no bfloat16 products"
+    cores = text.count("processor\t") or 1
+    return (
+        f"{cores} cores of a virtual {platform.machine()} processor {wide} {half}, no GPU; Python "
+        f"{platform.python_version()}, torch {torch.__version__}"
+    )

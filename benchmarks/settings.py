@@ -1,0 +1,84 @@
+"""The domains, agents and replays that the benchmarks share: HeavenHell, and made-up 84x84 images."""
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+
+from benchmarks.images import SPEC as IMAGES
+from benchmarks.images import episode as image_episode
+from benchmarks.straightforward import PlainReplay
+from buffers.batch import Episode
+from buffers.episode_buffer import EpisodeBuffer
+from envs.base import AsymmetricVectorEnv, EnvSpec
+from envs.make import make_vector_env
+from policies.build import Builder
+from policies.rollout import RandomPolicy, run_episodes
+from utils.config import apply_domain
+
+CPU = torch.device("cpu")
+
+
+def domain(name: str = "heaven_hell") -> ConfigDict:
+    """A domain's config."""
+    return import_module(f"configs.envs.{name}").get_config()
+
+
+def make_envs(num_envs: int, config_env: ConfigDict | None = None) -> AsymmetricVectorEnv:
+    """N envs, of HeavenHell if not said otherwise."""
+    return make_vector_env(domain() if config_env is None else config_env, num_envs, seed=0)
+
+
+def make_agent(
+    spec: EnvSpec, family: str, memory: str, config_env: ConfigDict | None = None, width: int = 0, **rl: Any
+) -> Any:
+    """An agent `mi` with φ and ψ of random weights; `width` is the GRU's where given, `rl` overrides fields."""
+    config = {
+        "rl": import_module(f"configs.rl.{family}").get_config("mi"),
+        "seq": import_module(f"configs.seq.{memory}").get_config(),
+        "repr": import_module(
+            f"configs.repr.{'drawer_opening' if spec.obs_image_shape else 'heaven_hell'}"
+        ).get_config(),
+    }
+    for part in config.values():
+        part.unlock()
+    if config_env is not None:
+        apply_domain(config["rl"], config_env, family, set())
+    if spec.obs_image_shape:  # the robots' encoder, as in benchmarks/images.py
+        config["seq"].image.obs_dim = 64
+        config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
+    if width:
+        config["seq"].kwargs.out_dim = width
+    config["rl"].update({"z_obs": "scratch", "z_state": "random"} | rl)
+    return Builder(spec, ConfigDict(config)).agent(0, CPU)
+
+
+def random_episodes(count: int, length: int | None = None, num_envs: int = 64) -> tuple[EnvSpec, list[Episode]]:
+    """Episodes of HeavenHell by random actions; only those of `length` steps where it is given."""
+    envs = make_envs(num_envs)
+    spec, seed = envs.spec_sizes, 0
+    episodes: list[Episode] = []
+    while len(episodes) < count:
+        policy = RandomPolicy(spec.action_dim, spec.discrete, np.random.default_rng(seed))
+        fresh = run_episodes(envs, policy, 8 * num_envs, seed)
+        episodes += [each for each in fresh if length in (None, len(each))]
+        seed += 1
+    return spec, episodes[:count]
+
+
+def image_episodes(count: int, length: int) -> tuple[EnvSpec, list[Episode]]:
+    """Made-up episodes of 84x84 images, one step in five without a change."""
+    rng = np.random.default_rng(0)
+    return IMAGES, [image_episode(length, rng) for _ in range(count)]
+
+
+def replays(spec: EnvSpec, episodes: list[Episode], capacity: int | None = None) -> tuple[EpisodeBuffer, PlainReplay]:
+    """The same episodes in both kinds of replay."""
+    rows = sum(len(each) + 1 for each in episodes)
+    fast, plain = EpisodeBuffer(spec, capacity or rows, spec.max_episode_steps, 0), PlainReplay(spec, 0)
+    for each in episodes:
+        fast.add(each)
+        plain.add(each)
+    return fast, plain
