@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov
+from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt
 from torchkit.sequence.gru_scan import _GRUScan, gru_scan
 
 IN, T, B = 6, 11, 3
@@ -227,3 +227,16 @@ def test_bfloat16_products_stay_near_float32_ones(kind):
         rounded = memory.encode(x)
     assert torch.isfinite(rounded).all()
     torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+
+
+def test_attention_written_out_is_that_of_torch(monkeypatch):
+    found = []
+    for written_out in (256, 0):
+        monkeypatch.setattr(gpt, "WRITTEN_OUT", written_out)
+        q, k, v = torch.randn(3, 2, 3, 9, 4, generator=torch.Generator().manual_seed(0)).requires_grad_().unbind()
+        out = gpt.causal_attention(q, k, v)
+        found.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
+    for plain, fast in zip(*found, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-6)
+    first = torch.nn.functional.scaled_dot_product_attention(q[:, :, :1], k[:, :, :1], v[:, :, :1])
+    torch.testing.assert_close(out[:, :, :1], first)
