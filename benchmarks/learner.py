@@ -14,9 +14,9 @@ from benchmarks.straightforward import PlainDQN, PlainSAC
 TEXT = """
 One gradient update of `mi`, in milliseconds: the median and, in brackets, the least of all rounds; every round runs
 each variant once, each in a process of its own. *Plain* is the straightforward implementation on one thread
-(`benchmarks/straightforward.py`); its losses and gradients are the learner's within 1e-5 (`tests/benchmarks`). Both get
-whole episodes of 50 steps, so that padding saves nothing; only in the last row HeavenHell's episodes are as long as
-random actions leave them. Ratios are plain : ours. By the processor's time, one thread each, other programs on the
+(`benchmarks/straightforward.py`); its losses and gradients are the learner's within 1e-5 (`tests/benchmarks`). Both
+get whole episodes of 50 steps, so that padding saves nothing; only in the last row HeavenHell's episodes are as long
+as random actions leave them. Ratios are plain : ours. By the processor's time, one thread each, other programs on the
 machine count for less than by the clock. On two threads they count for more, as each thread waits for the other.
 """
 COLUMNS = [

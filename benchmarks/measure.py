@@ -31,7 +31,10 @@ class Variant:
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds of each call: by the clock, and of the processor (all threads together)."""
+    """Milliseconds of each call: by the clock, and of the processor (all threads together).
+
+    Where the call returns an integer, as many things were done in it, and the times are of one of them.
+    """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -47,8 +50,10 @@ def _serve(pipe: Connection, variant: Variant) -> None:
     pipe.send(None)
     while pipe.recv():
         wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        pipe.send((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - cpu)))
+        done = call()
+        spent = time.perf_counter() - wall, time.process_time() - cpu
+        count = done if isinstance(done, int) else 1
+        pipe.send(tuple(1e3 * seconds / count for seconds in spent))
 
 
 def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2) -> dict[str, Times]:
@@ -73,6 +78,16 @@ def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2) 
     for process in processes:
         process.join()
     return times
+
+
+def least(call: Callable[[], Any], repeats: int) -> float:
+    """Milliseconds of the processor, the least of several calls."""
+    times = []
+    for _ in range(repeats):
+        began = time.process_time()
+        call()
+        times.append(1e3 * (time.process_time() - began))
+    return min(times)
 
 
 def middle(values: list[float]) -> str:

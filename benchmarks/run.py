@@ -17,7 +17,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.measure import Section, machine  # noqa: E402 after the path
 
-BENCHMARKS = ("learner",)
+BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit")
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when. The machine: {machine}.

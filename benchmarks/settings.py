@@ -82,3 +82,16 @@ def replays(spec: EnvSpec, episodes: list[Episode], capacity: int | None = None)
         fast.add(each)
         plain.add(each)
     return fast, plain
+
+
+def made_up_episodes(count: int, length: int) -> tuple[EnvSpec, list[Episode]]:
+    """Whole episodes of any length, with observations and states out of a few values as a grid gives them."""
+    rng, spec = np.random.default_rng(0), EnvSpec("MadeUp-v0", 3, 3, 4, True, length)
+    episodes = []
+    for _ in range(count):
+        obs, state = rng.integers(-1, 2, (2, length + 1, 3)).astype(np.float32)
+        discount = np.ones(length, np.float32)
+        discount[-1] = 0.0
+        reward = rng.normal(size=length).astype(np.float32)
+        episodes.append(Episode(obs, state, rng.integers(4, size=length), reward, discount))
+    return spec, episodes

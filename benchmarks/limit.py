@@ -1,0 +1,55 @@
+"""How near an update comes to the rate of matrix products on the same machine."""
+
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.learner import CASES, make_update
+from benchmarks.measure import Section, least, short
+from utils.device import prepare_cpu
+
+TEXT = """
+Floating-point operations of one update, counted by torch as it runs (products and convolutions), by the processor's
+time on one thread, against the rate of float32 products of 1,024×1,024 matrices in the same process, between the
+updates. *MKL*: the rate of the same products without `utils.device.use_fast_products`.
+"""
+COLUMNS = ["update", "GFLOP", "ms", "GFLOP/s", "products, GFLOP/s", "share", "products by MKL, GFLOP/s"]
+SIZE = 1024
+
+
+def in_place(self_shape: Any, a_shape: Any, b_shape: Any, *args: Any, **kwargs: Any) -> int:
+    """The operations of `addmm_`, which the counter does not know."""
+    return 2 * a_shape[0] * a_shape[1] * b_shape[1]
+
+
+def measure(folder: Path, rounds: int = 8) -> Section:
+    """All cases of the learner."""
+    from utils.device import use_fast_products
+
+    prepare_cpu(1)
+    a = torch.randn(SIZE, SIZE)
+    product = partial(torch.mm, a, a)
+    rows = []
+    for case, (family, *_) in CASES.items():
+        update = make_update(case)
+        update()
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
+            update()
+        total = counter.get_total_flops() / 1e9
+        spent, rate, plain = [], [], []
+        for _ in range(rounds if family == "dqn" else 3):
+            spent.append(least(update, 1))
+            rate.append(2 * SIZE**3 / 1e6 / least(product, 3))
+            use_fast_products(False)
+            plain.append(2 * SIZE**3 / 1e6 / least(product, 3))
+            use_fast_products()
+        ms = min(spent)
+        share = f"{100 * total / ms * 1e3 / max(rate):.0f} %"
+        rows.append(
+            [case, short(total), short(ms), short(1e3 * total / ms), short(median(rate)), share, short(median(plain))]
+        )
+    return Section("Near the limit", TEXT, COLUMNS, rows)
