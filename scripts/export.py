@@ -51,6 +51,7 @@ def main() -> None:
             f"--run: {config.rl.family}:{config.rl.variant} acts on embeddings that are made outside of it "
             f"(config_rl.observe = {config.rl.observe}); there is nothing to deploy"
         )
+    revision = trained_by(folder)
     file = Path(_OUT.value) if _OUT.value else folder / f"policy{suffix}"
     if not file.parent.is_dir():
         raise UserError(f"--out: there is no folder {file.parent}")
@@ -73,7 +74,7 @@ def main() -> None:
         "memory": config.seq.memory,
         "checked": {"episodes": _EPISODES.value, "steps": steps, "largest_difference": largest},
         "git_revision": git_revision(),
-        "trained_by_git_revision": trained_by(folder),
+        "trained_by_git_revision": revision,
     }
     atomic_write(f"{file}.json", json.dumps(description, indent=2) + "\n")
     names = ", ".join(port.name for port in signature.inputs)
@@ -97,10 +98,19 @@ def action_of(space: Any, discrete: bool) -> dict[str, Any]:
 
 
 def trained_by(folder: Path) -> str | None:
-    """The git revision that a run's config.json names, if it is there."""
-    for place in (folder, folder.parent):
-        if (place / "config.json").is_file():
-            return str(json.loads((place / "config.json").read_text()).get("git_revision"))
+    """The git revision that a run's config.json names, if it is there.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    for path in (folder / "config.json", folder.parent / "config.json"):
+        if path.is_file():
+            try:
+                config = json.loads(path.read_bytes())
+            except ValueError as error:
+                raise UserError(f"--run: {path} is damaged: it is not JSON, or only half of it") from error
+            if isinstance(config, dict) and "git_revision" in config:
+                return str(config["git_revision"])
     return None
 
 

@@ -121,6 +121,9 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     weights = tmp_path / "bad" / "policy.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     assert_refused(export(tmp_path / "bad"), "--run: the policy in", "damaged")
+    weights.write_bytes((gru / "policy" / "policy.safetensors").read_bytes())
+    (tmp_path / "config.json").write_text('{"config": {"env": ')
+    assert_refused(export(tmp_path / "bad"), "--run", "config.json is damaged")
     assert not list(tmp_path.glob("**/*.onnx*"))
 
 
