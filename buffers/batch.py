@@ -61,13 +61,13 @@ class Rows:
 
     A network that works row by row runs on the distinct ones only (`through`), which on a grid are a few dozen.
     `in_order` says that the distinct rows are all rows, as they stand. Between `EpisodeBatch.encoding_once` and its end
-    `known` keeps what each network made of them.
+    `known` keeps what each network made of them, and images as networks prepare them.
     """
 
     distinct: Tensor
     place: Tensor
     in_order: bool = False
-    known: "dict[Callable[[Tensor], Tensor], Tensor] | None" = None
+    known: dict[Any, Tensor] | None = None
 
     @classmethod
     def all_different(cls, rows: Tensor) -> "Rows":
@@ -96,8 +96,17 @@ class Rows:
                 return out.detach()
             if out.requires_grad or not any(p.requires_grad for p in parameters_of(net)):
                 return out
-        self.known[net] = out = net(self.distinct)
+        self.known[net] = out = net(self._prepared(net, self.known))
         return out
+
+    def _prepared(self, net: Callable[[Tensor], Tensor], known: dict[Any, Tensor]) -> Tensor:
+        """The distinct rows; images in the form in which encoders want them, which is made once for all of these."""
+        prepare = getattr(net, "prepare", None)
+        if prepare is None:
+            return self.distinct
+        if "prepared" not in known:
+            known["prepared"] = prepare(self.distinct)
+        return known["prepared"]
 
 
 @dataclass

@@ -60,6 +60,14 @@ def test_each_encoder_sees_each_frame_once_an_update(dropout):
     assert batch.obs.known is None and batch.state.known is None
 
 
+def test_images_are_prepared_once_for_all_encoders_of_a_view(monkeypatch):
+    agent, batch, prepared = make_agent(0.0), make_batch(), []
+    prepare = Encoder.prepare
+    monkeypatch.setattr(Encoder, "prepare", lambda self, x: prepared.append(len(x)) or prepare(self, x))
+    agent.update(batch)
+    assert prepared == [len(batch.state.distinct), len(batch.obs.distinct)]
+
+
 def test_what_was_encoded_once_changes_nothing_of_what_is_learned(monkeypatch):
     once, again = make_agent(0.1), make_agent(0.1)
     for _ in range(2):
