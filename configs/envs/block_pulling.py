@@ -7,7 +7,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.id = "BlockPulling-v0"
     config.module = "envs"  # imported first, so that the id is registered
-    config.kwargs = ConfigDict({"action_dim": 4})  # for the env's constructor; 5: the gripper as well
+    config.kwargs = ConfigDict({"action_dim": 4, "noise": False})  # for the env; action_dim 5: the gripper as well
     config.horizon = 50  # steps
     config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
     config.hidden = ()  # indices of the observation that are taken away

@@ -7,7 +7,7 @@ def get_config() -> ConfigDict:
     config = ConfigDict()
     config.id = "BlockPushing-v0"
     config.module = "envs"  # imported first, so that the id is registered
-    config.kwargs = ConfigDict()  # for the env's constructor
+    config.kwargs = ConfigDict({"noise": False})  # for the env; True: a noisy depth
     config.horizon = 50  # steps
     config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
     config.hidden = ()  # indices of the observation that are taken away

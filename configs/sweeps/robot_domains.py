@@ -1,6 +1,6 @@
 """The comparison on the robot domains, three seeds.
 
-Budgets are those of the published scripts where known: 80 expert episodes, 800 episodes of training.
+Budgets are those of the published scripts where known: 80 expert episodes, 800 episodes of training, a transformer.
 """
 
 from ml_collections import ConfigDict
@@ -31,7 +31,14 @@ def get_config() -> ConfigDict:
             "collect": {
                 "script": "main_collect_data.py",
                 "over": ("env",),
-                "flags": ("--config_env=configs/envs/{env}.py", "--episodes=500", "--random_episodes=250"),
+                "flags": (
+                    "--config_env=configs/envs/{env}.py",
+                    "--episodes=500",
+                    "--random_episodes=100",
+                    "--guess_share=0.25",
+                    "--num_envs=16",
+                    "--aug",
+                ),
             },
             "pretrain": {
                 "script": "main_pretrain_representations.py",
@@ -48,9 +55,11 @@ def get_config() -> ConfigDict:
                 "over": ("env", "method", "seed"),
                 "flags": (
                     "--config_env=configs/envs/{env}.py",
+                    "--config_seq=configs/seq/gpt.py",
                     "--seed={seed}",
                     "--train_episodes=800",
                     "--start_expert_training=80",
+                    "--start_training=0",
                 ),
                 "slurm": {"gpus": 1, "runs_per_job": 3},
             },
