@@ -16,5 +16,6 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 2500})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    config.rl = ConfigDict({"dqn": {"discount": 0.95}})  # the domain's settings of a family, below the command line
+    # the domain's settings of a family, below the command line
+    config.rl = ConfigDict({"dqn": {"discount": 0.95, "cut_traces": False, "batch_size": 32, "updates_per_step": 0.05}})
     return config.lock()
