@@ -6,6 +6,8 @@ Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=con
 
 import os
 import sys
+from dataclasses import replace
+from typing import Any
 
 from absl import flags
 
@@ -23,8 +25,18 @@ _POLICY = flags.DEFINE_string(
 )
 _GROUP = flags.DEFINE_string("group", "default", "folder of runs that belong together, within --save_dir")
 _SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
-_RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of env, method, memory and seed if not given")
+_RUN_NAME = flags.DEFINE_string(
+    "run_name",
+    None,
+    "the run's folder; made of env, method, memory and seed if not given; of several seeds, `_s<seed>` is appended",
+)
 _SEED = flags.DEFINE_integer("seed", 42, "fixes everything on the CPU", lower_bound=0)
+_NUM_SEEDS = flags.DEFINE_integer(
+    "num_seeds", 1, "independent runs in one command: --seed, --seed + 1, …, each in its folder", lower_bound=1
+)
+_BATCH_SEEDS = flags.DEFINE_boolean(
+    "batch_seeds", None, "compute the updates of --num_seeds as one batch; on a GPU alone, if not given"
+)
 _EPISODES = flags.DEFINE_integer("train_episodes", 1000, "length of training, in horizons of env steps", lower_bound=1)
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "envs that are stepped together", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", None, "episodes a batch; the config's if not given", lower_bound=1)
@@ -54,7 +66,9 @@ def main() -> None:
     """Resolves the configs, builds the parts in the order in which data meets them, and hands over."""
     from envs.make import horizon_of
     from policies import stage3
+    from policies.seeds import SeedRun, train_seeds
     from utils.config import override_values
+    from utils.errors import UserError
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
     config = stage3.resolve(
@@ -71,6 +85,10 @@ def main() -> None:
         if _EVAL.value is not None:
             config.env.eval.episodes = _EVAL.value
     if _POLICY.value is not None:
+        if _NUM_SEEDS.value > 1:
+            raise UserError(
+                "--num_seeds: a saved policy is evaluated with one seed; leave out this flag or --policy_dir"
+            )
         stage3.replay(
             _POLICY.value,
             config,
@@ -83,9 +101,14 @@ def main() -> None:
             say=print,
         )
         return
-    name = f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{_SEED.value}"
-    if "WANDB_SWEEP_ID" in os.environ:  # a wandb sweep's runs may differ in anything
-        name += f"_{os.environ['WANDB_RUN_ID']}"
+    # a wandb sweep's runs may differ in anything
+    suffix = f"_{os.environ['WANDB_RUN_ID']}" if "WANDB_SWEEP_ID" in os.environ else ""
+
+    def name(seed: int) -> str:
+        if _RUN_NAME.value is not None:
+            return _RUN_NAME.value if _NUM_SEEDS.value == 1 else f"{_RUN_NAME.value}_s{seed}"
+        return f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{seed}{suffix}"
+
     settings = stage3.Settings(
         seed=_SEED.value,
         train_episodes=_EPISODES.value,
@@ -97,18 +120,25 @@ def main() -> None:
         obs_embedder=_OBS_EMBEDDER.value,
         threads=_THREADS.value,
     )
-    exit_code = stage3.train(
-        config,
-        settings,
-        folder=(_SAVE_DIR.value, f"{_GROUP.value}/{_RUN_NAME.value or name}"),
-        command=sys.argv,
-        cuda=_CUDA.value,
-        mirrors=[name for name, on in (("tensorboard", _TENSORBOARD.value), ("wandb", _WANDB.value)) if on],
-        film_episodes=_FILMED.value,
-        checkpoint_minutes=_CHECKPOINT.value,
-        time_limit_hours=_LIMIT.value,
-        say=print,
-    )
+    runs = [
+        SeedRun(replace(settings, seed=seed), (_SAVE_DIR.value, f"{_GROUP.value}/{name(seed)}"))
+        for seed in range(_SEED.value, _SEED.value + _NUM_SEEDS.value)
+    ]
+    options: dict[str, Any] = {
+        "command": sys.argv,
+        "cuda": _CUDA.value,
+        "mirrors": [mirror for mirror, on in (("tensorboard", _TENSORBOARD.value), ("wandb", _WANDB.value)) if on],
+        "film_episodes": _FILMED.value,
+        "checkpoint_minutes": _CHECKPOINT.value,
+        "time_limit_hours": _LIMIT.value,
+        "say": print,
+    }
+    if len(runs) == 1:
+        if _BATCH_SEEDS.value:
+            raise UserError("--batch_seeds: it is for --num_seeds above 1")
+        exit_code = stage3.train(config, runs[0].settings, folder=runs[0].folder, **options)
+    else:
+        exit_code = train_seeds(config, runs, batch=_BATCH_SEEDS.value, **options)
     if exit_code:
         sys.exit(exit_code)
 

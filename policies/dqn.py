@@ -87,6 +87,14 @@ class DQN(Learner):
         metrics: dict[str, Tensor] = {}
         if aux_batch is not None:
             metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
+        loss = self.loss(batch, metrics)
+        self._step({"values": loss}, metrics)
+        self.parts.after_step(self.config.tau)
+        self.online.eval()
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def loss(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
+        """All that an update descends, and its metrics."""
         with batch.encoding_once():
             with self._autocast():
                 given = self.state_views(batch)
@@ -101,13 +109,10 @@ class DQN(Learner):
             error_TB = (taken(u_TBA[:-1], batch.action) - targets.returns_TB).square()
             metrics["loss/critic"] = critic_loss = masked_mean(error_TB, batch.mask)
             loss = loss + critic_loss
-        self._step({"values": loss + self.parts.total(views, batch, metrics)}, metrics)
-        self.parts.after_step(self.config.tau)
         metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
         metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
         metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
-        self.online.eval()
-        return {name: value.detach() for name, value in metrics.items()}
+        return loss + self.parts.total(views, batch, metrics)
 
     def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
         """All views, the parts' among them, Q and U."""

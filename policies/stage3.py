@@ -19,12 +19,13 @@ from policies.build import Builder, load_policy, save_policy
 from policies.evaluate import GreedyPolicy, evaluate, film
 from policies.observe import MakeEnvs, env_maker
 from policies.rollout import Policy, check_expert
-from policies.trainer import Schedule, Stopped, Trainer
+from policies.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import apply_domain, apply_domain_memory, flatten, to_dict
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
+from utils.progress import progress
 from utils.run import Run
 from utils.seeding import generator, seed_everything
 
@@ -120,8 +121,13 @@ def train(
     checkpoint_minutes: float,
     time_limit_hours: float | None,
     say: Say,
+    show: Show = progress,
+    adapt: Callable[[Agent], Agent] = lambda agent: agent,
 ) -> int:
-    """Trains or resumes a run and writes its report; returns the exit code."""
+    """Trains or resumes a run and writes its report; returns the exit code.
+
+    `adapt` puts something in the agent's place before it is used.
+    """
     prepare_cpu(settings.threads)
     seed_everything(settings.seed)
     device = device_of(cuda)
@@ -129,15 +135,14 @@ def train(
     open_run = partial(
         Run.create, *folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",)
     )
-    if (Path(*folder) / "summary.json").exists():
-        run = open_run()
-        say(f"{run.folder} is finished; its report:\n{table(json.loads(run.summary_path.read_text()))}")
+    if (summary := read_summary(Path(*folder))) is not None:
+        say(f"{open_run().folder} is finished; its report:\n{table(summary)}")
         return 0
     make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
     envs = make_envs(settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
-    agent = parts.agent(settings.seed, device)
+    agent = adapt(parts.agent(settings.seed, device))
     turned = turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
@@ -180,6 +185,7 @@ def train(
         jsonl,
         keep_policy,
         settings.seed,
+        show,
     )
     try:
         history = trainer.train(saved)
@@ -190,6 +196,12 @@ def train(
         logger.close()
     finish(agent, make_envs, config, settings, run, history, film_episodes, say)
     return 0
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What a finished run has come to; None of one that is not finished."""
+    path = Run(folder).summary_path
+    return dict(json.loads(path.read_text())) if path.exists() else None
 
 
 def open_mirrors(

@@ -4,11 +4,11 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -49,6 +49,19 @@ class Schedule:
     checkpoint_minutes: float = 5.0
     time_limit_hours: float = math.inf
     time_limit_is_terminal: bool = False
+
+
+class Bar(Protocol):
+    """What shows how far a run is; tqdm's bars do."""
+
+    def update(self, steps: int) -> Any:
+        """So many steps more are done."""
+
+    def set_postfix(self, shown: dict[str, float], refresh: bool = True) -> None:
+        """What stands beside the bar."""
+
+
+Show = Callable[[int, int, str], AbstractContextManager[Bar]]  # steps in all, steps done, title
 
 
 class Stopped(Exception):
@@ -94,10 +107,11 @@ class Trainer:
         jsonl: JsonlWriter,
         keep_policy: Callable[[Path], None],
         seed: int,
+        show: Show = progress,
     ):
         self.agent, self.envs, self.eval_envs, self.buffer = agent, envs, eval_envs, buffer
         self.schedule, self.run, self.logger, self.jsonl, self.seed = schedule, run, logger, jsonl, seed
-        self._keep_policy = keep_policy
+        self._keep_policy, self._show = keep_policy, show
         self.spec = envs.spec_sizes
         self.stream = EpisodeStream(envs, self._seed("train"))
         self.averages = Averages()
@@ -135,7 +149,7 @@ class Trainer:
                 self._save()
             else:
                 self._load(saved)
-            with progress(self.total_steps, self.env_steps, "train") as bar:
+            with self._show(self.total_steps, self.env_steps, "train") as bar:
                 while self.env_steps < self.total_steps:
                     before = self.env_steps
                     self._collect()
@@ -218,7 +232,7 @@ class Trainer:
             self.averages.add(self.agent.update(batch, aux))
             self.updates += 1
 
-    def _report(self, before: int, bar: Any) -> None:
+    def _report(self, before: int, bar: Bar) -> None:
         """Evaluates and logs where `before` and now lie on different sides of a due step."""
         evaluated = crossed(before, self.env_steps, self.schedule.eval_interval)
         done = self.env_steps >= self.total_steps
@@ -235,11 +249,8 @@ class Trainer:
             self._rate_from = (now, self.env_steps, self.updates)
             self.logger.write(self.env_steps, means)
             last = self.history[-1]
-            bar.set_postfix_str(
-                f"return {last['return']:.2f} success {last['success']:.2f} "
-                f"updates/s {means['clock/updates_per_second']:.1f}",
-                refresh=False,
-            )
+            shown = {"return": last["return"], "success": last["success"]}
+            bar.set_postfix(shown | {"updates/s": means["clock/updates_per_second"]}, refresh=False)
 
     def _evaluate(self) -> None:
         """Greedy episodes, fresh ones each time."""

@@ -11,6 +11,7 @@ from absl import flags
 
 from utils.errors import DivergenceError, UserError, suggest
 
+CRASHED = 1
 USER_ERROR = 2
 DIVERGED = 3
 INTERRUPTED = 130
@@ -50,20 +51,28 @@ def run(main: Callable[[], None], positional: str = "") -> NoReturn:
             take_flags(sys.argv, positional)
             main()
         sys.stdout.flush()
-    except UserError as error:
-        _fail(str(error), USER_ERROR)
-    except DivergenceError as error:
-        _fail(str(error), DIVERGED)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
-    except OSError as error:
-        if error.errno not in _MENDABLE:
+    except (Exception, KeyboardInterrupt) as error:
+        known = explain(error)
+        if known is None:
             raise
-        _fail(_describe(error), USER_ERROR)
+        _fail(*known)
     sys.exit(0)
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """What to tell the user of an error, and the exit code; None for a defect, which keeps its traceback."""
+    if isinstance(error, UserError):
+        return str(error), USER_ERROR
+    if isinstance(error, DivergenceError):
+        return str(error), DIVERGED
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if isinstance(error, OSError) and error.errno in _MENDABLE:
+        return _describe(error), USER_ERROR
+    return None
 
 
 def take_flags(argv: Sequence[str], positional: str = "") -> None:

@@ -1,6 +1,12 @@
-"""Run folders as main.py leaves them, without running it."""
+"""Run folders as main.py leaves them: written without running it, and compared."""
 
 import json
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from utils.checkpoint import load_checkpoint
 
 
 def write_run(
@@ -45,3 +51,41 @@ def write_run(
         (folder / "films").mkdir()
         (folder / "films" / f"{env}.gif".replace("/", "_")).write_bytes(film)
     return folder
+
+
+def metrics(path):
+    """The rows of a run's metrics, without what the clock says."""
+    file = path / "metrics.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [{k: v for k, v in json.loads(line).items() if not k.startswith("clock/")} for line in lines]
+
+
+def outcome(path):
+    """All that a run comes to: policy, metrics, summary, and everything in its last checkpoint."""
+    checkpoint = load_checkpoint(path / "checkpoint")
+    del checkpoint["metrics_offset"]  # clocks take more or fewer digits
+    return {
+        "policy": load_file(path / "policy" / "policy.safetensors"),
+        "metrics": metrics(path),
+        "summary": json.loads((path / "summary.json").read_text()),
+        "checkpoint": checkpoint,
+    }
+
+
+def assert_identical(found, expected, where=""):
+    assert type(found) is type(expected), where
+    if isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_identical(found[key], expected[key], f"{where}/{key}")
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_identical(a, b, f"{where}/{i}")
+    elif isinstance(expected, torch.Tensor):
+        assert found.dtype == expected.dtype, where
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(found, expected, err_msg=where)
+    else:
+        assert found == expected, where

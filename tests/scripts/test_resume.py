@@ -1,20 +1,17 @@
 """A run that is stopped in whatever way, and taken up by the same command, ends as the unbroken one, bit for bit."""
 
-import json
 import random
 import shutil
 import signal
 import time
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from policies.embedders import save_encoder
+from tests.helpers.runs import assert_identical, metrics, outcome
 from tests.helpers.scripts import Scripts, assert_refused, wait_until
 from torchkit.networks import Encoder, EncoderConfig
-from utils.checkpoint import load_checkpoint
 
 FILES = {
     "mi": (
@@ -59,7 +56,7 @@ class Runs:
         self.flags = (*files, *flags, f"--save_dir={folder}", "--group=g")
         done = self.start("unbroken", "--checkpoint_minutes=60").wait()
         assert done.returncode == 0, done.stderr
-        self.expected = self.outcome("unbroken")
+        self.expected = outcome(self.path("unbroken"))
 
     def path(self, name):
         return self.folder / "g" / name
@@ -68,50 +65,18 @@ class Runs:
         return self.scripts.start("main.py", *self.flags, f"--run_name={name}", "--checkpoint_minutes=0", *flags)
 
     def metrics(self, name):
-        file = self.path(name) / "metrics.jsonl"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [{k: v for k, v in json.loads(line).items() if not k.startswith("clock/")} for line in lines]
+        return metrics(self.path(name))
 
     def lines(self, name):
         file = self.path(name) / "metrics.jsonl"
         return file.read_text().count("\n") if file.exists() else 0
 
-    def outcome(self, name):
-        """All that a run comes to: policy, metrics, summary, and everything in its last checkpoint."""
-        checkpoint = load_checkpoint(self.path(name) / "checkpoint")
-        del checkpoint["metrics_offset"]  # clocks take more or fewer digits
-        return {
-            "policy": load_file(self.path(name) / "policy" / "policy.safetensors"),
-            "metrics": self.metrics(name),
-            "summary": json.loads((self.path(name) / "summary.json").read_text()),
-            "checkpoint": checkpoint,
-        }
-
     def finish(self, name, expect_warning=False):
         done = self.start(name, "--checkpoint_minutes=60").wait()
         assert done.returncode == 0, done.stderr
         assert ("warning: " in done.stderr) == expect_warning, done.stderr
-        assert_identical(self.outcome(name), self.expected)
+        assert_identical(outcome(self.path(name)), self.expected)
         return done
-
-
-def assert_identical(found, expected, where=""):
-    assert type(found) is type(expected), where
-    if isinstance(expected, dict):
-        assert found.keys() == expected.keys(), where
-        for key in expected:
-            assert_identical(found[key], expected[key], f"{where}/{key}")
-    elif isinstance(expected, list | tuple):
-        assert len(found) == len(expected), where
-        for i, (a, b) in enumerate(zip(found, expected, strict=True)):
-            assert_identical(a, b, f"{where}/{i}")
-    elif isinstance(expected, torch.Tensor):
-        assert found.dtype == expected.dtype, where
-        assert torch.equal(found, expected), where
-    elif isinstance(expected, np.ndarray):
-        np.testing.assert_array_equal(found, expected, err_msg=where)
-    else:
-        assert found == expected, where
 
 
 @pytest.fixture(scope="module")
