@@ -62,7 +62,7 @@ def main() -> None:
     signature = export.signature_of(policy, spec, output)
     with atomic_path(file) as draft:
         exported = export.write(policy, signature, _FORMAT.value, draft)
-        largest, steps = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)
+        found = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)
     description = {
         "format": FORMAT,
         "file": file.name,
@@ -72,14 +72,23 @@ def main() -> None:
         "domain": {name: about["config"]["env"][name] for name in ("id", "kwargs", "horizon", "hidden")},
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
-        "checked": {"episodes": _EPISODES.value, "steps": steps, "largest_difference": largest},
+        "checked": {
+            "episodes": _EPISODES.value,
+            "steps": found.steps,
+            "largest_difference": found.largest,
+            "precision": found.precision,
+        },
         "git_revision": git_revision(),
         "trained_by_git_revision": revision,
     }
     atomic_write(f"{file}.json", json.dumps(description, indent=2) + "\n")
     names = ", ".join(port.name for port in signature.inputs)
     print(f"{file}: ({names}) -> ({', '.join(port.name for port in signature.outputs)})")
-    print(f"equal to the policy within {largest:.1e} over {steps} steps of {_EPISODES.value} random episodes")
+    exactly = ", in double precision," if found.precision == "double" else ""
+    print(
+        f"equal to the policy{exactly} within {found.largest:.1e} over {found.steps} steps of {_EPISODES.value} random "
+        "episodes"
+    )
     if description["longest_episode"] is not None:
         print(f"{config.seq.memory} remembers at most {description['longest_episode']} steps of an episode")
 

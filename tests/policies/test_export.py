@@ -61,11 +61,12 @@ def test_every_head_and_memory_is_exported(domain, variant, memory, overrides, k
     envs = envs_of(domain)
     policy = make_policy(envs.spec_sizes, variant, memory, **overrides)
     step, signature = exported(policy, envs.spec_sizes, tmp_path, kind)
-    largest, steps = export.check(policy, step, signature, envs, 100, seed=0)
+    largest, steps, precision = export.check(policy, step, signature, envs, 100, seed=0)
     assert largest <= 1e-5
     assert steps > 500
+    assert precision == "single"
     one = envs_of(domain, 1)
-    assert export.check(policy, step, signature, one, 2, seed=1)[0] <= 1e-5
+    assert export.check(policy, step, signature, one, 2, seed=1).largest <= 1e-5
     wide = not envs.spec_sizes.discrete
     assert signature.outputs[1].shape == ("N", envs.spec_sizes.action_dim * (1 + wide))
 
@@ -144,6 +145,31 @@ def test_a_step_that_differs_is_refused(tmp_path):
     for which, by in ((1, np.float32(1e-4)), (2, np.float32(1e-4)), (0, 1 - 2 * 4), (1, np.float32(np.nan))):
         with pytest.raises(UserError, match="off by"):
             export.check(policy, shifted(which, by), signature, envs, 10, seed=0)
+
+
+@pytest.mark.parametrize("memory", ["gru", "gpt", "mlp"])
+def test_a_file_that_is_nearer_to_the_weights_than_the_policys_own_rounding_passes(memory, tmp_path, monkeypatch):
+    envs = envs_of("heaven_hell")
+    policy = make_policy(envs.spec_sizes, memory=memory)
+    step, signature = exported(policy, envs.spec_sizes, tmp_path)
+    exact = export.in_double(policy)
+    assert next(exact.public.parameters()).dtype == torch.float64
+    right = type(policy).step
+
+    def rounded(self, now, carry):
+        output, carry = right(self, now, carry)
+        return output + 3e-5 * (now.obs_NO.dtype == torch.float32), carry
+
+    monkeypatch.setattr(type(policy), "step", rounded)
+    found = export.check(policy, step, signature, envs, 10, seed=0)
+    assert (found.precision, found.largest < 2e-6) == ("double", True)
+
+    def wrong(given):
+        action, output, *carry = step(given)
+        return [action, output + np.float32(2e-5), *carry]
+
+    with pytest.raises(UserError, match=r"off by .* in double precision"):
+        export.check(policy, wrong, signature, envs, 10, seed=0)
 
 
 def test_difference_by_hand():
