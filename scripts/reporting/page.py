@@ -79,7 +79,7 @@ def _data(study: Study, films: Mapping[Path, str]) -> dict[str, Any]:
         ],
         "axes": AXES,
         "statistics": {name: TITLES[name] for name in ("iqm", "median", "mean")},
-        "texts": {"final": FINAL, "chance": CHANCE, "clock": CLOCK, "all": ALL_DOMAINS},
+        "texts": {"final": FINAL, "chance": CHANCE, "clock": CLOCK.replace("`", ""), "all": ALL_DOMAINS},
         "panels": [_panel(study, panel, index) for panel in study.panels],
         "settings": [[env, text + references.get(env, "")] for env, text in sorted(settings.items())],
         "notes": list(study.notes),

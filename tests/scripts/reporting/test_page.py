@@ -84,6 +84,7 @@ def test_the_page_holds_everything_and_asks_for_nothing(found):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|WebSocket|import\(", text)
     assert re.findall(r"https?://[^\"' ]+", text) == ["http://www.w3.org/2000/svg"]  # a name, not an address
     assert "@@" not in text
+    assert not any("`" in said for said in json.loads(parser.data)["texts"].values())  # no Markdown
 
 
 def test_the_numbers_of_the_page_are_those_of_the_study(found):
