@@ -27,6 +27,7 @@ START_HEIGHT = 0.2
 SHIFT, TURN = 0.05, np.pi / 8  # of the tool in a step, along each axis, where the action is 1
 ABOVE = 0.06  # the camera sees what is below this height above the tool
 CLEAR = 0.075  # metres: a tool that is higher touches nothing
+CLEARLY = 4.0  # pixels, 19 mm, by which an object is nearer to the tool than the other
 UNIT = np.float32(1 / 768)  # metres in one of the 256 levels of the depth image
 NOISE = 0.007  # metres
 FINGER_PIXELS, OPEN_PIXELS = 6, 29.5  # of the gripper that is painted into the depth image
@@ -217,21 +218,21 @@ class RobotEnv(PartiallyObservableEnv):
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """`near`: whether the object that is nearest to the tool moves, read off the state's two images.
 
-        No observation shows it. It counts as hidden where the tool is above the objects: further down it is mostly the
-        right one that is near, since who knows, or has found out, pushes that one.
+        No observation shows it. It counts as hidden where the tool is above the objects, and one is clearly nearer:
+        further down it is mostly the right one that is near, since who knows, or has found out, pushes that one.
         """
-        label_R, above_R = np.zeros(len(state_RS), np.int64), np.zeros(len(state_RS), bool)
+        label_R, open_R = np.zeros(len(state_RS), np.int64), np.zeros(len(state_RS), bool)
         row, column = np.mgrid[:PIXELS, :PIXELS] + 0.5 - PIXELS / 2
         away = np.hypot(row, column)
         for r, state in enumerate(state_RS):
             depth, mask = state.reshape(2, PIXELS, PIXELS)
             floor = np.median(depth)  # it takes up most of a picture
-            above_R[r] = floor - ABOVE > CLEAR
             height = floor - depth
             part = (depth > 0) & (height > self.told_apart[0]) & (height < self.told_apart[1])
             moves, stays = (away[part & marked].min(initial=PIXELS) for marked in (mask > 0, mask == 0))
             label_R[r] = moves < stays
-        return {"near": Factor(label_R, above_R)}
+            open_R[r] = floor - ABOVE > CLEAR and abs(moves - stays) >= CLEARLY
+        return {"near": Factor(label_R, open_R)}
 
     def render(self) -> NDArray[np.uint8] | None:
         """Camera, observation and state side by side, RGB (height, width, 3); None without a render mode."""

@@ -485,7 +485,7 @@ def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
                 states.append(env.get_state())
             near = factors(env, np.array(states), np.array(states))["near"]
             assert near.label_R[-2] == 0
-            assert near.hidden_R[0] and not near.hidden_R[-1]  # it began above the objects, and pushed in the end
+            assert near.hidden_R.any() and not near.hidden_R[-1]  # it was above the objects, and pushed in the end
     env.first = "movable"
     env.reset(seed=0)
     while not env.saw_information():
@@ -493,6 +493,15 @@ def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
         env.step(env.expert_action())
     env.first = "fixed"
     assert factors(env, before[None], before[None])["near"].label_R.tolist() == [1]
+
+
+def test_which_object_is_near_is_open_where_one_clearly_is(robots):
+    env = robots("BlockPulling-v0")
+    for y, is_open in ((0.1, False), (0.12, True)):  # fixed at -0.1; a block's nearest side is 5 cm nearer
+        env.reset(options={"scene": [0.5, -0.1, 0.0, 0.5, y, 0.0, 1]})
+        near = factors(env, env.get_state()[None], env.get_state()[None])["near"]
+        assert near.hidden_R.tolist() == [is_open]
+    assert near.label_R.tolist() == [0]
 
 
 def test_perlin_noise_is_smooth_and_small():
