@@ -26,6 +26,7 @@ from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
 
 UNFINISHED = 75  # the exit code of a run that was stopped and waits to be taken up: "try again later" of sysexits.h
+COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -115,7 +116,7 @@ class Trainer:
         self.spec = envs.spec_sizes
         self.stream = EpisodeStream(envs, self._seed("train"))
         self.averages = Averages()
-        self.env_steps = self.start_steps = self.episodes = self.updates = 0
+        self.env_steps = self.start_steps = self.reported_steps = self.episodes = self.updates = 0
         self.history: list[dict[str, float]] = []  # one row an evaluation
         self._signal: int | None = None
         self._clock = time.monotonic()
@@ -149,10 +150,10 @@ class Trainer:
                 self._save()
             else:
                 self._load(saved)
-            with self._show(self.total_steps, self.env_steps, "train") as bar:
-                while self.env_steps < self.total_steps:
-                    before = self.env_steps
-                    self._collect()
+            with self._show(self.total_steps, self.reported_steps, "train") as bar:
+                while self.reported_steps < self.total_steps:
+                    if self.env_steps == self.reported_steps:  # else stopped among the updates that the last steps earned
+                        self._collect()
                     try:
                         self._learn()
                     except DivergenceError as error:
@@ -160,8 +161,7 @@ class Trainer:
                             f"{error} after {self.updates} updates; the last checkpoint, of {self._saved_steps} steps, "
                             f"stays in {self.run.checkpoint_dir}"
                         ) from error
-                    self._report(before, bar)
-                    bar.update(self.env_steps - before)
+                    self._report(bar)
                     self._check_stop()
             self._save()
         return self.history
@@ -188,7 +188,7 @@ class Trainer:
             for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
                 self.env_steps += len(episode)
                 self._keep(episode)
-        self.start_steps = self.env_steps
+        self.start_steps = self.reported_steps = self.env_steps
         self.stream = EpisodeStream(self.envs, self._seed("train"))
 
     def _keep(self, episode: Episode, protect: bool = False) -> None:
@@ -218,7 +218,10 @@ class Trainer:
             self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
 
     def _learn(self) -> None:
-        """As many updates as the steps so far have earned; on-policy one on the newest episodes."""
+        """As many updates as the steps so far have earned; on-policy one on the newest episodes.
+
+        Demonstrations earn thousands at once: a stop signal does not wait for all of them.
+        """
         if self.agent.on_policy:
             batch = self.buffer.newest(self.schedule.batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch))
@@ -231,9 +234,11 @@ class Trainer:
                 aux = self.buffer.sample(self.schedule.aux_batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch, aux))
             self.updates += 1
+            self._check_stop()
 
-    def _report(self, before: int, bar: Bar) -> None:
-        """Evaluates and logs where `before` and now lie on different sides of a due step."""
+    def _report(self, bar: Bar) -> None:
+        """Evaluates and logs where the last report and now lie on different sides of a due step."""
+        before = self.reported_steps
         evaluated = crossed(before, self.env_steps, self.schedule.eval_interval)
         done = self.env_steps >= self.total_steps
         if evaluated or done:
@@ -251,6 +256,8 @@ class Trainer:
             last = self.history[-1]
             shown = {"return": last["return"], "success": last["success"]}
             bar.set_postfix(shown | {"updates/s": means["clock/updates_per_second"]}, refresh=False)
+        bar.update(self.env_steps - before)
+        self.reported_steps = self.env_steps
 
     def _evaluate(self) -> None:
         """Greedy episodes, fresh ones each time."""
@@ -300,7 +307,7 @@ class Trainer:
                 "stream": self.stream.state_dict(),
                 "buffer": self.buffer.state_dict(),
                 "averages": {"sums": self.averages.sums, "counts": self.averages.counts},
-                "counters": {k: getattr(self, k) for k in ("env_steps", "start_steps", "episodes", "updates")},
+                "counters": {name: getattr(self, name) for name in COUNTERS},
                 "history": self.history,
                 "metrics_offset": self.jsonl.offset(),
                 "rng": rng_state(),

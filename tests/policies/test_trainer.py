@@ -174,17 +174,19 @@ def test_the_policy_is_kept_at_each_checkpoint_and_whenever_an_evaluation_is_the
     assert sorted(set(kept)) == list(range(trainer.start_steps, trainer.env_steps + 1, 4))
 
 
-def test_a_signal_stops_after_the_step_saves_and_leaves_the_handlers_as_they_were(make):
+@pytest.mark.parametrize("updates_per_step", [0.25, 6.0])  # the 20th update is one of 24 that four steps earn
+def test_a_signal_stops_after_the_update_saves_and_leaves_the_handlers_as_they_were(make, updates_per_step):
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
-    trainer = make(Counting(stop_at=20))
+    trainer = make(Counting(stop_at=20), updates_per_step=updates_per_step)
     with pytest.raises(Stopped, match="stopped by SIGUSR1") as stopped:
         trainer.train(None)
+    assert trainer.updates == 21
     assert stopped.value.exit_code == UNFINISHED
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)] == handlers
     trainer.run.close()
 
     saved = load_checkpoint(trainer.run.checkpoint_dir)
-    resumed, unbroken = make(), make(name="unbroken")
+    resumed, unbroken = (make(name=name, updates_per_step=updates_per_step) for name in ("run", "unbroken"))
     assert resumed.train(saved) == unbroken.train(None)
     assert resumed.agent.updates == unbroken.agent.updates
 
