@@ -152,7 +152,7 @@ class Trainer:
                 self._load(saved)
             with self._show(self.total_steps, self.reported_steps, "train") as bar:
                 while self.reported_steps < self.total_steps:
-                    if self.env_steps == self.reported_steps:  # else stopped among the updates that the last steps earned
+                    if self.env_steps == self.reported_steps:  # else it was stopped among the updates of the last steps
                         self._collect()
                     try:
                         self._learn()
