@@ -1,6 +1,7 @@
 """Block-Pulling through all three stages, as a user calls them; what the robot's domains ask of method and memory."""
 
 import json
+import shlex
 from importlib import import_module
 
 import imageio.v3 as iio
@@ -10,18 +11,20 @@ from buffers.dataset import read_dataset
 from envs.make import width_for
 from policies.stage3 import resolve
 from tests.helpers.scripts import Scripts
+from tests.test_readme import commands
 
-ENV = ("--config_env=configs/envs/block_pulling.py", "--config_env.horizon=14")
-COLLECT = ("--episodes=8", "--random_episodes=2", "--num_envs=1", "--guess_share=0.25", "--aug", "--n_aug=1")
-STAGE_2 = (
-    "--config_repr=configs/repr/block_pulling.py", "--num_epochs=1", "--config_repr.batch_size=40", "--report_steps=5",
-    "--config_repr.hidden_dim=16",
-)  # fmt: skip
-STAGE_3 = (
-    "--config_rl=configs/rl/sac.py:mi", "--config_seq=configs/seq/gpt.py", "--train_episodes=1", "--start_training=0",
-    "--start_expert_training=2", "--num_envs=1", "--eval_episodes=1", "--film_episodes=1", "--batch_size=2",
-    "--updates_per_step=0.1", "--run_name=run",
-)  # fmt: skip
+ENV = ("--config_env.horizon=14",)
+SMALLER = {
+    "main_collect_data.py": (*ENV, "--episodes=8", "--random_episodes=2", "--num_envs=1", "--n_aug=1"),
+    "main_pretrain_representations.py": (
+        *ENV, "--num_epochs=1", "--config_repr.batch_size=40", "--config_repr.hidden_dim=16", "--report_steps=5",
+    ),
+    "main.py": (
+        *ENV, "--train_episodes=1", "--start_expert_training=2", "--num_envs=1", "--eval_episodes=1",
+        "--film_episodes=1", "--batch_size=2", "--updates_per_step=0.1", "--run_name=run",
+    ),
+    "scripts/sweep.py": ("--dry_run",),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -31,36 +34,43 @@ def scripts():
     started.close()
 
 
-def test_all_three_stages_and_a_resumed_run(scripts, tmp_path):
-    data, repr_dir, logs = (tmp_path / name for name in ("data", "repr", "logs"))
-    done = scripts.run("main_collect_data.py", *ENV, *COLLECT, f"--data_path={data}")
+def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
+    lines = [shlex.split(line)[1:] for line in commands("docs/robot_domains.md")]
+    assert [words[0] for words in lines] == list(SMALLER)
+
+    def run(words, *flags):
+        return scripts.run(*words, *SMALLER[words[0]], *flags, cwd=tmp_path)
+
+    collect, pretrain, train, sweep = lines
+    done = run(collect)
     assert done.returncode == 0, done.stderr
-    stored = read_dataset(data)
+    stored = read_dataset(tmp_path / "data" / "block_pulling")
     assert stored.expert.sum() == 6 and stored.n_aug == 1 and stored.spec.action_dim == 4
 
-    done = scripts.run("main_pretrain_representations.py", *ENV, *STAGE_2, f"--data_path={data}",
-                       f"--save_dir={repr_dir}")  # fmt: skip
+    done = run(pretrain)
     assert done.returncode == 0, done.stderr
-    near = json.loads((repr_dir / "report.json").read_text())["factors"]["near"]
+    encoders = tmp_path / "data" / "encoders" / "block_pulling"
+    near = json.loads((encoders / "report.json").read_text())["factors"]["near"]
     assert near["kind"] == "hidden" and set(near["accuracy"]) == {"z_s", "z_o", "obs", "state"}
-    assert "| near" in (repr_dir / "report.md").read_text()
+    assert "| near" in (encoders / "report.md").read_text()
 
-    flags = (*ENV, *STAGE_3, f"--state_embedder_dir={repr_dir}", f"--obs_embedder_dir={repr_dir}", f"--save_dir={logs}")
-    done = scripts.run("main.py", *flags, "--time_limit=0")
+    done = run(train, "--time_limit=0")
     assert done.returncode == 75, done.stderr
-    done = scripts.run("main.py", *flags)
+    done = run(train)
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stdout
-    run = logs / "default" / "run"
-    config = json.loads((run / "config.json").read_text())["config"]
+    folder = tmp_path / "logs" / "default" / "run"
+    config = json.loads((folder / "config.json").read_text())["config"]
     assert config["seq"]["image"]["cnn"] == {"channels": [32, 64, 64], "kernels": [8, 4, 3], "strides": [4, 2, 1]}
     assert config["rl"]["replay_steps"] == 100_000 and config["rl"]["updates_per_step"] == 0.1
-    last = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()][-1]
+    last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["updates"] >= 3
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["demonstrations"] == 2 and summary["final_episodes"] == 100
-    frames = iio.imread(run / "films" / "BlockPulling-v0.gif")
+    frames = iio.imread(folder / "films" / "BlockPulling-v0.gif")
     assert frames.shape[1:3] == (252, 3 * 252 + 12) and len(frames) > 2  # camera, observation, state
+
+    assert run(sweep).returncode == 0
 
 
 def resolved(domain, row, seq="gpt", overridden=(), **flags):
