@@ -3,6 +3,7 @@
 Example: python main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=1500
 """
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from absl import flags
 from utils.app import run
 from utils.config import define_config_flag, to_dict
 from utils.errors import UserError
+from utils.stopping import StopRequest
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _EPISODES = flags.DEFINE_integer("episodes", 3000, "episodes in all", lower_bound=1)
@@ -57,7 +59,13 @@ def main() -> None:
     if num_random < episodes:
         check_expert(envs, "--random_episodes", "give as many as --episodes")
     envs.close()
-    with progress(episodes, desc="playing", unit="episode") as bar:
+    stop = StopRequest()
+
+    def count(bar: Any) -> None:
+        bar.update()
+        stop.interrupt()
+
+    with stop.listening((signal.SIGINT,)), progress(episodes, desc="playing", unit="episode") as bar:
         played = collect_episodes(
             lambda num, seed: make_vector_env(config_env, num, seed=seed),
             num_random,
@@ -65,7 +73,7 @@ def main() -> None:
             num_envs=_NUM_ENVS.value,
             seed=_SEED.value,
             guess_share=_GUESS.value,
-            on_episode=lambda episode: bar.update(),
+            on_episode=lambda episode: count(bar),
         )
     covered = coverage(played)
     metadata = {
@@ -80,7 +88,7 @@ def main() -> None:
         "coverage": covered,
         "config_env": to_dict(config_env),
     }
-    with progress(episodes, desc="writing", unit="episode") as bar:
+    with stop.listening((signal.SIGINT,)), progress(episodes, desc="writing", unit="episode") as bar:
         write_dataset(
             path,
             played,
@@ -88,7 +96,7 @@ def main() -> None:
             metadata,
             action_space,
             overwrite=_OVERWRITE.value,
-            on_episode=lambda episode: bar.update(),
+            on_episode=lambda episode: count(bar),
         )
     print(table(covered))
     print(f"written to {path}")

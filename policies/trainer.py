@@ -3,11 +3,10 @@
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -24,10 +23,10 @@ from utils.logger import JsonlWriter, Logger
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
+from utils.stopping import StopRequest
 
 UNFINISHED = 75  # the exit code of a run that was stopped and waits to be taken up: "try again later" of sysexits.h
 COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Trainer:
         self.averages = Averages()
         self.env_steps = self.start_steps = self.reported_steps = self.episodes = self.updates = 0
         self.history: list[dict[str, float]] = []  # one row an evaluation
-        self._signal: int | None = None
+        self._stop = StopRequest()
         self._clock = time.monotonic()
         self._rate_from = (self._clock, 0, 0)
         self._saved_at, self._saved_steps = self._clock, 0
@@ -142,7 +141,7 @@ class Trainer:
             Stopped: by a signal or the time limit; the checkpoint is written.
             DivergenceError: the loss is not finite; the last checkpoint, from before, stays.
         """
-        with self._signals():
+        with self._stop.listening():
             if saved is None:
                 self.jsonl.truncate(0)
                 self._prefill()
@@ -273,31 +272,15 @@ class Trainer:
     def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit."""
         now = time.monotonic()
-        if self._signal is not None:
+        if self._stop.number is not None:
             self._save()
-            name = signal.Signals(self._signal).name
-            raise Stopped(f"stopped by {name}", 130 if self._signal == signal.SIGINT else UNFINISHED)
+            name = signal.Signals(self._stop.number).name
+            raise Stopped(f"stopped by {name}", 130 if self._stop.number == signal.SIGINT else UNFINISHED)
         if now - self._clock > 3600 * self.schedule.time_limit_hours:
             self._save()
             raise Stopped("stopped at --time_limit", UNFINISHED)
         if now - self._saved_at > 60 * self.schedule.checkpoint_minutes:
             self._save()
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Remembers a stop signal until the loop comes round; a second Ctrl-C interrupts at once."""
-
-        def remember(number: int, frame: FrameType | None) -> None:
-            if number == signal.SIGINT and self._signal == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        before = {number: signal.signal(number, remember) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _save(self) -> None:
         save_checkpoint(

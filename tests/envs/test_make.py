@@ -344,6 +344,6 @@ def test_spaces_that_cannot_be_used_are_refused():
 def test_configs_are_locked_and_complete(name):
     config = config_of(name)
     assert config.is_locked
-    assert set(config) == set(config_of("heaven_hell"))
+    assert set(config) - {"seq"} == set(config_of("heaven_hell"))  # what is the same of every memory, for a few
     with pytest.raises((KeyError, AttributeError)):
         config.horizn = 3

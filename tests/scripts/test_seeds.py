@@ -116,9 +116,11 @@ def test_stopped_by_a_signal_all_are_saved_and_single_runs_go_on_from_there(runs
     done = process.wait()
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout.count(f"stopped by {signal.Signals(number).name} at ") == 3
+    stopped = done.stdout.count(f"stopped by {signal.Signals(number).name} at ")
+    finished = sum((runs.path(f"{name}_s{seed}") / "summary.json").exists() for seed in SEEDS)  # before it came
+    assert stopped > 0 and stopped + finished == 3
     alone = runs.alone(f"{name}_s4", 4).wait()
-    assert "resuming" in alone.stdout
+    assert "resuming" in alone.stdout or "is finished" in alone.stdout
     assert runs.several(name).wait().returncode == 0
     assert_as_alone(runs, name)
 

@@ -1,0 +1,39 @@
+"""Signals that ask a script to stop, remembered until it is at a point where it can."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopRequest:
+    """The stop signal that has come while one was listening for it, None before.
+
+    A KeyboardInterrupt may be lost where it is raised, in a destructor or in a callback of a library; a flag is not.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    @contextmanager
+    def listening(self, numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[None]:
+        """Takes the signals while the block runs; a second Ctrl-C interrupts at once."""
+
+        def remember(number: int, frame: FrameType | None) -> None:
+            if number == signal.SIGINT and self.number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.number = number
+
+        before = {number: signal.signal(number, remember) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt if a stop has been asked for."""
+        if self.number is not None:
+            raise KeyboardInterrupt
