@@ -97,7 +97,7 @@ def evaluation(name: str) -> Callable[[], Any]:
     return partial(evaluate, agent_for(name).greedy(), make_envs(100, domain(name)), 100, 0)
 
 
-def measure(folder: Path, rounds: int = 5) -> Section:
+def measure(folder: Path, rounds: int = 3) -> Section:
     """Acting and the loop side by side, evaluation alone."""
     rows = []
     pairs: dict[str, tuple[Callable[[], Callable[[], Any]], Callable[[], Callable[[], Any]]]]

@@ -26,7 +26,7 @@ def in_place(self_shape: Any, a_shape: Any, b_shape: Any, *args: Any, **kwargs: 
     return 2 * a_shape[0] * a_shape[1] * b_shape[1]
 
 
-def measure(folder: Path, rounds: int = 8) -> Section:
+def measure(folder: Path, rounds: int = 5) -> Section:
     """All cases of the learner."""
     from utils.device import use_fast_products
 

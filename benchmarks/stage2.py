@@ -32,7 +32,7 @@ with five likelihood steps of CLUB each: the median and, in brackets, the least.
 not measured in full.
 """
 COLUMNS = ["what", "seconds an epoch", "ratio", "1,000 epochs, minutes"]
-EPISODES = 500
+EPISODES = 200
 NAMES = ("obs", "next_obs", "state", "next_state", "action", "reward", "discount")
 
 
@@ -94,7 +94,7 @@ def make_epoch(plain: bool) -> Callable[[], Any]:
     return epoch
 
 
-def measure(folder: Path, rounds: int = 5) -> Section:
+def measure(folder: Path, rounds: int = 3) -> Section:
     """Both, side by side."""
     variants = {
         "plain": Variant(partial(make_epoch, True), tuned=False),
