@@ -17,13 +17,13 @@ from policies.rollout import EpisodeStream
 
 TEXT = """
 Milliseconds of the processor on one thread, the median and in brackets the least. *Acting*: an env step of HeavenHell
-with `dqn:mi`, gru, ε = 1; plain steps one env, ours 64 together. *The loop*: 1,000 env steps, 100 updates on 16
+with `dqn:mi`, gru, ε = 1; plain steps one env, ours 64 together. *The loop*: 400 env steps, 40 updates on 16
 episodes, the replay included; ours with 16 envs. It is a piece of a run, from its start: that a full run is as
 successful was not compared here. *Evaluation*: 100 greedy episodes by networks that have learned nothing, most of
 them up to the horizon.
 """
 COLUMNS = ["what", "plain, ms", "ours, ms", "ratio", "ours by the clock, s"]
-STEPS, UPDATE_EVERY, BATCH = 1000, 10, 16
+STEPS, UPDATE_EVERY, BATCH = 400, 10, 16
 
 
 def agent_for(name: str = "heaven_hell", **rl: Any) -> Any:
@@ -97,15 +97,16 @@ def evaluation(name: str) -> Callable[[], Any]:
     return partial(evaluate, agent_for(name).greedy(), make_envs(100, domain(name)), 100, 0)
 
 
-def measure(folder: Path, rounds: int = 3) -> Section:
+def measure(folder: Path, rounds: int = 2) -> Section:
     """Acting and the loop side by side, evaluation alone."""
     rows = []
     pairs: dict[str, tuple[Callable[[], Callable[[], Any]], Callable[[], Callable[[], Any]]]]
-    pairs = {"acting, an env step": (plain_acting, our_acting), "the loop, 1,000 env steps": (plain_loop, our_loop)}
+    pairs = {"acting, an env step": (plain_acting, our_acting), "the loop, 400 env steps": (plain_loop, our_loop)}
     for name, (plain, ours) in pairs.items():
         times = interleaved({"plain": Variant(plain, tuned=False), "ours": Variant(ours)}, rounds, warm_up=1)
         slow, fast = times["plain"].cpu, times["ours"].cpu
         rows.append([name, middle(slow), middle(fast), ratio(slow, fast), "–"])
+        print(rows[-1], flush=True)
     names = ("heaven_hell", "heaven_hell_6x9", "sphinx", "car_flag_2d")
     times = interleaved({name: Variant(partial(evaluation, name)) for name in names}, rounds, warm_up=1)
     for name in names:

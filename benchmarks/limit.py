@@ -16,6 +16,10 @@ TEXT = """
 Floating-point operations of one update, counted by torch as it runs (products and convolutions), by the processor's
 time on one thread, against the rate of float32 products of 1,024×1,024 matrices in the same process, between the
 updates. *MKL*: the rate of the same products without `utils.device.use_fast_products`.
+
+Where the rest goes, by torch's profiler in an update of `dqn:mi`, gru: ReLU and its derivative 3.3 ms, tanh 2.1, the
+loops over steps 2.6, sums 1.6, copies 1.4, gathered rows 0.9, sigmoid 0.6, all else a few; the remainder is products
+that run below the rate of large square ones (a step of the GRU, 64×128×384: 145 GFLOP/s).
 """
 COLUMNS = ["update", "GFLOP", "ms", "GFLOP/s", "products, GFLOP/s", "share", "products by MKL, GFLOP/s"]
 SIZE = 1024

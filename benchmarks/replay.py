@@ -20,7 +20,7 @@ COLUMNS = ["what", "plain draws, ms", "ours draws, ms", "ours updates, ms", "sha
 ROWS = 1_000_000
 
 
-def measure(folder: Path, repeats: int = 5) -> Section:
+def measure(folder: Path, repeats: int = 3) -> Section:
     """Both tables in one."""
     prepare_cpu(1)
     rows = []

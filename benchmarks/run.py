@@ -21,6 +21,7 @@ BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "lim
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when. The machine: {machine}.
+
 **Other programs shared it during all measurements**, so that ratios within a section hold better than its times.
 
 """

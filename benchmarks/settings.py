@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from ml_collections import ConfigDict
 
+from benchmarks.images import SIZE
 from benchmarks.images import SPEC as IMAGES
 from benchmarks.images import episode as image_episode
 from benchmarks.straightforward import PlainReplay
@@ -19,6 +20,7 @@ from policies.rollout import RandomPolicy, run_episodes
 from utils.config import apply_domain
 
 CPU = torch.device("cpu")
+ENCODERS = {6: "sphinx", 11: "car_flag_2d", SIZE: "drawer_opening"}  # by the width of the image
 
 
 def domain(name: str = "heaven_hell") -> ConfigDict:
@@ -35,18 +37,17 @@ def make_agent(
     spec: EnvSpec, family: str, memory: str, config_env: ConfigDict | None = None, width: int = 0, **rl: Any
 ) -> Any:
     """An agent `mi` with φ and ψ of random weights; `width` is the GRU's where given, `rl` overrides fields."""
+    shape = spec.obs_image_shape
     config = {
         "rl": import_module(f"configs.rl.{family}").get_config("mi"),
         "seq": import_module(f"configs.seq.{memory}").get_config(),
-        "repr": import_module(
-            f"configs.repr.{'drawer_opening' if spec.obs_image_shape else 'heaven_hell'}"
-        ).get_config(),
+        "repr": import_module(f"configs.repr.{ENCODERS[shape[-1]] if shape else 'heaven_hell'}").get_config(),
     }
     for part in config.values():
         part.unlock()
     if config_env is not None:
         apply_domain(config["rl"], config_env, family, set())
-    if spec.obs_image_shape:  # the robots' encoder, as in benchmarks/images.py
+    if shape and shape[-1] == SIZE:  # the robots' encoder, as in benchmarks/images.py
         config["seq"].image.obs_dim = 64
         config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
     if width:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ("main.py", "main_collect_data.py", "main_pretrain_representations.py", "scripts/report.py")
 
 
-def measure(folder: Path, repeats: int = 5) -> Section:
+def measure(folder: Path, repeats: int = 3) -> Section:
     """`--help` of some scripts."""
     rows = []
     for script in SCRIPTS:
