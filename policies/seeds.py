@@ -28,13 +28,13 @@ from policies.agent import Agent
 from policies.batched_seeds import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
 from policies.build import Builder
 from policies.observe import env_maker
-from policies.stage3 import Say, Settings, read_summary, train
+from policies.stage3 import Say, Settings, open_run, read_summary, train
 from policies.trainer import UNFINISHED
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
-from utils.device import device_of
+from utils.device import device_of, prepare_cpu
 from utils.errors import DivergenceError, UserError
 from utils.progress import progress
-from utils.run import lock_folder
+from utils.run import Run, lock_folder
 from utils.stopping import STOP_SIGNALS
 
 TELL_SECONDS = 0.2  # at most so often does a seed tell how far it is
@@ -75,12 +75,13 @@ def train_seeds(
     if batch or (batch is None and device.type != "cpu"):
         agent = batchable(build_agent(config, runs[0].settings))
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
-    await_folders([Path(*run.folder) for run in runs])
+    check_folders(config, runs, options["command"])
     seeds: list[Seed] = []
     try:
         seeds += (Seed.started(index, run, config, options, shared) for index, run in enumerate(runs))
         learner = None if agent is None or shared is None else BatchedLearner(agent, shared, device)
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        if learner is not None:
+            prepare_cpu(runs[0].settings.threads)
         stopped = watch(seeds, say, learner)
     except BaseException:
         _stop(seeds, signal.SIGTERM)
@@ -101,14 +102,15 @@ def build_agent(config: ConfigDict, settings: Settings) -> Agent:
         envs.close()
 
 
-def await_folders(folders: Sequence[Path]) -> None:
-    """Waits for what a killed command left behind to end.
+def check_folders(config: ConfigDict, runs: Sequence[SeedRun], command: Sequence[str]) -> None:
+    """Looks into the folders that are there already, once what a killed command left behind has ended.
 
     Raises:
-        UserError: a folder belongs to a process that goes on.
+        UserError: one holds another run, or belongs to a process that goes on.
     """
     deadline = time.monotonic() + LOCK_SECONDS
-    for folder in folders:
+    for run in runs:
+        folder = Path(*run.folder)
         while folder.is_dir():
             try:
                 os.close(lock_folder(folder))
@@ -117,6 +119,8 @@ def await_folders(folders: Sequence[Path]) -> None:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+        if Run(folder).config_path.exists():
+            open_run(config, run.settings, run.folder, command).close()
 
 
 @dataclass

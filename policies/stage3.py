@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +130,8 @@ def train(
     prepare_cpu(settings.threads)
     seed_everything(settings.seed)
     device = device_of(cuda)
-    configs = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
-    open_run = partial(
-        Run.create, *folder, config=configs | {"run": asdict(settings)}, command=command, may_differ=("run.threads",)
-    )
     if (summary := read_summary(Path(*folder))) is not None:
-        say(f"{open_run().folder} is finished; its report:\n{table(summary)}")
+        say(f"{open_run(config, settings, folder, command).folder} is finished; its report:\n{table(summary)}")
         return 0
     make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
     envs = make_envs(settings.num_envs, seed=settings.seed)
@@ -148,7 +143,7 @@ def train(
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
         check_expert(make_envs(1, seed=0), "--start_expert_training", "leave the flag out")
-    run = open_run()
+    run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
         say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
@@ -169,7 +164,7 @@ def train(
     jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["env_steps"]
     group = folder[1].rpartition("/")[0]
-    logger = Logger([jsonl, *open_mirrors(mirrors, run, configs, group, settings.seed, first_step)])
+    logger = Logger([jsonl, *open_mirrors(mirrors, run, plain_configs(config), group, settings.seed, first_step)])
 
     def keep_policy(where: Path) -> None:
         save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
@@ -196,6 +191,21 @@ def train(
         logger.close()
     finish(agent, make_envs, config, settings, run, history, film_episodes, say)
     return 0
+
+
+def plain_configs(config: ConfigDict) -> dict[str, Any]:
+    """The groups that there are, as plain values."""
+    return {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
+
+
+def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], command: Sequence[str]) -> Run:
+    """The folder of a run, new or of the same run, locked.
+
+    Raises:
+        UserError: it holds another run, or is another process's.
+    """
+    configs = plain_configs(config) | {"run": asdict(settings)}
+    return Run.create(*folder, config=configs, command=command, may_differ=("run.threads",))
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

@@ -174,7 +174,7 @@ def test_updates_as_one_batch_are_those_of_single_runs(runs):
 def test_a_batch_that_is_killed_or_stopped_goes_on_also_as_a_single_run(runs):
     for number, least in ((signal.SIGKILL, 2), (signal.SIGTERM, 5)):
         process = runs.several("batch_on", "--batch_seeds")
-        wait_until(lambda least=least: runs.lines("batch_on") >= least)
+        wait_until(lambda least=least: runs.lines("batch_on") >= least, seconds=180)
         process.kill(number)
         assert process.wait().returncode == (75 if number == signal.SIGTERM else -number)
     alone = runs.alone("batch_on_s4", 4).wait()
