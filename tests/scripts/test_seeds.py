@@ -9,6 +9,7 @@ from tests.helpers.runs import assert_identical, metrics, outcome
 from tests.helpers.scripts import Scripts, assert_refused, wait_until
 
 SEEDS = (3, 4, 5)
+PATIENCE = 180.0  # seconds: three processes share what cores there are
 FLAGS = (
     "--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--config_env.eval.interval=70",
     "--train_episodes=18", "--num_envs=5", "--batch_size=4", "--start_training=2", "--eval_episodes=3",
@@ -98,7 +99,7 @@ def test_default_folders_are_those_of_single_runs_and_a_report_reads_them(runs, 
 def test_killed_and_resumed_it_ends_the_same(runs):
     for least in (1, 5):
         process = runs.several("killed")
-        wait_until(lambda least=least: runs.lines("killed") >= least)
+        wait_until(lambda least=least: runs.lines("killed") >= least, PATIENCE)
         process.kill(signal.SIGKILL)
         assert process.wait().returncode == -signal.SIGKILL
     done = runs.several("killed").wait()
@@ -111,7 +112,7 @@ def test_killed_and_resumed_it_ends_the_same(runs):
 def test_stopped_by_a_signal_all_are_saved_and_single_runs_go_on_from_there(runs, number, code):
     name = f"stopped{code}"
     process = runs.several(name, "--checkpoint_minutes=60")
-    wait_until(lambda: runs.lines(name) >= 4)
+    wait_until(lambda: runs.lines(name) >= 2, PATIENCE)
     process.kill(number)
     done = process.wait()
     assert done.returncode == code, done.stderr
@@ -174,7 +175,7 @@ def test_updates_as_one_batch_are_those_of_single_runs(runs):
 def test_a_batch_that_is_killed_or_stopped_goes_on_also_as_a_single_run(runs):
     for number, least in ((signal.SIGKILL, 2), (signal.SIGTERM, 5)):
         process = runs.several("batch_on", "--batch_seeds")
-        wait_until(lambda least=least: runs.lines("batch_on") >= least, seconds=180)
+        wait_until(lambda least=least: runs.lines("batch_on") >= least, PATIENCE)
         process.kill(number)
         assert process.wait().returncode == (75 if number == signal.SIGTERM else -number)
     alone = runs.alone("batch_on_s4", 4).wait()
@@ -202,7 +203,7 @@ def test_bad_input_is_one_line(runs):
 
 def test_two_commands_cannot_train_in_one_folder(runs):
     first = runs.several("twice")
-    wait_until(lambda: runs.lines("twice") >= 1)
+    wait_until(lambda: runs.lines("twice") >= 1, PATIENCE)
     assert_refused(runs.alone("twice_s4", 4).wait(), "--run_name", "another process")
     assert_refused(runs.several("twice").wait(), "--run_name", "another process")
     first.kill(signal.SIGTERM)
