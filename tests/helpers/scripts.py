@@ -137,7 +137,7 @@ def wait_until(condition, seconds=60.0):
 def assert_refused(done, *expected):
     """Exit code 2, one line on stderr, no traceback, nothing on stdout."""
     assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if not line.startswith(("warning: ", "train "))]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     assert "Traceback" not in done.stderr
