@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
                     "--obs_embedder_dir={pretrain}",
                 ),
             },
-            "memory": ("gru", "lstm", "gpt", "mlp"),
+            "memory": ("gru", "lstm", "gpt", "markov", "mlp"),
             "seed": (0, 1, 2, 3, 4),
         }
     )

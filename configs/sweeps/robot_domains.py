@@ -22,6 +22,11 @@ def get_config() -> ConfigDict:
                 "ua": ("--config_rl=configs/rl/sac.py:ua",),
                 "ba": ("--config_rl=configs/rl/sac.py:ba",),
                 "zp": ("--config_rl=configs/rl/sac.py:zp",),
+                "believer": (
+                    "--config_rl=configs/rl/sac.py:believer",
+                    "--state_embedder_dir={pretrain_believer}",
+                    "--obs_embedder_dir={pretrain_believer}",
+                ),
             },
             "seed": (0, 1, 2),
         }
@@ -46,6 +51,16 @@ def get_config() -> ConfigDict:
                 "flags": (
                     "--config_env=configs/envs/{env}.py",
                     "--config_repr=configs/repr/{env}.py",
+                    "--data_path={collect}",
+                ),
+                "slurm": {"gpus": 1},
+            },
+            "pretrain_believer": {
+                "script": "main_pretrain_representations.py",
+                "over": ("env",),
+                "flags": (
+                    "--config_env=configs/envs/{env}.py",
+                    "--config_repr=configs/repr/believer_robot.py",
                     "--data_path={collect}",
                 ),
                 "slurm": {"gpus": 1},

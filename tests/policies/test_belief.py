@@ -1,6 +1,7 @@
 """The Believer's belief: whose samples they are, what acts, and which loss teaches what."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -27,6 +28,7 @@ from tests.helpers.agents import (
     weights,
     write_embedders,
 )
+from tests.helpers.blob import spec_of
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError
 
@@ -198,6 +200,9 @@ def test_low_precision_gives_nearly_the_same_bound():
 def test_images_have_a_belief_too():
     agent = make_agent("believer", spec=IMAGES, repr_name="believer_grid")
     agent.update(make_batch(spec=IMAGES))
+    robot = replace(spec_of(84), obs_storage=(), state_storage=())  # made-up values are of any size
+    agent = make_agent("sac:believer", spec=robot, repr_name="believer_robot")
+    agent.update(make_batch(spec=robot, lengths=(2, 1)))
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 6), (2, 11, 11)])

@@ -246,9 +246,9 @@ NUMBER = {
     "quick": 6,
     "search": 4,
     "ablations": 1 + 2 + 9 * 5,
-    "memories": 2 + 2 + 2 * 2 * 4 * 5,
+    "memories": 2 + 2 + 2 * 2 * 5 * 5,
     "grid_domains": 3 * 4 + 4 * 6 * 5,
-    "robot_domains": 2 * 3 + 3 * 5 * 3,
+    "robot_domains": 3 * 3 + 3 * 6 * 3,
 }
 
 
