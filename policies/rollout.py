@@ -140,8 +140,10 @@ class EpisodeStream:
 
     def state_dict(self) -> dict[str, Any]:
         """The envs, the episodes in progress and the policy's memory."""
-        rows = int(self._t.max()) + 1
-        arrays = {k: getattr(self, k)[:rows].copy() for k in ("_obs", "_state", "_action", "_reward")}
+        rows = np.arange(int(self._t.max()) + 1)[:, None]
+        arrays = {k: getattr(self, k)[: len(rows)].copy() for k in ("_obs", "_state", "_action", "_reward")}
+        for name, array in arrays.items():  # what earlier episodes left beyond is not kept
+            array[rows > self._t if name in ("_obs", "_state") else rows >= self._t] = 0
         vectors = {k: getattr(self, k).copy() for k in ("_t", "_prev_action", "_prev_reward")}
         return {"envs": self.envs.state_dict(), "arrays": arrays, "vectors": vectors, "carry": self._carry}
 

@@ -88,6 +88,9 @@ def test_a_stream_put_down_inside_episodes_goes_on_the_same():
         for (_, a), (_, b) in zip(left, right, strict=True):
             for name in ("obs", "state", "action", "reward", "discount"):
                 np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+        here, there = first.state_dict()["arrays"], again.state_dict()["arrays"]
+        for name in here:  # nothing of earlier episodes
+            np.testing.assert_array_equal(here[name], there[name])
     assert policy.seen[-1][4] == taken_up.seen[-1][4]
 
 
