@@ -74,9 +74,10 @@ def test_the_mean_length_is_not_that_of_the_first_episodes_to_end():
     assert np.mean(lengths) == pytest.approx(5.0, abs=0.3)  # the first thousand to end would have about 3
 
 
-def test_a_stream_put_down_inside_episodes_goes_on_the_same():
+@pytest.mark.parametrize("steps", range(1, 14))
+def test_a_stream_put_down_inside_episodes_goes_on_the_same(steps):
     first, policy = EpisodeStream(Countdown(), seed=0), Watching()
-    for _ in range(7):
+    for _ in range(steps):
         first.step(policy)
     saved = copy.deepcopy((first.state_dict(), policy.rng.bit_generator.state))
     again, taken_up = EpisodeStream(Countdown(), seed=99), Watching(seed=99)
