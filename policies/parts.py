@@ -36,7 +36,7 @@ class AuxiliaryLoss(nn.Module):
         raise NotImplementedError
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
-        """Adds views (T+1, B, F) that others read as well; nothing if it has none to give."""
+        """Adds views (T+1, B, F) that the loss or others read; what networks there are run here, in the update's precision."""
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The loss of each row (T+1, B), unweighted; what stands where `mask` is 0 is not read."""

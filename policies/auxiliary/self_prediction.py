@@ -32,12 +32,18 @@ class SelfPrediction(AuxiliaryLoss):
     def build(cls, parts: Parts, settings: ConfigDict) -> Self:
         return cls(parts.memory, parts.spec.action_dim, settings.hidden_dims, settings.weight)
 
+    def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
+        """Adds what f predicts of every row (T+1, B, H), `next_history`, and the slow copy's `slow_history`."""
+        with torch.no_grad():
+            views["slow_history"] = self.slow.encode(views["memory_input"].detach()).float()
+        history = views["history"]
+        action_TBA = torch.cat([batch.prev_action[1:], torch.zeros_like(batch.prev_action[:1])])
+        known = torch.cat([history, action_TBA.to(history.dtype)], dim=-1)
+        views["next_history"] = batch.on_real_rows(self.net, known).float()
+
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The squared error of every transition, as rows (T+1, B)."""
-        with torch.no_grad():
-            target_TBH = self.slow.encode(views["memory_input"].detach())[1:].float()
-        known = torch.cat([views["history"][:-1], batch.prev_action[1:].to(views["history"].dtype)], dim=-1)
-        return transition_rows((self.net(known).float() - target_TBH).square().sum(-1))
+        return transition_rows((views["next_history"][:-1] - views["slow_history"][1:]).square().sum(-1))
 
     def mask(self, batch: EpisodeBatch) -> Tensor:
         return transition_rows(batch.mask)

@@ -66,6 +66,7 @@ def test_self_prediction_by_hand():
             p.add_(0.3)  # the memory has moved on
     rows = torch.randn(*batch.row_mask.shape, 5, requires_grad=True)
     views = {"memory_input": rows, "history": memory.encode(rows)}
+    part.extend(views, batch)
     loss = part.loss(views, batch)
     slow = part.slow.encode(rows.detach())
     assert not torch.allclose(slow, views["history"])

@@ -315,14 +315,6 @@ def test_updates_learn_a_small_task():
     assert (agent.online(batch, {})[1][:-1].argmax(-1) == 2).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
-def test_bfloat16_updates_stay_near_float32_ones(memory):
-    results = {p: make_agent("mi", memory, precision=p).update(make_batch()) for p in ("fp32", "bf16")}
-    for name, value in results["fp32"].items():
-        assert results["bf16"][name].dtype == torch.float32, name
-        torch.testing.assert_close(results["bf16"][name], value, rtol=0.1, atol=0.05, msg=lambda m, n=name: f"{n}: {m}")
-
-
 def test_dropout_is_off_when_acting_and_in_the_target_network():
     agent = make_agent("mi", "gpt", seq={"kwargs__dropout": 0.5})
     agent.update(make_batch())

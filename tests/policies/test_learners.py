@@ -66,6 +66,15 @@ def test_what_stands_on_padding_changes_nothing(method, memory):
         assert torch.equal(value, results[1][1][name]), name
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_bfloat16_updates_stay_near_float32_ones(method, memory):
+    results = {p: agent_for(method, memory, precision=p).update(batch_for(method)) for p in ("fp32", "bf16")}
+    for name, value in results["fp32"].items():
+        assert results["bf16"][name].dtype == torch.float32, name
+        torch.testing.assert_close(results["bf16"][name], value, rtol=0.1, atol=0.05, msg=lambda m, n=name: f"{n}: {m}")
+
+
 def test_rows_searched_for_doubles_give_the_same_update():
     batch = make_batch()
     few = copy.deepcopy(batch)
