@@ -36,7 +36,7 @@ class AuxiliaryLoss(nn.Module):
         raise NotImplementedError
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
-        """Adds views (T+1, B, F) that the loss or others read; what networks there are run here, in the update's precision."""
+        """Adds views (T+1, B, F) that the loss or others read; its networks run here, in the precision of an update."""
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The loss of each row (T+1, B), unweighted; what stands where `mask` is 0 is not read."""
