@@ -77,14 +77,25 @@ class Rows:
 
     def full(self) -> Tensor:
         """All rows (T+1, B, F)."""
-        return self.distinct[self.place]
+        if self.in_order:
+            return self.distinct.view(*self.place.shape, -1)
+        return self.distinct.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
 
     def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """The same as `net(self.full())`."""
-        out = self._apply(net)
-        if self.in_order:
-            return out.view(*self.place.shape, -1)
-        return out.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
+        return self.embedded(net).full()
+
+    def embedded(self, net: Callable[[Tensor], Tensor]) -> "Rows":
+        """What `net` makes of the rows, the doubles among them still found in one place."""
+        return Rows(self._apply(net), self.place, self.in_order)
+
+    def beside(self, other: "Rows") -> "Rows":
+        """Both rows' features side by side, this one's first; few distinct ones stay few."""
+        mine, theirs = len(self.distinct), len(other.distinct)
+        if 2 * mine * theirs > self.place.numel():
+            return Rows.all_different(torch.cat([self.full(), other.full()], dim=-1))
+        pairs = [self.distinct.repeat_interleave(theirs, dim=0), other.distinct.repeat(mine, 1)]
+        return Rows(torch.cat(pairs, dim=-1), self.place * theirs + other.place)
 
     def _apply(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """`net(distinct)`; one that is known is taken again, unless it lacks the gradient that is wanted now."""
@@ -169,6 +180,16 @@ class EpisodeBatch:
     def row_mask(self) -> Tensor:
         """(T+1, B): 1 on every real row, the row after the last action included."""
         return torch.cat([torch.ones_like(self.mask[:1]), self.mask])
+
+    @cached_property
+    def previous(self) -> Rows:
+        """`prev_action`, of discrete actions as one row each and one for none."""
+        if self.action.ndim > 2:
+            return Rows.all_different(self.prev_action)
+        num_actions = self.prev_action.shape[-1]
+        rows = torch.eye(num_actions + 1, num_actions, device=self.mask.device)  # the last is none
+        place_TB = torch.where(self.mask > 0, self.action, num_actions)
+        return Rows(rows, torch.cat([torch.full_like(place_TB[:1], num_actions), place_TB]))
 
     @cached_property
     def real_rows(self) -> Tensor | None:

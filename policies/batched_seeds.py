@@ -8,7 +8,7 @@ Dimension key: K seeds, P parameters of one seed, T steps, B batch.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from multiprocessing.connection import Connection
 from typing import Any
@@ -268,7 +268,7 @@ class _Loss(nn.Module):
         self.agent = agent
         for module in agent.modules():
             if isinstance(module, GRU):
-                module.encode = _encode_by_scans(module)  # type: ignore
+                module.scan = gru_scans
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS}
@@ -278,17 +278,6 @@ class _Loss(nn.Module):
         metrics: dict[str, Tensor] = {}
         loss = self.agent.loss(whole, metrics)
         return loss, {name: value.detach() for name, value in metrics.items()}
-
-
-def _encode_by_scans(memory: GRU) -> Callable[[Tensor], Tensor]:
-    def encode(x_TBF: Tensor) -> Tensor:
-        initial_BH = x_TBF.new_zeros(x_TBF.shape[1], memory.out_dim)
-        for layer in range(memory.layers):
-            names = (f"{kind}_{way}_l{layer}" for kind in ("weight", "bias") for way in ("ih", "hh"))
-            x_TBF = gru_scans(x_TBF, initial_BH, *(getattr(memory.net, name) for name in names))
-        return x_TBF
-
-    return encode
 
 
 def packed(batch: EpisodeBatch) -> Packed:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch
+from buffers.batch import EpisodeBatch, Rows
 from torchkit.networks import mlp
 from torchkit.sequence import Carry, Memory
 
@@ -67,18 +67,19 @@ class History(Fold):
     def initial_carry(self, batch_size: int) -> Carry:
         return self.memory.initial_carry(batch_size)
 
-    def _inputs(self, obs_embedding: Tensor, prev_action: Tensor, prev_reward: Tensor) -> Tensor:
-        parts = [self.action_embedder(prev_action), obs_embedding]
-        if self.reward_embedder is not None:
-            parts.append(self.reward_embedder(prev_reward[..., None]))
-        return torch.cat(parts, dim=-1)
-
     def forward(self, batch: EpisodeBatch) -> Views:
-        x = self._inputs(batch.obs.through(self.obs_embedder), batch.prev_action, batch.prev_reward)
-        return {"history": self.memory.encode(x), "memory_input": x}
+        rows = batch.previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
+        if self.reward_embedder is not None:
+            rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
+        x_TBF, encode = rows.full(), self.memory.encode
+        history_TBH = encode(x_TBF) if rows.in_order else encode(rows.distinct, rows.place)
+        return {"history": history_TBH, "memory_input": x_TBF}
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
-        x_NF = self._inputs(self.obs_embedder(now.obs_NO), now.prev_action_NA, now.prev_reward_N)
+        parts = [self.action_embedder(now.prev_action_NA), self.obs_embedder(now.obs_NO)]
+        if self.reward_embedder is not None:
+            parts.append(self.reward_embedder(now.prev_reward_N[..., None]))
+        x_NF = torch.cat(parts, dim=-1)
         history_1NH, carry = self.memory(x_NF[None], now.start_N[None], carry)
         return history_1NH[0], carry
 

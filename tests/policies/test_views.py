@@ -1,6 +1,7 @@
 """Views: acting equals training, and the policy cannot see the state, not even by mistake."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from buffers.batch import EpisodeBatch
 from configs.envs.heaven_hell import get_config
 from envs.make import make_vector_env
 from policies.agent import HistoryPolicy, to_tensors
@@ -164,7 +164,7 @@ def test_no_weight_of_the_policy_has_the_states_width(variant):
 def test_public_views_read_nothing_of_a_batchs_state():
     agent, batch = make_agent("mi"), make_batch()
     views = agent.policy.public(batch)
-    blind = EpisodeBatch(**{**batch.__dict__, "state": None})
+    blind = replace(batch, state=None)
     for name, view in agent.policy.public(blind).items():
         assert torch.equal(view, views[name])
 

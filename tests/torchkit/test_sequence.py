@@ -191,7 +191,11 @@ def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, w
             inputs[2:] = list(own.parameters())
             out = own(inputs[0], inputs[1])[0]
         else:
-            out = (gru_scan if run == "scan" else gru_by_hand)(inputs[0], inputs[1][0], *inputs[2:])
+            x_TBF, h0, w_ih, w_hh, b_ih, b_hh = inputs
+            if run == "scan":
+                out = gru_scan(nn.functional.linear(x_TBF, w_ih, b_ih), h0[0], w_hh, b_hh)
+            else:
+                out = gru_by_hand(x_TBF, h0[0], w_ih, w_hh, b_ih, b_hh)
         (out * upstream).sum().backward()
         results.append([out.detach(), *(t.grad for t in inputs)])
     for name, theirs, ours, slow in zip(("out", "x", "h0", "w_ih", "w_hh", "b_ih", "b_hh"), *results, strict=True):
@@ -216,6 +220,19 @@ def test_the_grus_carry_carries_gradients():
     out, hidden = memory.net(x, theirs[0])
     (out.sum() + 2 * hidden.sum()).backward()
     torch.testing.assert_close(carry[0].grad, theirs[0].grad, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_distinct_rows_and_their_places_give_the_same_history_and_gradients(kind):
+    torch.manual_seed(0)
+    memory, place = MAKE[kind]().eval(), torch.randint(5, (T, B))
+    results = []
+    for by_place in (True, False):
+        x = torch.randn(5, IN, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        history = memory.encode(x, place) if by_place else memory.encode(x[place])
+        wanted = [x, *memory.parameters()]
+        results.append((history, *torch.autograd.grad(history.square().sum(), wanted, materialize_grads=True)))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", MAKE)

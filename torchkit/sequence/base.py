@@ -18,7 +18,15 @@ class Memory(nn.Module):
         """Returns the history (T, B, H) after each step and the carry after the last."""
         raise NotImplementedError
 
-    def encode(self, x_TBF: Tensor) -> Tensor:
-        """The history (T, B, H) of whole sequences that all start at the first row: `forward` without a carry."""
-        start_TB = x_TBF.new_zeros(x_TBF.shape[:2])
-        return self.forward(x_TBF, start_TB, None)[0]
+    def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
+        """The history (T, B, H) of whole sequences x (T, B, F) that all start at the first row.
+
+        `forward` without a carry; with `place_TB`, x (U, F) are the distinct rows and it says where they stand.
+        """
+        x_TBF = x if place_TB is None else at(x, place_TB)
+        return self.forward(x_TBF, x_TBF.new_zeros(x_TBF.shape[:2]), None)[0]
+
+
+def at(rows_UF: Tensor, place_TB: Tensor) -> Tensor:
+    """The rows that stand at each place: (T, B, F)."""
+    return rows_UF.index_select(0, place_TB.flatten()).view(*place_TB.shape, -1)

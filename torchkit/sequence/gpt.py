@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.base import Carry, Memory, at
 
 
 def sine_positions(position: Tensor, width: int) -> Tensor:
@@ -81,7 +81,8 @@ class GPT(Memory):
         position = torch.zeros(batch_size, dtype=torch.long, device=weight.device)
         return weight.new_zeros(shape), weight.new_zeros(shape), position
 
-    def encode(self, x_TBF: Tensor) -> Tensor:
+    def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
+        x_TBF = x if place_TB is None else at(x, place_TB)
         position_T = torch.arange(len(x_TBF), device=x_TBF.device)
         x = x_TBF.transpose(0, 1) + sine_positions(position_T, self.out_dim)
         for block in self.blocks:

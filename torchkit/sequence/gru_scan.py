@@ -93,14 +93,11 @@ class _GRUScan(torch.autograd.Function):
         return whole, d_weight, d_bias, d_initial, None
 
 
-def gru_scan(
-    x_TBF: Tensor, initial_BH: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
-) -> Tensor:
-    """The outputs (T, B, H) of one GRU layer; weights as in `nn.GRU`.
+def gru_scan(projected_TBG: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """The outputs (T, B, H) of one GRU layer from projected inputs W_ih x + b_ih (T, B, 3H); weights as in `nn.GRU`.
 
     Under autocast the products over all steps run in its lower precision, the recurrence itself in float32.
     """
-    projected = torch.nn.functional.linear(x_TBF, weight_ih, bias_ih).float()
-    low_precision = torch.is_autocast_enabled(x_TBF.device.type)
-    with torch.autocast(x_TBF.device.type, enabled=False):
-        return _GRUScan.apply(projected, weight_hh, bias_hh, initial_BH, low_precision)
+    low_precision = torch.is_autocast_enabled(projected_TBG.device.type)
+    with torch.autocast(projected_TBG.device.type, enabled=False):
+        return _GRUScan.apply(projected_TBG.float(), weight_hh, bias_hh, initial_BH, low_precision)

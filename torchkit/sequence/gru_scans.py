@@ -86,9 +86,6 @@ class _Seed(torch.autograd.Function):
         return _Scans.apply(*moved), 1
 
 
-def gru_scans(
-    x_TBF: Tensor, initial_BH: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias_ih: Tensor, bias_hh: Tensor
-) -> Tensor:
-    """The outputs (T, B, H) of one GRU layer, to be called under `vmap`; weights as in `nn.GRU`."""
-    projected = torch.nn.functional.linear(x_TBF.flatten(0, 1), weight_ih, bias_ih).unflatten(0, x_TBF.shape[:2])
-    return _Seed.apply(projected, weight_hh, bias_hh, initial_BH)
+def gru_scans(projected_TBG: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """The outputs (T, B, H) of one GRU layer, to be called under `vmap`; arguments as of `gru_scan`."""
+    return _Seed.apply(projected_TBG, weight_hh, bias_hh, initial_BH)

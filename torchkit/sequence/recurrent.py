@@ -1,11 +1,13 @@
 """Recurrent memories on torch's own GRU and LSTM."""
 
 import itertools
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.base import Carry, Memory, at
 from torchkit.sequence.gru_scan import gru_scan
 
 
@@ -35,7 +37,8 @@ class Recurrent(Memory):
         weight = next(self.net.parameters())
         return tuple(weight.new_zeros(self.layers, batch_size, self.out_dim) for _ in range(self.num_states))
 
-    def encode(self, x_TBF: Tensor) -> Tensor:
+    def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
+        x_TBF = x if place_TB is None else at(x, place_TB)
         return self._run(x_TBF, self.initial_carry(x_TBF.shape[1]))[0]
 
     def forward(self, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
@@ -50,24 +53,50 @@ class Recurrent(Memory):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), carry
 
 
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
 class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al., 2014); on the CPU by `gru_scan`, which can take products in bfloat16."""
+    """Gated recurrent unit (Cho et al., 2014).
+
+    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on the CPU and by cuDNN elsewhere.
+    """
 
     num_states = 1
+    scan: Scan | None = None
 
     def _make(self, in_dim: int, out_dim: int, layers: int) -> nn.GRU:
         return nn.GRU(in_dim, out_dim, layers)
 
+    def _scan_on(self, device: torch.device) -> Scan | None:
+        return self.scan or (gru_scan if device.type == "cpu" else None)
+
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
-        if len(x_TBF) == 1 or x_TBF.device.type != "cpu":
+        scan = self._scan_on(x_TBF.device)
+        if len(x_TBF) == 1 or scan is None:
             output, hidden = self.net(x_TBF, carry[0])
             return output, (hidden,)
+        output, last = self._layers(scan, x_TBF, None, carry[0])
+        return output, (last,)
+
+    def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
+        scan = self._scan_on(x.device)
+        if place_TB is None or scan is None:
+            return super().encode(x, place_TB)
+        return self._layers(scan, x, place_TB, self.initial_carry(place_TB.shape[1])[0])[0]
+
+    def _layers(self, scan: Scan, x: Tensor, place_TB: Tensor | None, initial_LBH: Tensor) -> tuple[Tensor, Tensor]:
+        """The outputs (T, B, H) of the last layer and the last states of all (layers, B, H); x as in `encode`."""
         last = []
-        for layer in range(self.layers):
-            names = (f"{kind}_{way}_l{layer}" for kind in ("weight", "bias") for way in ("ih", "hh"))
-            x_TBF = gru_scan(x_TBF, carry[0][layer], *(getattr(self.net, name) for name in names))
-            last.append(x_TBF[-1])
-        return x_TBF, (torch.stack(last),)
+        for layer, initial_BH in enumerate(initial_LBH.unbind(0)):
+            weight_ih, weight_hh, bias_ih, bias_hh = (
+                getattr(self.net, f"{kind}_{way}_l{layer}") for kind in ("weight", "bias") for way in ("ih", "hh")
+            )
+            projected = F.linear(x.flatten(0, -2), weight_ih, bias_ih)  # distinct rows once
+            projected_TBG = projected.view(*x.shape[:2], -1) if place_TB is None else at(projected, place_TB)
+            x, place_TB = scan(projected_TBG, initial_BH, weight_hh, bias_hh), None
+            last.append(x[-1])
+        return x, torch.stack(last)
 
 
 class LSTM(Recurrent):
