@@ -40,12 +40,11 @@ def lambda_returns(
     trace_TB = (return_lambda * keep_next_TB).masked_fill(last_TB > 0, 0.0)
     base_TB = (reward_TB + discount_TB * (1 - trace_TB) * value_TB).masked_fill(over_TB, 0.0)
     carry_TB = (discount_TB * trace_TB).masked_fill(over_TB, 0.0)
-    returns = torch.empty_like(base_TB)
-    following = torch.zeros_like(base_TB[0])
-    for t in reversed(range(len(base_TB))):
-        following = base_TB[t] + carry_TB[t] * following
-        returns[t] = following
-    return returns
+    returns, following = [], torch.zeros_like(base_TB[0])
+    for base, carry in zip(reversed(base_TB.unbind(0)), reversed(carry_TB.unbind(0)), strict=True):
+        following = torch.addcmul(base, carry, following)
+        returns.append(following)
+    return torch.stack(returns[::-1])
 
 
 def last_steps(mask_TB: Tensor) -> Tensor:

@@ -16,5 +16,19 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 5000})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" rotates images and actions alike; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    config.rl = ConfigDict({"dqn": {}})  # the domain's settings of a family, below the command line
+    # the domain's settings of a family, below the command line
+    config.rl = ConfigDict(
+        {
+            "dqn": {},
+            "sac": {
+                "discount": 0.95,
+                "return_lambda": 0.9,
+                "actor_lr": 1e-3,
+                "critic_lr": 1e-3,
+                "tau": 0.01,
+                "updates_per_step": 0.1,
+                "intrinsic": {"anneal_steps": 50_000},
+            },
+        }
+    )
     return config.lock()

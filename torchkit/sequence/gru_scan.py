@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from utils.device import products_of
+
 aten = torch.ops.aten
 
 
@@ -27,7 +29,7 @@ class _GRUScan(torch.autograd.Function):
         hidden[0] = initial
         gates = projected + bias  # becomes reset, update, and the recurrent part of the new value
         gates[..., 2 * H :] = bias[2 * H :]
-        transposed = weight.t()
+        transposed = weight.t().contiguous()
         rows = hidden.unbind(0)
         steps = zip(
             rows[:-1],
@@ -41,11 +43,12 @@ class _GRUScan(torch.autograd.Function):
             new.unbind(0),
             strict=True,
         )
-        for h, h_next, p_new, whole, both, reset, update, r_new, n in steps:
-            whole.addmm_(h, transposed)
-            both.sigmoid_()
-            torch.addcmul(p_new, reset, r_new, out=n).tanh_()
-            torch.lerp(n, h, update, out=h_next)
+        with products_of(B):
+            for h, h_next, p_new, whole, both, reset, update, r_new, n in steps:
+                whole.addmm_(h, transposed)
+                both.sigmoid_()
+                torch.addcmul(p_new, reset, r_new, out=n).tanh_()
+                torch.lerp(n, h, update, out=h_next)
         ctx.low_precision = low_precision
         ctx.save_for_backward(weight, hidden, gates, new)
         return hidden[1:]
@@ -75,11 +78,12 @@ class _GRUScan(torch.autograd.Function):
             strict=True,
         )
         following: tuple[Tensor, ...] | None = None
-        for dh, dh_wide, s, dr, dr_flat, u in reversed(list(steps)):
-            if following is not None:
-                dh.addcmul_(following[0], following[1]).addmm_(following[2], weight)
-            torch.mul(s, dh_wide, out=dr)
-            following = (dh, u, dr_flat)
+        with products_of(B):
+            for dh, dh_wide, s, dr, dr_flat, u in reversed(list(steps)):
+                if following is not None:
+                    dh.addcmul_(following[0], following[1]).addmm_(following[2], weight)
+                torch.mul(s, dh_wide, out=dr)
+                following = (dh, u, dr_flat)
         flat, inputs = whole.view(T * B, 3 * H), before.reshape(T * B, H)
         if ctx.low_precision:
             d_weight = (flat.bfloat16().t() @ inputs.bfloat16()).float()
