@@ -34,9 +34,18 @@ def make_envs(num_envs: int, config_env: ConfigDict | None = None) -> Asymmetric
 
 
 def make_agent(
-    spec: EnvSpec, family: str, memory: str, config_env: ConfigDict | None = None, width: int = 0, **rl: Any
+    spec: EnvSpec,
+    family: str,
+    memory: str,
+    config_env: ConfigDict | None = None,
+    width: int = 0,
+    embedders: str | None = None,
+    **rl: Any,
 ) -> Any:
-    """An agent `mi` with φ and ψ of random weights; `width` is the GRU's where given, `rl` overrides fields."""
+    """An agent `mi` with φ and ψ of the folder `embedders`, else of random weights.
+
+    `width` is the GRU's where given, `rl` overrides fields.
+    """
     shape = spec.obs_image_shape
     config = {
         "rl": import_module(f"configs.rl.{family}").get_config("mi"),
@@ -52,8 +61,9 @@ def make_agent(
         config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
     if width:
         config["seq"].kwargs.out_dim = width
-    config["rl"].update({"z_obs": "scratch", "z_state": "random"} | rl)
-    return Builder(spec, ConfigDict(config)).agent(0, CPU)
+    unknown = {} if embedders else {"z_obs": "scratch", "z_state": "random"}
+    config["rl"].update(unknown | rl)
+    return Builder(spec, ConfigDict(config), embedders, embedders).agent(0, CPU)
 
 
 def random_episodes(count: int, length: int | None = None, num_envs: int = 64) -> tuple[EnvSpec, list[Episode]]:

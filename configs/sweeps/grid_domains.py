@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
                     "collect": ("--random_episodes=3000",),
                     "pretrain": ("--config_repr=configs/repr/sphinx.py",),
                     "pretrain_believer": GRID,
-                    "train": ("--train_episodes=2000",),
+                    "train": ("--train_episodes=1500",),
                 },
                 "car_flag_2d": {
                     "collect": ("--random_episodes=1500",),

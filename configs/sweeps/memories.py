@@ -10,7 +10,7 @@ def get_config() -> ConfigDict:
         {
             "env": {
                 "heaven_hell": {"train": ("--train_episodes=1200",)},
-                "sphinx": {"train": ("--train_episodes=2000",)},
+                "sphinx": {"train": ("--train_episodes=1500",)},
             },
             "method": {
                 "history": ("--config_rl=configs/rl/dqn.py:history",),
