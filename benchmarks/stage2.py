@@ -22,8 +22,8 @@ from policies.representation import (
     RepresentationObjective,
     RepresentationTrainer,
     TrainingConfig,
-    TransitionData,
 )
+from policies.transitions import TransitionData
 
 TEXT = """
 Seconds of the processor on one thread for an epoch of {steps:,} transitions of random episodes, in batches of 500

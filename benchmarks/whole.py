@@ -38,7 +38,7 @@ def plain(encoders: str, train_episodes: int, seed: int) -> dict[str, Any]:
     env, test_env, spec = make_env(config_env), make_env(config_env), make_envs(1).spec_sizes
     agent = make_agent(spec, "dqn", "gru", config_env, embedders=encoders, predictor_step="separate")
     learner, replay = PlainDQN(agent), PlainReplay(spec, seed)
-    learned = learner.agent
+    learned: Any = learner.agent
     success: list[tuple[int, float]] = []
 
     def evaluate(steps: int) -> None:

@@ -24,7 +24,8 @@ from envs.factors import factors
 from policies.belief import Believer, HistoryModel
 from policies.losses import masked_mean
 from policies.probes import as_table, linear_probe
-from policies.representation import Batch, TransitionData, draw, epoch_generator, finite_means
+from policies.representation import finite_means
+from policies.transitions import Batch, TransitionData, draw, epoch_generator
 from torchkit.cvae import Gaussian
 from torchkit.networks import Encoder, EncoderConfig, mlp
 

@@ -37,9 +37,9 @@ from policies.representation import (
     RepresentationTrainer,
     Trainer,
     TrainingConfig,
-    TransitionData,
     train_representations,
 )
+from policies.transitions import TransitionData
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu

@@ -13,13 +13,13 @@ from buffers.episode_buffer import EpisodeBuffer
 from policies.belief_training import StateModel
 from policies.build import Builder
 from policies.representation import (
-    Batch,
     RepresentationConfig,
     RepresentationObjective,
     RepresentationTrainer,
     TrainingConfig,
 )
 from policies.stage2 import transition_data
+from policies.transitions import Batch
 from tests.buffers.test_dataset import METADATA, space_of
 from tests.buffers.test_images import blob_like
 from tests.helpers.agents import CPU, make_config, weights

@@ -15,15 +15,13 @@ from policies.embedders import encoder_config, load_encoder, save_encoder
 from policies.probes import Half, linear_probe, report, variance_share
 from policies.representation import (
     METRICS,
-    Batch,
     RepresentationConfig,
     RepresentationObjective,
     RepresentationTrainer,
     TrainingConfig,
-    TransitionData,
-    draw,
     train_representations,
 )
+from policies.transitions import Batch, TransitionData, draw
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import DivergenceError, UserError
 
