@@ -14,9 +14,10 @@ from buffers.augment import turned_share
 from buffers.episode_buffer import EpisodeBuffer
 from envs.make import width_for
 from policies.agent import Agent
-from policies.build import Builder, load_policy, save_policy
+from policies.build import Builder
 from policies.evaluate import GreedyPolicy, evaluate, film
 from policies.observe import MakeEnvs, env_maker
+from policies.policy_files import load_policy, save_policy
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint

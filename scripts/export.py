@@ -36,7 +36,7 @@ def main() -> None:
 
     from envs.make import make_env, make_vector_env
     from policies import export
-    from policies.build import load_policy
+    from policies.policy_files import load_policy
     from utils.config import json_tuples
     from utils.errors import choose
 

@@ -36,9 +36,9 @@ def main() -> None:
 
     from envs.make import make_env
     from policies import inspection
-    from policies.build import load_policy
     from policies.evaluate import FPS, write_gif
     from policies.observe import env_maker
+    from policies.policy_files import load_policy
     from scripts.inspect_page import Views, ending, page
     from utils.config import json_tuples
     from utils.seeding import generator

@@ -11,9 +11,10 @@ from ml_collections import ConfigDict
 
 from envs.base import EnvSpec
 from envs.make import make_vector_env
-from policies.build import Builder, load_policy
+from policies.build import Builder
 from policies.embedders import load_encoder, save_encoder
 from policies.evaluate import GreedyPolicy
+from policies.policy_files import load_policy
 from policies.rollout import run_episodes
 from policies.views import Inputs
 from tests.helpers.agents import make_config

@@ -12,8 +12,9 @@ from torch import nn
 from configs.envs.heaven_hell import get_config
 from envs.make import make_vector_env
 from policies.agent import HistoryPolicy, to_tensors
-from policies.build import Builder, load_policy, save_policy
+from policies.build import Builder
 from policies.evaluate import GreedyPolicy, evaluate
+from policies.policy_files import load_policy, save_policy
 from policies.rollout import EpisodeStream
 from policies.views import PUBLIC, Head, Inputs, PublicViews
 from tests.helpers.agents import (
