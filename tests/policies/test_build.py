@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from envs.base import EnvSpec
-from policies.build import Builder, json_tuples
+from policies.build import Builder
 from policies.intrinsic.information_gain import InformationGain
 from tests.helpers.agents import CPU, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
+from utils.config import json_tuples
 from utils.errors import UserError
 
 
