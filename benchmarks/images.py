@@ -73,7 +73,7 @@ def make_agent(dropout: float) -> Agent:
     config = {
         "rl": import_module("configs.rl.sac").get_config("mi"),
         "seq": import_module("configs.seq.gpt").get_config(),
-        "repr": import_module("configs.repr.drawer_opening").get_config(),
+        "repr": import_module("configs.repr.robot").get_config("drawer_opening"),
     }
     for part in config.values():
         part.unlock()

@@ -20,7 +20,7 @@ from policies.rollout import RandomPolicy, run_episodes
 from utils.config import apply_domain
 
 CPU = torch.device("cpu")
-ENCODERS = {6: "sphinx", 11: "car_flag_2d", SIZE: "drawer_opening"}  # by the width of the image
+ENCODERS = {6: "sphinx", 11: "car_flag_2d", SIZE: "robot"}  # by the width of the image
 
 
 def domain(name: str = "heaven_hell") -> ConfigDict:

@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
                 "script": "main_collect_data.py",
                 "over": ("env",),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
+                    "--config_env=configs/envs/robot.py:{env}",
                     "--episodes=500",
                     "--random_episodes=100",
                     "--guess_share=0.25",
@@ -49,8 +49,8 @@ def get_config() -> ConfigDict:
                 "script": "main_pretrain_representations.py",
                 "over": ("env",),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
-                    "--config_repr=configs/repr/{env}.py",
+                    "--config_env=configs/envs/robot.py:{env}",
+                    "--config_repr=configs/repr/robot.py:{env}",
                     "--data_path={collect}",
                 ),
                 "slurm": {"gpus": 1},
@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
                 "script": "main_pretrain_representations.py",
                 "over": ("env",),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
+                    "--config_env=configs/envs/robot.py:{env}",
                     "--config_repr=configs/repr/believer_robot.py",
                     "--data_path={collect}",
                 ),
@@ -69,7 +69,7 @@ def get_config() -> ConfigDict:
                 "script": "main.py",
                 "over": ("env", "method", "seed"),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
+                    "--config_env=configs/envs/robot.py:{env}",
                     "--config_seq=configs/seq/gpt.py",
                     "--seed={seed}",
                     "--train_episodes=800",

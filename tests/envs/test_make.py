@@ -1,4 +1,3 @@
-import importlib
 import json
 import warnings
 
@@ -10,16 +9,17 @@ from gymnasium import spaces
 from envs.base import AsymmetricVectorEnv, portable_rng, restored_rng
 from envs.make import horizon_of, make_env, make_vector_env
 from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, SyncAsymmetricVectorEnv
+from tests.helpers.configs import config_named
 from utils.errors import UserError
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
 LOOPED = ["cartpole_hidden", "masked"]
-ROBOT = ["block_pulling", "block_pushing", "drawer_opening"]  # test_robot.py has more of them
+ROBOT = ["robot:block_pulling", "robot:block_pushing", "robot:drawer_opening"]  # test_robot.py has more of them
 DOMAINS = [*NATIVE, *LOOPED]
 
 
 def config_of(name, **fields):
-    config = importlib.import_module(f"configs.envs.{name}").get_config()
+    config = config_named("envs", name)
     with config.unlocked():
         for field, value in fields.items():
             config[field] = value

@@ -89,20 +89,20 @@ def test_what_an_env_raises_is_raised_here(made):
 def test_only_slow_domains_ask_for_processes(monkeypatch, made):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     assert type(made(CARTPOLE, processes=None)) is SyncAsymmetricVectorEnv
-    assert type(made(config_of("block_pulling"), num_envs=1, processes=None)) is SyncAsymmetricVectorEnv
-    robots = made(config_of("block_pulling"), num_envs=2, processes=None)
+    assert type(made(config_of("robot:block_pulling"), num_envs=1, processes=None)) is SyncAsymmetricVectorEnv
+    robots = made(config_of("robot:block_pulling"), num_envs=2, processes=None)
     assert type(robots) is ProcessAsymmetricVectorEnv and len(robots._workers) == 2
     views, _ = robots.reset(seed=0)
     action = robots.expert_action(np.array([False, True]))
     assert action.shape == (2, 4) and views["obs"].shape == views["state"].shape == (2, 2 * 84 * 84)
     after = robots.step(action)[0]
-    alone = made(config_of("block_pulling"), num_envs=2, processes=1)
+    alone = made(config_of("robot:block_pulling"), num_envs=2, processes=1)
     assert np.array_equal(alone.reset(seed=0)[0]["state"], views["state"])
     assert np.array_equal(alone.step(action)[0]["state"], after["state"])
 
 
 def test_a_robot_whose_process_is_killed_goes_on_as_it_was(made):
-    many, alone = (made(config_of("block_pushing"), num_envs=2, processes=n) for n in (2, 1))
+    many, alone = (made(config_of("robot:block_pushing"), num_envs=2, processes=n) for n in (2, 1))
     guess = np.zeros(2, bool)
     for envs in (many, alone):
         envs.reset(seed=3)

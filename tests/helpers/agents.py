@@ -13,6 +13,7 @@ from envs.base import EnvSpec
 from policies.belief import Believer, BelieverConfig, save_believer
 from policies.build import Builder, build_memory
 from policies.embedders import save_encoder
+from tests.helpers.configs import config_named
 from tests.helpers.episodes import random_episode
 from torchkit.networks import Encoder, EncoderConfig
 
@@ -35,10 +36,10 @@ def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl)
     `variant` is one of DQN's, or of another family as "family:variant".
     """
     family, _, variant = f"dqn:{variant}".rpartition(":")
-    config_rl = importlib.import_module(f"configs.rl.{family.removeprefix('dqn:')}").get_config(variant)
-    config_seq = importlib.import_module(f"configs.seq.{memory}").get_config()
+    config_rl = config_named("rl", f"{family.removeprefix('dqn:')}:{variant}")
+    config_seq = config_named("seq", memory)
     repr_name = repr_name or ("believer_vector" if variant == "believer" else "heaven_hell")
-    config_repr = importlib.import_module(f"configs.repr.{repr_name}").get_config()
+    config_repr = config_named("repr", repr_name)
     hidden = {f"auxiliary.{part}.hidden_dims": (16,) for part in ("state_prediction", "self_prediction")}
     small = {"head_dims": (16, 16), "batch_size": 4} | hidden
     small |= {"belief.samples": 5, "belief.sample_dims": (6, 6), "belief.out_dim": 6}

@@ -1,7 +1,6 @@
 """A2C: losses by hand, and what theory says of critics that see the state (Baisero & Amato, 2022; Ebi et al., 2026)."""
 
 import copy
-import importlib
 import itertools
 import math
 from dataclasses import replace
@@ -19,6 +18,7 @@ from policies.losses import policy_gradient
 from policies.parts import PartSet
 from policies.views import PrivilegedViews
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, changed, make_agent, make_batch, make_config, weights
+from tests.helpers.configs import config_named
 from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian, sample_tanh_gaussian
 from utils.errors import UserError
 
@@ -197,7 +197,7 @@ DOMAINS = {
 def test_the_features_of_a_domain_are_where_their_names_say(domain):
     """The hidden feature is the part of the state that a first observation does not show."""
     entries, hidden = DOMAINS[domain]
-    config = importlib.import_module(f"configs.envs.{domain}").get_config()
+    config = config_named("envs", domain)
     for envs in (make_vector_env(config, 50, seed=0), SyncAsymmetricVectorEnv([lambda: make_env(config)] * 50)):
         spec = envs.spec_sizes
         assert {name: list(spec.feature_entries(name)) for name in spec.state_features} == entries

@@ -1,7 +1,5 @@
 """Exported steps against the policies that they were made from."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
@@ -11,13 +9,14 @@ from policies import export
 from policies.build import Builder
 from policies.evaluate import GreedyPolicy
 from tests.helpers.agents import CONTINUOUS, SPEC, make_config
+from tests.helpers.configs import config_named
 from utils.errors import UserError
 
 HORIZON = 12
 
 
 def envs_of(domain, num_envs=10):
-    config = importlib.import_module(f"configs.envs.{domain}").get_config()
+    config = config_named("envs", domain)
     with config.unlocked():
         config.horizon = HORIZON
     return make_vector_env(config, num_envs, seed=0)

@@ -18,6 +18,7 @@ from policies.policy_files import load_policy
 from policies.rollout import run_episodes
 from policies.views import Inputs
 from tests.helpers.agents import make_config
+from tests.helpers.configs import config_named
 from tests.helpers.published import (
     WEIGHTS,
     needs_weights,
@@ -314,7 +315,7 @@ def test_a_policy_of_other_sizes_or_settings_is_refused(tmp_path, name):
 
 
 def domain(name):
-    return make_vector_env(importlib.import_module(f"configs.envs.{name}").get_config(), 2, seed=0).spec_sizes
+    return make_vector_env(config_named("envs", name), 2, seed=0).spec_sizes
 
 
 @needs_weights

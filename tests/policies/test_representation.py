@@ -22,6 +22,7 @@ from policies.representation import (
     train_representations,
 )
 from policies.transitions import Batch, TransitionData, draw
+from tests.helpers.configs import config_named
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import DivergenceError, UserError
 
@@ -360,18 +361,17 @@ def test_an_encoder_of_another_domain_is_taken_with_a_warning(saved):
 
 
 def repr_config(name):
-    import importlib
 
-    return importlib.import_module(f"configs.repr.{name}").get_config()
+    return config_named("repr", name)
 
 
 DOMAINS = {
     "heaven_hell": (3, None),
     "car_flag_2d": (242, (2, 11, 11)),
     "sphinx": (72, (2, 6, 6)),
-    "block_pulling": (14_112, (2, 84, 84)),
-    "block_pushing": (14_112, (2, 84, 84)),
-    "drawer_opening": (14_112, (2, 84, 84)),
+    "robot:block_pulling": (14_112, (2, 84, 84)),
+    "robot:block_pushing": (14_112, (2, 84, 84)),
+    "robot:drawer_opening": (14_112, (2, 84, 84)),
 }
 
 
@@ -386,7 +386,7 @@ def test_convolutions_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match=r"--config_repr: .*encoder\.channels"):
         encoder_config(repr_config("heaven_hell"), 72, (2, 6, 6))
     with pytest.raises(UserError, match=r"--config_repr: .*leave nothing"):
-        encoder_config(repr_config("drawer_opening"), 72, (2, 6, 6))
+        encoder_config(repr_config("robot"), 72, (2, 6, 6))
 
 
 # factors and probes

@@ -16,6 +16,7 @@ from envs.make import make_vector_env
 from policies.collect import collect_episodes
 from policies.embedders import load_encoder, load_tensors
 from policies.representation import METRICS, RepresentationTrainer
+from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts, assert_refused
 from utils.errors import UserError
 
@@ -52,9 +53,8 @@ def quick(scripts):
 
 
 def config_of(group, name):
-    from importlib import import_module
 
-    return import_module(f"configs.{group}.{name}").get_config()
+    return config_named(group, name)
 
 
 def collect(path, domain, num):

@@ -10,6 +10,7 @@ import pytest
 from buffers.dataset import read_dataset
 from envs.make import width_for
 from policies.stage3 import resolve
+from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts
 from tests.test_readme import commands
 
@@ -75,9 +76,9 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
 
 def resolved(domain, row, seq="gpt", overridden=(), **flags):
     config = {
-        "env": import_module(f"configs.envs.{domain}").get_config(),
+        "env": config_named("envs", f"robot:{domain}"),
         "rl": import_module("configs.rl.sac").get_config(row),
-        "seq": import_module(f"configs.seq.{seq}").get_config(),
+        "seq": config_named("seq", seq),
     }
     return resolve(config["env"], config["rl"], config["seq"], None, set(), flags, set(overridden))
 
@@ -97,5 +98,5 @@ def test_the_settings_of_the_publication(domain):
 
 
 def test_simulations_take_turns():
-    robot, grid = (import_module(f"configs.envs.{name}").get_config() for name in ("drawer_opening", "heaven_hell"))
+    robot, grid = (config_named("envs", name) for name in ("robot:drawer_opening", "heaven_hell"))
     assert (width_for(robot, 100), width_for(robot, 3), width_for(grid, 100)) == (16, 3, 100)

@@ -1,13 +1,23 @@
-"""Block-Pushing: of two cubes that look alike push the one that moves onto the goal."""
+"""The robot domains: of two things that look alike move the one that can be moved. --config_env=…/robot.py:DOMAIN."""
 
 from ml_collections import ConfigDict
 
+DOMAINS = {
+    # bring the block that moves into contact with the other; action_dim 5: the gripper as well
+    "block_pulling": ("BlockPulling-v0", {"action_dim": 4, "noise": False}),
+    # push the cube that moves onto the goal
+    "block_pushing": ("BlockPushing-v0", {"noise": False}),
+    # open the drawer that is not locked
+    "drawer_opening": ("DrawerOpening-v0", {"noise": False}),
+}
 
-def get_config() -> ConfigDict:
+
+def get_config(domain: str = "block_pulling") -> ConfigDict:
+    """The settings that all of them share, and a domain's own."""
     config = ConfigDict()
-    config.id = "BlockPushing-v0"
+    config.id, kwargs = DOMAINS[domain]
     config.module = "envs"  # imported first, so that the id is registered
-    config.kwargs = ConfigDict({"noise": False})  # for the env; True: a noisy depth
+    config.kwargs = ConfigDict(kwargs)  # for the env's constructor; noise: of the depth
     config.horizon = 50  # steps
     config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
     config.hidden = ()  # indices of the observation that are taken away
