@@ -13,7 +13,7 @@ from scipy.ndimage import affine_transform
 import envs
 from envs.factors import factors
 from envs.robot.arm import HOME
-from envs.robot.base import HIGH, LOW, UNIT
+from envs.robot.base import HIGH, LOW, PATIENCE, UNIT
 from envs.robot.noise import perlin
 from envs.robot.shapes import PIXELS, Body, Shape, height_map, pixel_centres
 
@@ -179,8 +179,8 @@ def test_turning_the_scene_turns_the_images(env_id, angle, robots):
         for channel, small in ((0, 0.005), (1, 0.5)):
             wanted = turned_image(before[channel], angle, order=1)
             error = np.abs(after[channel] - wanted)[compared] > small
-            # what differs lies on edges, where a pixel is one thing or the other
-            edge = np.ptp([np.roll(after[channel], (i, j), (0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+            # what differs lies on edges of one or the other, where a pixel is one thing or the other
+            edge = np.maximum(*(contrast(image) for image in (after[channel], wanted)))
             assert not (error & (edge[compared] < small)).any()
             assert error.mean() < (1e-9 if angle == np.pi / 2 else 0.08)
 
@@ -324,14 +324,14 @@ def test_pictures_are_those_of_rays_and_of_the_renderer(env_id, robots):
         body, link = without_robot(env, rendered_parts)
         seen = (body == moving_body(env)) & (link == (0 if env_id == "DrawerOpening-v0" else -1))
         mask = label == 1
-        assert mask.sum() > 20 and (seen != mask).sum() < 0.5 * outline(mask | seen).sum()
+        assert mask.sum() > 20 and (seen != mask).sum() < 0.5 * contrast(mask | seen).sum()
         for shift in ((2, 0), (-2, 0), (0, 2), (0, -2)):
-            assert (np.roll(seen, shift, (0, 1)) != mask).sum() > (seen != mask).sum()
+            assert (np.roll(seen, shift, (0, 1)) != mask).sum() >= (seen != mask).sum()
 
 
-def outline(mask):
-    """The pixels of a mask that have a neighbour outside, or are outside and have one inside."""
-    return np.ptp([np.roll(mask, (i, j), (0, 1)) * 1 for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
+def contrast(image):
+    """How far each pixel and its eight neighbours are apart; of a mask the outline, on both of its sides."""
+    return np.ptp([np.roll(image, (i, j), (0, 1)) * 1 for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -484,7 +484,8 @@ def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
                 env.step(env.expert_action())
                 states.append(env.get_state())
             near = factors(env, np.array(states), np.array(states))["near"]
-            assert near.label_R[-2] == 0
+            # a block between the open fingers is not pushed, and after a while the expert goes for the other
+            assert near.label_R[-2] == (len(states) > PATIENCE)
             assert near.hidden_R.any() and not near.hidden_R[-1]  # it was above the objects, and pushed in the end
     env.first = "movable"
     env.reset(seed=0)
