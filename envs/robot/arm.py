@@ -76,10 +76,14 @@ class Arm:
         """The angles (7,)."""
         return np.array([state[0] for state in self._bullet.getJointStates(self.body, ARM)])
 
+    def fingers(self) -> Floats:
+        """How far each finger is open (2,): 0 to 1, and beyond where it is forced."""
+        left, right = (state[0] for state in self._bullet.getJointStates(self.body, FINGERS))
+        return np.array([-left, right]) / OPEN
+
     def opening(self) -> float:
         """How far the gripper is open, 0 to 1."""
-        left, right = (state[0] for state in self._bullet.getJointStates(self.body, FINGERS))
-        return float(np.clip((right - left) / (2 * OPEN), 0.0, 1.0))
+        return float(np.clip(self.fingers().mean(), 0.0, 1.0))
 
     def tool(self, joints: Floats | None = None) -> tuple[Floats, float]:
         """The tool's position (3,) and its yaw in (-π, π], measured or at these angles."""

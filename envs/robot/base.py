@@ -40,7 +40,7 @@ PHYSICS = {
     "deterministicOverlappingPairs": 1,
 }
 MOVED = 0.003  # metres: an object that has moved so far has shown that it moves
-STUCK, SPREAD = 0.01, 0.1  # a fixed object shows that it is fixed: metres that the tool falls short, or fingers forced
+STUCK, SPREAD = 0.01, 0.1  # shown to be fixed: metres that the tool falls short, or shares that fingers are bent
 PATIENCE = 25  # steps after which the expert gives up an object that has shown nothing
 
 
@@ -158,7 +158,7 @@ class RobotEnv(PartiallyObservableEnv):
         self._look()
         self._steps += 1
         short = float(np.abs(target - self._tool)[:2].max())
-        forced = short > STUCK or abs(self._opening - opening) > SPREAD
+        forced = short > STUCK or np.abs(self._arm.fingers() - opening).mean() > SPREAD
         self._informed |= self._has_moved() or (forced and self._touches_fixed())
         success = self._is_done()
         return self._observation(), float(success), success or self._is_lost(), False, {"success": success}
