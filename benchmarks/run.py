@@ -41,9 +41,11 @@ Kept, because it measured:
 
 - One pass of each network shared by online value, choice of action, predictor and bonus; targets without autograd.
 - Each distinct row encoded once; heads on real rows only; episodes cut to the longest of the batch.
+- The input projection of the GRU for each distinct pair of action and observation: 3,264 rows became 160 at B = 64.
 - The GRU with a backward pass of its own: one product a step, and each weight's gradient as one product of all steps.
 - float32 products by oneDNN instead of MKL (`utils.device.use_fast_products`): twice the rate on this processor, as
   exact; where a processor would round, a check at the start keeps MKL.
+- The GRU's steps of at most 32 rows by MKL all the same: 20 µs a step in place of 35 at B = 16.
 - Freed memory kept for reuse (`utils.device.keep_memory`): 12,000 page faults an update became none, which was a
   third of the processor's time of an update of `dqn:mi`, gru.
 - Attention of up to 256 steps written out on the CPU: 8 ms in place of 53 ms, forward and backward (T = 51, B = 64).
