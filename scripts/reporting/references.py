@@ -71,5 +71,6 @@ def reference_of(env: str, settings: Mapping[str, str]) -> Reference | None:
     reference = REFERENCES.get(env)
     if reference is None or json.loads(settings["env.kwargs"]):
         return None
-    hidden = tuple(json.loads(settings["env.hidden"]) or ())
+    hidden = json.loads(settings["env.hidden"]) or ()
+    hidden = hidden if isinstance(hidden, str) else tuple(hidden)
     return reference if (json.loads(settings["env.horizon"]), hidden) == (reference.horizon, reference.hidden) else None

@@ -180,7 +180,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
             raise damaged(str(path), f"it lacks config.{name}")
         if not isinstance(flat[name], kind) or isinstance(flat[name], bool):
             raise damaged(str(path), f"config.{name} is {flat[name]!r}")
-    if not isinstance(_subtree(config, "env.hidden"), list | None):
+    if not isinstance(_subtree(config, "env.hidden"), list | str | None):
         raise damaged(str(path), f"config.env.hidden is {_subtree(config, 'env.hidden')!r}")
     key = Key(
         flat["env.id"],
@@ -336,7 +336,7 @@ def differences(key: Key, runs: Sequence[Record]) -> list[str]:
 def _told_apart(name: str, flat: Mapping[str, Any], folder: Path) -> str:
     """What sets a run apart by a field: its last part and value; or its folder's name without the seed."""
     if name == NAME:
-        return re.sub(r"[_\-.]?s(eed)?[_\-]?\d+$", "", folder.name) or folder.name
+        return re.sub(r"[_\-.]s(eed)?[_\-]?\d+$", "", folder.name) or folder.name
     value = flat.get(name, "nothing")
     return f"{name.rsplit('.', 1)[-1]}={value if isinstance(value, str) else json.dumps(value)}"
 

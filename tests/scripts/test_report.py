@@ -15,6 +15,7 @@ import pytest
 from scripts.report import write_report
 from scripts.reporting import runs
 from scripts.reporting.figures import draw
+from scripts.reporting.references import reference_of
 from scripts.reporting.runs import check_comparable, differences
 from scripts.reporting.study import study as study_of
 from scripts.reporting.tables import csv_files, markdown
@@ -221,6 +222,23 @@ def test_groups_are_told_apart_by_fields_and_by_names(tmp_path):
         assert found.notes == []
     with pytest.raises(UserError, match=r"--by: no run has a field 'rl.discont' \(did you mean 'rl.discount'\?\)"):
         read_runs([str(tmp_path)], ["rl.discont"])
+
+
+def test_a_name_that_ends_in_s_and_a_number_is_no_seed(tmp_path):
+    for name, seed in (("mi_eps3", 1), ("mi_eps3-seed2", 2), ("mi_eps5_s1", 1)):
+        write_run(tmp_path / name, LEARNS, seed)
+    records = read_runs([str(tmp_path)], ["name"])
+    assert study_of(records, 0.9, "success").labels == ["dqn:mi, gru, mi_eps3", "dqn:mi, gru, mi_eps5"]
+
+
+@pytest.mark.parametrize("hidden", ["velocity", "1,3", [2]])
+def test_an_env_of_which_something_is_hidden_has_no_reference(hidden, tmp_path):
+    folder = write_run(tmp_path / "a", LEARNS)
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["env"]["hidden"] = hidden
+    (folder / "config.json").write_text(json.dumps(config))
+    (record,) = read_runs([str(tmp_path)])
+    assert reference_of(record.key.env, record.settings) is None
 
 
 @pytest.fixture(scope="module")
@@ -443,7 +461,7 @@ def test_bad_input_is_one_line(tmp_path):
         ((tmp_path, f"--out={tmp_path / 'out'}", "--threshold=3"), "--threshold: a success is between 0 and 1, not 3"),
         (
             (tmp_path, f"--out={tmp_path / 'out'}", "--threshold_metric=return", "--threshold=nan"),
-            "--threshold: a number is needed, not nan",
+            "--threshold=nan: a number is needed",
         ),
     ):
         done = report(*flags)
