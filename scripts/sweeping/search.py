@@ -40,14 +40,25 @@ class Search:
             storage=storage,
             load_if_exists=True,
             direction=self.settings["direction"],
-            sampler=optuna.samplers.TPESampler(seed=self.settings["seed"], constant_liar=True),
         )
-        for trial in self.study.get_trials(deepcopy=False):
+        begun = self.study.get_trials(deepcopy=False)
+        for trial in begun:
             if set(trial.params) != set(self.distributions):
                 raise UserError(
                     f"{FLAG}: {self.path} holds a search over {', '.join(trial.params)}, not over "
                     f"{', '.join(self.distributions)}; give the sweep another name"
                 )
+            for name, before in trial.distributions.items():
+                now = self.distributions[name]
+                choices = [getattr(one, "choices", None) for one in (before, now)]
+                if type(before) is not type(now) or choices[0] != choices[1]:
+                    raise UserError(
+                        f"{FLAG}: search.fields.{name}: {self.path} has it as {before}, not as {now}; "
+                        "give the sweep another name"
+                    )
+        # the draws of a process that goes on are not those that the first one has made
+        sampler = optuna.samplers.TPESampler(seed=self.settings["seed"] + len(begun), constant_liar=True)
+        self.study.sampler = sampler
 
     def trials(self, *, unfinished: bool = False) -> dict[int, Mapping[str, Any]]:
         """The fields of all trials so far, or of those without a result, by number."""

@@ -516,6 +516,8 @@ def test_a_search_tells_the_mean_over_seeds_and_goes_on_where_it_was_stopped(tmp
     assert again.run(execute, 2) is True
     assert calls[3] == calls[2], "what was open is taken up, with the fields that it had"
     assert len(again.trials()) == 12
+    drawn = [tuple(fields.values()) for fields in again.trials().values()]
+    assert len(set(drawn)) == 12, "a process that goes on draws anew"
     values = {trial.number: trial.value for trial in again.study.get_trials()}
     assert values.pop(4) is None
     for number, value in values.items():
@@ -523,6 +525,15 @@ def test_a_search_tells_the_mean_over_seeds_and_goes_on_where_it_was_stopped(tmp
     assert again.report().splitlines()[0].split()[1] == str(max(values, key=values.get))
     assert "11 trials, 1 failed" in again.report()
     again.run(lambda jobs: pytest.fail("nothing is left"), 2)
+
+
+def test_a_search_with_other_choices_is_another_search(tmp_path):
+    search.Search(search_sweep(tmp_path)).run(lambda jobs: False, 2)
+    kinds = {"x": {"low": -1.0, "high": 1.0}, "kind": {"choices": ("a", "c")}, "n": {"low": 1, "high": 3}}
+    with pytest.raises(UserError, match=r"search\.fields\.kind: .* another name"):
+        search.Search(search_sweep(tmp_path, fields=kinds))
+    wider = kinds | {"kind": {"choices": ("a", "b")}, "x": {"low": -2.0, "high": 1.0}}
+    search.Search(search_sweep(tmp_path, fields=wider))
 
 
 @pytest.mark.parametrize(
