@@ -122,7 +122,7 @@ def _creator(entry: Any) -> Any:
     """The class or function behind an entry point; None where it is not installed, and so not needed here either."""
     try:
         return load_env_creator(entry) if isinstance(entry, str) else entry
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, gym.error.Error):
         return None
 
 

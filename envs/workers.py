@@ -225,7 +225,8 @@ TASKS: dict[str, Callable[..., Any]] = {
 
 def _serve(pipe: Connection, make: Callable[[], AsymmetricWrapper], num_envs: int) -> None:
     """What a worker process does until its pipe is closed. What an env raises is an answer as well."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to deal with
+    for number in (signal.SIGINT, signal.SIGUSR1):  # a Ctrl-C, or a cluster's call to all, is the parent's to deal with
+        signal.signal(number, signal.SIG_IGN)
     envs: list[AsymmetricWrapper] = []
     try:
         while True:

@@ -54,6 +54,16 @@ def test_processes_change_nothing_and_resume_exactly(made):
         assert same(going_on, play(envs, 30, 1))
 
 
+def test_a_call_to_all_processes_of_a_job_is_the_parents_to_deal_with(made):
+    envs = made(CARTPOLE)
+    envs.reset(seed=4)
+    for worker in envs._workers:
+        for number in (signal.SIGINT, signal.SIGUSR1):
+            os.kill(worker.process.pid, number)
+    play(envs, 5, 0)  # with a warning, which is an error here, if one had ended
+    assert all(worker.process.is_alive() for worker in envs._workers)
+
+
 def test_a_killed_worker_is_reported_and_nothing_is_lost(made):
     one, many = made(CARTPOLE, processes=1), made(CARTPOLE)
     one.reset(seed=4), many.reset(seed=4)
