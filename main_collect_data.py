@@ -3,7 +3,6 @@
 Example: python main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=1500
 """
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def main() -> None:
         bar.update()
         stop.interrupt()
 
-    with stop.listening((signal.SIGINT,)), progress(episodes, desc="playing", unit="episode") as bar:
+    with stop.listening(), progress(episodes, desc="playing", unit="episode") as bar:
         played = collect_episodes(
             lambda num, seed: make_vector_env(config_env, num, seed=seed),
             num_random,
@@ -88,7 +87,7 @@ def main() -> None:
         "coverage": covered,
         "config_env": to_dict(config_env),
     }
-    with stop.listening((signal.SIGINT,)), progress(episodes, desc="writing", unit="episode") as bar:
+    with stop.listening(), progress(episodes, desc="writing", unit="episode") as bar:
         write_dataset(
             path,
             played,

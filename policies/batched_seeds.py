@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch, Rows
 from policies.agent import Agent, Array, HistoryPolicy
 from policies.dqn import DQN
-from policies.trainer import UNFINISHED
 from torchkit.sequence import GPT, GRU, Markov, Memory
 from torchkit.sequence.gru_scans import gru_scans
 from utils.errors import DivergenceError, UserError
+from utils.stopping import UNFINISHED
 
 BETAS = (0.9, 0.999)  # torch.optim.Adam's
 VIEWS = ("obs", "state")

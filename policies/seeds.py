@@ -29,13 +29,12 @@ from policies.batched_seeds import BatchedLearner, Packed, RemoteLearner, Shared
 from policies.build import Builder
 from policies.observe import env_maker
 from policies.stage3 import Say, Settings, open_run, read_summary, train
-from policies.trainer import UNFINISHED
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
 from utils.device import device_of, prepare_cpu
 from utils.errors import DivergenceError, UserError
 from utils.progress import progress
 from utils.run import Run, lock_folder
-from utils.stopping import STOP_SIGNALS
+from utils.stopping import STOP_SIGNALS, UNFINISHED
 
 TELL_SECONDS = 0.2  # at most so often does a seed tell how far it is
 LOCK_SECONDS = 3.0  # processes of a command that was killed may take so long to end

@@ -23,9 +23,8 @@ from utils.logger import JsonlWriter, Logger
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
-from utils.stopping import StopRequest
+from utils.stopping import UNFINISHED, StopRequest
 
-UNFINISHED = 75  # the exit code of a run that was stopped and waits to be taken up: "try again later" of sysexits.h
 COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
 
 
@@ -177,6 +176,7 @@ class Trainer:
                     episode.expert = True
                     self._keep(episode, protect=True)
                     wanted -= 1
+                self._check_stop(begun=False)
             tries += 1
             if tries == 20:
                 raise UserError(
@@ -187,6 +187,7 @@ class Trainer:
             for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
                 self.env_steps += len(episode)
                 self._keep(episode)
+                self._check_stop(begun=False)
         self.start_steps = self.reported_steps = self.env_steps
         self.stream = EpisodeStream(self.envs, self._seed("train"))
 
@@ -269,18 +270,22 @@ class Trainer:
         clock = {"clock/eval_seconds": time.monotonic() - began}
         self.logger.write(self.env_steps, {f"eval/{k}": v for k, v in row.items()} | clock)
 
-    def _check_stop(self) -> None:
-        """Saves when it is time to; raises `Stopped` after a signal or at the time limit."""
+    def _check_stop(self, begun: bool = True) -> None:
+        """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
+
+        Before training has `begun` nothing is saved, and only a signal stops: the same command starts over.
+        """
         now = time.monotonic()
+        reason, code = "", UNFINISHED
         if self._stop.number is not None:
+            reason = f"stopped by {signal.Signals(self._stop.number).name}"
+            code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
+        elif begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
+            reason = "stopped at --time_limit"
+        if begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
             self._save()
-            name = signal.Signals(self._stop.number).name
-            raise Stopped(f"stopped by {name}", 130 if self._stop.number == signal.SIGINT else UNFINISHED)
-        if now - self._clock > 3600 * self.schedule.time_limit_hours:
-            self._save()
-            raise Stopped("stopped at --time_limit", UNFINISHED)
-        if now - self._saved_at > 60 * self.schedule.checkpoint_minutes:
-            self._save()
+        if reason:
+            raise Stopped(reason, code)
 
     def _save(self) -> None:
         save_checkpoint(

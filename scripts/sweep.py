@@ -21,12 +21,13 @@ if __name__ == "__main__":
 from scripts.sweeping import cluster, search
 from scripts.sweeping.check import check_flags
 from scripts.sweeping.plan import Job, Sweep
-from scripts.sweeping.pool import INTERRUPTED, UNFINISHED, Pool
+from scripts.sweeping.pool import INTERRUPTED, Pool
 from scripts.sweeping.status import BLOCKED, DONE, FAILED, RUNNING, Records, counts, overview, row_of, table
 from utils.app import run
 from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.run import lock_folder
+from utils.stopping import UNFINISHED
 
 _SWEEP = define_config_flag("config_sweep", None, "what to run, such as configs/sweeps/quick.py", required=True)
 _CLUSTER = flags.DEFINE_enum("cluster", "local", ["local", "slurm"], "where: processes of this machine, or SLURM's")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+UNFINISHED = 75  # the exit code of what was stopped and waits to be taken up: "try again later" of sysexits.h
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -34,6 +35,8 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def interrupt(self) -> None:
-        """Raises KeyboardInterrupt if a stop has been asked for."""
-        if self.number is not None:
+        """Raises KeyboardInterrupt after a Ctrl-C, SystemExit with `UNFINISHED` after another stop signal."""
+        if self.number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.number is not None:
+            raise SystemExit(UNFINISHED)

@@ -26,9 +26,8 @@ from scripts.sweeping.status import (
     last_error,
 )
 from utils.config import ROOT
-from utils.stopping import STOP_SIGNALS
+from utils.stopping import STOP_SIGNALS, UNFINISHED
 
-UNFINISHED = 75  # of main.py: stopped, and waits to be taken up
 INTERRUPTED = 130
 POLL_SECONDS = 0.1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

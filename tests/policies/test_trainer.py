@@ -9,13 +9,14 @@ import torch
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agent import Agent
-from policies.trainer import UNFINISHED, Averages, Schedule, Stopped, Trainer, crossed
+from policies.trainer import Averages, Schedule, Stopped, Trainer, crossed
 from tests.helpers.envs import Countdown
 from utils.checkpoint import load_checkpoint
 from utils.device import device_of
 from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.run import Run
+from utils.stopping import UNFINISHED
 
 H = 5
 
@@ -124,6 +125,21 @@ def test_demonstrations_succeed_are_protected_and_come_first(make):
         first, length = buffer._first[slot], buffer._length[slot]
         assert (buffer._rows["action"][first : first + length] == 1).all()
     assert buffer._oldest > 0  # the ring went round
+
+
+def test_a_signal_among_the_demonstrations_stops_with_nothing_saved(make, monkeypatch):
+    trainer, kept = make(start_expert=5), []
+
+    def keep(episode, protect=False):
+        kept.append(episode)
+        if len(kept) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer, "_keep", keep)
+    with pytest.raises(Stopped, match="stopped by SIGTERM"):
+        trainer.train(None)
+    assert len(kept) == 2
+    assert load_checkpoint(trainer.run.checkpoint_dir) is None
 
 
 def test_an_expert_that_never_succeeds_is_an_error_that_names_the_flag(make):

@@ -178,8 +178,8 @@ def test_what_is_not_a_dataset_is_never_overwritten(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_leaves_the_older_dataset(collected, tmp_path, stop):
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_leaves_the_older_dataset(collected, tmp_path, stop, code):
     shutil.copytree(collected[0], tmp_path / "d")
     flags = (HEAVEN_HELL, "--episodes=20000", f"--data_path={tmp_path / 'd'}", "--overwrite")
     command = [sys.executable, "main_collect_data.py", *flags]
@@ -189,10 +189,10 @@ def test_a_run_that_is_stopped_leaves_the_older_dataset(collected, tmp_path, sto
         time.sleep(0.02)
     process.send_signal(stop)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == code
     assert "Traceback" not in stderr
     assert len(read_dataset(tmp_path / "d")) == 60
-    if stop == signal.SIGINT:
+    if stop != signal.SIGKILL:
         assert [p.name for p in tmp_path.iterdir()] == ["d"]
 
 

@@ -13,9 +13,13 @@ def test_a_signal_is_remembered_until_it_is_asked_for():
     with stop.listening():
         signal.raise_signal(signal.SIGUSR1)
         assert stop.number == signal.SIGUSR1
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SystemExit, match="75"):
             stop.interrupt()
     assert signal.getsignal(signal.SIGUSR1) == before
+    with (stop := StopRequest()).listening():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop.interrupt()
 
 
 def test_a_second_ctrl_c_interrupts_at_once():
