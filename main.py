@@ -7,12 +7,14 @@ Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=con
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from utils.app import run
 from utils.config import define_config_flag
+from utils.errors import UserError
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _RL = define_config_flag("config_rl", "configs/rl/dqn.py:history", "family and variant, such as configs/rl/dqn.py:mi")
@@ -68,7 +70,6 @@ def main() -> None:
     from policies import stage3
     from policies.seeds import SeedRun, train_seeds
     from utils.config import override_values
-    from utils.errors import UserError
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
     config = stage3.resolve(
@@ -80,6 +81,7 @@ def main() -> None:
         flags_for_rl,
         set(override_values("config_seq")),
     )
+    save_dir = str(Path(_SAVE_DIR.value).expanduser())  # a shell leaves the ~ of --save_dir=~/logs as it is
     with config.env.unlocked():
         config.env.horizon = horizon_of(config.env)
         if _EVAL.value is not None:
@@ -97,7 +99,8 @@ def main() -> None:
             seed=_SEED.value,
             film_episodes=_FILMED.value,
             cuda=_CUDA.value,
-            save_dir=_SAVE_DIR.value,
+            threads=_THREADS.value,
+            save_dir=save_dir,
             say=print,
         )
         return
@@ -121,7 +124,7 @@ def main() -> None:
         threads=_THREADS.value,
     )
     runs = [
-        SeedRun(replace(settings, seed=seed), (_SAVE_DIR.value, f"{_GROUP.value}/{name(seed)}"))
+        SeedRun(replace(settings, seed=seed), (save_dir, f"{_GROUP.value}/{name(seed)}"))
         for seed in range(_SEED.value, _SEED.value + _NUM_SEEDS.value)
     ]
     options: dict[str, Any] = {

@@ -105,8 +105,8 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
     for name in shares:
         if name in rl and not 0 <= rl[name] <= 1:
             raise UserError(f"--config_rl.{name}={rl[name]}: a number from 0 to 1 is needed")
-    if not rl["updates_per_step"] >= 0:
-        raise UserError(f"--config_rl.updates_per_step={rl['updates_per_step']}: it cannot be below 0")
+    if not 0 <= rl["updates_per_step"] < math.inf:
+        raise UserError(f"--config_rl.updates_per_step={rl['updates_per_step']}: a finite number from 0 on is needed")
 
 
 def train(
@@ -139,6 +139,10 @@ def train(
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
     agent = adapt(parts.agent(settings.seed, device))
+    if settings.start_expert and agent.on_policy:
+        raise UserError(
+            f"--start_expert_training: {config.rl.family} learns from fresh episodes alone; leave the flag out"
+        )
     turned = turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
@@ -163,7 +167,7 @@ def train(
         time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
     )
     jsonl = JsonlWriter(run.metrics_path)
-    first_step = 0 if saved is None else saved["counters"]["env_steps"]
+    first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
     group = folder[1].rpartition("/")[0]
     logger = Logger([jsonl, *open_mirrors(mirrors, run, plain_configs(config), group, settings.seed, first_step)])
 
@@ -212,7 +216,10 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """What a finished run has come to; None of one that is not finished."""
     path = Run(folder).summary_path
-    return dict(json.loads(path.read_text())) if path.exists() else None
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else None
+    except ValueError as error:
+        raise UserError(f"--save_dir: {path} is damaged; remove it, and the same command writes it again") from error
 
 
 def open_mirrors(
@@ -274,10 +281,12 @@ def replay(
     seed: int,
     film_episodes: int,
     cuda: int | None,
+    threads: int,
     save_dir: str,
     say: Say,
 ) -> None:
     """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
+    prepare_cpu(threads)
     make_envs, _ = env_maker(config, state_embedder, obs_embedder)
     envs = make_envs(1, seed=0)
     module, about = load_policy(policy_dir, envs.spec_sizes, config)
@@ -295,7 +304,7 @@ def replay(
     say(table(summary))
     if film_episodes:
         folder = Path(policy_dir)
-        folder = folder.parent if folder.name == "policy" else folder
+        folder = folder.parent if folder.name in ("policy", "policy_best") else folder
         folder = Path(save_dir, folder.stem) if folder.is_file() else folder
         path = write_film(policy, make_envs, seed, folder / "films", film_episodes)
         if path is not None:

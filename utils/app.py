@@ -1,6 +1,7 @@
 """The frame around every script: takes the flags, calls `main`, turns errors that a user can mend into one line."""
 
 import errno
+import math
 import os
 import sys
 import warnings
@@ -29,6 +30,7 @@ _MENDABLE = {
     errno.ENOTDIR,
     errno.EISDIR,
     errno.ENAMETOOLONG,
+    errno.EEXIST,
 }
 
 
@@ -98,6 +100,10 @@ def take_flags(argv: Sequence[str], positional: str = "") -> None:
         raise UserError(_bad_value(str(error))) from error
     except flags.Error as error:
         raise UserError(str(error)) from error
+    for name in flags.FLAGS:
+        value = flags.FLAGS[name].value
+        if isinstance(value, float) and math.isnan(value):
+            raise UserError(f"--{name}=nan: a number is needed")
     words = rest[1:]
     if words and positional:
         flag = flags.FLAGS[positional]

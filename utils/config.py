@@ -12,7 +12,7 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import config_flags
 
-from utils.errors import UserError, choose, suggest
+from utils.errors import UserError, choose, first_line, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -184,6 +184,8 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
             spec.loader.exec_module(module)
         except SyntaxError as error:
             raise UserError(f"{flag}: {file}, line {error.lineno}: {error.msg}") from error
+        except (ImportError, NameError) as error:
+            raise UserError(f"{flag}: {file}: {first_line(error)}") from error
         get_config = getattr(module, "get_config", None)
         if get_config is None:
             raise UserError(f"{flag}: {file} does not define get_config()")

@@ -289,6 +289,12 @@ REFUSED = {
     "no width": (("--config_seq.vector.obs_dim=0",), ["--config_seq.vector.obs_dim"]),
     "empty layer": (("--config_rl.head_dims=(8,0)",), ["--config_rl.head_dims"]),
     "no evaluation": (("--config_env.eval.interval=0",), ["--config_env.eval.interval"]),
+    "updates without end": (("--updates_per_step=inf",), ["updates_per_step", "finite"]),
+    "no number": (("--checkpoint_minutes=nan",), ["--checkpoint_minutes=nan"]),
+    "demonstrations for on-policy learning": (
+        ("--config_rl=configs/rl/a2c.py", "--start_expert_training=2", "--updates_per_step=0"),
+        ["--start_expert_training", "a2c", "leave the flag out"],
+    ),
     "discount above one": (("--config_rl.discount=1.5",), ["--config_rl.discount"]),
     "lambda above one": (("--config_rl.return_lambda=2",), ["--config_rl.return_lambda"]),
     "learning rate below zero": (("--config_rl.lr=-1",), ["--config_rl.lr"]),
@@ -313,6 +319,23 @@ def test_bad_input_is_one_line(main, embedders, case):
     done = main(*flags)
     assert_refused(done, *expected)
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["import nowhere_to_be_found", "a = ConfigDct()", "def f(:"])
+def test_a_config_file_that_does_not_run_is_one_line(main, tmp_path, text):
+    (tmp_path / "mine.py").write_text(text + "\n")
+    assert_refused(main(env_flag=f"--config_env={tmp_path / 'mine.py'}"), "--config_env", "mine.py")
+
+
+def test_a_folder_below_home_and_a_damaged_summary(main, tmp_path):
+    flags = ("--save_dir=~/runs", "--run_name=a")
+    done = main(*flags, HOME=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    again = main(*flags, HOME=str(tmp_path))
+    assert "is finished; its report" in again.stdout
+    summary = tmp_path / "runs/default/a/summary.json"
+    summary.write_text(summary.read_text()[:-20])
+    assert_refused(main(*flags, HOME=str(tmp_path)), "--save_dir", "summary.json is damaged")
 
 
 def test_no_config_at_all_is_one_line(main):

@@ -202,9 +202,10 @@ def test_bad_input_is_one_line(runs):
 
 
 def test_two_commands_cannot_train_in_one_folder(runs):
-    first = runs.several("twice")
+    long = "--train_episodes=150"  # it must still train when the others have waited for its end
+    first = runs.several("twice", long)
     wait_until(lambda: runs.lines("twice") >= 1, PATIENCE)
-    assert_refused(runs.alone("twice_s4", 4).wait(), "--run_name", "another process")
-    assert_refused(runs.several("twice").wait(), "--run_name", "another process")
+    assert_refused(runs.alone("twice_s4", 4, long).wait(), "--run_name", "another process")
+    assert_refused(runs.several("twice", long).wait(), "--run_name", "another process")
     first.kill(signal.SIGTERM)
     assert first.wait().returncode == 75

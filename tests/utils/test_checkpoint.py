@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import TAG, load_checkpoint, save_checkpoint
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ DTYPES = [
 ]
 TORCH_DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64, torch.bfloat16]
 
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda key: key != TAG)
 arrays = st.sampled_from(DTYPES).flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
 )

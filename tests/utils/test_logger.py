@@ -143,6 +143,19 @@ def test_tensorboard_gets_the_curves(tmp_path):
     assert [(event.step, event.value) for event in events] == [(5, 0.5)]
 
 
+def test_a_resumed_run_hides_later_points_in_tensorboard_and_keeps_its_last_one(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with warnings.catch_warnings(action="ignore"):
+        for first_step, steps in ((0, (100, 200, 300)), (201, (300, 400))):
+            writer = TensorBoardWriter(tmp_path, first_step)
+            for step in steps:
+                writer.write(step, {"loss": float(first_step)})
+            writer.close()
+        events = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
+    assert [(event.step, event.value) for event in events] == [(100, 0), (200, 0), (300, 201), (400, 201)]
+
+
 def test_mirrors_are_imported_only_when_asked_for():
     code = "import sys, utils.logger; sys.exit(any(name in sys.modules for name in ('wandb', 'tensorboard', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
