@@ -215,11 +215,15 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
 
 def read_summary(folder: Path) -> dict[str, Any] | None:
     """What a finished run has come to; None of one that is not finished."""
-    path = Run(folder).summary_path
+    run = Run(folder)
+    if not run.finished:
+        return None
     try:
-        return dict(json.loads(path.read_text())) if path.exists() else None
+        return dict(json.loads(run.summary_path.read_text()))
     except ValueError as error:
-        raise UserError(f"--save_dir: {path} is damaged; remove it, and the same command writes it again") from error
+        raise UserError(
+            f"--save_dir: {run.summary_path} is damaged; remove it, and the same command writes it again"
+        ) from error
 
 
 def open_mirrors(

@@ -50,8 +50,8 @@ class RobotEnv(PartiallyObservableEnv):
     Observation: 2×84×84, flat: the depth image and a channel of zeros. The camera looks straight down at 0.4 m × 0.4 m
     around the tool; a pixel is the distance, in metres, from a plane 0.06 m above the tool down to what is there, in
     levels of 1/768 m; the gripper is painted in as two squares of 0. Rows grow with the world's x, columns with its y.
-    State: 2×84×84, flat: the depth image, and 1 where the movable object is on top. Every value is a whole number, 0 to
-    255, times the entry of `obs_channel_units` or `state_channel_units` for its channel, in float32.
+    State: 2×84×84, flat: the depth image, and 1 where the movable object is on top. A depth is a whole number, 0 to 255,
+    of levels, in float32.
 
     Action: Box(5) in [-1, 1]: how far the gripper is to be open (-1 closed, 1 open), x, y, z (1 is 0.05 m) and yaw (1
     is π/8); or Box(4), the same without the first, and the gripper closed. The tool stays in the workspace, 0.4 m ×
@@ -78,8 +78,6 @@ class RobotEnv(PartiallyObservableEnv):
     own_process: ClassVar[bool] = True  # a step costs milliseconds: N of them are shared out to processes
     obs_image_shape = state_image_shape = (2, PIXELS, PIXELS)
     state_features = ("depth", "movable")
-    obs_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)  # float32: value = level × unit, level 0 to 255
-    state_channel_units: ClassVar[tuple[float, ...]] = (float(UNIT), 1.0)
     obs_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 0.0, 0))  # the second channel is always 0
     state_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 1.0, 1))
     told_apart: ClassVar[tuple[float, float]]  # heights, metres, between which a pixel is one of the two objects

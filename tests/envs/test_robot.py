@@ -338,10 +338,10 @@ def contrast(image):
 def test_values_are_levels_of_a_byte(env_id, robots):
     for noise in (False, True):
         env = robots(env_id, noise=noise)
-        for flat, units in ((env.reset(seed=1)[0], env.obs_channel_units), (env.get_state(), env.state_channel_units)):
-            for channel, unit in zip(images(flat), units, strict=True):
+        for flat in (env.reset(seed=1)[0], env.get_state()):
+            for channel, unit in zip(images(flat), (UNIT, np.float32(1.0)), strict=True):
                 level = np.rint(channel / unit).astype(np.uint8)
-                assert np.array_equal(level.astype(np.float32) * np.float32(unit), channel)
+                assert np.array_equal(level.astype(np.float32) * unit, channel)
         assert env.observation_space.contains(env.reset(seed=1)[0]) and env.state_space.contains(env.get_state())
 
 
