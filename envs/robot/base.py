@@ -50,8 +50,7 @@ class RobotEnv(PartiallyObservableEnv):
     Observation: 2×84×84, flat: the depth image and a channel of zeros. The camera looks straight down at 0.4 m × 0.4 m
     around the tool; a pixel is the distance, in metres, from a plane 0.06 m above the tool down to what is there, in
     levels of 1/768 m; the gripper is painted in as two squares of 0. Rows grow with the world's x, columns with its y.
-    State: 2×84×84, flat: the depth image, and 1 where the movable object is on top. A depth is a whole number, 0 to 255,
-    of levels, in float32.
+    State: 2×84×84, flat: the depth image, and 1 where the movable object is on top. Depths are 0 to 255 whole levels.
 
     Action: Box(5) in [-1, 1]: how far the gripper is to be open (-1 closed, 1 open), x, y, z (1 is 0.05 m) and yaw (1
     is π/8); or Box(4), the same without the first, and the gripper closed. The tool stays in the workspace, 0.4 m ×
