@@ -1,6 +1,5 @@
 """Updates a second against the straightforward implementation, on batches of whole episodes of T = 50 steps."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Section, Variant, interleaved, middle, ratio
+from benchmarks.measure import Section, Variant, busy_cores, interleaved, middle, ratio
 from benchmarks.settings import domain, image_episodes, make_agent, random_episodes, replays
 from benchmarks.straightforward import PlainDQN, PlainSAC
 
 TEXT = """
-One gradient update of `mi`, in milliseconds: the median and, in brackets, the least of all rounds; every round runs
-each variant once, each in a process of its own. *Plain* is the straightforward implementation on one thread
-(`benchmarks/straightforward.py`); its losses and gradients are the learner's within 1e-5 (`tests/benchmarks`). Both
-get whole episodes of 50 steps, so that padding saves nothing; only in the last row HeavenHell's episodes are as long
-as random actions leave them. Ratios are plain : ours. By the processor's time, one thread each, other programs on the
-machine count for less than by the clock. On two threads they count for more, as each thread waits for the other; with
-more than half a core in use by others these columns are left out (–).
+One gradient update of `mi`, in milliseconds: the median and, in brackets, the least of all; the variants, each in a
+process of its own, take turns of five updates in a row, of images one. *Plain* is the straightforward implementation on
+one thread (`benchmarks/straightforward.py`); its losses and gradients are the learner's within 1e-5
+(`tests/benchmarks`). Both get whole episodes of 50 steps, so that padding saves nothing; only in the last row
+HeavenHell's episodes are as long as random actions leave them. Ratios are plain : ours. By the processor's time, one
+thread each, other programs on the machine count for less than by the clock. On two threads they count for more, as each
+thread waits for the other; with more than half a core in use by others these columns are left out (–).
 """
 COLUMNS = [
     "update",
@@ -57,9 +56,9 @@ def make_update(case: str, plain: bool = False, precision: str = "fp32") -> Call
     return partial(make_agent(spec, family, memory, config_env, precision=precision).update, batch)
 
 
-def measure(folder: Path, rounds: int = 8) -> Section:
+def measure(folder: Path, rounds: int = 6) -> Section:
     """The table of all cases; nothing is drawn into `folder`."""
-    rows, quiet = [], os.getloadavg()[1] < 0.5
+    rows, quiet = [], busy_cores() < 0.5
     for case, (family, *_) in CASES.items():
         variants = {
             "plain": Variant(partial(make_update, case, plain=True), tuned=False),
@@ -69,7 +68,7 @@ def measure(folder: Path, rounds: int = 8) -> Section:
         if quiet:
             variants["ours 2"] = Variant(partial(make_update, case), threads=2)
             variants["bf16 2"] = Variant(partial(make_update, case, precision="bf16"), threads=2)
-        times = interleaved(variants, rounds if family == "dqn" else max(3, rounds // 3))
+        times = interleaved(variants, rounds, in_a_row=5) if family == "dqn" else interleaved(variants, 3, warm_up=1)
         cpu, wall = ({k: getattr(t, kind) for k, t in times.items()} for kind in ("cpu", "wall"))
         row = [case, middle(cpu["plain"])]
         for name in ("ours", "bf16"):

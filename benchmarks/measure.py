@@ -1,6 +1,7 @@
 """Timing side by side: each round calls every variant once, so that what else the machine does falls on all alike."""
 
 import multiprocessing
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -41,23 +42,30 @@ class Times:
 
 
 def _serve(pipe: Connection, variant: Variant) -> None:
-    """Calls the variant whenever it is asked to, and answers with the times."""
+    """Calls the variant as often as it is asked to, and answers with the times of each call."""
     if variant.tuned:
         prepare_cpu(variant.threads)
     else:
         torch.set_num_threads(variant.threads)
     call = variant.make()
     pipe.send(None)
-    while pipe.recv():
-        wall, cpu = time.perf_counter(), time.process_time()
-        done = call()
-        spent = time.perf_counter() - wall, time.process_time() - cpu
-        count = done if isinstance(done, int) else 1
-        pipe.send(tuple(1e3 * seconds / count for seconds in spent))
+    while calls := pipe.recv():
+        times = []
+        for _ in range(calls):
+            wall, cpu = time.perf_counter(), time.process_time()
+            done = call()
+            spent = time.perf_counter() - wall, time.process_time() - cpu
+            count = done if isinstance(done, int) else 1
+            times.append(tuple(1e3 * seconds / count for seconds in spent))
+        pipe.send(times)
 
 
-def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2) -> dict[str, Times]:
-    """`rounds` calls of each variant in turn, after `warm_up` rounds that do not count."""
+def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2, in_a_row: int = 1) -> dict[str, Times]:
+    """`rounds` turns of each variant, after `warm_up` turns that do not count.
+
+    A turn is `in_a_row` calls, as in training; where they are several, one call more, which finds the caches as the
+    other variant has left them, goes before them and does not count.
+    """
     times = {name: Times() for name in variants}
     context, pipes, processes = multiprocessing.get_context("forkserver"), {}, []
     context.set_forkserver_preload(PRELOADED)
@@ -69,16 +77,33 @@ def interleaved(variants: Mapping[str, Variant], rounds: int, warm_up: int = 2) 
         pipes[name].recv()
     for r in range(warm_up + rounds):
         for name, pipe in pipes.items():
-            pipe.send(True)
-            wall, cpu = pipe.recv()
-            if r >= warm_up:
-                times[name].wall.append(wall)
-                times[name].cpu.append(cpu)
+            pipe.send(in_a_row + (in_a_row > 1))
+            for wall, cpu in pipe.recv()[-in_a_row:]:
+                if r >= warm_up:
+                    times[name].wall.append(wall)
+                    times[name].cpu.append(cpu)
     for pipe in pipes.values():
-        pipe.send(False)
+        pipe.send(0)
     for process in processes:
         process.join()
     return times
+
+
+def busy_cores(seconds: float = 1.0) -> float:
+    """How many cores other programs keep busy now; where the system does not say, its load."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return os.getloadavg()[0]
+
+    def spent() -> tuple[float, float]:
+        ticks = [int(word) for word in stat.read_text().splitlines()[0].split()[1:9]]
+        idle = ticks[3] + ticks[4]  # waiting for a disk included
+        return sum(ticks), sum(ticks) - idle
+
+    before = spent()
+    time.sleep(seconds)
+    total, busy = (now - then for now, then in zip(spent(), before, strict=True))
+    return (os.cpu_count() or 1) * busy / max(1.0, total)
 
 
 def least(call: Callable[[], Any], repeats: int) -> float:

@@ -12,18 +12,16 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: threads that wait leave the cores to others
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.measure import Section, machine  # noqa: E402 after the path
+from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after the path
 
 BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit")
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when. The machine: {machine}.
 
-**Other programs shared it during all measurements** but those that say otherwise, so that ratios within a section hold
-better than its times.
+Where other programs shared it, ratios within a section hold better than its times.
 
 """
 
@@ -77,9 +75,11 @@ def main() -> None:
     kept = folder / "sections.json"
     sections = json.loads(kept.read_text()) if kept.exists() else {}
     for name in args.names or BENCHMARKS:
-        began = time.monotonic()
+        began, busy = time.monotonic(), busy_cores()
         section = import_module(f"benchmarks.{name}").measure(folder)
-        section.measured = f"{args.date}, with a load of {os.getloadavg()[1]:.1f} on the machine"
+        section.measured = (
+            f"{args.date}, with {busy:.1f} of {os.cpu_count()} cores in use by other programs at the start"
+        )
         sections[name] = section.to_json()
         kept.write_text(json.dumps(sections, indent=2, ensure_ascii=False) + "\n")
         print(f"{name}: {time.monotonic() - began:.0f} s\n{section.markdown()}\n", flush=True)

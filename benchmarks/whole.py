@@ -20,6 +20,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
+
+from benchmarks.measure import busy_cores  # noqa: E402 after the path
+
 RANDOM_EPISODES, LEARNED = 10, 0.9  # before training; the success that counts as learned
 
 
@@ -93,7 +96,7 @@ def main() -> None:
     times: dict[str, list[float]] = {}
     for seed in options.seeds:
         for name, flags in {"plain": None, "ours": [], "ours, bf16": ["--config_rl.precision=bf16"]}.items():
-            began = time.perf_counter()
+            busy, began = busy_cores(), time.perf_counter()
             if flags is None:
                 command = [sys.executable, __file__, "--plain", f"--encoders={encoders}", f"--seeds={seed}"]
                 command.append(f"--train_episodes={options.train_episodes}")
@@ -108,7 +111,7 @@ def main() -> None:
             last = sum(value for _, value in success[-10:]) / len(success[-10:])
             print(f"{name}, seed {seed}: {seconds:.0f} s, {result['steps']:,} steps, {result['updates']:,} updates; "
                   f"success of the last ten evaluations {last:.2f}, {LEARNED} first at {first} steps; "
-                  f"load {os.getloadavg()[0]:.1f}", flush=True)  # fmt: skip
+                  f"{busy:.1f} of {os.cpu_count()} cores in use by others at its start", flush=True)  # fmt: skip
     for name in list(times)[1:]:
         ratios = [a / b for a, b in zip(times["plain"], times[name], strict=True)]
         print(f"{name}: {median(ratios):.1f} times as fast ({min(ratios):.1f} to {max(ratios):.1f})")
