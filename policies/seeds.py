@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -34,7 +33,7 @@ from utils.device import device_of, prepare_cpu
 from utils.errors import DivergenceError, UserError
 from utils.progress import progress
 from utils.run import Run, lock_folder
-from utils.stopping import STOP_SIGNALS, UNFINISHED
+from utils.stopping import STOP_SIGNALS, UNFINISHED, handling
 
 TELL_SECONDS = 0.2  # at most so often does a seed tell how far it is
 LOCK_SECONDS = 3.0  # processes of a command that was killed may take so long to end
@@ -271,16 +270,12 @@ def _handing_on(seeds: Sequence[Seed]) -> Iterator[list[int]]:
     """Hands stop signals on to all processes, which save and end; the list is of those received."""
     received: list[int] = []
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def hand_on(number: int) -> None:
         received.append(number)
         _stop(seeds, number)
 
-    before = {number: signal.signal(number, hand_on) for number in STOP_SIGNALS}
-    try:
+    with handling(hand_on):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _stop(seeds: Sequence[Seed], number: int) -> None:

@@ -1,12 +1,27 @@
 """Signals that ask a script to stop, remembered until it is at a point where it can."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 UNFINISHED = 75  # the exit code of what was stopped and waits to be taken up: "try again later" of sysexits.h
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+@contextmanager
+def handling(take: Callable[[int], None], numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[None]:
+    """Calls `take` with the number of each of these signals while the block runs; then handlers are as they were."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        take(number)
+
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 class StopRequest:
@@ -22,17 +37,13 @@ class StopRequest:
     def listening(self, numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[None]:
         """Takes the signals while the block runs; a second Ctrl-C interrupts at once."""
 
-        def remember(number: int, frame: FrameType | None) -> None:
+        def remember(number: int) -> None:
             if number == signal.SIGINT and self.number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.number = number
 
-        before = {number: signal.signal(number, remember) for number in numbers}
-        try:
+        with handling(remember, numbers):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def interrupt(self) -> None:
         """Raises KeyboardInterrupt after a Ctrl-C, SystemExit with `UNFINISHED` after another stop signal."""

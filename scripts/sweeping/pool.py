@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
 from scripts.sweeping.plan import Job
 from scripts.sweeping.status import (
@@ -26,7 +25,7 @@ from scripts.sweeping.status import (
     last_error,
 )
 from utils.config import ROOT
-from utils.stopping import STOP_SIGNALS, UNFINISHED
+from utils.stopping import UNFINISHED, handling
 
 INTERRUPTED = 130
 POLL_SECONDS = 0.1
@@ -103,16 +102,8 @@ class Pool:
     @contextmanager
     def signals(self) -> Iterator[None]:
         """Takes Ctrl-C and its like as orders to `stop` while the block runs."""
-
-        def take(number: int, frame: FrameType | None) -> None:
-            self.stop(number)
-
-        before = {number: signal.signal(number, take) for number in STOP_SIGNALS}
-        try:
+        with handling(self.stop):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _pass_on(self, number: int) -> None:
         """To all processes; what has ended by now is reaped later."""
