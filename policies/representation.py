@@ -23,6 +23,7 @@ from buffers.augment import turn_actions
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
 from torchkit.mutual_information import Club, club_upper_bound, jsd_loss
 from torchkit.networks import Encoder, EncoderConfig
+from utils.device import products_of
 from utils.errors import DivergenceError, UserError
 
 CHUNK = 512  # rows
@@ -235,15 +236,16 @@ class RepresentationTrainer:
         rng = epoch_generator(self.seed, self.epoch)
         batches = [self.data.batch(i, rng, self.device) for i in draw(len(self.data), self.batch_size, rng)]
         self._set_learning_rates()
-        total = torch.zeros(len(METRICS), device=self.device)
+        total, width = torch.zeros(len(METRICS), device=self.device), self.objective.config.hidden_dim
         recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
         for batch in batches:
             permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
-            with self._autocast():
-                embedded = self.objective.embed(self.data, batch)
-            losses = self.objective.losses(self.data, batch, permutation_B, embedded)
             self.optimiser.zero_grad(set_to_none=True)
-            losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
+            with products_of(len(batch.distinct_D), width, width):
+                with self._autocast():
+                    embedded = self.objective.embed(self.data, batch)
+                losses = self.objective.losses(self.data, batch, permutation_B, embedded)
+                losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
             self.optimiser.step()
             if recent is None:
                 picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
@@ -264,14 +266,11 @@ class RepresentationTrainer:
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
         """The same on (z^s, z^o) of the batches' distinct transitions."""
         mean = torch.zeros((), device=self.device)
-        club = self.objective.club
         for batch, (z_s, z_o) in pairs:
-            likelihood = batch.mean(club.log_likelihood(z_s, z_o))
-            self.club_optimiser.zero_grad(set_to_none=True)
-            (-likelihood).backward()
+            with products_of(len(z_s), z_s.shape[1], 2 * z_s.shape[1]):
+                mean += self.objective.club.ascend(z_s, z_o, batch.count_D / len(batch.place_B))
             self.club_optimiser.step()
-            mean += likelihood.detach() / len(pairs)
-        return mean
+        return mean / len(pairs)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")

@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
@@ -81,6 +82,32 @@ class Club(nn.Module):
         """Σ_d [-(μ - y)² / exp(logvar) - logvar] of each pair, (B,): twice log q(y | x), but for a constant."""
         mu_BZ, logvar_BZ = self(x_BZ)
         return club_log_likelihood(mu_BZ, logvar_BZ, y_BZ)
+
+    @torch.no_grad()
+    def ascend(self, x_DZ: Tensor, y_DZ: Tensor, weight_D: Tensor) -> Tensor:
+        """Sets the parameters' gradients to those of the negative weighted likelihood, and returns the likelihood.
+
+        The same as `(-(weight_D @ log_likelihood(x, y))).backward()` on cleared gradients, written out: of batches as
+        small as these, autograd would be most of the cost.
+        """
+        act = elu(self.hidden(x_DZ))
+        for_mu, for_logvar = act.chunk(2, dim=-1)
+        mu, logvar = self.mu(for_mu), self.logvar(for_logvar).tanh()
+        gap = mu - y_DZ
+        scaled = gap * (-logvar).exp()
+        square = gap * scaled
+        weight_D1 = weight_D[:, None]
+        d_mu = scaled.mul_(2 * weight_D1)
+        d_logvar = torch.addcmul(weight_D1, weight_D1, square, value=-1).mul_(1 - logvar.square())
+        slope = act.clamp(max=0).add_(1)  # of elu, by its value
+        d_hidden = torch.cat([d_mu @ self.mu.weight, d_logvar @ self.logvar.weight], dim=-1).mul_(slope)
+        for layer, d_out, inputs in (
+            (self.hidden, d_hidden, x_DZ),
+            (self.mu, d_mu, for_mu),
+            (self.logvar, d_logvar, for_logvar),
+        ):
+            layer.weight.grad, layer.bias.grad = d_out.t() @ inputs, d_out.sum(0)
+        return -(weight_D @ square.add_(logvar)).sum()
 
     def upper_bound(self, x_BZ: Tensor, y_BZ: Tensor, permutation_B: Tensor) -> Tensor:
         """The bound in nats, a scalar; `permutation_B` shuffles y into pairs that are independent of x."""

@@ -129,6 +129,20 @@ def test_club_by_hand():
     assert club_log_likelihood(mu, torch.full((2, 1), math.log(2)), y).tolist() == pytest.approx(expected)
 
 
+def test_the_gradient_of_club_written_out_is_that_of_autograd():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(9, 5, generator=generator).double(), torch.randn(9, 3, generator=generator).double()
+    weight = torch.rand(9, generator=generator).double()
+    torch.manual_seed(0)
+    club = Club(5, 3, hidden_dim=4).double()
+    likelihood = weight @ club.log_likelihood(x, y)
+    expected = torch.autograd.grad(-likelihood, list(club.parameters()))
+    before = x.clone(), y.clone(), weight.clone()
+    torch.testing.assert_close(club.ascend(x, y, weight), likelihood.detach())
+    torch.testing.assert_close([p.grad for p in club.parameters()], list(expected))
+    torch.testing.assert_close((x, y, weight), before, rtol=0, atol=0)
+
+
 def test_club_sums_over_dimensions():
     one, both = (torch.tensor([[0.0] * k, [1.0] * k]) for k in (1, 2))
     logvar = torch.zeros(2, 2)

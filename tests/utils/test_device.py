@@ -27,6 +27,19 @@ def test_products_are_those_of_float32(on, products):
         torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-4)
 
 
+def test_small_products_go_to_mkl_for_a_while(products):
+    if not products():
+        pytest.skip("fast products are not for this machine")
+    setting = torch.backends.mkldnn.matmul
+    with device.products_of(16, 128, 384):
+        assert setting.fp32_precision == "none"
+    with device.products_of(64, 128, 384):
+        assert setting.fp32_precision == "bf16"
+    with pytest.raises(KeyError), device.products_of(16, 128, 384):
+        raise KeyError
+    assert setting.fp32_precision == "bf16"
+
+
 @pytest.mark.parametrize("memory", ["gru", "gpt"])
 @pytest.mark.parametrize("method", ["mi", "sac:ba"])
 def test_an_update_with_fast_products_is_the_same_update(method, memory, products):

@@ -43,7 +43,7 @@ class _GRUScan(torch.autograd.Function):
             new.unbind(0),
             strict=True,
         )
-        with products_of(B):
+        with products_of(B, H, H3):
             for h, h_next, p_new, whole, both, reset, update, r_new, n in steps:
                 whole.addmm_(h, transposed)
                 both.sigmoid_()
@@ -78,7 +78,7 @@ class _GRUScan(torch.autograd.Function):
             strict=True,
         )
         following: tuple[Tensor, ...] | None = None
-        with products_of(B):
+        with products_of(B, 3 * H, H):
             for dh, dh_wide, s, dr, dr_flat, u in reversed(list(steps)):
                 if following is not None:
                     dh.addcmul_(following[0], following[1]).addmm_(following[2], weight)
