@@ -222,8 +222,8 @@ def _answer(seed: Seed, content: Any) -> None:
 
 
 def mean_of(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The means over seeds of what each shows; of rates, the sum."""
-    names = list(shown[0]) if shown else []
+    """The means over seeds of what all of them show; of rates, the sum."""
+    names = [name for name in shown[0] if all(name in row for row in shown)] if shown else []
     totals = {name: sum(row[name] for row in shown) for name in names}
     return {name: total if name.endswith("/s") else total / len(shown) for name, total in totals.items()}
 
@@ -302,12 +302,17 @@ class _Told:
     def update(self, steps: int) -> None:
         """Counts; tells now and then."""
         self._at[1] += steps
-        if time.monotonic() - self._told_at > TELL_SECONDS:
-            self._tell()
+        self._tell_sometimes()
 
     def set_postfix(self, shown: Mapping[str, float], refresh: bool = True) -> None:
-        """What stands beside the bar."""
+        """What stands beside the bar; tells it now and then, without `refresh` with the next steps."""
         self._shown = dict(shown)
+        if refresh:
+            self._tell_sometimes()
+
+    def _tell_sometimes(self) -> None:
+        if time.monotonic() - self._told_at > TELL_SECONDS:
+            self._tell()
 
     def _tell(self) -> None:
         self._mouth.send(("at", (*self._at, self._shown)))

@@ -25,6 +25,7 @@ from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
 from utils.stopping import UNFINISHED, StopRequest
 
+MANY = 100  # updates owed at once, of which the bar tells
 COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
 
 
@@ -153,7 +154,7 @@ class Trainer:
                     if self.env_steps == self.reported_steps:  # else it was stopped among the updates of the last steps
                         self._collect()
                     try:
-                        self._learn()
+                        self._learn(bar)
                     except DivergenceError as error:
                         raise DivergenceError(
                             f"{error} after {self.updates} updates; the last checkpoint, of {self._saved_steps} steps, "
@@ -217,17 +218,19 @@ class Trainer:
             self.env_steps += len(episode)
             self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
 
-    def _learn(self) -> None:
+    def _learn(self, bar: Bar) -> None:
         """As many updates as the steps so far have earned; on-policy one on the newest episodes.
 
-        Demonstrations earn thousands at once: a stop signal does not wait for all of them.
+        Demonstrations earn thousands at once: the bar counts them down, and a stop signal does not wait for all.
         """
         if self.agent.on_policy:
             batch = self.buffer.newest(self.schedule.batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch))
             self.updates += 1
             return
-        while self.updates < int(self.env_steps * self.schedule.updates_per_step) and len(self.buffer):
+        while len(self.buffer) and (owed := int(self.env_steps * self.schedule.updates_per_step) - self.updates) > 0:
+            if owed >= MANY and owed % 10 == 0:
+                bar.set_postfix({"updates on the first episodes left": owed})
             batch = self.buffer.sample(self.schedule.batch_size, self.agent.device)
             aux = None
             if self.agent.wants_aux_batch:

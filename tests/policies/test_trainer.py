@@ -1,5 +1,6 @@
 """The trainer: what it does when, on an agent that only counts."""
 
+import contextlib
 import json
 import signal
 
@@ -210,6 +211,24 @@ def test_a_signal_stops_after_the_update_saves_and_leaves_the_handlers_as_they_w
         return [{k: v for k, v in row.items() if not k.startswith("clock/")} for row in rows_of(trainer)]
 
     assert lines(resumed) == lines(unbroken)
+
+
+def test_the_bar_counts_down_what_the_first_episodes_have_earned(make):
+    told = []
+
+    class Bar(contextlib.nullcontext):
+        def update(self, steps):
+            told.append(steps)
+
+        def set_postfix(self, shown, refresh=True):
+            told.append(shown)
+
+    trainer = make(start_random=25, updates_per_step=1.0)
+    trainer._show = lambda *about: Bar(Bar())
+    trainer.train(None)
+    name = "updates on the first episodes left"
+    assert told[: told.index(4)] == [{name: n} for n in range(trainer.start_steps + 4, 99, -1) if n % 10 == 0]
+    assert not any(name in shown for shown in told[told.index(4) :] if isinstance(shown, dict))
 
 
 def test_averages_start_anew_once_read():
