@@ -302,17 +302,12 @@ class _Told:
     def update(self, steps: int) -> None:
         """Counts; tells now and then."""
         self._at[1] += steps
-        self._tell_sometimes()
-
-    def set_postfix(self, shown: Mapping[str, float], refresh: bool = True) -> None:
-        """What stands beside the bar; tells it now and then, without `refresh` with the next steps."""
-        self._shown = dict(shown)
-        if refresh:
-            self._tell_sometimes()
-
-    def _tell_sometimes(self) -> None:
         if time.monotonic() - self._told_at > TELL_SECONDS:
             self._tell()
+
+    def set_postfix(self, shown: Mapping[str, float], refresh: bool = True) -> None:
+        """What stands beside the bar."""
+        self._shown = dict(shown)
 
     def _tell(self) -> None:
         self._mouth.send(("at", (*self._at, self._shown)))

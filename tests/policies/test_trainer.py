@@ -1,6 +1,7 @@
 """The trainer: what it does when, on an agent that only counts."""
 
 import contextlib
+import itertools
 import json
 import signal
 
@@ -227,7 +228,8 @@ def test_the_bar_counts_down_what_the_first_episodes_have_earned(make):
     trainer._show = lambda *about: Bar(Bar())
     trainer.train(None)
     name = "updates on the first episodes left"
-    assert told[: told.index(4)] == [{name: n} for n in range(trainer.start_steps + 4, 99, -1) if n % 10 == 0]
+    expected = [[{name: n}, 0] for n in range(trainer.start_steps + 4, 99, -1) if n % 10 == 0]
+    assert told[: told.index(4)] == list(itertools.chain.from_iterable(expected))
     assert not any(name in shown for shown in told[told.index(4) :] if isinstance(shown, dict))
 
 
