@@ -50,7 +50,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-slurm: $(READY)
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/scripts/test_sweep_slurm.py $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/scripts/sweeping/test_slurm.py $(ARGS)
 
 lint: $(READY)
 	$(PY) -m ruff check .

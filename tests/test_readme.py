@@ -35,7 +35,7 @@ SMALLER = {
         "--config_rl.batch_size=2", "--config_rl.updates_per_step=0.05",
     ),
     "scripts/report.py": (),
-    "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/test_sweep.py runs this one
+    "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/sweeping runs this one
     "scripts/inspect_episode.py": ("--episodes=1",),
     "scripts/export.py": ("--episodes=5",),
     "scripts/deployed.py": (),

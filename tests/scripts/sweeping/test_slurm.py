@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.scripts import wait_until
-from tests.scripts.test_sweep import assert_same, metrics, tiny
+from tests.helpers.sweeps import assert_same, metrics, tiny
 
 pytestmark = pytest.mark.slurm
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scontrol", "scancel")
 # Credentials that expire soon let a requeued job start again within seconds; without a memory default an array runs one
 # task at a time; all listen on the loopback alone.

@@ -1,0 +1,106 @@
+"""A search over fields: what it tells, and that it goes on."""
+
+import json
+
+import pytest
+
+from scripts.sweeping import search
+from tests.helpers.sweeps import sweep_of, train
+from utils.errors import UserError
+
+
+def search_sweep(tmp_path, **changed):
+    fields = {"x": {"low": -1.0, "high": 1.0}, "kind": {"choices": ("a", "b")}, "n": {"low": 1, "high": 3}}
+    settings = {"metric": "final.success", "trials": 12, "fields": fields} | changed
+    stage = train(("trial", "seed"), "--do=ok", "--x={x}", "--kind={kind}", "--n={n}", "--seed={seed}")
+    return sweep_of(tmp_path, {"seed": (0, 1)}, {"t": stage}, search=settings)
+
+
+def test_a_search_tells_the_mean_over_seeds_and_goes_on_where_it_was_stopped(tmp_path):
+    sweep = search_sweep(tmp_path)
+    calls = []
+
+    def execute(jobs):
+        calls.append([job.id for job in jobs])
+        if len(calls) == 3:
+            return False
+        for job in jobs:
+            flags = dict(word.split("=", 1) for word in job.words[1:])
+            assert flags["--kind"] in "ab" and flags["--n"] in "123" and -1 <= float(flags["--x"]) <= 1
+            if job.trial != 4:
+                job.folder.mkdir(parents=True)
+                value = float(flags["--x"]) + int(flags["--seed"])  # the mean over seeds: x + 0.5
+                job.done_file.write_text(json.dumps({"final": {"success": value}}))
+        return True
+
+    assert search.Search(sweep).run(execute, 2) is False
+    assert calls == [[f"t/t{k}_s{seed}" for k in (n, n + 1) for seed in (0, 1)] for n in (0, 2, 4)]
+    again = search.Search(sweep)  # a new process
+    assert again.run(execute, 2) is True
+    assert calls[3] == calls[2], "what was open is taken up, with the fields that it had"
+    assert len(again.trials()) == 12
+    drawn = [tuple(fields.values()) for fields in again.trials().values()]
+    assert len(set(drawn)) == 12, "a process that goes on draws anew"
+    values = {trial.number: trial.value for trial in again.study.get_trials()}
+    assert values.pop(4) is None
+    for number, value in values.items():
+        assert value == pytest.approx(again.trials()[number]["x"] + 0.5)
+    assert again.report().splitlines()[0].split()[1] == str(max(values, key=values.get))
+    assert "11 trials, 1 failed" in again.report()
+    again.run(lambda jobs: pytest.fail("nothing is left"), 2)
+
+
+def test_a_search_with_other_choices_is_another_search(tmp_path):
+    search.Search(search_sweep(tmp_path)).run(lambda jobs: False, 2)
+    kinds = {"x": {"low": -1.0, "high": 1.0}, "kind": {"choices": ("a", "c")}, "n": {"low": 1, "high": 3}}
+    with pytest.raises(UserError, match=r"search\.fields\.kind: .* another name"):
+        search.Search(search_sweep(tmp_path, fields=kinds))
+    wider = kinds | {"kind": {"choices": ("a", "b")}, "x": {"low": -2.0, "high": 1.0}}
+    search.Search(search_sweep(tmp_path, fields=wider))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"metric": ""}, "search.metric"),
+        ({"direction": "up"}, "search.direction"),
+        ({"trials": 0}, "search.trials"),
+        ({"fields": {}}, "search.fields is empty"),
+        ({"fields": {"x": {"low": 2, "high": 1}}}, "search.fields.x"),
+        ({"fields": {"x": {"low": 0.0, "high": 1.0, "log": True}}}, "low must be above 0"),
+        ({"feilds": {}}, "did you mean 'fields'?"),
+        ({"fields": {"kind": {"choices": (1, 2)}, "n": {"choices": (1, 2)}}}, "unknown {x}"),
+        ({"fields": {"y": {"choices": (1, 2)}}}, "search.fields.y: no stage has a flag with {y}"),
+        ({"fields": {"seed": {"choices": (1, 2)}}}, "search.fields.seed: choose another name"),
+        ({"fields": {"x": 0.1}}, "search.fields.x: a group of fields"),
+        ({"fields": {"x": {"low": "0", "high": 1}}}, "search.fields.x.low: a number"),
+        ({"fields": {"x": {"low": 0.0, "high": float("inf")}}}, "search.fields.x.high: a number"),
+        ({"fields": {"x": {"choices": "ab"}}}, "search.fields.x.choices: a tuple"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(tmp_path, changed, said):
+    with pytest.raises(UserError) as refused:
+        sweep = search_sweep(tmp_path, **changed)
+        sweep.jobs(search.example(sweep))
+    assert said in str(refused.value)
+
+
+def test_a_stage_that_uses_a_searched_field_is_told_to_be_over_trials(tmp_path):
+    stage = train(("seed",), "--seed={seed}", "--x={x}")
+    settings = {"metric": "final.success", "fields": {"x": {"low": 0.0, "high": 1.0}}}
+    sweep = sweep_of(tmp_path, {"seed": (0, 1)}, {"t": stage}, search=settings)
+    with pytest.raises(UserError, match=r"stages.t: \{x\} is a trial's; add 'trial' to the stage's over"):
+        sweep.jobs(search.example(sweep))
+
+
+def test_a_metric_that_no_summary_has_is_refused(tmp_path):
+    sweep = search_sweep(tmp_path, metric="final.sucess")
+
+    def execute(jobs):
+        for job in jobs:
+            job.folder.mkdir(parents=True)
+            job.done_file.write_text('{"final": {"success": 1}}')
+        return True
+
+    with pytest.raises(UserError, match=r"search.metric: .*'final.sucess'"):
+        search.Search(sweep).run(execute, 1)
