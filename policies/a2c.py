@@ -5,8 +5,6 @@ generalisation to any signal i that depends on the state (informed asymmetric ac
 biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
 """
 
-import copy
-
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor
@@ -16,7 +14,7 @@ from policies.agent import HistoryPolicy
 from policies.learner import ActorCritic
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
 from policies.parts import PartSet
-from policies.views import Critic, PrivilegedViews
+from policies.views import Critic, PrivilegedViews, Views
 from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian
 
 
@@ -43,7 +41,7 @@ class A2C(ActorCritic):
         super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
         self._settle(device)
-        self.target = copy.deepcopy(critic).requires_grad_(False)
+        self.target = self._copy_of(critic)
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
         self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
 
@@ -55,13 +53,17 @@ class A2C(ActorCritic):
 
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         """One step on episodes that the present policy has played."""
+        self.actor.train()
+        self.critic.train()
         metrics: dict[str, Tensor] = {}
         with self._autocast():
             given = self.state_views(batch)
             critic_views, actor_views = self._look(batch, given)
             value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
         with torch.no_grad():
-            bonus_TB = self._bonus(critic_views, batch, metrics)
+            with self._autocast():
+                seen = self._without_dropout(batch, given) if self._has_dropout else critic_views
+            bonus_TB = self._bonus(seen, batch, metrics)
             with self._autocast():
                 frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
             target_TB = lambda_returns(
@@ -93,7 +95,17 @@ class A2C(ActorCritic):
             parts.after_step(self.config.tau)
         metrics["q/target"] = masked_mean(target_TB, batch.mask)
         metrics["policy/entropy_weight"] = torch.tensor(weight)
+        self.actor.eval()
+        self.critic.eval()
         return {name: value.detach() for name, value in metrics.items()}
+
+    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
+        """The critic's views, the parts' among them, as the acting agent computes them: what bonuses are paid for."""
+        self.critic.eval()
+        views = self.critic.views(batch, given)
+        self.parts.extend(views, batch)
+        self.critic.train()
+        return views
 
     def _judge(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probability of the stored actions and entropy (T, B); of continuous ones that before the tanh."""

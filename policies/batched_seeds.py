@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch, Rows
 from policies.agent import Agent, Array, HistoryPolicy
 from policies.dqn import DQN
+from torchkit.networks import Encoder
 from torchkit.sequence import GPT, GRU, Markov, Memory
 from torchkit.sequence.gru_scans import gru_scans
 from utils.errors import DivergenceError, UserError
@@ -269,6 +270,8 @@ class _Loss(nn.Module):
         for module in agent.modules():
             if isinstance(module, GRU):
                 module.scan = gru_scans
+            elif isinstance(module, Encoder):
+                module.layout = torch.contiguous_format  # the one that `vmap` knows
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS}

@@ -132,11 +132,13 @@ class BelieverTrainer:
         steps = self._state_steps(rng) if of_state else self._belief_steps(rng)
         optimiser = self.optimisers["state_model" if of_state else "believer"]
         total, count = torch.zeros(len(STATE_METRICS if of_state else BELIEF_METRICS), device=self.device), 0
-        for loss, shown in steps:
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            total, count = total + torch.stack(shown).detach(), count + 1
+        with torch.random.fork_rng([] if self.device.type == "cpu" else [self.device]):
+            torch.manual_seed(rng.initial_seed())  # of dropout, which knows the global generator alone
+            for loss, shown in steps:
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                total, count = total + torch.stack(shown).detach(), count + 1
         self.epoch += 1
         return finite_means(self.epoch, STATE_METRICS if of_state else BELIEF_METRICS, total / count)
 

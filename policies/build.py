@@ -13,7 +13,7 @@ from policies.agent import Agent, HistoryPolicy
 from policies.auxiliary import AUXILIARY
 from policies.belief import Belief, Believer, BelieverConfig, believer_config, load_believer
 from policies.dqn import DQN, Q_TARGETS, ValueNetworks
-from policies.embedders import encoder_config, load_encoder
+from policies.embedders import encoder_config, image_encoder, load_encoder
 from policies.intrinsic import INTRINSIC
 from policies.parts import AuxiliaryLoss, PartSet, choose_name
 from policies.sac import SAC
@@ -24,7 +24,8 @@ from utils.config import flatten
 from utils.errors import UserError, choose
 
 SIZES = (
-    *("rl.head_dims", "rl.auxiliary.state_prediction.hidden_dims", "seq.state_dim"),
+    *("rl.head_dims", "rl.action_dim", "seq.state_dim"),
+    *(f"rl.auxiliary.{name}.hidden_dims" for name in ("state_prediction", "self_prediction")),
     *(f"rl.belief.{name}" for name in ("samples", "sample_dims", "out_dim")),
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
     *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
@@ -85,11 +86,18 @@ class Side:
         assert self._believer is not None
         return self._believer
 
-    def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...]) -> PartSet:
-        """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then."""
+    def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> PartSet:
+        """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then.
+
+        Raises:
+            UserError: there is no such part, or it is the actor's and these are not.
+        """
         self.auxiliary = {}
+        flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
         for name in losses:
-            loss = choose(AUXILIARY, name, "--config_rl.auxiliary.use")
+            loss = choose(AUXILIARY, name, flag)
+            if loss.of_actor and not actor:
+                raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac or a2c")
             self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name))
         intrinsic = {}
         for name in bonuses:
@@ -140,7 +148,7 @@ class Side:
         names = self.config.rl.critic.signal
         if not names or isinstance(names, str):
             raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
-        entries = [entry for name in names for entry in self.spec.feature_entries(name)]
+        entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
         width = self.config.seq.state_dim
         self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
         return width
@@ -225,9 +233,7 @@ class Builder:
         """Linear-ReLU of a vector, or a CNN with a linear output of an image."""
         if image_shape is None:
             return vector_embedder(in_dim, out_dim)
-        cnn = self.config.seq.image.cnn
-        pools = (1,) * len(cnn.channels)
-        return Encoder(EncoderConfig(in_dim, out_dim, (), image_shape, cnn.channels, cnn.kernels, cnn.strides, pools))
+        return Encoder(image_encoder(self.config.seq.image.cnn, in_dim, out_dim, image_shape, "--config_seq.image.cnn"))
 
     def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
@@ -329,6 +335,7 @@ def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
         own = builder.critic_side(side)
         critic_head = own.head(rl.critic_inputs, spec.action_dim)
         critic = Critic(None if own is side else own.public(), own.privileged(), [critic_head])
+    check_belief(side, rl.auxiliary.use, "use")
     parts = side.parts(rl.auxiliary.use, rl.intrinsic.use)
     networks = ValueNetworks(HistoryPolicy(side.public(), head), critic)
     return DQN(networks, builder.state_views(), parts, rl, spec.action_dim, seed, device)
@@ -340,14 +347,22 @@ def build_sac(builder: Builder, seed: int, device: torch.device) -> SAC:
     side = Side(builder)
     head = builder.policy_head(side)
     own = builder.critic_side(side)
+    if own is side and (left_out := sorted(set(rl.policy_inputs) - set(rl.critic_inputs))):
+        raise UserError(
+            f"--config_rl.critic_memory=shared: the critics' loss alone trains what both read, and critic_inputs lack "
+            f"{', '.join(left_out)}; choose separate"
+        )
     if spec.discrete:
         heads = [own.head(rl.critic_inputs, spec.action_dim) for _ in range(2)]
         action_embedder = None
     else:
         heads = [own.head(rl.critic_inputs, 1, action=rl.action_dim) for _ in range(2)]
         action_embedder = vector_embedder(spec.action_dim, rl.action_dim)
+    check_belief(own, rl.auxiliary.use, "use")
+    if own is not side:
+        check_belief(side, rl.auxiliary.use_actor, "use_actor")
     parts = own.parts(rl.auxiliary.use, rl.intrinsic.use)
-    actor_parts = side.parts(rl.auxiliary.use_actor, ())
+    actor_parts = side.parts(rl.auxiliary.use_actor, (), actor=True)
     public = side.public()
     critic = Critic(public if own is side else own.public(), own.privileged(), heads, action_embedder)
     policy = HistoryPolicy(public, head, spec.discrete)
@@ -367,7 +382,10 @@ def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
     head = builder.policy_head(side)
     own = builder.critic_side(side)
     heads = [own.head(rl.critic_inputs, 1)]
-    parts, actor_parts = own.parts(rl.auxiliary.use, rl.intrinsic.use), side.parts(rl.auxiliary.use_actor, ())
+    check_belief(own, rl.auxiliary.use, "use")
+    check_belief(side, rl.auxiliary.use_actor, "use_actor")
+    parts = own.parts(rl.auxiliary.use, rl.intrinsic.use)
+    actor_parts = side.parts(rl.auxiliary.use_actor, (), actor=True)
     critic = Critic(own.public(), own.privileged(), heads)
     policy = HistoryPolicy(side.public(), head, spec.discrete)
     return A2C(policy, critic, builder.state_views(), parts, actor_parts, rl, seed, device)
@@ -394,6 +412,8 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
             )
         if name in ("layers", "heads", "out_dim") and value < 1:
             raise UserError(f"{flag}.kwargs.{name}={value}: at least 1 is needed")
+        if name == "dropout" and not 0 <= value < 1:
+            raise UserError(f"{flag}.kwargs.dropout={value}: a share from 0 to below 1 is needed")
     kwargs = dict(config_seq.kwargs)
     if width % kwargs.get("heads", 1):
         raise UserError(f"{flag}.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
@@ -414,10 +434,24 @@ def check_sizes(config: ConfigDict) -> None:
         UserError: names the field.
     """
     values = flatten({"rl": config.rl, "seq": config.seq})
+    if values.get("rl.belief.sample_dims") == ():
+        raise UserError("--config_rl.belief.sample_dims=(): at least one layer is needed")
+    for kind in ("vector", "image"):
+        if (width := values.get(f"seq.{kind}.reward_dim", 0)) < 0:
+            raise UserError(f"--config_seq.{kind}.reward_dim={width}: 0, for none, or more is needed")
     for field in SIZES:
         value = values.get(field, ())
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
             raise UserError(f"--config_{field}={value}: at least 1 is needed")
+
+
+def check_belief(side: Side, losses: tuple[str, ...], field: str) -> None:
+    """Refuses a belief that no loss trains: it learns by its evidence bound alone."""
+    if "belief" in side.folds and "belief_elbo" not in losses:
+        raise UserError(
+            f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
+            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is), or choose critic_memory=shared"
+        )
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

@@ -5,7 +5,6 @@ Amato, UAI 2022): U(h, s), or the state-only U(s), supplies the bootstrap value 
 to the same target of the same time step; or, with reduced variance, Q regresses to U itself.
 """
 
-import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -58,7 +57,7 @@ class DQN(Learner):
         super().__init__(networks.policy, state_views, parts, config, seed)
         self.num_actions, self.online = num_actions, networks
         self._settle(device)
-        self.target = copy.deepcopy(self.online)
+        self.target = self._copy_of(self.online)
         self._follow(self.target, self.online)
         self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
         if self.wants_aux_batch:

@@ -33,19 +33,34 @@ def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int,
     encoder = config_repr.encoder
     if image_shape is None:
         return EncoderConfig(in_dim, config_repr.embedding_dim, tuple(encoder.hidden_dims))
-    layers = tuple(tuple(encoder[name]) for name in ("channels", "kernels", "strides", "pools"))
-    if not layers[0] or len({len(layer) for layer in layers}) != 1:
+    return image_encoder(encoder, in_dim, config_repr.embedding_dim, image_shape, "--config_repr.encoder")
+
+
+def image_encoder(
+    layers: ConfigDict, in_dim: int, out_dim: int, image_shape: tuple[int, ...], flag: str
+) -> EncoderConfig:
+    """Convolutions of an image, an entry of `channels`, `kernels`, `strides` and `pools` each; `pools` may be absent.
+
+    Raises:
+        UserError: names `flag`; they are not of one number, or do not fit into the image.
+    """
+    channels = tuple(layers.channels)
+    pools = tuple(layers.get("pools", (1,) * len(channels)))
+    table = {"channels": channels, "kernels": tuple(layers.kernels), "strides": tuple(layers.strides), "pools": pools}
+    if not channels or len({len(row) for row in table.values()}) != 1:
         raise UserError(
-            f"--config_repr: encoder.channels, kernels, strides and pools must name the same number of layers, "
-            f"at least one, for an image of {image_shape}"
+            f"{flag}: {', '.join(table)} must name the same number of layers, at least one, "
+            f"for an image of {image_shape}"
         )
+    for name, row in table.items():
+        if min(row) < 1:
+            raise UserError(f"{flag}.{name}={row}: at least 1 is needed")
     side = min(image_shape[1:])
-    for _, kernel, stride, pool in zip(*layers):
+    for kernel, stride, pool in zip(table["kernels"], table["strides"], pools):
         side = ((side - kernel) // stride + 1) // pool
         if side < 1:
-            raise UserError(f"--config_repr: the layers of encoder.kernels leave nothing of an image of {image_shape}")
-    channels, kernels, strides, pools = layers
-    return EncoderConfig(in_dim, config_repr.embedding_dim, (), tuple(image_shape), channels, kernels, strides, pools)
+            raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
+    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table)
 
 
 def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:

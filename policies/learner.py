@@ -1,7 +1,8 @@
 """What the families that learn by gradient share: parts, optimisers, target networks, checkpoints."""
 
+import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from ml_collections import ConfigDict
@@ -13,6 +14,8 @@ from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
 from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import DivergenceError
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Learner(Agent):
@@ -55,9 +58,16 @@ class Learner(Agent):
         self._parameters_of[name] = mine
         self._optimisers[name] = torch.optim.Adam(mine, lr=lr, eps=self.config.adam_eps, fused=True)
 
+    def _copy_of(self, online: M) -> M:
+        """A frozen copy, to be a target network."""
+        copied = copy.deepcopy(online).requires_grad_(False)
+        for module in copied.modules():
+            if isinstance(module, nn.RNNBase):
+                module.flatten_parameters()  # which a copy undoes; else cuDNN gathers them at each call
+        return copied
+
     def _follow(self, target: nn.Module, online: nn.Module) -> None:
         """From now on the target moves after the online network, by τ a step."""
-        target.requires_grad_(False)
         self._followers.append((list(target.parameters()), list(online.parameters())))
 
     def _policy_step(

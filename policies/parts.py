@@ -29,6 +29,7 @@ class AuxiliaryLoss(nn.Module):
     """
 
     loss_weight: float = 1.0
+    of_actor = False  # reads the view `policy`, which an actor alone has
 
     @classmethod
     def build(cls, parts: "Parts", settings: ConfigDict) -> Self:

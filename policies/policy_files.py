@@ -69,7 +69,7 @@ def load_policy(
         policy.load_state_dict(load_tensors(path / "policy.safetensors"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{flag}: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{flag}: the policy in {path} is damaged ({type(error).__name__})") from error
     if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):
         raise UserError(

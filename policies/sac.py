@@ -4,8 +4,6 @@ Haarnoja et al. (2018) over whole stored episodes: continuous actions by a Gauss
 softmax, whose expectations are then sums. Actor and critics keep memories of their own, or share the critics'.
 """
 
-import copy
-
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
@@ -43,7 +41,7 @@ class SAC(ActorCritic):
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
         self._settle(device)
-        self.target = copy.deepcopy(critic)
+        self.target = self._copy_of(critic)
         self._follow(self.target, critic)
         actor = policy.head if self.shared else policy
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
@@ -75,11 +73,14 @@ class SAC(ActorCritic):
                     seen, next_action, next_log_prob = self._without_dropout(batch, given)
                 bonus_TB = self._bonus(seen, batch, metrics)
                 judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
-                soft_TB = self._expected(torch.stack(judged).amin(0) - alpha * next_log_prob, next_log_prob)[1:]
+                value_TB = self._expected(torch.stack(judged).amin(0), next_log_prob)[1:]
+                discount_TB, reward_TB = self.config.discount * batch.discount, batch.reward + bonus_TB
+                if self.config.entropy_backup:  # that of the next step is a reward, along the trace as at its end
+                    reward_TB = reward_TB + discount_TB * self._expected(-alpha * next_log_prob, next_log_prob)[1:]
                 target_TB = lambda_returns(
-                    batch.reward + bonus_TB,
-                    self.config.discount * batch.discount,
-                    soft_TB,
+                    reward_TB,
+                    discount_TB,
+                    value_TB,
                     torch.ones_like(batch.reward),
                     last_steps(batch.mask),
                     self.config.return_lambda,

@@ -41,7 +41,7 @@ from policies.representation import (
 )
 from policies.transitions import TransitionData
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.config import to_dict
+from utils.config import check_numbers, to_dict
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
@@ -50,6 +50,11 @@ from utils.run import Run, atomic_write
 from utils.seeding import seed_everything
 
 CHECKPOINT_SECONDS = 60.0
+POSITIVE = (
+    *("batch_size", "batch_episodes", "club_steps"),
+    *("embedding_dim", "action_embedding_dim", "hidden_dim", "encoder.hidden_dims"),
+    *(f"belief.{name}" for name in ("embedding_dim", "context_dims", "latent_dim", "hidden_dims", "min_std")),
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     envs.close()
     seed_everything(settings.seed)
     kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")
+    check_numbers("repr", config_repr, POSITIVE, ("anneal",), ("lr", "club_lr", "state_lr"))
     trainer = kind.make(config_repr, stored, settings, device)
     run = open_run(config_env, config_repr, settings, stored, command)
     try:
@@ -157,6 +163,7 @@ def report_believer(
 ) -> tuple[dict[str, Any], str]:
     """What samples of the belief tell."""
     model = trainer.believer.history
+    trainer.believer.eval()
     result = believer_report(stored, trainer.state_model.mean_encoder(), model, env, settings.seed)
     return result, believer_text(result)
 

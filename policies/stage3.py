@@ -21,7 +21,7 @@ from policies.policy_files import load_policy, save_policy
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
-from utils.config import apply_domain, apply_domain_memory, flatten, to_dict
+from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -94,19 +94,8 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
         "predictor_lr",
     )
     shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end")
-    rl = flatten(config_rl)
-    for group, values, names in (
-        ("rl", rl, positive),
-        ("env", flatten(config_env), ("eval.episodes", "eval.interval")),
-    ):
-        for name in names:
-            if name in values and not values[name] > 0:
-                raise UserError(f"--config_{group}.{name}={values[name]}: a number above 0 is needed")
-    for name in shares:
-        if name in rl and not 0 <= rl[name] <= 1:
-            raise UserError(f"--config_rl.{name}={rl[name]}: a number from 0 to 1 is needed")
-    if not 0 <= rl["updates_per_step"] < math.inf:
-        raise UserError(f"--config_rl.updates_per_step={rl['updates_per_step']}: a finite number from 0 on is needed")
+    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
+    check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
 
 
 def train(

@@ -92,6 +92,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.out_dim = config.out_dim
+        self.layout = torch.channels_last  # of images
         self.first = self._blocks(slice(0, 1))
         self.rest = self.make_rest()
 
@@ -125,7 +126,7 @@ class Encoder(nn.Module):
         """A flat batch (B, in_dim) as the first block reads it fastest; several encoders of one shape can share it."""
         if self.config.image_shape is None:
             return x
-        return x.view(-1, *self.config.image_shape).contiguous(memory_format=torch.channels_last)
+        return x.view(-1, *self.config.image_shape).contiguous(memory_format=self.layout)
 
     def local(self, x: Tensor) -> Tensor:
         """The first block's activation of a flat batch (B, in_dim), still in image form for images."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import math
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -104,6 +105,34 @@ def check_fields(names: Iterable[str], config: ConfigDict, where: str) -> None:
         bare = name.split("[")[0]
         if bare not in leaves | groups:
             raise UserError(f"{where}: unknown field {bare!r}{_nearest(bare, leaves)}")
+
+
+def check_numbers(
+    group: str,
+    config: ConfigDict,
+    positive: Collection[str],
+    shares: Collection[str] = (),
+    from_zero: Collection[str] = (),
+) -> None:
+    """Refuses numbers, or tuples of them, out of range; fields that the config does not have are passed over.
+
+    Args:
+        group: such as `rl`, of --config_rl.
+        positive, shares, from_zero: dotted names of fields above 0, from 0 to 1, and finite from 0 on.
+
+    Raises:
+        UserError: names the field.
+    """
+    values = flatten(config)
+    for names, fits, needed in (
+        (positive, lambda x: x > 0, "a number above 0"),
+        (shares, lambda x: 0 <= x <= 1, "a number from 0 to 1"),
+        (from_zero, lambda x: 0 <= x < math.inf, "a finite number from 0 on"),
+    ):
+        for name in names:
+            value = values.get(name, ())
+            if not all(map(fits, value if isinstance(value, tuple) else (value,))):
+                raise UserError(f"--config_{group}.{name}={value}: {needed} is needed")
 
 
 def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -18,6 +18,8 @@ class BehaviourCloning(AuxiliaryLoss):
     It reads the view `policy`, the acting head's output.
     """
 
+    of_actor = True
+
     def __init__(self, discrete: bool, weight: float):
         super().__init__()
         self.discrete, self.loss_weight = discrete, weight

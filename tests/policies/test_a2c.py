@@ -20,6 +20,7 @@ from policies.views import PrivilegedViews
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, changed, make_agent, make_batch, make_config, weights
 from tests.helpers.configs import config_named
 from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian, sample_tanh_gaussian
+from torchkit.sequence import GPT
 from utils.errors import UserError
 
 
@@ -162,8 +163,31 @@ def test_the_frozen_critic_is_replaced_every_so_many_updates():
             assert not changed(weights(agent.critic), agent.target)
 
 
+def test_dropout_is_in_what_learns_and_not_in_what_it_learns_from(monkeypatch):
+    """What learns is in training mode: without it cuDNN refuses the gradient of a recurrent layer."""
+    parts = {"auxiliary__use": ("state_prediction",), "intrinsic__use": ("information_gain",)}
+    agent, plain = (make_agent("a2c:ua", "gpt", seq={"kwargs.dropout": rate}, **parts) for rate in (0.5, 0.0))
+    memories = {
+        id(net.public.folds["history"].memory): name
+        for name, net in (("actor", agent.policy), ("critic", agent.critic), ("target", agent.target))
+    }
+    modes, encode = [], GPT.encode
+
+    def watched(memory, *args):
+        modes.append((memories[id(memory)], memory.training))
+        return encode(memory, *args)
+
+    batch, expected = make_batch(), plain.update(make_batch())
+    monkeypatch.setattr(GPT, "encode", watched)
+    metrics = agent.update(batch)
+    assert modes == [("critic", True), ("actor", True), ("critic", False), ("target", False)]
+    assert metrics["loss/td"] != expected["loss/td"]
+    assert metrics["bonus/information_gain"] == expected["bonus/information_gain"]
+    assert not agent.policy.training and not agent.critic.training
+
+
 def test_the_signal_is_the_named_features_and_nothing_else():
-    agent, batch = make_agent("a2c:informed", critic__signal=("5", "2")), make_batch()
+    agent, batch = make_agent("a2c:informed", critic__signal=("5", 2)), make_batch()
     assert agent.critic.heads[0].inputs == ("history", "observation", "signal")
     value = agent.critic(agent.critic.views(batch, {}), batch)[0]
     for entry in range(SPEC.state_dim):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from policies.batched_seeds import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
-from tests.helpers.agents import CPU, make_agent, make_batch
+from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
 from utils.errors import DivergenceError, UserError
@@ -17,6 +17,7 @@ class Together:
     """K seeds learning as one batch, each beside a twin that learns alone."""
 
     def __init__(self, variant, memory, **overrides):
+        self.spec = overrides.get("spec", SPEC)
         self.alone = [make_agent(variant, memory, seed=k, **overrides) for k in range(K)]
         self.agents = [make_agent(variant, memory, seed=k, **overrides) for k in range(K)]
         size = sum(p.numel() for p in self.agents[0].parameters())
@@ -26,7 +27,7 @@ class Together:
 
     def update(self, seeds, number):
         """One update of the seeds in both ways; each seed's metrics agree."""
-        batches = {k: make_batch(lengths=LENGTHS[k], seed=10 * number + k) for k in seeds}
+        batches = {k: make_batch(LENGTHS[k], self.spec, 10 * number + k) for k in seeds}
         answers = self.learner.update({k: packed(batch) for k, batch in batches.items()})
         for k, batch in batches.items():
             metrics, error = answers[k]
@@ -58,6 +59,15 @@ def test_each_seed_learns_as_alone(variant, memory):
         for name, value in make_agent(variant, memory, seed=0).online.state_dict().items()
     )
     assert max(float(difference.abs().max()) for difference in moved) > 1e-4
+
+
+def test_images_are_a_batch_too():
+    small = {"channels": (3,), "kernels": (2,), "strides": (1,)}
+    seq = {f"image.cnn.{name}": value for name, value in small.items()}
+    both = Together("ua", "gru", spec=IMAGES, seq=seq)
+    for number in range(2):
+        both.update(range(K), number)
+    both.assert_same(range(K))
 
 
 def test_seeds_may_come_and_go():

@@ -17,6 +17,7 @@ from policies.embedders import encoder_config, save_encoder
 from policies.policy_files import load_policy, save_policy
 from policies.views import Inputs
 from tests.helpers.agents import (
+    CONTINUOUS,
     CPU,
     EMBEDDING,
     IMAGES,
@@ -196,6 +197,17 @@ def test_low_precision_gives_nearly_the_same_bound():
         agent = make_agent("believer", precision=precision)
         bounds.append(agent.update(make_batch())["loss/belief_elbo"])
     torch.testing.assert_close(bounds[0], bounds[1], rtol=0.05, atol=0.1)
+
+
+@pytest.mark.parametrize("field", ["use", "use_actor"])
+def test_a_belief_that_nothing_trains_is_refused(field):
+    settings = {"use": {"auxiliary__use": ()}, "use_actor": {"critic_memory": "separate"}}[field]
+    with pytest.raises(UserError, match=rf"auxiliary.{field}: the belief learns by belief_elbo alone"):
+        make_agent("sac:believer", spec=CONTINUOUS, **settings)
+    agent = make_agent("sac:believer", spec=CONTINUOUS, critic_memory="separate", auxiliary__use_actor=("belief_elbo",))
+    before = weights(agent.policy)
+    agent.update(make_batch(spec=CONTINUOUS))
+    assert any("model.memory" in name for name in changed(before, agent.policy))
 
 
 def test_images_have_a_belief_too():

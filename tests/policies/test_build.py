@@ -9,7 +9,7 @@ from torch import nn
 from envs.base import EnvSpec
 from policies.build import Builder
 from policies.intrinsic.information_gain import InformationGain
-from tests.helpers.agents import CPU, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
+from tests.helpers.agents import CPU, IMAGES, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
 from utils.config import json_tuples
 from utils.errors import UserError
 
@@ -95,6 +95,19 @@ REFUSED = {
     "memory of the critic": ({"critic_memory": "own"}, "--config_rl.critic_memory: unknown value 'own'"),
     "state for the actor": ({"variant": "sac:mi", "policy_inputs": ("state",)}, "'state' is privileged"),
     "bonus alone": ({"intrinsic__use": ("information_gain",)}, "auxiliary.use=('state_prediction',)"),
+    "cloning by a critic": (
+        {"variant": "sac:mi", "auxiliary__use": ("behaviour_cloning",)}, "--config_rl.auxiliary.use: behaviour_cloning"
+    ),
+    "no width of actions": ({"variant": "sac:mi", "action_dim": 0}, "--config_rl.action_dim=0: at least 1"),
+    "no width of predictions": (
+        {"auxiliary__self_prediction.hidden_dims": (0,)}, "--config_rl.auxiliary.self_prediction.hidden_dims=(0,)"
+    ),
+    "no layers of samples": ({"variant": "believer", "belief__sample_dims": ()}, "--config_rl.belief.sample_dims=()"),
+    "width of rewards": ({"seq": {"vector.reward_dim": -1}}, "--config_seq.vector.reward_dim=-1: 0, for none"),
+    "dropout": ({"memory": "gpt", "seq": {"kwargs.dropout": 1.5}}, "--config_seq.kwargs.dropout=1.5"),
+    "convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2,)}}, "--config_seq.image.cnn: channels, kernels"),
+    "wide convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2, 9)}}, "--config_seq.image.cnn: the layers"),
+    "no stride": ({"spec": IMAGES, "seq": {"image.cnn.strides": (1, 0)}}, "--config_seq.image.cnn.strides=(1, 0)"),
     "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),
 }  # fmt: skip
 

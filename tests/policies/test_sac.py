@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from buffers.batch import EpisodeBatch
-from policies.losses import lambda_returns, last_steps
 from policies.parts import PartSet
 from policies.sac import SAC, target_entropy
 from policies.views import PrivilegedViews
@@ -25,6 +24,7 @@ from tests.helpers.agents import (
     weights,
 )  # fmt: skip
 from torchkit.distributions import mode_tanh_gaussian, sample_tanh_gaussian
+from utils.errors import UserError
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -154,7 +154,7 @@ def test_lambda_returns_follow_the_whole_episode():
     agent = fixed_agent(policy, critic, FixedCritic([[[4.0, 4.0]] * 3] * 2), return_lambda=0.5)
     metrics = agent.update(example(discrete=True))
     soft = 4 + 0.5 * math.log(2)
-    first = 1 + 0.9 * (0.5 * soft + 0.5 * 2.0)
+    first = 1 + 0.9 * (0.5 * soft + 0.5 * (2.0 + 0.5 * math.log(2)))
     assert metrics["q/target"].item() == pytest.approx((first + 2) / 2)
 
 
@@ -242,9 +242,26 @@ def test_the_actor_may_carry_the_auxiliary_loss_too():
     assert not torch.equal(*(part.net[0].weight for part in two))
 
 
-def test_an_update_is_that_of_its_losses_on_a_recurrent_agent():
+def soft_returns(reward, discount, value, entropy, lengths, return_lambda):
+    """The λ-returns of each episode by their definition: the entropy of a step counts with what follows it."""
+    returns = torch.zeros_like(reward)
+    for b, length in enumerate(lengths):
+        following = None
+        for t in reversed(range(length)):
+            soft = value[t, b] + entropy[t, b]
+            mixed = (
+                soft if following is None else (1 - return_lambda) * soft + return_lambda * (following + entropy[t, b])
+            )
+            returns[t, b] = following = reward[t, b] + discount[t, b] * mixed
+    return returns
+
+
+@pytest.mark.parametrize("backup", [True, False])
+@pytest.mark.parametrize("return_lambda", [0.0, 0.7, 1.0])
+def test_an_update_is_that_of_its_losses_on_a_recurrent_agent(return_lambda, backup):
     """The target of a real agent, against its own networks called one by one."""
-    agent, batch = make_agent("sac:mi", spec=CONTINUOUS, return_lambda=0.7), make_batch(spec=CONTINUOUS)
+    agent = make_agent("sac:mi", spec=CONTINUOUS, return_lambda=return_lambda, entropy_backup=backup)
+    batch = make_batch(spec=CONTINUOUS)
     before = copy.deepcopy(agent)
     torch.manual_seed(1)
     metrics = agent.update(batch)
@@ -259,11 +276,16 @@ def test_an_update_is_that_of_its_losses_on_a_recurrent_agent():
         bonus = agent.parts.bonus(views, batch, {})
         judged = agent.target(agent.target.views(batch, given), batch, action)
         alpha = agent.log_alpha.exp()
-        soft = (torch.minimum(*judged)[..., 0] - alpha * log_prob)[1:]
-        ones = torch.ones_like(batch.reward)
-        y = lambda_returns(batch.reward + bonus, 0.99 * batch.discount, soft, ones, last_steps(batch.mask), 0.7)
+        value, entropy = torch.minimum(*judged)[1:, :, 0], -alpha * log_prob[1:] * backup
+        lengths = batch.mask.sum(0).int().tolist()
+        y = soft_returns(batch.reward + bonus, 0.99 * batch.discount, value, entropy, lengths, return_lambda)
     expected = (y * batch.mask).sum() / batch.mask.sum()
     assert metrics["q/target"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_shared_views_that_the_critics_do_not_read_are_refused():
+    with pytest.raises(UserError, match=r"critic_memory=shared: .*critic_inputs lack history"):
+        make_agent("sac:ba", spec=CONTINUOUS, critic_memory="shared")
 
 
 @pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])

@@ -298,6 +298,11 @@ REFUSED = {
     "discount above one": (("--config_rl.discount=1.5",), ["--config_rl.discount"]),
     "lambda above one": (("--config_rl.return_lambda=2",), ["--config_rl.return_lambda"]),
     "learning rate below zero": (("--config_rl.lr=-1",), ["--config_rl.lr"]),
+    "a cloning critic": (
+        ("--config_rl=configs/rl/dqn.py", "--config_rl.auxiliary.use=('behaviour_cloning',)"),
+        ["--config_rl.auxiliary.use", "use_actor"],
+    ),
+    "bonuses that grow": (("--config_rl.intrinsic.anneal_steps=-1",), ["--config_rl.intrinsic.anneal_steps"]),
     "critic's view": (("--config_rl.critic_inputs=('z_stat',)",), ["--config_rl.critic_inputs", "z_state"]),
     "z_state without φ": (("--config_rl.critic_inputs=('z_state',)",), ["--state_embedder_dir", "z_state"]),
     "gpu": (("--cuda=99",), ["--cuda=99"]),
@@ -402,7 +407,12 @@ def test_a_policy_of_another_domain_or_a_damaged_one_is_refused(main, run_folder
     tensors = load_file(weights)
     save_file({k: v for k, v in tensors.items() if "head" not in k}, weights)
     assert_refused(scripts.run("main.py", HEAVEN_HELL, *show), "--policy_dir", "damaged")
-    (run_folder / "policy" / "policy.json").write_text("[]")
+    described = run_folder / "policy" / "policy.json"
+    about = json.loads(described.read_text())
+    del about["config"]["rl"]["head_dims"]  # as of an older version
+    described.write_text(json.dumps(about))
+    assert_refused(scripts.run("main.py", HEAVEN_HELL, *show), "--policy_dir", "damaged")
+    described.write_text("[]")
     assert_refused(scripts.run("main.py", HEAVEN_HELL, *show), "--policy_dir", "damaged")
 
 

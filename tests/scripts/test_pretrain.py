@@ -209,6 +209,9 @@ def test_bad_input_is_one_line_that_names_the_flag(quick, data):
     assert_refused(quick(f"--data_path={data}", "--config_repr.overlap=1"), "overlap_weight")
     assert_refused(quick(), "--data_path")
     assert_refused(quick(f"--data_path={data}", "--num_epochs=0"), "--num_epochs")
+    for field in ("club_steps=0", "batch_size=0", "lr=-1", "hidden_dim=0", "anneal=2"):
+        name = field.partition("=")[0]
+        assert_refused(quick(f"--data_path={data}", f"--config_repr.{field}"), f"--config_repr.{name}")
     assert_refused(quick(f"--data_path={data}", "--init_model=nowhere"), "--init_model", "nowhere")
 
 

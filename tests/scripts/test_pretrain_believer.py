@@ -16,7 +16,7 @@ TINY = (
     "--config_repr.state_epochs=1", "--num_epochs=1", "--config_repr.batch_size=50", "--config_repr.hidden_dim=16",
     "--config_repr.encoder.hidden_dims=(16,16)", "--config_repr.batch_episodes=4",
     "--config_repr.belief.embedding_dim=8", "--config_repr.belief.context_dims=(16,16)",
-    "--config_repr.belief.hidden_dims=(16,16)", "--log_freq=1",
+    "--config_repr.belief.hidden_dims=(16,16)", "--config_repr.belief.kwargs.dropout=0.1", "--log_freq=1",
 )  # fmt: skip
 ENV = "--config_env=configs/envs/heaven_hell.py"
 
