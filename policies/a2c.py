@@ -5,6 +5,8 @@ generalisation to any signal i that depends on the state (informed asymmetric ac
 biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
 """
 
+from typing import Any
+
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor
@@ -25,7 +27,6 @@ class A2C(ActorCritic):
     """
 
     on_policy = True
-    updates: Tensor
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class A2C(ActorCritic):
         device: torch.device,
     ):
         super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self.updates = 0
         self._settle(device)
         self.target = self._copy_of(critic)
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
@@ -88,8 +89,8 @@ class A2C(ActorCritic):
             + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
         }
         self._step(losses, metrics)
-        self.updates.add_(1)
-        if int(self.updates) % self.config.target_interval == 0:
+        self.updates += 1
+        if self.updates % self.config.target_interval == 0:
             self.target.load_state_dict(self.critic.state_dict())
         for parts in (self.parts, self.actor_parts):
             parts.after_step(self.config.tau)
@@ -98,6 +99,13 @@ class A2C(ActorCritic):
         self.actor.eval()
         self.critic.eval()
         return {name: value.detach() for name, value in metrics.items()}
+
+    def checkpoint(self) -> dict[str, Any]:
+        return super().checkpoint() | {"updates": self.updates}
+
+    def load_checkpoint(self, state: dict[str, Any]) -> None:
+        super().load_checkpoint(state)
+        self.updates = state["updates"]
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
         """The critic's views, the parts' among them, as the acting agent computes them: what bonuses are paid for."""
