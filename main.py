@@ -1,7 +1,7 @@
-"""Stage 3: trains an agent, or with --policy_dir evaluates and films a finished policy. The same command resumes a run.
+r"""Stage 3: trains an agent, or with --policy_dir evaluates and films a finished one. The same command resumes a run.
 
 Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi \
-    --config_repr=configs/repr/heaven_hell.py --state_embedder_dir=DIR --obs_embedder_dir=DIR
+    --state_embedder_dir=DIR --obs_embedder_dir=DIR
 """
 
 import os

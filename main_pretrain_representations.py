@@ -1,4 +1,4 @@
-"""Stage 2: trains embedders of state and observation on a stage-1 data set. The same command resumes.
+r"""Stage 2: trains embedders of state and observation on a stage-1 data set. The same command resumes.
 
 Example: python main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \
     --config_repr=configs/repr/heaven_hell.py --data_path=data/HeavenHell-v0_s42_3000ep

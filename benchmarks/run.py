@@ -19,7 +19,9 @@ from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after 
 BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit")
 HEAD = """# Performance
 
-Measured by `python benchmarks/run.py`, never by a test; each section says when. The machine: {machine}.
+Measured by `python benchmarks/run.py`, never by a test; each section says when, and where another program did it.
+
+The machine: {machine}.
 
 Where other programs shared it, ratios within a section hold better than its times.
 
@@ -38,7 +40,7 @@ times that of one, on one thread; on a GPU, for which it is meant, it has not be
 `python benchmarks/whole.py --encoders=data/encoders/heaven_hell --train_episodes=600`, one seed, the machine to itself:
 `dqn:mi` on HeavenHell from the start of the program to its last evaluation, 30,400 steps, 3,040 updates of 16 episodes
 and an evaluation every 2,000 steps, all on one thread. The plain program takes 401 s, ours 102 s, in bfloat16 92 s:
-**3.9 and 4.4 times** as fast, where 6 was aimed at. At the end the plain one and ours had just reached a success of 0.9
+**3.9 and 4.4 times** as fast (2026-11-21). At the end the plain one and ours had just reached a success of 0.9
 (after 30,017 and 30,015 steps), the one in bfloat16 had not. An update of 16 episodes is some 1,700 small operations.
 
 ## What was kept, and what was not

@@ -37,14 +37,14 @@ def batchable(agent: Agent) -> DQN:
     Raises:
         UserError: names the field, and what can be.
     """
-    flag, else_ = "--batch_seeds: updates of several seeds as one batch are for", "give --nobatch_seeds --cuda=-1"
+    flag, else_ = "--batch_seeds: updates of several seeds as one batch are for", "give --nobatch_seeds"
     if not isinstance(agent, DQN):
         raise UserError(f"{flag} --config_rl=configs/rl/dqn.py; {else_}")
     memories = [module for module in agent.modules() if isinstance(module, Memory)]
     if not all(isinstance(memory, GRU | GPT | Markov) for memory in memories):
         raise UserError(f"{flag} the memories gru, gpt, markov and mlp; {else_}")
     if agent._has_dropout:
-        raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or {else_}")
+        raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if set(agent.parts.auxiliary) - {"state_prediction"}:
         raise UserError(f"{flag} config_rl.auxiliary.use=('state_prediction',) or (); {else_}")
     config = agent.config

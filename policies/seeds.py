@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 from policies.agent import Agent
 from policies.batched_seeds import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
 from policies.build import Builder
+from policies.dqn import DQN
 from policies.observe import env_maker
 from policies.stage3 import Say, Settings, open_run, read_summary, train
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
@@ -64,14 +65,10 @@ def train_seeds(
     """
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # to look for a GPU must not spoil it for a fork
     device = device_of(cuda)
-    if device.type != "cpu" and batch is False:
-        raise UserError(
-            "--nobatch_seeds: processes of their own are for the CPU; give --cuda=-1, or leave the flag out"
-        )
     torch.set_num_threads(1)  # a pool of threads would not outlive a fork
-    agent = None
+    agent: DQN | None = None
     if batch or (batch is None and device.type != "cpu"):
-        agent = batchable(build_agent(config, runs[0].settings))
+        agent = batched_or_not(build_agent(config, runs[0].settings), bool(batch), say)
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
     check_folders(config, runs, options["command"])
     seeds: list[Seed] = []
@@ -87,6 +84,21 @@ def train_seeds(
             seed.ear.close()  # who waits for an answer must not wait for ever
         raise
     return outcome(seeds, stopped, say)
+
+
+def batched_or_not(agent: Agent, demanded: bool, say: Say) -> DQN | None:
+    """The agent, if updates of several such are to be one batch; None, and why, where they cannot be.
+
+    Raises:
+        UserError: they cannot, and it was `demanded`.
+    """
+    try:
+        return batchable(agent)
+    except UserError as error:
+        if demanded:
+            raise
+        say(f"each seed computes its own updates ({error})")
+        return None
 
 
 def build_agent(config: ConfigDict, settings: Settings) -> Agent:

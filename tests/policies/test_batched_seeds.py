@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from policies.batched_seeds import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
+from policies.seeds import batched_or_not
 from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
@@ -126,6 +127,16 @@ def test_a_seed_that_diverges_is_left_as_it_was_and_alone():
 def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
     with pytest.raises(UserError, match=r"--batch_seeds: .*--nobatch_seeds"):
         batchable(make_agent(variant, memory, **overrides))
+
+
+def test_on_a_gpu_what_cannot_be_a_batch_is_computed_seed_by_seed():
+    said = []
+    able, unable = make_agent("mi", "gru"), make_agent("sac:history", "gru")
+    assert batched_or_not(able, False, said.append) is able and not said
+    assert batched_or_not(unable, False, said.append) is None
+    assert "each seed computes its own updates" in said[0] and "dqn.py" in said[0]
+    with pytest.raises(UserError, match="--nobatch_seeds"):
+        batched_or_not(unable, True, said.append)
 
 
 def test_layers_side_by_side_are_the_layer_of_each_seed():
