@@ -1,6 +1,5 @@
-"""The only place where names in a config become objects."""
+"""From configs to agents: here and in `policies.sides`, and nowhere else, names in a config become objects."""
 
-import inspect
 from collections.abc import Iterable
 
 import torch
@@ -10,16 +9,15 @@ from torch import nn
 from envs.base import EnvSpec
 from policies.a2c import A2C
 from policies.agent import Agent, HistoryPolicy
-from policies.auxiliary import AUXILIARY
-from policies.belief import Belief, Believer, BelieverConfig, believer_config, load_believer
+from policies.belief import Believer, BelieverConfig, believer_config, load_believer
 from policies.dqn import DQN, Q_TARGETS, ValueNetworks
 from policies.embedders import encoder_config, image_encoder, load_encoder
-from policies.intrinsic import INTRINSIC
-from policies.parts import AuxiliaryLoss, PartSet, choose_name
+from policies.parts import choose_name
 from policies.sac import SAC
-from policies.views import PRIVILEGED, PUBLIC, Critic, Fold, Head, History, PrivilegedViews, PublicViews
-from torchkit.networks import Encoder, EncoderConfig, Entries, init_linear
-from torchkit.sequence import MEMORIES, Memory
+from policies.sides import Side, build_memory, check_belief, vector_embedder
+from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
+from torchkit.networks import Encoder, EncoderConfig
+from torchkit.sequence import Memory
 from utils.config import flatten
 from utils.errors import UserError, choose
 
@@ -30,143 +28,6 @@ SIZES = (
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
     *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
 )
-
-
-class Side:
-    """The views of one network and the parts that stand on them: made on first demand, and only then computed.
-
-    A policy's head may ask for public views only; a critic's head and the parts for any. `Parts` is what parts see.
-    """
-
-    def __init__(self, builder: "Builder"):
-        self.builder, self.spec, self.config = builder, builder.spec, builder.config
-        self.dims: dict[str, int] = {}
-        self.folds: dict[str, Fold] = {}
-        self.shortcuts: dict[str, nn.Module] = {}
-        self.embedders: dict[str, nn.Module] = {}
-        self.auxiliary: dict[str, AuxiliaryLoss] = {}
-        self._believer: Believer | None = None
-
-    def width(self, view: str) -> int:
-        """The number of features of a view, which is computed from now on if it was not before.
-
-        Raises:
-            UserError: there is no such view, or something is missing of which it is made.
-        """
-        if view not in self.dims:
-            maker = choose(VIEWS, view, "--config_rl: views")
-            self.dims[view] = maker(self)
-        return self.dims[view]
-
-    def head(self, inputs: tuple[str, ...], out_dim: int, out_bound: float = 3e-3, **other: int) -> Head:
-        """A head over views, and `other` inputs of given widths."""
-        dims = {name: self.width(name) for name in inputs} | other
-        return Head((*inputs, *other), dims, self.config.rl.head_dims, out_dim, out_bound)
-
-    def public(self) -> PublicViews:
-        """The public views that were asked for."""
-        return PublicViews(self.folds, self.shortcuts)
-
-    def privileged(self) -> PrivilegedViews:
-        """The learned embeddings of the state that were asked for."""
-        return PrivilegedViews(self.embedders, {})
-
-    @property
-    def memory(self) -> Memory:
-        """The memory behind `history`."""
-        self.width("history")
-        history = self.folds["history"]
-        assert isinstance(history, History)
-        return history.memory
-
-    @property
-    def believer(self) -> Believer:
-        """The conditional VAE behind `belief`."""
-        self.width("belief")
-        assert self._believer is not None
-        return self._believer
-
-    def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> PartSet:
-        """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then.
-
-        Raises:
-            UserError: there is no such part, or it is the actor's and these are not.
-        """
-        self.auxiliary = {}
-        flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
-        for name in losses:
-            loss = choose(AUXILIARY, name, flag)
-            if loss.of_actor and not actor:
-                raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac or a2c")
-            self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name))
-        intrinsic = {}
-        for name in bonuses:
-            bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
-            settings = self.builder.settings_of("intrinsic", name)
-            intrinsic[name] = (bonus.build(self, settings), settings.weight)
-        return PartSet(self.auxiliary, intrinsic)
-
-    def make_history(self) -> int:
-        """Embedders and the memory of the config."""
-        sizes, spec = self.builder.sizes, self.spec
-        width = sizes.obs_dim + sizes.action_dim + sizes.reward_dim
-        memory = build_memory(self.config.seq, width, spec.max_episode_steps + 1)
-        self.folds["history"] = History(
-            obs_embedder=self.builder.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
-            action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
-            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
-            memory=memory,
-        )
-        return memory.out_dim
-
-    def make_belief(self) -> int:
-        """The part of the Believer that acts, and networks of its samples."""
-        sizes, self._believer = self.config.rl.belief, self.builder.believer()
-        self.folds["belief"] = Belief(self._believer.history, sizes.samples, sizes.sample_dims, sizes.out_dim)
-        return int(sizes.out_dim)
-
-    def make_observation(self) -> int:
-        """A learned embedding of the present observation."""
-        spec, width = self.spec, self.builder.sizes.obs_dim
-        self.shortcuts["observation"] = self.builder.embedder(spec.obs_dim, spec.obs_image_shape, width)
-        return width
-
-    def make_z_obs(self) -> int:
-        """ψ, with gradients unless it is frozen."""
-        encoder = self.builder.z_obs()
-        self.shortcuts["z_obs"] = encoder
-        return encoder.out_dim
-
-    def make_state(self) -> int:
-        """A learned embedding of the state."""
-        spec, width = self.spec, self.config.seq.state_dim
-        self.embedders["state"] = self.builder.embedder(spec.state_dim, spec.state_image_shape, width)
-        return width
-
-    def make_signal(self) -> int:
-        """A learned embedding of the named features of the state."""
-        names = self.config.rl.critic.signal
-        if not names or isinstance(names, str):
-            raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
-        entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
-        width = self.config.seq.state_dim
-        self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
-        return width
-
-    def make_z_state(self) -> int:
-        """φ, one and the same for all sides."""
-        return self.builder.frozen_state("z_state")
-
-
-VIEWS = {
-    "history": Side.make_history,
-    "belief": Side.make_belief,
-    "observation": Side.make_observation,
-    "z_obs": Side.make_z_obs,
-    "state": Side.make_state,
-    "signal": Side.make_signal,
-    "z_state": Side.make_z_state,
-}
 
 
 class Builder:
@@ -394,39 +255,6 @@ def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
 FAMILIES = {"dqn": build_dqn, "sac": build_sac, "a2c": build_a2c}
 
 
-def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "--config_seq") -> Memory:
-    """The memory that a config names, for inputs of `width`; one with a limited reach gets `context` rows.
-
-    `flag` is how the user named the config, for errors.
-
-    Raises:
-        UserError: an unknown memory, or settings that it does not take.
-    """
-    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
-    takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
-    for name, value in config_seq.kwargs.items():
-        if name not in takes:
-            raise UserError(
-                f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
-                f"configs/seq/{config_seq.memory}.py has its own"
-            )
-        if name in ("layers", "heads", "out_dim") and value < 1:
-            raise UserError(f"{flag}.kwargs.{name}={value}: at least 1 is needed")
-        if name == "dropout" and not 0 <= value < 1:
-            raise UserError(f"{flag}.kwargs.dropout={value}: a share from 0 to below 1 is needed")
-    kwargs = dict(config_seq.kwargs)
-    if width % kwargs.get("heads", 1):
-        raise UserError(f"{flag}.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
-    if "context" in inspect.signature(kind).parameters:
-        kwargs["context"] = context
-    return kind(width, **kwargs)
-
-
-def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
-    """Linear-ReLU."""
-    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())
-
-
 def check_sizes(config: ConfigDict) -> None:
     """Refuses layers without any width.
 
@@ -443,15 +271,6 @@ def check_sizes(config: ConfigDict) -> None:
         value = values.get(field, ())
         if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
             raise UserError(f"--config_{field}={value}: at least 1 is needed")
-
-
-def check_belief(side: Side, losses: tuple[str, ...], field: str) -> None:
-    """Refuses a belief that no loss trains: it learns by its evidence bound alone."""
-    if "belief" in side.folds and "belief_elbo" not in losses:
-        raise UserError(
-            f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
-            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is), or choose critic_memory=shared"
-        )
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

@@ -134,7 +134,7 @@ class PartSet(nn.Module):
 
 
 class Parts(Protocol):
-    """What a part may ask of the network that it becomes part of; `policies.build.Side` answers."""
+    """What a part may ask of the network that it becomes part of; `policies.sides.Side` answers."""
 
     spec: EnvSpec
     config: ConfigDict

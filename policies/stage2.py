@@ -27,7 +27,6 @@ from policies.belief_training import (
     believer_report,
     believer_text,
 )
-from policies.build import build_memory
 from policies.embedders import encoder_config, load_encoder, load_tensors, save_encoder, save_tensors
 from policies.parts import choose_name
 from policies.probes import as_text, report
@@ -39,6 +38,7 @@ from policies.representation import (
     TrainingConfig,
     train_representations,
 )
+from policies.sides import build_memory
 from policies.transitions import TransitionData
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import check_numbers, to_dict

@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 from buffers.batch import EpisodeBatch, Rows
 from configs.repr.believer_grid import get_config
 from policies.belief import Belief, load_believer, save_believer
-from policies.build import Builder, build_memory
+from policies.build import Builder
 from policies.embedders import encoder_config, save_encoder
 from policies.policy_files import load_policy, save_policy
+from policies.sides import build_memory
 from policies.views import Inputs
 from tests.helpers.agents import (
     CONTINUOUS,
