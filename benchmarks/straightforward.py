@@ -125,11 +125,14 @@ class PlainLearner:
         before, after = (prediction_error(p, target, self.predictor.error) for p in (prediction[:-1], prediction[1:]))
         return self.bonus_weight * (before - after)
 
-    def returns(self, batch: EpisodeBatch, next_TB: Tensor, keep_TB: Tensor) -> Tensor:
-        """λ-returns (T, B) of rewards and bonuses."""
+    def returns(
+        self, batch: EpisodeBatch, next_TB: Tensor, keep_TB: Tensor, entropy_TB: Tensor | float = 0.0
+    ) -> Tensor:
+        """λ-returns (T, B) of rewards, bonuses and the entropy of the step after."""
+        discount_TB = self.config.discount * batch.discount
         return lambda_returns(
-            batch.reward + self.bonus(batch),
-            self.config.discount * batch.discount,
+            batch.reward + self.bonus(batch) + discount_TB * entropy_TB,
+            discount_TB,
             next_TB.detach(),
             keep_TB.to(batch.reward.dtype),
             last_steps(batch.mask),
@@ -213,8 +216,8 @@ class PlainSAC(PlainLearner):
         alpha = self.sac.log_alpha.detach().exp()
         noise = torch.randn(*batch.row_mask.shape, batch.action.shape[-1])
         action, log_prob = (x.detach() for x in self.act(batch, noise))
-        soft_TB = (torch.stack(self.values(self.sac.target, batch, action)).amin(0) - alpha * log_prob)[1:]
-        target_TB = self.returns(batch, soft_TB, torch.ones_like(batch.reward))
+        value_TB = torch.stack(self.values(self.sac.target, batch, action)).amin(0)[1:]
+        target_TB = self.returns(batch, value_TB, torch.ones_like(batch.reward), -alpha * log_prob[1:])
         stored = torch.cat([batch.action, torch.zeros_like(batch.action[:1])])
         errors = [
             masked_mean((q[:-1] - target_TB).square(), batch.mask) for q in self.values(self.sac.critic, batch, stored)

@@ -383,9 +383,9 @@ def test_every_domain_has_a_config_of_an_encoder(name):
 
 
 def test_convolutions_that_do_not_fit_are_refused():
-    with pytest.raises(UserError, match=r"--config_repr: .*encoder\.channels"):
+    with pytest.raises(UserError, match=r"--config_repr\.encoder: channels"):
         encoder_config(repr_config("heaven_hell"), 72, (2, 6, 6))
-    with pytest.raises(UserError, match=r"--config_repr: .*leave nothing"):
+    with pytest.raises(UserError, match=r"--config_repr\.encoder: .*leave nothing"):
         encoder_config(repr_config("robot"), 72, (2, 6, 6))
 
 
