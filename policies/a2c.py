@@ -64,9 +64,8 @@ class A2C(ActorCritic):
         with torch.no_grad():
             with self._autocast():
                 seen = self._without_dropout(batch, given) if self._has_dropout else critic_views
-            bonus_TB = self._bonus(seen, batch, metrics)
-            with self._autocast():
                 frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
+            bonus_TB = self._bonus(seen, batch, metrics)
             target_TB = lambda_returns(
                 batch.reward + bonus_TB,
                 self.config.discount * batch.discount,

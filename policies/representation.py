@@ -266,9 +266,10 @@ class RepresentationTrainer:
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
         """The same on (z^s, z^o) of the batches' distinct transitions."""
         mean = torch.zeros((), device=self.device)
+        club = self.objective.club
         for batch, (z_s, z_o) in pairs:
-            with products_of(len(z_s), z_s.shape[1], 2 * z_s.shape[1]):
-                mean += self.objective.club.ascend(z_s, z_o, batch.count_D / len(batch.place_B))
+            with products_of(len(z_s), *club.hidden.weight.shape):
+                mean += club.ascend(z_s, z_o, batch.count_D / len(batch.place_B))
             self.club_optimiser.step()
         return mean / len(pairs)
 

@@ -161,7 +161,7 @@ def check_belief(side: Side, losses: tuple[str, ...], field: str) -> None:
     if "belief" in side.folds and "belief_elbo" not in losses:
         raise UserError(
             f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
-            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is), or choose critic_memory=shared"
+            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is)"
         )
 
 

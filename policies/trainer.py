@@ -230,7 +230,7 @@ class Trainer:
             return
         while len(self.buffer) and (owed := int(self.env_steps * self.schedule.updates_per_step) - self.updates) > 0:
             if owed >= MANY and owed % 10 == 0:
-                bar.set_postfix({"updates on the first episodes left": owed}, refresh=False)
+                bar.set_postfix({"updates owed": owed}, refresh=False)
                 bar.update(0)
             batch = self.buffer.sample(self.schedule.batch_size, self.agent.device)
             aux = None

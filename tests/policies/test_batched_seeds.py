@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from policies.batched_seeds import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
-from policies.seeds import batched_or_not
+from policies.seeds import batched_or_not, mean_of
 from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
@@ -137,6 +137,12 @@ def test_on_a_gpu_what_cannot_be_a_batch_is_computed_seed_by_seed():
     assert "each seed computes its own updates" in said[0] and "dqn.py" in said[0]
     with pytest.raises(UserError, match="--nobatch_seeds"):
         batched_or_not(unable, True, said.append)
+
+
+def test_the_line_of_several_seeds_shows_what_all_of_them_do():
+    shown = [{"return": 1.0, "updates/s": 2.0}, {"updates/s": 3.0, "return": 0.0, "updates owed": 9.0}]
+    assert mean_of(shown) == {"return": 0.5, "updates/s": 5.0}
+    assert mean_of([]) == {}
 
 
 def test_layers_side_by_side_are_the_layer_of_each_seed():

@@ -227,7 +227,7 @@ def test_the_bar_counts_down_what_the_first_episodes_have_earned(make):
     trainer = make(start_random=25, updates_per_step=1.0)
     trainer._show = lambda *about: Bar(Bar())
     trainer.train(None)
-    name = "updates on the first episodes left"
+    name = "updates owed"
     expected = [[{name: n}, 0] for n in range(trainer.start_steps + 4, 99, -1) if n % 10 == 0]
     assert told[: told.index(4)] == list(itertools.chain.from_iterable(expected))
     assert not any(name in shown for shown in told[told.index(4) :] if isinstance(shown, dict))
