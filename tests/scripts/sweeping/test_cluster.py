@@ -103,21 +103,31 @@ def outcome_of(handle):
     return pickle.loads(handle.paths.result_pickle.read_bytes())
 
 
-def test_a_preempted_batch_saves_is_requeued_and_goes_on(fakes, tmp_path, monkeypatch):
+@pytest.fixture
+def submitted(fakes, tmp_path, monkeypatch):
+    """Submits one batch to this machine: its sweep, jobs, records and submitit's handle."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
-    sweep = fakes(["wait", "ok"], slurm={"runs_per_job": 2})
-    # another process imports the pool, with the root that it is in
-    jobs = [replace(job, words=(str(tmp_path / "main.py"), *job.words[1:])) for job in sweep.jobs()]
-    records = Records(sweep.folder)
-    said = cluster.submit(sweep, jobs, records, "local")
-    place = records.read(jobs[0]).place
-    assert said == [f"t: 2 runs in 1 jobs, SLURM's {place}"]
+
+    def submit(*do):
+        sweep = fakes(do, slurm={"runs_per_job": 2})
+        # another process imports the pool, with the root that it is in
+        jobs = [replace(job, words=(str(tmp_path / "main.py"), *job.words[1:])) for job in sweep.jobs()]
+        records = Records(sweep.folder)
+        said = cluster.submit(sweep, jobs, records, "local")
+        place = records.read(jobs[0]).place
+        assert said == [f"t: 2 runs in 1 jobs, SLURM's {place}"]
+        return sweep, jobs, records, cluster.import_submitit().LocalJob(sweep.folder / "jobs/slurm", place)
+
+    return submit
+
+
+def test_a_preempted_batch_saves_is_requeued_and_goes_on(submitted):
+    sweep, jobs, records, handle = submitted("wait", "ok")
     folder = sweep.folder / "t/wait"
     wait_until((folder / "ready").exists)
     wait_until(lambda: jobs[1].done)
-    handle = cluster.import_submitit().LocalJob(sweep.folder / "jobs/slurm", place)
-    task = child_of(int(place), "_submit")
+    task = child_of(int(records.read(jobs[0]).place), "_submit")
     for process in (child_of(task, "--do=wait"), task):  # SLURM sends it to all processes of a job
         os.kill(process, signal.SIGUSR1)
     wait_until(lambda: jobs[0].done)
@@ -127,14 +137,8 @@ def test_a_preempted_batch_saves_is_requeued_and_goes_on(fakes, tmp_path, monkey
     assert "2 jobs: 2 done" in overview(jobs, records, {}, running_here=False)
 
 
-def test_a_batch_with_a_failure_fails_so_that_nothing_is_started_on_it(fakes, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.chdir(tmp_path)
-    sweep = fakes(["fail", "ok"], slurm={"runs_per_job": 2})
-    jobs = [replace(job, words=(str(tmp_path / "main.py"), *job.words[1:])) for job in sweep.jobs()]
-    records = Records(sweep.folder)
-    cluster.submit(sweep, jobs, records, "local")
-    handle = cluster.import_submitit().LocalJob(sweep.folder / "jobs/slurm", records.read(jobs[0]).place)
+def test_a_batch_with_a_failure_fails_so_that_nothing_is_started_on_it(submitted):
+    _, jobs, records, handle = submitted("fail", "ok")
     outcome, traceback = outcome_of(handle)
     assert outcome == "error"
     assert "t/fail: exit 2: the disk is full" in traceback
