@@ -55,7 +55,8 @@ Kept, because it measured:
   exact; where a processor would round, a check at the start keeps MKL.
 - Products of less than 2,000,000 multiplications by MKL all the same, in loops of many such: a step of the GRU takes
   20 µs in place of 35 at B = 16, an epoch of HeavenHell's stage 2 a third less.
-- In stage 2 the gradient of CLUB's likelihood written out: five steps took 3.2 ms by autograd and take 1.9 without.
+- In stage 2 the gradient of CLUB's likelihood written out: five steps on 88 pairs take 2.2 ms by autograd and 1.4
+  without.
 - Freed memory kept for reuse (`utils.device.keep_memory`): 12,000 page faults an update became none, which was a
   third of the processor's time of an update of `dqn:mi`, gru.
 - Attention of up to 256 steps written out on the CPU: 8 ms in place of 53 ms, forward and backward (T = 51, B = 64).
