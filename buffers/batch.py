@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -120,23 +120,71 @@ class Rows:
         return known["prepared"]
 
 
-@dataclass
-class EpisodeBatch:
-    """B episodes side by side, rows (T+1, B, ·) and transitions (T, B, ·); past an episode's end the mask is 0.
+@dataclass(kw_only=True)
+class PublicBatch:
+    """What a policy may have of B episodes side by side, in training as when deployed: nothing of the state.
 
-    `row_mask` (T+1, B) is 1 on the L+1 rows of each episode. `action` is (T, B) int64 if discrete, else (T, B, A).
-    `expert` (B,) is 1 where the expert acted.
+    Rows are (T+1, B, ·), transitions (T, B, ·); past an episode's end the mask is 0. `action` is (T, B) int64 if
+    discrete, else (T, B, A).
     """
 
     obs: Rows
-    state: Rows
     prev_action: Tensor
     prev_reward: Tensor
     start: Tensor
     action: Tensor
+    mask: Tensor
+
+    @property
+    def row_mask(self) -> Tensor:
+        """(T+1, B): 1 on each of the L+1 real rows of an episode, the one after the last action included."""
+        return torch.cat([torch.ones_like(self.mask[:1]), self.mask])
+
+    @cached_property
+    def previous(self) -> Rows:
+        """`prev_action`, of discrete actions as one row each and one for none."""
+        if self.action.ndim > 2:
+            return Rows.all_different(self.prev_action)
+        num_actions = self.prev_action.shape[-1]
+        rows = torch.eye(num_actions + 1, num_actions, device=self.mask.device)  # the last is none
+        place_TB = torch.where(self.mask > 0, self.action, num_actions)
+        return Rows(rows, torch.cat([torch.full_like(place_TB[:1], num_actions), place_TB]))
+
+    @cached_property
+    def real_rows(self) -> Tensor | None:
+        """The flat numbers (R,) of the real rows among (T+1)·B, or None where all are to be computed."""
+        mask = self.row_mask.flatten()
+        return None if bool(mask.all()) else mask.nonzero().flatten()
+
+    def with_padding(self) -> Self:
+        """From now on padding is computed, too: for `vmap`, under which the number of real rows must not be asked."""
+        self.__dict__["real_rows"] = None
+        return self
+
+    def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed."""
+        rows = self.real_rows
+        if rows is None:
+            return net(x)
+        y_RF = net(x.flatten(0, 1).index_select(0, round_up(rows)))[: len(rows)]
+        y = y_RF.new_zeros(x.shape[0] * x.shape[1], y_RF.shape[-1])
+        return y.index_copy(0, rows, y_RF).view(*x.shape[:2], -1)
+
+    @cached_property
+    def public(self) -> "PublicBatch":
+        """These fields alone."""
+        mine = PublicBatch(**{f.name: getattr(self, f.name) for f in fields(PublicBatch)})
+        mine.__dict__["real_rows"] = self.real_rows
+        return mine
+
+
+@dataclass(kw_only=True)
+class EpisodeBatch(PublicBatch):
+    """All that is stored of B episodes, the state among it. `expert` (B,) is 1 where the expert acted."""
+
+    state: Rows
     reward: Tensor
     discount: Tensor
-    mask: Tensor
     expert: Tensor
 
     @classmethod
@@ -161,7 +209,18 @@ class EpisodeBatch:
         start = torch.zeros_like(prev_reward)
         start[0] = 1.0
         none = torch.zeros_like(reward[0])
-        return cls(obs, state, prev_action, prev_reward, start, action, reward, discount, mask, none)
+        return cls(
+            obs=obs,
+            prev_action=prev_action,
+            prev_reward=prev_reward,
+            start=start,
+            action=action,
+            mask=mask,
+            state=state,
+            reward=reward,
+            discount=discount,
+            expert=none,
+        )
 
     @contextmanager
     def encoding_once(self) -> Iterator[None]:
@@ -175,36 +234,6 @@ class EpisodeBatch:
             yield
         finally:
             self.obs.known = self.state.known = None
-
-    @property
-    def row_mask(self) -> Tensor:
-        """(T+1, B): 1 on every real row, the row after the last action included."""
-        return torch.cat([torch.ones_like(self.mask[:1]), self.mask])
-
-    @cached_property
-    def previous(self) -> Rows:
-        """`prev_action`, of discrete actions as one row each and one for none."""
-        if self.action.ndim > 2:
-            return Rows.all_different(self.prev_action)
-        num_actions = self.prev_action.shape[-1]
-        rows = torch.eye(num_actions + 1, num_actions, device=self.mask.device)  # the last is none
-        place_TB = torch.where(self.mask > 0, self.action, num_actions)
-        return Rows(rows, torch.cat([torch.full_like(place_TB[:1], num_actions), place_TB]))
-
-    @cached_property
-    def real_rows(self) -> Tensor | None:
-        """The flat numbers (R,) of the real rows among (T+1)·B, or None where there is no padding."""
-        mask = self.row_mask.flatten()
-        return None if bool(mask.all()) else mask.nonzero().flatten()
-
-    def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed."""
-        rows = self.real_rows
-        if rows is None:
-            return net(x)
-        y_RF = net(x.flatten(0, 1).index_select(0, round_up(rows)))[: len(rows)]
-        y = y_RF.new_zeros(x.shape[0] * x.shape[1], y_RF.shape[-1])
-        return y.index_copy(0, rows, y_RF).view(*x.shape[:2], -1)
 
     def to(self, device: torch.device | str) -> "EpisodeBatch":
         """The same batch on another device."""

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class HistoryPolicy(nn.Module):
-    """The deployed part: public views and one head. No argument of `step` is, or is made from, the state.
+    """The deployed part: public views and one head, which may read these alone.
 
     The head gives a number an action where these are discrete (values or logits), else mean and log standard deviation
     of a Gaussian under tanh.
@@ -25,6 +25,7 @@ class HistoryPolicy(nn.Module):
 
     def __init__(self, public: PublicViews, head: Head, discrete: bool = True):
         super().__init__()
+        assert set(head.inputs) <= set(public.names), f"a policy reads {public.names}, not {head.inputs}"
         self.public, self.head, self.discrete = public, head, discrete
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:

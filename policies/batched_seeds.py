@@ -276,8 +276,7 @@ class _Loss(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS}
         steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS}
-        whole = EpisodeBatch(**views, **steps)  # type: ignore[arg-type]
-        whole.__dict__["real_rows"] = None  # how many there are differs between seeds: padding is computed, too
+        whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
         loss = self.agent.loss(whole, metrics)
         return loss, {name: value.detach() for name, value in metrics.items()}

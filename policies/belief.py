@@ -16,7 +16,7 @@ import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch
+from buffers.batch import PublicBatch
 from policies.embedders import encoder_config, load_module, save_module
 from policies.views import Fold, Inputs, Views
 from torchkit.cvae import ConditionalGaussian, elbo
@@ -72,7 +72,7 @@ class HistoryModel(nn.Module):
         sizes = (config.latent_dim, context_dim, config.hidden_dims, config.x_dim)
         self.decoder = ConditionalGaussian(*sizes, config.min_std)
 
-    def forward(self, batch: EpisodeBatch) -> Tensor:
+    def forward(self, batch: PublicBatch) -> Tensor:
         """The context of every row (T+1, B, C); 0 on padding."""
         obs = batch.obs.through(self.obs_encoder)
         return batch.on_real_rows(self.context, torch.cat([self.memory.encode(obs), obs], dim=-1))
@@ -169,7 +169,7 @@ class Belief(Fold):
         """The view (…, F) of contexts (…, C)."""
         return self.of_mean(self.of_sample(self.samples(context)).mean(dim=-2))
 
-    def forward(self, batch: EpisodeBatch) -> Views:
+    def forward(self, batch: PublicBatch) -> Views:
         context = self.model(batch)
         return {"belief": batch.on_real_rows(self.feature, context), "belief_context": context}
 

@@ -140,7 +140,7 @@ def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
     buffer.add(kept)
     losses, bonuses = agent.look_back(buffer.newest(1))
     return Judged(
-        {name: value[:, 0].numpy() for name, value in losses.items()},
+        {name: value[:, 0].numpy() for name, value in losses.items() if bool(value.isfinite().any())},
         {name: value[:, 0].numpy() for name, value in bonuses.items()},
     )
 
@@ -173,7 +173,8 @@ def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[
             f"{episode.reward[first - 1]:+.4g}{paid}."
         )
         for name, loss in ({} if judged is None else judged.losses).items():
-            said.append(f"The loss {name} went from {loss[first - 1]:.4g} to {loss[first]:.4g} by it.")
+            if np.isfinite(loss[first - 1 : first + 1]).all():
+                said.append(f"The loss {name} went from {loss[first - 1]:.4g} to {loss[first]:.4g} by it.")
     for name, bonus in ({} if judged is None else judged.bonuses).items():
         best = int(bonus.argmax())
         said.append(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from buffers.batch import EpisodeBatch
 from policies.agent import Agent, Array, HistoryPolicy, to_tensors
@@ -50,7 +51,7 @@ class Learner(Agent):
         self.device = device
         self.to(device)
         self.eval()
-        self._has_dropout = any(getattr(module, "dropout", 0) for module in self.modules())
+        self._has_dropout = has_dropout(self)
 
     def _train_with(self, name: str, parameters: Iterable[Tensor], lr: float) -> None:
         """Adam on those parameters that learn."""
@@ -152,6 +153,12 @@ class Learner(Agent):
         self.env_steps = state["env_steps"]
 
 
+def has_dropout(network: nn.Module) -> bool:
+    """Whether a part of it drops values in training: a layer of torch's, or one that has a rate named `dropout`."""
+    rates = (m.p if isinstance(m, _DropoutNd) else getattr(m, "dropout", 0.0) for m in network.modules())
+    return any(isinstance(rate, float | int) and rate > 0 for rate in rates)
+
+
 class ActorCritic(Learner):
     """A learner whose policy is an actor, judged by critics of their own.
 
@@ -193,6 +200,16 @@ class ActorCritic(Learner):
             return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy()
         noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
         return sample_tanh_gaussian(output, noise)[0].numpy()
+
+    @torch.no_grad()
+    def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        losses, full = super().look_back(batch)
+        if len(self.actor_parts.auxiliary):
+            with self._autocast():
+                _, actor_views = self._look(batch, self.state_views(batch))
+                of_actor = self.actor_parts.row_losses(actor_views, batch)
+            losses |= {f"actor_{name}": loss for name, loss in of_actor.items()}
+        return losses, full
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
         return self.critic.views(batch, self.state_views(batch))

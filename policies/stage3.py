@@ -14,7 +14,7 @@ from buffers.augment import turned_share
 from buffers.episode_buffer import EpisodeBuffer
 from envs.make import width_for
 from policies.agent import Agent
-from policies.build import Builder
+from policies.build import FAMILIES, Builder
 from policies.evaluate import GreedyPolicy, evaluate, film
 from policies.observe import MakeEnvs, env_maker
 from policies.policy_files import load_policy, save_policy
@@ -23,7 +23,7 @@ from policies.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict
 from utils.device import device_of, prepare_cpu
-from utils.errors import UserError
+from utils.errors import UserError, choose
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.progress import progress
 from utils.run import Run
@@ -64,6 +64,8 @@ def resolve(
         overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
         flags: fields of `config_rl` that have a flag of their own; None where it was not given.
     """
+    for name in config_env.get("rl", {}):
+        choose(FAMILIES, name.partition(":")[0], f"--config_env: rl of {config_env.id}")
     apply_domain(config_rl, config_env, config_rl.family, overridden, variant=config_rl.variant)
     apply_domain_memory(config_seq, config_env, overridden_seq)
     for field, value in flags.items():

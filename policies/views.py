@@ -1,7 +1,7 @@
 """Named feature views of a batch: public ones, which a deployed policy can compute, and privileged ones, of the state.
 
-The two live in separate modules. A policy holds `PublicViews` only, whose forward has no state argument: it cannot read
-what it will not have.
+The two live in separate modules. A policy holds `PublicViews` only, which are given a `PublicBatch`: they cannot read
+what they will not have.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch, Rows
+from buffers.batch import EpisodeBatch, PublicBatch, Rows
 from torchkit.networks import mlp
 from torchkit.sequence import Carry, Memory
 
@@ -38,7 +38,7 @@ class Fold(nn.Module):
         """The carry of `batch_size` episodes that have seen nothing."""
         raise NotImplementedError
 
-    def forward(self, batch: EpisodeBatch) -> Views:
+    def forward(self, batch: PublicBatch) -> Views:
         """The view (T+1, B, F) of whole episodes that all start at the first row, and others that parts may read."""
         raise NotImplementedError
 
@@ -67,7 +67,7 @@ class History(Fold):
     def initial_carry(self, batch_size: int) -> Carry:
         return self.memory.initial_carry(batch_size)
 
-    def forward(self, batch: EpisodeBatch) -> Views:
+    def forward(self, batch: PublicBatch) -> Views:
         rows = batch.previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
         if self.reward_embedder is not None:
             rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
@@ -97,8 +97,17 @@ class PublicViews(nn.Module):
         """The folds' carries, one after the other, of `batch_size` episodes that have seen nothing."""
         return tuple(part for fold in self._folds.values() for part in fold.initial_carry(batch_size))
 
-    def forward(self, batch: EpisodeBatch) -> Views:
-        """Views (T+1, B, F) of whole episodes that all start at the first row. Reads nothing of the state."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The views that a head may read."""
+        return (*self.shortcuts, *self.folds)
+
+    def forward(self, batch: PublicBatch) -> Views:
+        """Views (T+1, B, F) of whole episodes that all start at the first row.
+
+        Of a batch that holds more, its public part alone goes on.
+        """
+        batch = batch.public
         views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
         for fold in self._folds.values():
             views |= fold(batch)
@@ -146,7 +155,7 @@ class Head(nn.Module):
         self.inputs = tuple(inputs)
         self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim, out_bound)
 
-    def forward(self, views: Mapping[str, Tensor], batch: EpisodeBatch | None = None) -> Tensor:
+    def forward(self, views: Mapping[str, Tensor], batch: PublicBatch | None = None) -> Tensor:
         """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing."""
         x = views[self.inputs[0]]
         if len(self.inputs) > 1:

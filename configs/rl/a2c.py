@@ -67,7 +67,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α
-            "bonus_target": "own_step",  # common z_t (paper), own_step (released code), potential, foreseen
+            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
         }
     )
 

@@ -1,15 +1,20 @@
 """From names in a config to objects, and what a config cannot ask for (the rest of it: tests/scripts/test_main.py)."""
 
 import re
+from importlib import import_module
 
 import pytest
 import torch
+from ml_collections import ConfigDict
 from torch import nn
 
 from envs.base import EnvSpec
-from policies.build import Builder
+from policies.build import FAMILIES, Builder
 from policies.intrinsic.information_gain import InformationGain
+from policies.stage3 import resolve
 from tests.helpers.agents import CPU, IMAGES, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
+from tests.helpers.configs import config_named
+from tests.helpers.scripts import ROOT
 from utils.config import json_tuples
 from utils.errors import UserError
 
@@ -121,3 +126,18 @@ def test_what_cannot_be_built_is_one_line(case):
 
 def test_lists_become_tuples_again_all_the_way_down():
     assert json_tuples({"a": [1, [2, {"b": [3]}]], "c": "text"}) == {"a": (1, (2, {"b": (3,)})), "c": "text"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/envs").glob("*.py")), ids=lambda path: path.stem)
+def test_a_domain_names_families_and_rows_that_are_there(path):
+    for name in config_named("envs", path.stem).rl:
+        family, _, row = name.partition(":")
+        assert family in FAMILIES
+        assert not row or row in import_module(f"configs.rl.{family}").VARIANTS
+
+
+def test_a_domain_that_misspells_a_family_is_refused():
+    config_env = ConfigDict({"id": "Maze-v0", "rl": {"sca:mi": {"discount": 0.5}}})
+    config = make_config()
+    with pytest.raises(UserError, match=r"--config_env: rl of Maze-v0: unknown value 'sca' .*did you mean 'sac'"):
+        resolve(config_env, config.rl, config.seq, None, set(), {})

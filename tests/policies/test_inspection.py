@@ -47,6 +47,22 @@ def test_an_episode_is_judged_as_an_update_judges_it(variant):
     )  # a difference of errors of about 1
 
 
+def test_the_actors_losses_are_judged_too():
+    agent, episode = make_agent("sac:zp"), random_episode(SPEC, 7, np.random.default_rng(0))
+    judged = judge(agent, episode, SPEC)
+    buffer = EpisodeBuffer(SPEC, 100, SPEC.max_episode_steps, seed=0)
+    buffer.add(episode)
+    metrics = agent.update(buffer.sample(3))
+    for name in ("self_prediction", "actor_self_prediction"):
+        mean = judged.losses[name][np.isfinite(judged.losses[name])].mean()
+        assert mean == pytest.approx(float(metrics[f"loss/{name}"]), rel=1e-5)
+
+
+def test_a_loss_that_is_nowhere_in_the_episode_is_left_out():
+    episode = random_episode(SPEC, 7, np.random.default_rng(0))  # not the expert's: nothing to clone
+    assert judge(make_agent("sac:embed"), episode, SPEC).losses == {}
+
+
 def test_a_time_limit_that_counts_as_an_end_does_so_here():
     potential = {"intrinsic__information_gain__bonus_target": "potential"}
     rng = np.random.default_rng(0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from buffers.batch import Rows
+from policies.learner import has_dropout
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
@@ -108,6 +109,16 @@ def test_an_update_moves_everything_that_should_learn(method):
     agent.update(batch_for(method))
     still = set(before) - changed(before, agent) - {n for n in before if agent.on_policy and n.startswith("target.")}
     assert all("state_views" in name or name.endswith("belief.noise") for name in still), still
+
+
+def test_whatever_drops_values_is_known_to():
+    class Own(torch.nn.Module):
+        dropout = 0.1
+
+    for silent in (torch.nn.Dropout(0.0), torch.nn.GRU(2, 2), torch.nn.Linear(2, 2)):
+        assert not has_dropout(torch.nn.Sequential(silent))
+    for drops in (torch.nn.Dropout(0.5), torch.nn.Dropout2d(1), torch.nn.GRU(2, 2, 2, dropout=0.5), Own()):
+        assert has_dropout(torch.nn.Sequential(drops))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -16,7 +16,7 @@ from policies.build import Builder
 from policies.evaluate import GreedyPolicy, evaluate
 from policies.policy_files import load_policy, save_policy
 from policies.rollout import EpisodeStream
-from policies.views import PUBLIC, Head, Inputs, PublicViews
+from policies.views import PUBLIC, Fold, Head, Inputs, PublicViews
 from tests.helpers.agents import (
     CPU,
     IMAGES,
@@ -168,6 +168,41 @@ def test_public_views_read_nothing_of_a_batchs_state():
     blind = replace(batch, state=None)
     for name, view in agent.policy.public(blind).items():
         assert torch.equal(view, views[name])
+
+
+class Peeking(Fold):
+    """A view that somebody wrote who forgot what a policy may have."""
+
+    out_dim = SPEC.state_dim
+
+    def initial_carry(self, batch_size):
+        return ()
+
+    def forward(self, batch):
+        return {"history": batch.state.full()}
+
+
+def test_a_view_that_reaches_for_the_state_finds_none():
+    batch = make_batch()
+    views = PublicViews({"history": Peeking()}, {})
+    for given in (batch, batch.public):
+        with pytest.raises(AttributeError, match="no attribute 'state'"):
+            views(given)
+    assert not {"state", "reward", "discount", "expert"} & set(vars(batch.public))
+
+
+def test_the_public_part_of_a_batch_is_the_same_data_and_has_the_same_padding():
+    batch = make_batch()
+    assert batch.public.obs is batch.obs and batch.public.real_rows is batch.real_rows
+    assert make_batch().with_padding().public.real_rows is None
+
+
+def test_a_policys_head_may_read_public_views_alone():
+    dims = {"observation": 3, "z_state": 4}
+    views = PublicViews({}, {"observation": nn.Identity()})
+    HistoryPolicy(views, Head(("observation",), dims, (), 2))
+    with pytest.raises(AssertionError, match="z_state"):
+        HistoryPolicy(views, Head(("observation", "z_state"), dims, (), 2))
 
 
 @pytest.mark.parametrize("view", ["state", "z_state"])
