@@ -13,7 +13,7 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.agent import HistoryPolicy
-from policies.learner import ActorCritic
+from policies.learner import ActorCritic, linear
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
@@ -47,16 +47,12 @@ class A2C(ActorCritic):
         self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
 
     def entropy_weight(self) -> float:
-        """Now: linear from `start` to `end` over `steps` env steps."""
+        """What the entropy is worth now."""
         settings = self.config.entropy
-        done = min(1.0, self.env_steps / max(1, settings.steps))
-        return float(settings.start + done * (settings.end - settings.start))
+        return linear(settings.start, settings.end, settings.steps, self.env_steps)
 
-    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
-        """One step on episodes that the present policy has played."""
-        self.actor.train()
-        self.critic.train()
-        metrics: dict[str, Tensor] = {}
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of episodes that the present policy has played."""
         with self._autocast():
             given = self.state_views(batch)
             critic_views, actor_views = self._look(batch, given)
@@ -87,17 +83,15 @@ class A2C(ActorCritic):
             - weight * metrics["policy/entropy"]
             + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
         }
-        self._step(losses, metrics)
+        metrics["q/target"] = masked_mean(target_TB, batch.mask)
+        metrics["policy/entropy_weight"] = torch.tensor(weight)
+        return losses
+
+    def _after_step(self) -> None:
+        super()._after_step()
         self.updates += 1
         if self.updates % self.config.target_interval == 0:
             self.target.load_state_dict(self.critic.state_dict())
-        for parts in (self.parts, self.actor_parts):
-            parts.after_step(self.config.tau)
-        metrics["q/target"] = masked_mean(target_TB, batch.mask)
-        metrics["policy/entropy_weight"] = torch.tensor(weight)
-        self.actor.eval()
-        self.critic.eval()
-        return {name: value.detach() for name, value in metrics.items()}
 
     def checkpoint(self) -> dict[str, Any]:
         return super().checkpoint() | {"updates": self.updates}
@@ -108,10 +102,9 @@ class A2C(ActorCritic):
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
         """The critic's views, the parts' among them, as the acting agent computes them: what bonuses are paid for."""
-        self.critic.eval()
-        views = self.critic.views(batch, given)
-        self.parts.extend(views, batch)
-        self.critic.train()
+        with self._as_acting():
+            views = self.critic.views(batch, given)
+            self.parts.extend(views, batch)
         return views
 
     def _judge(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

@@ -278,7 +278,7 @@ class _Loss(nn.Module):
         steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
-        loss = self.agent.loss(whole, metrics)
+        loss = self.agent.losses(whole, metrics)["values"]
         return loss, {name: value.detach() for name, value in metrics.items()}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.agent import Array, HistoryPolicy
-from policies.learner import Learner
+from policies.learner import Learner, linear
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
@@ -64,10 +64,9 @@ class DQN(Learner):
             self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
 
     def epsilon(self) -> float:
-        """The exploration rate now: linear from `start` to `end` over `steps` env steps."""
+        """The exploration rate now."""
         settings = self.config.exploration
-        done = min(1.0, self.env_steps / max(1, settings.steps))
-        return settings.start + done * (settings.end - settings.start)
+        return linear(settings.start, settings.end, settings.steps, self.env_steps)
 
     @torch.inference_mode()
     def act(
@@ -81,19 +80,7 @@ class DQN(Learner):
             action_N = torch.where(draw_N < self.epsilon(), random_N, action_N)
         return action_N.numpy(), carry
 
-    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
-        self.online.train()
-        metrics: dict[str, Tensor] = {}
-        if aux_batch is not None:
-            metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
-        loss = self.loss(batch, metrics)
-        self._step({"values": loss}, metrics)
-        self.parts.after_step(self.config.tau)
-        self.online.eval()
-        return {name: value.detach() for name, value in metrics.items()}
-
-    def loss(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """All that an update descends, and its metrics."""
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         with batch.encoding_once():
             with self._autocast():
                 given = self.state_views(batch)
@@ -111,7 +98,10 @@ class DQN(Learner):
         metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
         metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
         metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
-        return loss + self.parts.total(views, batch, metrics)
+        return {"values": loss + self.parts.total(views, batch, metrics)}
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        return (self.online,)
 
     def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
         """All views, the parts' among them, Q and U."""
@@ -121,9 +111,8 @@ class DQN(Learner):
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor]:
         """Views and Q as the acting agent computes them, for bonuses and for the choice of actions in the targets."""
-        self.online.eval()
-        views, q_TBA, _ = self._look(batch, given)
-        self.online.train()
+        with self._as_acting():
+            views, q_TBA, _ = self._look(batch, given)
         return views, q_TBA
 
     def _part_views(self, batch: EpisodeBatch) -> Views:

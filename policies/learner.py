@@ -1,7 +1,8 @@
 """What the families that learn by gradient share: parts, optimisers, target networks, checkpoints."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -21,6 +22,8 @@ M = TypeVar("M", bound=nn.Module)
 
 class Learner(Agent):
     """An agent whose update is one forward pass of each network and one backward pass an optimiser.
+
+    A family says what its losses are, and which networks learn.
 
     Args:
         policy: the module that acts.
@@ -45,6 +48,43 @@ class Learner(Agent):
     @property
     def policy(self) -> HistoryPolicy:
         return self._policy[0]
+
+    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        metrics: dict[str, Tensor] = {}
+        self._in_training_mode(True)
+        try:
+            if aux_batch is not None:
+                metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
+            self._step(self.losses(batch, metrics), metrics)
+            self._after_step()
+        finally:
+            self._in_training_mode(False)
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each optimiser descends, by its name; metrics are added."""
+        raise NotImplementedError
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        """The networks that drop values while they learn."""
+        raise NotImplementedError
+
+    def _after_step(self) -> None:
+        """Called after each step of the optimisers."""
+        self.parts.after_step(self.config.tau)
+
+    def _in_training_mode(self, on: bool) -> None:
+        for network in self._learning():
+            network.train(on)
+
+    @contextmanager
+    def _as_acting(self) -> Iterator[None]:
+        """Within it nothing is dropped, as when the agent acts: for bonuses and targets."""
+        self._in_training_mode(False)
+        try:
+            yield
+        finally:
+            self._in_training_mode(True)
 
     def _settle(self, device: torch.device) -> None:
         """Moves all modules to the device; to be called when they are there, before targets and optimisers."""
@@ -111,7 +151,7 @@ class Learner(Agent):
     def bonus_share(self) -> float:
         """What is paid of the bonuses now, 1 where they are not annealed."""
         steps = self.config.intrinsic.anneal_steps
-        return 1.0 if not steps else max(0.0, 1.0 - self.env_steps / steps)
+        return linear(1.0, 0.0, steps, self.env_steps) if steps else 1.0
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
         """The views that `parts` read."""
@@ -153,6 +193,12 @@ class Learner(Agent):
         self.env_steps = state["env_steps"]
 
 
+def linear(start: float, end: float, steps: int, now: int) -> float:
+    """A number that goes from `start` to `end` over so many env steps, and stays there."""
+    done = min(1.0, now / max(1, steps))
+    return start + done * (end - start)
+
+
 def has_dropout(network: nn.Module) -> bool:
     """Whether a part of it drops values in training: a layer of torch's, or one that has a rate named `dropout`."""
     rates = (m.p if isinstance(m, _DropoutNd) else getattr(m, "dropout", 0.0) for m in network.modules())
@@ -183,6 +229,13 @@ class ActorCritic(Learner):
         super().__init__(policy, state_views, parts, config, seed)
         self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
         self.discrete = policy.discrete
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        return self.actor, self.critic
+
+    def _after_step(self) -> None:
+        super()._after_step()
+        self.actor_parts.after_step(self.config.tau)
 
     @torch.inference_mode()
     def act(

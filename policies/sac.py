@@ -50,12 +50,7 @@ class SAC(ActorCritic):
         if self.wants_aux_batch:
             self._train_with("predictor", parts.parameters(), config.predictor_lr)
 
-    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
-        self.actor.train()
-        self.critic.train()
-        metrics: dict[str, Tensor] = {}
-        if aux_batch is not None:
-            metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()
         with batch.encoding_once():
             with self._autocast():
@@ -97,26 +92,18 @@ class SAC(ActorCritic):
         }
         if self.config.temperature.auto:
             losses["temperature"] = self.log_alpha.exp() * (entropy - self.target_entropy)
-        self._step(losses, metrics)
-        for parts in (self.parts, self.actor_parts):
-            parts.after_step(self.config.tau)
         metrics |= {"policy/entropy": entropy, "policy/temperature": alpha}
         metrics["q/taken"] = masked_mean(taken_values[0], batch.mask)
         metrics["q/target"] = masked_mean(target_TB, batch.mask)
-        self.actor.eval()
-        self.critic.eval()
-        return {name: value.detach() for name, value in metrics.items()}
+        return losses
 
     def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
         return _detached(critic_views) if self.shared else super()._actor_views(batch, given, critic_views)
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor]:
         """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
-        self.actor.eval()
-        self.critic.eval()
-        critic_views, actor_views = self._look(batch, given)
-        self.actor.train()
-        self.critic.train()
+        with self._as_acting():
+            critic_views, actor_views = self._look(batch, given)
         return critic_views, *self._draw(actor_views["policy"])
 
     def _draw(self, output: Tensor) -> tuple[Tensor, Tensor]:
