@@ -69,11 +69,10 @@ class SAC(ActorCritic):
                 bonus_TB = self._bonus(seen, batch, metrics)
                 judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
                 value_TB = self._expected(torch.stack(judged).amin(0), next_log_prob)[1:]
-                discount_TB, reward_TB = self.config.discount * batch.discount, batch.reward + bonus_TB
-                if self.config.entropy_backup:  # that of the next step is a reward, along the trace as at its end
-                    reward_TB = reward_TB + discount_TB * self._expected(-alpha * next_log_prob, next_log_prob)[1:]
+                discount_TB = self.config.discount * batch.discount
+                entropy_TB = self._expected(-alpha * next_log_prob, next_log_prob)[1:]  # to come, weighted
                 target_TB = lambda_returns(
-                    reward_TB,
+                    batch.reward + bonus_TB + discount_TB * entropy_TB,
                     discount_TB,
                     value_TB,
                     torch.ones_like(batch.reward),

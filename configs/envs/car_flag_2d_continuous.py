@@ -23,10 +23,10 @@ def get_config() -> ConfigDict:
             "sac": {
                 "discount": 0.95,
                 "return_lambda": 0.9,
-                "entropy_backup": False,  # else wandering on, for its entropy, is worth more than the flag's 1
                 "actor_lr": 1e-3,
                 "critic_lr": 1e-3,
                 "tau": 0.01,
+                "temperature": {"initial": 0.01},  # by 0.1 wandering, for its entropy, is worth more than the flag
                 "updates_per_step": 0.1,
                 "intrinsic": {"anneal_steps": 50_000},
             },

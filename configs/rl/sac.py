@@ -62,7 +62,6 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.discount = 0.99
     config.return_lambda = 0.0  # λ-returns over the stored episode, traces not cut; 0 is the one-step target
-    config.entropy_backup = True  # the critics count the entropy to come; False: rewards alone
     config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
     config.actor_lr = 3e-4
     config.critic_lr = 3e-4
