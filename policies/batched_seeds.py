@@ -21,8 +21,7 @@ from buffers.batch import EpisodeBatch, Rows
 from policies.agent import Agent, Array, HistoryPolicy
 from policies.dqn import DQN
 from torchkit.networks import Encoder
-from torchkit.sequence import GPT, GRU, Markov, Memory
-from torchkit.sequence.gru_scans import gru_scans
+from torchkit.sequence import MEMORIES, Memory
 from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
@@ -41,8 +40,9 @@ def batchable(agent: Agent) -> DQN:
     if not isinstance(agent, DQN):
         raise UserError(f"{flag} --config_rl=configs/rl/dqn.py; {else_}")
     memories = [module for module in agent.modules() if isinstance(module, Memory)]
-    if not all(isinstance(memory, GRU | GPT | Markov) for memory in memories):
-        raise UserError(f"{flag} the memories gru, gpt, markov and mlp; {else_}")
+    if not all(memory.under_vmap for memory in memories):
+        able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
+        raise UserError(f"{flag} the memories {able}; {else_}")
     if agent._has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if set(agent.parts.auxiliary) - {"state_prediction"}:
@@ -268,8 +268,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.agent = agent
         for module in agent.modules():
-            if isinstance(module, GRU):
-                module.scan = gru_scans
+            if isinstance(module, Memory):
+                module.prepare_vmap()
             elif isinstance(module, Encoder):
                 module.layout = torch.contiguous_format  # the one that `vmap` knows
 

@@ -17,7 +17,7 @@ from policies.sac import SAC
 from policies.sides import Side, build_memory, check_belief, vector_embedder
 from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
 from torchkit.networks import Encoder, EncoderConfig
-from torchkit.sequence import Memory
+from torchkit.sequence import Memory, at_least_one
 from utils.config import flatten
 from utils.errors import UserError, choose
 
@@ -26,7 +26,6 @@ SIZES = (
     *(f"rl.auxiliary.{name}.hidden_dims" for name in ("state_prediction", "self_prediction")),
     *(f"rl.belief.{name}" for name in ("samples", "sample_dims", "out_dim")),
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
-    *(f"seq.kwargs.{name}" for name in ("out_dim", "hidden_dims", "layers", "heads")),
 )
 
 
@@ -267,10 +266,7 @@ def check_sizes(config: ConfigDict) -> None:
     for kind in ("vector", "image"):
         if (width := values.get(f"seq.{kind}.reward_dim", 0)) < 0:
             raise UserError(f"--config_seq.{kind}.reward_dim={width}: 0, for none, or more is needed")
-    for field in SIZES:
-        value = values.get(field, ())
-        if min(value if isinstance(value, tuple) else (value,), default=1) < 1:
-            raise UserError(f"--config_{field}={value}: at least 1 is needed")
+    at_least_one(**{f"--config_{field}": values.get(field, ()) for field in SIZES})
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

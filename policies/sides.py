@@ -175,22 +175,19 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     """
     kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
     takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
-    for name, value in config_seq.kwargs.items():
+    for name in config_seq.kwargs:
         if name not in takes:
             raise UserError(
                 f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
                 f"configs/seq/{config_seq.memory}.py has its own"
             )
-        if name in ("layers", "heads", "out_dim") and value < 1:
-            raise UserError(f"{flag}.kwargs.{name}={value}: at least 1 is needed")
-        if name == "dropout" and not 0 <= value < 1:
-            raise UserError(f"{flag}.kwargs.dropout={value}: a share from 0 to below 1 is needed")
     kwargs = dict(config_seq.kwargs)
-    if width % kwargs.get("heads", 1):
-        raise UserError(f"{flag}.kwargs.heads: {kwargs['heads']} does not divide the width {width}")
     if "context" in inspect.signature(kind).parameters:
         kwargs["context"] = context
-    return kind(width, **kwargs)
+    try:
+        return kind(width, **kwargs)
+    except UserError as error:
+        raise UserError(f"{flag}.kwargs.{error}") from error
 
 
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ import torch
 from policies.batched_seeds import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
 from policies.seeds import batched_or_not, mean_of
 from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
+from torchkit.sequence import GRU, LSTM
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
 from utils.errors import DivergenceError, UserError
@@ -127,6 +128,17 @@ def test_a_seed_that_diverges_is_left_as_it_was_and_alone():
 def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
     with pytest.raises(UserError, match=r"--batch_seeds: .*--nobatch_seeds"):
         batchable(make_agent(variant, memory, **overrides))
+
+
+def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
+    agent = make_agent("history", "lstm")
+    with pytest.raises(UserError, match="the memories markov, mlp, gru, gpt;"):
+        batchable(agent)
+    monkeypatch.setattr(LSTM, "under_vmap", True)
+    monkeypatch.setattr(GRU, "under_vmap", False)
+    assert batchable(agent) is agent
+    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt;"):
+        batchable(make_agent("history", "gru"))
 
 
 def test_on_a_gpu_what_cannot_be_a_batch_is_computed_seed_by_seed():

@@ -1,4 +1,4 @@
-"""A third party's env through all three stages, as a user calls them: CartPole with both velocities hidden."""
+"""A third party's env through all three stages as a user calls them, CartPole with both velocities hidden; a memory."""
 
 import json
 import os
@@ -12,12 +12,16 @@ import pytest
 from safetensors.torch import load_file
 
 from buffers.dataset import read_dataset
+from tests.helpers.scripts import assert_refused
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = "--config_env=configs/envs/cartpole_hidden.py"
+SHORT = (
+    ENV, "--train_episodes=1", "--num_envs=4", "--eval_episodes=2", "--film_episodes=1", "--save_dir=logs",
+    "--run_name=run",
+)  # fmt: skip
 STAGE_3 = (
-    "main.py", ENV, "--config_rl=configs/rl/dqn.py:mi", "--state_embedder_dir=repr", "--obs_embedder_dir=repr",
-    "--train_episodes=1", "--num_envs=4", "--eval_episodes=2", "--film_episodes=1", "--save_dir=logs", "--run_name=run",
+    "main.py", *SHORT, "--config_rl=configs/rl/dqn.py:mi", "--state_embedder_dir=repr", "--obs_embedder_dir=repr",
     "--config_rl.batch_size=4", "--config_rl.auxiliary.state_prediction.error=l2",
 )  # fmt: skip
 
@@ -74,3 +78,51 @@ def test_the_same_command_finds_the_run_finished_and_the_policy_can_be_judged_ag
     assert table in call(*STAGE_3)
     again = call("main.py", ENV, "--policy_dir=logs/default/run", "--eval_episodes=5", "--film_episodes=0")
     assert "success of 5 greedy episodes" in again and "CartPole-v1" in again
+
+
+MAIN_WITH_FADING = """
+import runpy, sys
+import torch
+from torchkit.sequence import MEMORIES, Memory
+from utils.errors import UserError
+
+class Fading(Memory):
+    def __init__(self, in_dim, keep):
+        super().__init__()
+        if not 0 <= keep < 1:
+            raise UserError(f"keep={keep}: a share from 0 to below 1 is needed")
+        self.out_dim, self.keep = in_dim, keep
+
+    def initial_carry(self, batch_size):
+        return (torch.zeros(batch_size, self.out_dim),)
+
+    def forward(self, x_TBF, start_TB, carry=None):
+        (sum_BF,) = self.initial_carry(x_TBF.shape[1]) if carry is None else carry
+        rows = []
+        for x_BF, start_B in zip(x_TBF, start_TB):
+            sum_BF = x_BF + self.keep * (1 - start_B[:, None]) * sum_BF
+            rows.append(sum_BF)
+        return torch.stack(rows), (sum_BF,)
+
+MEMORIES["fading"] = Fading
+del sys.argv[0]  # what is left is main.py and its flags
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_memory_of_a_third_party_needs_no_edit_of_shared_code(tmp_path):
+    config = (ROOT / "configs/seq/gru.py").read_text()
+    config = config.replace('"gru"', '"fading"').replace('{"out_dim": 128, "layers": 1}', '{"keep": 0.5}')
+    (tmp_path / "fading.py").write_text(config)
+
+    def main(*flags):
+        words = (str(ROOT / "main.py"), *SHORT, "--config_seq=fading.py", *flags)
+        env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", MAIN_WITH_FADING, *words]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+
+    assert_refused(main("--config_seq.kwargs.keep=1.5"), "--config_seq.kwargs.keep=1.5: a share from 0 to below 1")
+    done = main()
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "logs/default/run/summary.json").read_text())
+    assert (summary["memory"], summary["method"]) == ("fading", "dqn:history")

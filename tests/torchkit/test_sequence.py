@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt
 from torchkit.sequence.gru_scan import _GRUScan, gru_scan
+from utils.errors import UserError
 
 IN, T, B = 6, 11, 3
 
@@ -63,6 +65,24 @@ def by_episode(memory, x, start):
 
 def test_every_memory_of_the_configs_is_tested():
     assert {name.split()[0] for name in MAKE} == set(MEMORIES)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Markov(IN, out_dim=0), "out_dim=0: at least 1"),
+        (lambda: Markov(IN, hidden_dims=(7, 0)), "hidden_dims=(7, 0): at least 1"),
+        (lambda: GRU(IN, 5, layers=0), "layers=0: at least 1"),
+        (lambda: LSTM(IN, out_dim=-1), "out_dim=-1: at least 1"),
+        (lambda: GPT(IN, T, heads=0), "heads=0: at least 1"),
+        (lambda: GPT(IN, T, heads=4), "heads=4: a divisor of the width 6"),
+        (lambda: GPT(7, T), "heads=2: a divisor of the width 7"),
+        (lambda: GPT(IN, T, dropout=1.0), "dropout=1.0: a share from 0 to below 1"),
+    ],
+)
+def test_a_memory_refuses_its_own_settings(make, message):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        make()
 
 
 def test_encode_equals_forward_from_nothing(memory):

@@ -1,14 +1,32 @@
 """What every memory offers."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
+
+from utils.errors import UserError
 
 Carry = tuple[Tensor, ...]
 
 
 class Memory(nn.Module):
-    """Folds features into a history; see the package's docstring for the contract."""
+    """Folds features into a history; see the package's docstring for the contract.
 
+    The constructor takes the width of the features, then the `kwargs` of the config; a memory of limited reach also
+    takes `context`, the rows of an episode, and keeps it. There it refuses settings that cannot be, by a `UserError`
+    that begins with the field, as `layers=0: at least 1 is needed`.
+
+    Attributes:
+        out_dim: the width of the history.
+        under_vmap: whether `encode`, after `prepare_vmap`, works under `torch.func.vmap` (updates of several seeds as
+            one batch).
+    """
+
+    under_vmap: ClassVar[bool] = False
     out_dim: int
+
+    def prepare_vmap(self) -> None:
+        """From now on `encode` is to be called under `vmap` alone; nothing to do where torch's own operations do."""
 
     def initial_carry(self, batch_size: int) -> Carry:
         """The carry of `batch_size` sequences that have seen nothing."""
@@ -25,6 +43,17 @@ class Memory(nn.Module):
         """
         x_TBF = x if place_TB is None else at(x, place_TB)
         return self.forward(x_TBF, x_TBF.new_zeros(x_TBF.shape[:2]), None)[0]
+
+
+def at_least_one(**sizes: int | tuple[int, ...]) -> None:
+    """Refuses widths and numbers of layers below 1.
+
+    Raises:
+        UserError: begins with the name of the first such.
+    """
+    for name, size in sizes.items():
+        if min(size if isinstance(size, tuple) else (size,), default=1) < 1:
+            raise UserError(f"{name}={size}: at least 1 is needed")
 
 
 def at(rows_UF: Tensor, place_TB: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory, at
+from torchkit.sequence.base import Carry, Memory, at, at_least_one
+from utils.errors import UserError
 
 
 def sine_positions(position: Tensor, width: int) -> Tensor:
@@ -68,8 +69,15 @@ class GPT(Memory):
     and an exported step gives NaN.
     """
 
+    under_vmap = True
+
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
         super().__init__()
+        at_least_one(layers=layers, heads=heads)
+        if in_dim % heads:
+            raise UserError(f"heads={heads}: a divisor of the width {in_dim} is needed")
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout={dropout}: a share from 0 to below 1 is needed")
         self.out_dim, self.context, self.layers, self.heads = in_dim, context, layers, heads
         self.blocks: list[Block] = [Block(in_dim, heads, dropout) for _ in range(layers)]
         self._registered = nn.ModuleList(self.blocks)

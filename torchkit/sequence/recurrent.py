@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory, at
+from torchkit.sequence.base import Carry, Memory, at, at_least_one
 from torchkit.sequence.gru_scan import gru_scan
+from torchkit.sequence.gru_scans import gru_scans
 
 
 class Recurrent(Memory):
@@ -19,6 +20,7 @@ class Recurrent(Memory):
 
     def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
         super().__init__()
+        at_least_one(out_dim=out_dim, layers=layers)
         self.out_dim, self.layers = out_dim, layers
         self.net = self._make(in_dim, out_dim, layers)
         for name, parameter in self.net.named_parameters():
@@ -62,8 +64,12 @@ class GRU(Recurrent):
     Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on the CPU and by cuDNN elsewhere.
     """
 
+    under_vmap = True
     num_states = 1
     scan: Scan | None = None
+
+    def prepare_vmap(self) -> None:
+        self.scan = gru_scans
 
     def _make(self, in_dim: int, out_dim: int, layers: int) -> nn.GRU:
         return nn.GRU(in_dim, out_dim, layers)
