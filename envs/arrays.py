@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
+from envs.factors import Factor
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -110,6 +111,14 @@ class Rules(ABC):
         """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
         return None
 
+    def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
+        """What a probe can look for in the rows, by name; see `envs.factors`."""
+        return {}
+
+    def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
+        """Which actions (R, A) are best for one who knows the state; None where the domain cannot tell."""
+        return None
+
     @abstractmethod
     def picture(self, joint: NDArray[Any], informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing (height, width, 3) of one joint state."""
@@ -190,6 +199,14 @@ class ArrayEnv(PartiallyObservableEnv):
 
     def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
         return self.rules.belief(obs_RO, terminated)
+
+    def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
+        """What a probe can look for in the rows, by name."""
+        return self.rules.factors(obs_RO, state_RS)
+
+    def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
+        """Which actions (R, A) are best for one who knows the state."""
+        return self.rules.informed_actions(state_RS)
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""

@@ -163,6 +163,14 @@ class CarFlag1DRules(ContinuousRules):
         u = w / (1 - (w / np.sqrt(w**2 + twice * ahead) + w / np.sqrt(w**2 + twice * behind)) / 2)
         return (u**2 - w**2) / twice, u
 
+    def factors(self, obs_RO: Floats, state_RS: Floats) -> dict[str, Factor]:
+        """The side of the right flag, hidden away from the information, and the position in bins."""
+        place_R = np.clip((state_RS[:, 0] + 1) / 2 * PLACES, 0, PLACES - 1).astype(np.int64)
+        return {
+            "side": Factor((state_RS[:, 2] > 0).astype(np.int64), ~self.informative(state_RS)),
+            "place": Factor(place_R, np.zeros(len(state_RS), bool)),
+        }
+
     def picture(self, joint: Floats, informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing, 160 pixels a unit: the information is yellow, the right flag green and the other red.
 
@@ -280,6 +288,14 @@ class CarFlag2DContinuousRules(ContinuousRules):
         crosses = (enters <= leaves) & (leaves >= 0.0) & (enters <= 1.0)
         return np.where(crosses, np.inf, farthest(way))
 
+    def factors(self, obs_RO: Floats, state_RS: Floats) -> dict[str, Factor]:
+        """The quarter of the plane in which the flag stands, hidden outside the middle, and that of the agent."""
+        quarter_RF = 2 * (state_RS[:, 0::2] > 0).astype(np.int64) + (state_RS[:, 1::2] > 0)
+        return {
+            "flag": Factor(quarter_RF[:, 1], ~self.informative(state_RS)),
+            "place": Factor(quarter_RF[:, 0], np.zeros(len(state_RS), bool)),
+        }
+
     def picture(self, joint: Floats, informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing, 160 pixels a unit: the middle is yellow, the flag green; the agent is blue.
 
@@ -304,14 +320,6 @@ class CarFlag1DEnv(ArrayEnv):
 
     rules_type = CarFlag1DRules
 
-    def factors(self, obs_RO: Floats, state_RS: Floats) -> dict[str, Factor]:
-        """The side of the right flag, hidden away from the information, and the position in bins."""
-        place_R = np.clip((state_RS[:, 0] + 1) / 2 * PLACES, 0, PLACES - 1).astype(np.int64)
-        return {
-            "side": Factor((state_RS[:, 2] > 0).astype(np.int64), ~self.rules.informative(state_RS)),
-            "place": Factor(place_R, np.zeros(len(state_RS), bool)),
-        }
-
 
 class CarFlag1DVectorEnv(ArrayVectorEnv):
     """Many of them; see `CarFlag1DRules`."""
@@ -323,14 +331,6 @@ class CarFlag2DContinuousEnv(ArrayEnv):
     """One Car-Flag on a plane, `CarFlag-2D-Continuous-v0`; see `CarFlag2DContinuousRules`."""
 
     rules_type = CarFlag2DContinuousRules
-
-    def factors(self, obs_RO: Floats, state_RS: Floats) -> dict[str, Factor]:
-        """The quarter of the plane in which the flag stands, hidden outside the middle, and that of the agent."""
-        quarter_RF = 2 * (state_RS[:, 0::2] > 0).astype(np.int64) + (state_RS[:, 1::2] > 0)
-        return {
-            "flag": Factor(quarter_RF[:, 1], ~self.rules.informative(state_RS)),
-            "place": Factor(quarter_RF[:, 0], np.zeros(len(state_RS), bool)),
-        }
 
 
 class CarFlag2DContinuousVectorEnv(ArrayVectorEnv):

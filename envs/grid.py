@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.arrays import Bools, Floats, Ints, Rules
 from envs.base import Belief
+from envs.factors import Factor
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
 
 MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (rows, columns) of the actions 0 right, 1 up, 2 left, 3 down
@@ -211,6 +212,41 @@ class GridRules(Rules):
             raise ValueError(f"no fact explains row {int(weight_RK.any(axis=1).argmin())} and those before it")
         places = (f"goal in row {goal // self.cols}, column {goal % self.cols}" for goal in self.goal_K)
         return Belief(tuple(places), weight_RK / weight_RK.sum(axis=1, keepdims=True))
+
+    def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
+        """The agent's cell, and the goal, hidden away from the information.
+
+        Raises:
+            ValueError: a row is no state of this domain.
+        """
+        joint_R = self._any_joint_of(state_RS)
+        return {
+            "goal": Factor(self.hidden_J[joint_R].astype(np.int64), ~self.informative_J[joint_R]),
+            "cell": Factor(self.cell_J[joint_R].astype(np.int64), np.zeros(len(joint_R), bool)),
+        }
+
+    def informed_actions(self, state_RS: NDArray[Any]) -> Bools:
+        """The actions that begin a shortest way to the goal that ends no episode before.
+
+        Raises:
+            ValueError: a row is no state of this domain.
+        """
+        distance_J = np.where(self.success_J, 0.0, np.inf)
+        for _ in range(self.num_cells):
+            through_J = np.where(self.ends_J, np.inf, 1.0 + distance_J[self.next_JA].min(axis=1))
+            distance_J = np.minimum(distance_J, through_J)
+        best_JA = distance_J[self.next_JA] + 1.0 == distance_J[:, None]
+        best_JA[~np.isfinite(distance_J) | self.ends_J] = False
+        return best_JA[self._any_joint_of(state_RS)]
+
+    def _any_joint_of(self, state_RS: NDArray[Any]) -> Ints:
+        """The joint states of rows of the state, those of ended episodes included."""
+        state_JS = self.state(np.arange(len(self.cell_J)))
+        number = {row.tobytes(): j for j, row in enumerate(state_JS)}
+        try:
+            return np.array([number[row.tobytes()] for row in np.ascontiguousarray(state_RS, state_JS.dtype)], np.intp)
+        except KeyError as error:
+            raise ValueError("a row is no state of this domain") from error
 
     def picture(self, joint: NDArray[Any], informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing, 32 pixels a cell.
