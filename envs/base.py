@@ -107,16 +107,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
         return None
 
 
-@runtime_checkable
-class AsymmetricVectorEnv(Protocol):
-    """What rollouts need of N envs stepped together; made by `envs.make.make_vector_env`.
-
-    Observations are `{"obs": (N, O) float32, "state": (N, S) float32}`. An env that has ended is never reset by itself
-    (gymnasium's `AutoresetMode.DISABLED`): the caller resets it with `reset(options={"reset_mask": ended_N})` before
-    the next step. After such a reset the rows of envs that were not reset are unchanged.
-    """
-
-    spec_sizes: EnvSpec
+class ManyEnvs(Protocol):
+    """What N envs that are stepped together offer beside their steps."""
 
     @property
     def num_envs(self) -> int:
@@ -125,21 +117,6 @@ class AsymmetricVectorEnv(Protocol):
     @property
     def single_action_space(self) -> spaces.Space[Any]:
         """The actions of one env."""
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
-        """Starts all envs, or those of `options["reset_mask"]` (N,) bool; a `seed` fixes all that follows.
-
-        `options["state"]` (N, S) says where they start; of its rows only those of the envs to start are read.
-        """
-
-    def step(
-        self, actions: NDArray[Any]
-    ) -> tuple[
-        dict[str, NDArray[np.float32]], NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
-    ]:
-        """Returns observations, reward (N,), terminated (N,), truncated (N,) and info with `success` (N,) bool."""
 
     def expert_action(self, guess_N: NDArray[np.bool_]) -> NDArray[Any]:
         """The expert's actions (N, …); where `guess_N` is True it goes for a guessed goal without the information.
@@ -162,6 +139,33 @@ class AsymmetricVectorEnv(Protocol):
 
     def close(self) -> None:
         """Frees what the envs hold."""
+
+
+@runtime_checkable
+class AsymmetricVectorEnv(ManyEnvs, Protocol):
+    """What rollouts need of N envs stepped together; made by `envs.make.make_vector_env`.
+
+    Observations are `{"obs": (N, O) float32, "state": (N, S) float32}`. An env that has ended is never reset by itself
+    (gymnasium's `AutoresetMode.DISABLED`): the caller resets it with `reset(options={"reset_mask": ended_N})` before
+    the next step. After such a reset the rows of envs that were not reset are unchanged.
+    """
+
+    spec_sizes: EnvSpec
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """Starts all envs, or those of `options["reset_mask"]` (N,) bool; a `seed` fixes all that follows.
+
+        `options["state"]` (N, S) says where they start; of its rows only those of the envs to start are read.
+        """
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[
+        dict[str, NDArray[np.float32]], NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """Returns observations, reward (N,), terminated (N,), truncated (N,) and info with `success` (N,) bool."""
 
 
 def portable_rng(rng: np.random.Generator) -> dict[str, Any]:

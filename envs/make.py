@@ -12,8 +12,10 @@ from gymnasium.vector import AutoresetMode
 from ml_collections import ConfigDict
 
 from envs.base import AsymmetricVectorEnv
+from envs.native import AsymmetricVectorWrapper, VectorWithState
+from envs.replayed import ReplayedVectorEnv, SyncAsymmetricVectorEnv
 from envs.workers import ProcessAsymmetricVectorEnv
-from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, StateFn, SyncAsymmetricVectorEnv
+from envs.wrappers import AsymmetricWrapper, StateFn
 from utils.errors import UserError, suggest
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
@@ -76,7 +78,7 @@ def make_vector_env(
     if num_envs < 1:
         raise UserError(f"--num_envs: {num_envs} envs; at least 1")
     spec = _find_spec(config_env)
-    envs: Any
+    envs: ReplayedVectorEnv
     if not config_env.state_fn and not config_env.hidden and _is_native(spec):
         native = _make_native(spec, config_env, num_envs, render_mode)
         native.np_random = seeding.np_random(seed)[0]
@@ -93,10 +95,10 @@ def make_vector_env(
 
 def _make_native(
     spec: gym.envs.registration.EnvSpec, config_env: ConfigDict, num_envs: int, render_mode: str | None
-) -> gym.vector.VectorEnv[Any, Any, Any]:
+) -> VectorWithState:
     kwargs = config_env.kwargs.to_dict()
     try:
-        return gym.make_vec(
+        native: Any = gym.make_vec(
             spec,
             num_envs=num_envs,
             max_episode_steps=horizon_of(config_env),
@@ -106,6 +108,7 @@ def _make_native(
         )
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
+    return native
 
 
 def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:

@@ -13,16 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.wrappers import (
-    AsymmetricWrapper,
-    Beginning,
-    Bools,
-    Description,
-    StepResult,
-    SyncAsymmetricVectorEnv,
-    Views,
-    play,
-)
+from envs.replayed import Beginning, Description, ReplayedVectorEnv, StepResult, play
+from envs.wrappers import AsymmetricWrapper, Bools, Views
 
 Job = tuple[int, tuple[Any, ...]]  # which of the worker's envs, and the arguments
 PATIENCE = 300.0  # seconds for which a worker may be silent
@@ -89,8 +81,8 @@ class Worker:
         self.process.join()
 
 
-class ProcessAsymmetricVectorEnv(SyncAsymmetricVectorEnv):
-    """The same as N envs one after the other, in processes that work at the same time.
+class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
+    """Envs in processes that work at the same time; what they do is the same as one after the other in this one.
 
     A worker that crashes is reported by a warning and replaced. What is known of each episode, its seed and actions, is
     played again, so that nothing is lost. Where that crashes as well, the worker's episodes are cut off (truncated).
@@ -102,7 +94,6 @@ class ProcessAsymmetricVectorEnv(SyncAsymmetricVectorEnv):
     """
 
     def __init__(self, make: Callable[[], AsymmetricWrapper], num_envs: int, processes: int) -> None:
-        self.envs = []
         shares = np.array_split(np.arange(num_envs), min(processes, num_envs))
         self._worker_of = np.concatenate([np.full(len(share), w) for w, share in enumerate(shares)])
         self._place_of = np.concatenate([np.arange(len(share)) for share in shares])
@@ -116,7 +107,7 @@ class ProcessAsymmetricVectorEnv(SyncAsymmetricVectorEnv):
         except BaseException:
             self.close_extras()
             raise
-        self._prepare(num_envs, descriptions[0])
+        super().__init__(num_envs, descriptions[0])
 
     def _ask(self, task: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
         """The answers of these envs, all workers at once; crashed ones are replaced and asked again.
@@ -193,16 +184,10 @@ class ProcessAsymmetricVectorEnv(SyncAsymmetricVectorEnv):
         return [answers[i][0] for i in range(self.num_envs)]
 
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
-        """The expert's actions (N, …).
-
-        Raises:
-            UserError: the env has no expert.
-        """
         answers = self._ask("expert", {i: (bool(guess),) for i, guess in enumerate(guess_N)})
         return np.stack([answers[i] for i in range(self.num_envs)])
 
     def saw_information(self) -> Bools:
-        """Whether each episode has shown the hidden fact (N,)."""
         return self._saw.copy()
 
     def _frame(self, index: int) -> Any:

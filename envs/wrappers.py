@@ -1,21 +1,17 @@
-"""`{"obs", "state"}` for any gymnasium env: one at a time, N native ones, or N of a third party's side by side.
+"""`{"obs", "state"}` for any gymnasium env.
 
-Dimension key: N envs, O observation, S state, A actions, L steps of an episode so far.
+Dimension key: O observation, S state, A actions, R rows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import Belief, EnvSpec, portable_rng, restored_rng
+from envs.base import Belief, EnvSpec
 from envs.velocities import hidden_entries
 from utils.errors import UserError
 
@@ -23,11 +19,6 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Views = dict[str, Floats]
 StateFn = Callable[[gym.Env[Any, Any]], Any]
-
-StepResult = tuple[Views, float, bool, bool, dict[str, Any]]
-Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
-
-SEEDS = 2**31  # episodes' own seeds are drawn below this
 
 
 def state_attribute(env: gym.Env[Any, Any]) -> Any:
@@ -85,7 +76,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             env_id=name,
             obs_dim=obs_space.shape[0],
             state_dim=state_space.shape[0],
-            action_dim=_action_dim(self.action_space),
+            action_dim=spaces.flatdim(self.action_space),
             discrete=isinstance(self.action_space, spaces.Discrete),
             max_episode_steps=max_episode_steps,
             obs_image_shape=None if hidden else getattr(base, "obs_image_shape", None),
@@ -157,248 +148,6 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         return bool(saw()) if saw is not None else False
 
 
-class VectorWithState(Protocol):
-    """What `AsymmetricVectorWrapper` needs beyond gymnasium's vector env; `envs.arrays.ArrayVectorEnv` has it."""
-
-    num_envs: int
-    single_observation_space: spaces.Space[Any]
-    single_state_space: spaces.Box
-    single_action_space: spaces.Space[Any]
-    obs_image_shape: tuple[int, ...] | None
-    state_image_shape: tuple[int, ...] | None
-    state_features: tuple[str, ...]
-    max_episode_steps: int
-
-    def get_state(self) -> Floats:
-        """The states (N, S)."""
-
-
-class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
-    """Publishes `{"obs": (N, O), "state": (N, S)}` for a vector env that can tell its states (`VectorWithState`)."""
-
-    def __init__(self, env: Any, env_id: str) -> None:
-        super().__init__(env)
-        single = spaces.Dict(obs=env.single_observation_space, state=env.single_state_space)
-        self.single_observation_space = single
-        self.observation_space = batch_space(single, env.num_envs)
-        self.spec_sizes = EnvSpec(
-            env_id=env_id,
-            obs_dim=env.single_observation_space.shape[0],
-            state_dim=env.single_state_space.shape[0],
-            action_dim=_action_dim(env.single_action_space),
-            discrete=isinstance(env.single_action_space, spaces.Discrete),
-            max_episode_steps=env.max_episode_steps,
-            obs_image_shape=env.obs_image_shape,
-            state_image_shape=env.state_image_shape,
-            state_features=env.state_features,
-            obs_storage=getattr(env, "obs_storage", ()),
-            state_storage=getattr(env, "state_storage", ()),
-        )
-        self._inner = env
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
-        """Starts all envs, or those of `options["reset_mask"]`."""
-        obs, info = self._inner.reset(seed=seed, options=options)
-        return {"obs": obs, "state": self._inner.get_state()}, info
-
-    def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """One step of all envs."""
-        obs, reward, terminated, truncated, info = self._inner.step(actions)
-        return {"obs": obs, "state": self._inner.get_state()}, reward, terminated, truncated, info
-
-    def expert_action(self, guess_N: Bools) -> NDArray[Any]:
-        """The expert's actions (N, …)."""
-        expert: NDArray[Any] = self._inner.expert_action(guess_N)
-        return expert
-
-    def saw_information(self) -> Bools:
-        """Whether each episode has shown the hidden fact (N,)."""
-        saw: Bools = self._inner.saw_information()
-        return saw
-
-    def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
-        """An RGB picture of one env."""
-        frame: NDArray[np.uint8] = self._inner.render_frame(index)
-        return frame
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to go on bit for bit."""
-        state: dict[str, Any] = self._inner.state_dict()
-        return state
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts the envs back where `state_dict` was taken."""
-        self._inner.load_state_dict(state)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What there is to know of one env of a kind, of which there are to be many."""
-
-    spec_sizes: EnvSpec
-    observation_space: spaces.Space[Any]
-    action_space: spaces.Space[Any]
-    render_mode: str | None
-
-    @classmethod
-    def of(cls, env: AsymmetricWrapper) -> "Description":
-        """That of an env."""
-        return cls(env.spec_sizes, env.observation_space, env.action_space, env.render_mode)
-
-
-def play(env: AsymmetricWrapper, seed: int, start: Floats | None, actions: Sequence[NDArray[Any]]) -> Views:
-    """The views to which an episode of this seed and start leads by these actions."""
-    views, _ = env.reset(seed=seed, options=None if start is None else {"state": start})
-    for action in actions:
-        views = env.step(action)[0]
-    return views
-
-
-class SyncAsymmetricVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
-    """N envs of any kind, one after the other in this process; resets are the caller's (`AutoresetMode.DISABLED`).
-
-    Its state needs no pickling: every episode starts from a seed of its own, drawn from this env's generator, so that
-    (seed, actions so far) is all there is to know of an episode, and loading plays it again. That asks of the env what
-    gymnasium's `check_env` does: the same seed and actions give the same episode; and of `expert_action` to change
-    nothing.
-
-    Args:
-        env_fns: makes each env.
-    """
-
-    def __init__(self, env_fns: Sequence[Callable[[], AsymmetricWrapper]]) -> None:
-        self.envs = [make() for make in env_fns]
-        self._prepare(len(self.envs), Description.of(self.envs[0]))
-
-    def _prepare(self, num_envs: int, one: Description) -> None:
-        """Room for N envs of a kind."""
-        self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.DISABLED}
-        self.num_envs = num_envs
-        self.spec_sizes, self.render_mode = one.spec_sizes, one.render_mode
-        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._obs = np.zeros((self.num_envs, self.spec_sizes.obs_dim), np.float32)
-        self._state = np.zeros((self.num_envs, self.spec_sizes.state_dim), np.float32)
-        self._seed = np.full(self.num_envs, -1, np.int64)  # -1: no episode yet
-        self._start: list[Floats | None] = [None] * self.num_envs
-        self._actions: list[list[NDArray[Any]]] = [[] for _ in range(self.num_envs)]
-        self._ended = np.ones(self.num_envs, bool)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
-        """Starts all envs, or those of `options["reset_mask"]` (N,), in `options["state"]` (N, S) if given."""
-        if seed is not None:
-            self._np_random, self._np_random_seed = seeding.np_random(seed)
-        options = options or {}
-        mask, state = options.get("reset_mask"), options.get("state")
-        beginnings: list[Beginning] = []
-        for i in range(self.num_envs) if mask is None else np.flatnonzero(mask).tolist():
-            start = None if state is None else np.array(state[i], np.float32)
-            beginnings.append((i, int(self.np_random.integers(SEEDS)), start, []))
-        self._begin(beginnings)
-        return self._now(), {}
-
-    def _begin(self, beginnings: Sequence[Beginning]) -> None:
-        """Starts these episodes and plays their actions."""
-        for (i, seed, start, actions), views in zip(beginnings, self._play(beginnings), strict=True):
-            self._obs[i], self._state[i] = views["obs"], views["state"]
-            self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
-            self._ended[i] = False
-
-    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
-        """The views to which each of these beginnings leads."""
-        return [play(self.envs[i], seed, start, actions) for i, seed, start, actions in beginnings]
-
-    def _step(self, actions: NDArray[Any]) -> list[StepResult]:
-        """What each env's step returns."""
-        return [env.step(action) for env, action in zip(self.envs, actions, strict=True)]
-
-    def _now(self) -> Views:
-        return {"obs": self._obs.copy(), "state": self._state.copy()}
-
-    def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """One step of all envs.
-
-        Raises:
-            ValueError: an env has ended and was not reset.
-        """
-        if self._ended.any():
-            raise ValueError(f"env {int(self._ended.argmax())} has ended: reset it before this step")
-        actions = np.asarray(actions, self.single_action_space.dtype)
-        reward, success = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
-        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        for i, (views, *outcome, info) in enumerate(self._step(actions)):
-            reward[i], terminated[i], truncated[i] = outcome
-            self._obs[i], self._state[i] = views["obs"], views["state"]
-            self._actions[i].append(actions[i].copy())
-            success[i] = info["success"]
-        self._ended = terminated | truncated
-        return self._now(), reward, terminated, truncated, {"success": success}
-
-    def expert_action(self, guess_N: Bools) -> NDArray[Any]:
-        """The expert's actions (N, …).
-
-        Raises:
-            UserError: the env has no expert.
-        """
-        return np.stack([env.expert_action(bool(guess)) for env, guess in zip(self.envs, guess_N, strict=True)])
-
-    def saw_information(self) -> Bools:
-        """Whether each episode has shown the hidden fact (N,)."""
-        return np.array([env.saw_information() for env in self.envs])
-
-    def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
-        """An RGB picture of one env.
-
-        Raises:
-            UserError: the envs were not made with `render_mode="rgb_array"`, or a package that draws is missing.
-        """
-        try:
-            frame = self._frame(index) if self.render_mode == "rgb_array" else None
-        except gym.error.DependencyNotInstalled as error:
-            raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {error}") from error
-        if not isinstance(frame, np.ndarray):
-            raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
-        return frame
-
-    def _frame(self, index: int) -> Any:
-        return self.envs[index].render()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that `load_state_dict` needs to go on bit for bit: for each env its seed, start and actions."""
-        return {
-            "seed": self._seed.copy(),
-            "ended": self._ended.copy(),
-            "start": [None if start is None else start.copy() for start in self._start],
-            "actions": [np.array(taken, self.single_action_space.dtype) for taken in self._actions],
-            "rng": portable_rng(self.np_random),
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts the envs back where `state_dict` was taken, by playing their episodes again.
-
-        Raises:
-            ValueError: the state is that of another number of envs.
-        """
-        if len(state["seed"]) != self.num_envs:
-            raise ValueError(f"the state is that of {len(state['seed'])} envs, not of {self.num_envs}")
-        self._begin(
-            [
-                (i, int(seed), state["start"][i], [np.array(action) for action in state["actions"][i]])
-                for i, seed in enumerate(state["seed"])
-                if seed >= 0
-            ]
-        )
-        self._seed = np.array(state["seed"], np.int64)
-        self._ended = np.array(state["ended"], bool)
-        self.np_random = restored_rng(state["rng"])
-
-    def close_extras(self, **kwargs: Any) -> None:
-        """Closes every env."""
-        for env in self.envs:
-            env.close()
-
-
 def _own_state_fn(env: gym.Env[Any, Any], name: str) -> StateFn:
     """Reads `env.unwrapped.get_state()`."""
     if not hasattr(env.unwrapped, "get_state"):
@@ -462,8 +211,3 @@ def _from_native(action: Any, space: spaces.Space[Any]) -> Any:
         raise TypeError(f"no such action space: {space}")
     share = (np.asarray(action, np.float64) - space.low) / (space.high - space.low)
     return (2.0 * share - 1.0).reshape(-1).astype(np.float32)
-
-
-def _action_dim(space: spaces.Space[Any]) -> int:
-    """The number of discrete actions, or the width of a continuous one."""
-    return int(space.n) if isinstance(space, spaces.Discrete) else int(np.prod(space.shape or (1,)))

@@ -8,7 +8,9 @@ from gymnasium import spaces
 
 from envs.base import AsymmetricVectorEnv, portable_rng, restored_rng
 from envs.make import horizon_of, make_env, make_vector_env
-from envs.wrappers import AsymmetricVectorWrapper, AsymmetricWrapper, SyncAsymmetricVectorEnv
+from envs.native import AsymmetricVectorWrapper, VectorWithState
+from envs.replayed import SyncAsymmetricVectorEnv
+from envs.wrappers import AsymmetricWrapper
 from tests.helpers.configs import config_named
 from utils.errors import UserError
 
@@ -82,6 +84,7 @@ def test_the_vector_env_keeps_the_contract(name):
     spec = envs.spec_sizes
     assert isinstance(envs, AsymmetricVectorEnv)
     assert isinstance(envs, SyncAsymmetricVectorEnv if name in LOOPED else AsymmetricVectorWrapper)
+    assert name in LOOPED or isinstance(envs.env, VectorWithState)
     assert spec.env_id == config.id
     assert spec.max_episode_steps == horizon_of(config) == config.horizon or name == "masked"
     views, _ = envs.reset()
@@ -291,7 +294,7 @@ def test_huge_bounds_are_no_bounds():
         ),
         ({"state_fn": "no_such_module:f"}, r"config_env\.state_fn: cannot import 'no_such_module:f'"),
         ({"state_fn": "envs.wrappers:no_such"}, r"config_env\.state_fn: cannot import 'envs.wrappers:no_such'"),
-        ({"state_fn": "envs.wrappers:SEEDS"}, r"config_env\.state_fn: 'envs.wrappers:SEEDS' is not a function"),
+        ({"state_fn": "envs.replayed:SEEDS"}, r"config_env\.state_fn: 'envs.replayed:SEEDS' is not a function"),
         ({"state_fn": "envs.wrappers"}, r"config_env\.state_fn: 'envs.wrappers' is not 'observation' nor of the form"),
         ({"hidden": (3,)}, r"config_env\.hidden: no entry 3 among the 3 of HeavenHell-v0"),
         ({"hidden": (-1,)}, r"config_env\.hidden: no entry -1"),

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from envs.make import make_vector_env
+from envs.replayed import SyncAsymmetricVectorEnv
 from envs.workers import ProcessAsymmetricVectorEnv
-from envs.wrappers import SyncAsymmetricVectorEnv
 from tests.envs.test_make import config_of, same, third_party
 from utils.errors import UserError
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from buffers.batch import EpisodeBatch
 from envs.make import make_env, make_vector_env
-from envs.wrappers import SyncAsymmetricVectorEnv
+from envs.replayed import SyncAsymmetricVectorEnv
 from policies.a2c import A2C
 from policies.losses import policy_gradient
 from policies.parts import PartSet
