@@ -4,6 +4,7 @@ What acts sees φ(s) here because it is this env's observation. No policy learne
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -111,7 +112,8 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
     observe = config.rl.observe
     if not observe:
         return lambda num_envs, **options: make_vector_env(config.env, num_envs, **options), set()
-    spec = make_vector_env(config.env, 1, seed=0).spec_sizes
+    with closing(make_vector_env(config.env, 1, seed=0)) as domain:
+        spec = domain.spec_sizes
     sources = {
         "z_obs": ("--obs_embedder_dir", obs_embedder, "o_encoder", spec.obs_dim, spec.obs_image_shape),
         "z_state": ("--state_embedder_dir", state_embedder, "s_encoder", spec.state_dim, spec.state_image_shape),

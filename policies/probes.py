@@ -25,7 +25,8 @@ from torchkit.networks import Encoder
 
 Array = NDArray[Any]
 
-EMBEDDINGS = ("z_s", "z_o")
+EMBEDDINGS = {"z_s": "state", "z_o": "obs"}  # and what they are made of
+UNTRAINED = {f"{name} untrained": view for name, view in EMBEDDINGS.items()}
 VIEWS = (*EMBEDDINGS, "obs", "state")
 MAX_ROWS = 20_000  # distinct rows a half that are looked at
 MAX_NUMBERS = 2**26  # in the rows of a view that are looked at, which bounds those of images
@@ -36,9 +37,21 @@ LEARNING_RATE = 4e-3
 
 
 def report(
-    stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encoder, env: gym.Env[Any, Any], seed: int, steps: int
+    stored: StoredEpisodes,
+    s_encoder: Encoder,
+    o_encoder: Encoder,
+    env: gym.Env[Any, Any],
+    seed: int,
+    steps: int,
+    untrained: tuple[Encoder, Encoder] | None = None,
 ) -> dict[str, Any]:
     """What z^s and z^o hold, in plain values; `as_text` shows it. Its networks are fitted in `steps` steps each.
+
+    Args:
+        stored: the data set.
+        s_encoder, o_encoder: of the state and of the observation.
+        env: one of the domain, which tells its factors.
+        untrained: such encoders as they began, to be probed likewise: what they tell, training has not brought.
 
     Returns:
         factors: by name, what linear probes read of each factor that the domain declares: accuracy from each view,
@@ -48,14 +61,18 @@ def report(
         decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
     """
     rng = np.random.default_rng(seed)
-    halves = split_episodes(stored, s_encoder, o_encoder, seed)
+    encoders = dict(zip(EMBEDDINGS, (s_encoder, o_encoder), strict=True))
+    if untrained is not None:
+        encoders |= dict(zip(UNTRAINED, untrained, strict=True))
+    halves = split_episodes(stored, encoders, seed)
+    embeddings = tuple(encoders)
     drawn = [half.blurred(NOISE, NUM_DRAWN, rng) for half in halves]
     (train, test), (noisy_train, noisy_test) = halves, [half for half, _ in drawn]
     declared = [factors(env, half.views["obs"], half.views["state"]) for half in halves]
     result: dict[str, Any] = {"env_id": stored.spec.env_id, "episodes": len(stored), "noise": NOISE, "factors": {}}
     for name, on_train in declared[0].items():
         on_test = declared[1][name]
-        exact = probe_factor(train, test, on_train, on_test)
+        exact = probe_factor(train, test, on_train, on_test, (*VIEWS, *embeddings[len(EMBEDDINGS) :]))
         if not exact:
             continue
         kept = [Factor(f.label_R[i], f.hidden_R[i]) for f, (_, i) in zip((on_train, on_test), drawn)]
@@ -66,7 +83,7 @@ def report(
             "classes": len(np.unique(label)),
             "chance": max(float(weight[label == value].sum() / weight.sum()) for value in np.unique(label)),
             "accuracy": exact,
-            "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], EMBEDDINGS),
+            "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], embeddings),
             "variance_share": {view: variance_share(test.views[view][rows], label, weight) for view in EMBEDDINGS},
         }
     result["shared_nats"] = {
@@ -87,15 +104,20 @@ def as_text(result: Mapping[str, Any]) -> str:
         lines += [
             "Linear probes, fitted on one half of the episodes; accuracy on the other. A hidden factor is probed where",
             f"the observation does not show it. (noise): noise of {noise} of its root mean square on the embedding.",
-            "var.: the share of the embedding's variance that the factor explains.",
+            "var.: the share of the embedding's variance that the factor explains. Untrained: networks of the same",
+            "sizes as they begin; what they tell, training has not brought.",
             "",
         ]
+        first = next(iter(result["factors"].values()))
+        fresh = [name for name in UNTRAINED if name in first["accuracy"]]
         header = ["factor", "kind", "classes", "chance", "z_s", "z_o", "obs", "state"]
         header += ["z_s (noise)", "z_o (noise)", "z_s var.", "z_o var."]
+        header += [text for name in fresh for text in (name, f"{name} (noise)")]
         rows = []
         for name, row in result["factors"].items():
             numbers = [row["chance"], *(row["accuracy"][view] for view in VIEWS)]
             numbers += [row[group][view] for group in ("accuracy_with_noise", "variance_share") for view in EMBEDDINGS]
+            numbers += [row[group][view] for view in fresh for group in ("accuracy", "accuracy_with_noise")]
             rows.append([name, row["kind"], str(row["classes"]), *(f"{number:.3f}" for number in numbers)])
         lines += [*as_table(header, rows), ""]
     shared = result["shared_nats"]
@@ -125,7 +147,7 @@ class Half:
     """The distinct (observation, state, action, reward) rows of one half of the episodes, with their shares.
 
     Attributes:
-        views: by name of `VIEWS`, (R, F) float32.
+        views: by name of `VIEWS`, and of `UNTRAINED` where asked for, (R, F) float32.
         action: (R, A) as networks read it.
         reward: (R,).
         weight: (R,) shares of the steps, summing to 1.
@@ -149,15 +171,19 @@ class Half:
         views = {}
         for name, view in self.views.items():
             views[name] = view[index]
-            if name in EMBEDDINGS:
+            if name in (*EMBEDDINGS, *UNTRAINED):
                 scale = noise * root_mean_square(view, self.weight)
                 views[name] = views[name] + rng.normal(0, scale, views[name].shape).astype(np.float32)
         share = np.full(num_rows, 1 / num_rows)
         return Half(views, self.action[index], self.reward[index], share), index
 
 
-def split_episodes(stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encoder, seed: int) -> tuple[Half, Half]:
-    """The rows to fit on and those to measure on: two halves of the episodes, drawn at random."""
+def split_episodes(stored: StoredEpisodes, encoders: Mapping[str, Encoder], seed: int) -> tuple[Half, Half]:
+    """The rows to fit on and those to measure on: two halves of the episodes, drawn at random.
+
+    `encoders` are by name of `EMBEDDINGS` or `UNTRAINED`.
+    """
+    made_of = EMBEDDINGS | UNTRAINED
     rng = np.random.default_rng(seed)
     is_test_E = np.zeros(len(stored), bool)
     is_test_E[rng.permutation(len(stored))[: max(1, len(stored) // 2)]] = True
@@ -175,7 +201,8 @@ def split_episodes(stored: StoredEpisodes, s_encoder: Encoder, o_encoder: Encode
             first, weight = first[kept], weight[kept] / weight[kept].sum()
         obs, state = (stored.read(view, rows[first]) for view in ("obs", "state"))
         action = stored.spec.encode_action(stored.action[rows[first]])
-        views = {"z_s": embed(s_encoder, state), "z_o": embed(o_encoder, obs), "obs": obs, "state": state}
+        views = {"obs": obs, "state": state}
+        views |= {name: embed(encoder, views[made_of[name]]) for name, encoder in encoders.items()}
         halves.append(Half(views, action, stored.reward[rows[first]], weight))
     return halves[0], halves[1]
 

@@ -40,6 +40,7 @@ from policies.representation import (
 )
 from policies.sides import build_memory
 from policies.transitions import TransitionData
+from torchkit.networks import Encoder
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import check_numbers, to_dict
 from utils.device import device_of, prepare_cpu
@@ -94,7 +95,8 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     try:
         check_schedule(run, config_repr)
         seconds = fit(trainer, run, settings, stored, kind, config_repr)
-        result, text = kind.report(trainer, stored, make_env(config_env), settings)
+        with closing(make_env(config_env)) as env:
+            result, text = kind.report(trainer, stored, env, settings)
         atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
         atomic_write(run.folder / "report.md", text)
         run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
@@ -128,7 +130,10 @@ def report_disentangled(
 ) -> tuple[dict[str, Any], str]:
     """What both embeddings hold."""
     encoders = (trainer.objective.s_encoder, trainer.objective.o_encoder)
-    result = report(stored, *encoders, env, settings.seed, settings.report_steps)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        untrained = (Encoder(encoders[0].config), Encoder(encoders[1].config))
+    result = report(stored, *encoders, env, settings.seed, settings.report_steps, untrained)
     return result, as_text(result)
 
 

@@ -4,6 +4,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,11 +135,13 @@ def train(
         raise UserError(
             f"--start_expert_training: {config.rl.family} learns from fresh episodes alone; leave the flag out"
         )
-    turned = turned_share(config.env.augment, config.env.n_aug, spec)
+    # embeddings cannot be turned, what they are made of is not stored
+    turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     if settings.start_expert:
-        check_expert(make_envs(1, seed=0), "--start_expert_training", "leave the flag out")
+        with closing(make_envs(1, seed=0)) as one:
+            check_expert(one, "--start_expert_training", "leave the flag out")
     run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
@@ -165,10 +168,11 @@ def train(
     def keep_policy(where: Path) -> None:
         save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
 
+    eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
     trainer = Trainer(
         agent,
         envs,
-        make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed),
+        eval_envs,
         EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed, turned),
         schedule,
         run,
@@ -185,6 +189,8 @@ def train(
         return stop.exit_code
     finally:
         logger.close()
+        envs.close()
+        eval_envs.close()
     finish(agent, make_envs, config, settings, run, history, film_episodes, say)
     return 0
 
@@ -283,8 +289,8 @@ def replay(
     """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
     prepare_cpu(threads)
     make_envs, _ = env_maker(config, state_embedder, obs_embedder)
-    envs = make_envs(1, seed=0)
-    module, about = load_policy(policy_dir, envs.spec_sizes, config)
+    with closing(make_envs(1, seed=0)) as envs:
+        module, about = load_policy(policy_dir, envs.spec_sizes, config)
     policy = GreedyPolicy(module.to(device_of(cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")
     method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
@@ -310,17 +316,17 @@ def judge(
     policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
 ) -> dict[str, float]:
     """Greedy episodes that no evaluation during training has seen."""
-    envs = make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)
-    return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
+    with closing(make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)) as envs:
+        return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
 
 
 def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
     """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
     film_seed = int(generator(seed, "film").integers(2**31))
     try:
-        envs = make_envs(1, seed=seed, render_mode="rgb_array")
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
+        with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
+            folder.mkdir(parents=True, exist_ok=True)
+            return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
     except UserError as error:
         warnings.warn(f"no film: {error}", stacklevel=2)
         return None

@@ -495,13 +495,18 @@ def stored(tmp_path_factory):
 
 def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
     monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
-    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300)
+    untrained = (Slice(0, 1), Slice(2))  # no part of the state but the place, and nothing
+    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300, untrained=untrained)
     overlap = report(stored, Slice(0, 1, 2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300)
     goal, cell = apart["factors"]["goal"], apart["factors"]["cell"]
     assert goal["kind"] == "hidden" and cell["kind"] == "visible"
     assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05
     assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
     assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
+    for group in ("accuracy", "accuracy_with_noise"):
+        assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
+    assert "| z_s untrained | z_s untrained (noise) |" in probes.as_text(apart)
+    assert "z_s untrained" not in probes.as_text(overlap)
     assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
     reward = apart["decisions"]["reward_r2"]
     assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5

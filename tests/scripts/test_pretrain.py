@@ -114,7 +114,8 @@ def test_it_writes_embedders_metrics_and_a_report(trained):
     assert set(lines[0]) == {"step", *METRICS}
     found = json.loads((folder / "report.json").read_text())
     assert set(found["factors"]) == {"goal", "cell"}
-    assert {"z_s", "z_o", "obs", "state"} == set(found["factors"]["goal"]["accuracy"])
+    views = {"z_s", "z_o", "obs", "state", "z_s untrained", "z_o untrained"}
+    assert views == set(found["factors"]["goal"]["accuracy"])
     assert (folder / "report.md").read_text() in done.stdout
     assert "zero-off" in done.stdout
     assert (folder / "summary.json").is_file()
