@@ -171,11 +171,11 @@ class Builder:
             raise UserError(f"--config_repr: needed by config_rl.{user}={self.config.rl[user]}")
         return self.config.repr
 
-    def settings_of(self, kind: str, name: str) -> ConfigDict:
-        """The config row of an auxiliary loss or intrinsic reward."""
+    def settings_of(self, kind: str, name: str, flag: str) -> ConfigDict:
+        """The config row of an auxiliary loss or intrinsic reward; `flag` is what named it, for errors."""
         settings = self.config.rl[kind].get(name)
         if settings is None:
-            raise UserError(f"--config_rl.{kind}.use: {name} has no settings; give the config a row {kind}.{name}")
+            raise UserError(f"{flag}: {name} has no settings; give the config a row {kind}.{name}")
         return settings
 
 
@@ -195,6 +195,10 @@ def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
         own = builder.critic_side(side)
         critic_head = own.head(rl.critic_inputs, spec.action_dim)
         critic = Critic(None if own is side else own.public(), own.privileged(), [critic_head])
+        if own is not side and "belief" in own.folds:
+            raise UserError(
+                "--config_rl.critic_memory=separate: nothing would train the critic's own belief; choose shared"
+            )
     check_belief(side, rl.auxiliary.use, "use")
     parts = side.parts(rl.auxiliary.use, rl.intrinsic.use)
     networks = ValueNetworks(HistoryPolicy(side.public(), head), critic)
@@ -223,6 +227,11 @@ def build_sac(builder: Builder, seed: int, device: torch.device) -> SAC:
         check_belief(side, rl.auxiliary.use_actor, "use_actor")
     parts = own.parts(rl.auxiliary.use, rl.intrinsic.use)
     actor_parts = side.parts(rl.auxiliary.use_actor, (), actor=True)
+    if own is side and (idle := sorted(name for name, part in side.auxiliary.items() if not part.of_actor)):
+        raise UserError(
+            f"--config_rl.auxiliary.use_actor: {', '.join(idle)} cannot reach a memory that the critics' loss trains "
+            "(critic_memory=shared); name it in auxiliary.use, or choose separate"
+        )
     public = side.public()
     critic = Critic(public if own is side else own.public(), own.privileged(), heads, action_embedder)
     policy = HistoryPolicy(public, head, spec.discrete)

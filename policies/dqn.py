@@ -142,7 +142,7 @@ class DQN(Learner):
         if self.config.q_target == "return":
             return (taken(q_TBA, batch.action) - targets.returns_TB).square()
         if self.config.q_target == "released":
-            return (q_TBA - targets.next_TB[..., None]).square().mean(-1)
+            return (q_TBA - targets.next_TB[..., None]).square().sum(-1)
         error_TBA = (q_TBA - targets.now_TBA).square()
         return error_TBA.mean(-1) if self.config.vr_all_actions else taken(error_TBA, batch.action)
 

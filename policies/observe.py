@@ -120,7 +120,13 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
     }
     embedders: dict[str, nn.Module] = {}
     flags = set()
+    of_file = {"z_state": ("pretrained",), "z_obs": ("trainable", "frozen")}
     for name in observe:
+        if name in of_file and config.rl[name] not in of_file[name]:
+            raise UserError(
+                f"--config_rl.{name}={config.rl[name]}: what acts on {name} (config_rl.observe) takes it from a file; "
+                f"choose {' or '.join(of_file[name])}"
+            )
         flag, path, kind, dim, shape = sources[choose_name(EMBEDDINGS, name, "--config_rl.observe")]
         if path is None:
             raise UserError(f"{flag}: needed by config_rl.observe={tuple(observe)}")

@@ -84,12 +84,12 @@ class Side:
         for name in losses:
             loss = choose(AUXILIARY, name, flag)
             if loss.of_actor and not actor:
-                raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac or a2c")
-            self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name))
+                raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
+            self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name, flag))
         intrinsic = {}
         for name in bonuses:
             bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
-            settings = self.builder.settings_of("intrinsic", name)
+            settings = self.builder.settings_of("intrinsic", name, "--config_rl.intrinsic.use")
             intrinsic[name] = (bonus.build(self, settings), settings.weight)
         return PartSet(self.auxiliary, intrinsic)
 

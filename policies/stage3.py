@@ -96,7 +96,7 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
         "replay_steps",
         "predictor_lr",
     )
-    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end")
+    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end", "temperature.target_share")
     check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
     check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
 
@@ -139,6 +139,12 @@ def train(
     turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
+    if "behaviour_cloning" in config.rl.auxiliary.get("use_actor", ()) and not settings.start_expert:
+        warnings.warn(
+            f"{config.rl.family}:{config.rl.variant} has nothing to clone: give --start_expert_training",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if settings.start_expert:
         with closing(make_envs(1, seed=0)) as one:
             check_expert(one, "--start_expert_training", "leave the flag out")

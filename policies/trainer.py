@@ -184,7 +184,7 @@ class Trainer:
                     f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful episodes"
                 )
         random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "random"))
-        if self.schedule.start_random:
+        if self.schedule.start_random and not self.agent.on_policy:  # which would not learn from them
             for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
                 self.env_steps += len(episode)
                 self._keep(episode)

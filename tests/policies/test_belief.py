@@ -205,6 +205,8 @@ def test_a_belief_that_nothing_trains_is_refused(field):
     settings = {"use": {"auxiliary__use": ()}, "use_actor": {"critic_memory": "separate"}}[field]
     with pytest.raises(UserError, match=rf"auxiliary.{field}: the belief learns by belief_elbo alone"):
         make_agent("sac:believer", spec=CONTINUOUS, **settings)
+    with pytest.raises(UserError, match=r"critic_memory=separate: nothing would train the critic's own belief"):
+        make_agent("believer", critic_inputs=("belief", "state"), critic_memory="separate")
     agent = make_agent("sac:believer", spec=CONTINUOUS, critic_memory="separate", auxiliary__use_actor=("belief_elbo",))
     before = weights(agent.policy)
     agent.update(make_batch(spec=CONTINUOUS))

@@ -12,7 +12,19 @@ from envs.base import EnvSpec
 from policies.build import FAMILIES, Builder
 from policies.intrinsic.information_gain import InformationGain
 from policies.stage3 import resolve
-from tests.helpers.agents import CPU, IMAGES, SPEC, VARIANTS, make_agent, make_config, weights, write_embedders
+from tests.helpers.agents import (
+    A2C_VARIANTS,
+    CONTINUOUS,
+    CPU,
+    IMAGES,
+    SAC_VARIANTS,
+    SPEC,
+    VARIANTS,
+    make_agent,
+    make_config,
+    weights,
+    write_embedders,
+)
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import ROOT
 from utils.config import json_tuples
@@ -37,6 +49,36 @@ def test_the_rows_are_the_published_methods():
     assert isinstance(bonus, InformationGain)
     assert weight == agents["mi"].config.intrinsic.information_gain.weight
     assert bonus.discount == agents["mi"].config.discount
+
+
+def test_the_rows_of_the_actor_critics_are_the_published_methods():
+    history, belief, bare = ("history", "observation"), ("belief", "observation"), ("observation",)
+    rows = {  # what actor and critics see, auxiliary losses of critics and of the actor, what stands for observations
+        "sac:history": (history, history, [], [], ()),
+        "sac:mi": (("history", "z_obs"), ("history", "z_obs"), ["state_prediction"], [], ()),
+        "sac:ua": (history, (*history, "state"), [], [], ()),
+        "sac:ba": (history, ("observation", "state"), [], [], ()),
+        "sac:zp": (history, history, ["self_prediction"], ["self_prediction"], ()),
+        "sac:believer": (belief, belief, ["belief_elbo"], [], ()),
+        "sac:embed": (bare, bare, [], ["behaviour_cloning"], ()),
+        "sac:zero_on": (bare, bare, [], ["behaviour_cloning"], ("z_state",)),
+        "sac:zero_off": (bare, bare, [], ["behaviour_cloning"], ("z_obs", "z_state")),
+        "a2c:history": (history, history, [], [], ()),
+        "a2c:ua": (history, (*history, "state"), [], [], ()),
+        "a2c:ba": (history, ("state",), [], [], ()),
+        "a2c:informed": (history, (*history, "signal"), [], [], ()),
+    }
+    assert sorted(rows) == sorted((*SAC_VARIANTS, *A2C_VARIANTS))
+    for row, (actor, critic, losses, of_actor, observe) in rows.items():
+        agent = make_agent(row, spec=CONTINUOUS, **({"critic__signal": ("1",)} if "informed" in row else {}))
+        assert agent.policy.head.inputs == actor
+        for head in agent.critic.heads:
+            assert set(head.inputs) - {"action"} == set(critic)
+            assert ("action" in head.inputs) == row.startswith("sac:")
+        assert (list(agent.parts.auxiliary), list(agent.actor_parts.auxiliary)) == (losses, of_actor)
+        assert agent.config.observe == observe
+        assert list(agent.parts.intrinsic) == (["information_gain"] if row == "sac:mi" else [])
+        assert (agent.critic.public is agent.policy.public) == (row == "sac:believer")
 
 
 def test_rows_differ_in_what_makes_them_and_in_nothing_else():

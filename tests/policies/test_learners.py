@@ -111,6 +111,26 @@ def test_an_update_moves_everything_that_should_learn(method):
     assert all("state_views" in name or name.endswith("belief.noise") for name in still), still
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
+    """The policy's outputs are the same; agents that see no state at all make the same update."""
+    agent, batch = agent_for(method), batch_for(method)
+    spoilt = copy.deepcopy(batch)
+    spoilt.state.distinct[:] = torch.nan
+    outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
+    assert torch.equal(*outputs)
+    row = method.rpartition(":")[-1]
+    if row in ("mi", "believer", "ua", "ua_vr", "ba", "ba_vr", "informed"):
+        with pytest.raises(DivergenceError):
+            agent.update(spoilt)
+        return
+    plain, other = (agent_for(method) for _ in range(2))
+    for one, each in ((plain, batch), (other, spoilt)):
+        torch.manual_seed(0)
+        one.update(each)
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(other).values(), strict=True))
+
+
 def test_whatever_drops_values_is_known_to():
     class Own(torch.nn.Module):
         dropout = 0.1

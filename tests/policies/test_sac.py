@@ -15,7 +15,6 @@ from policies.views import PrivilegedViews
 from tests.helpers.agents import (
     CONTINUOUS,
     CPU,
-    SAC_VARIANTS,
     SPEC,
     changed,
     make_agent,
@@ -204,33 +203,6 @@ def test_separate_memories_learn_from_their_own_losses():
         assert moved == {moving}
 
 
-@pytest.mark.parametrize("variant", SAC_VARIANTS)
-@pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
-def test_a_nan_in_the_state_reaches_only_what_may_see_it(variant, spec):
-    """The actor's outputs are the same; those that see no state at all make the same update."""
-    agent, batch = make_agent(variant, spec=spec), make_batch(spec=spec)
-    spoilt = copy.deepcopy(batch)
-    spoilt.state.distinct[:] = torch.nan
-    outputs = []
-    for each in (batch, spoilt):
-        views = agent.policy.public(each)
-        outputs.append(agent.policy.head(views, each))
-    assert torch.equal(*outputs)
-    by_loss = {"sac:mi", "sac:believer"}
-    sees_state = by_loss | {"sac:ua", "sac:ba"}
-    values = agent._values(
-        agent.critic, agent.critic.views(spoilt, agent.state_views(spoilt)), spoilt, torch.zeros(13, 4, 2)
-    )
-    assert bool(torch.isnan(values[0]).any()) == (variant in sees_state - by_loss)
-    if variant not in sees_state:
-        plain, other = (make_agent(variant, spec=spec) for _ in range(2))
-        torch.manual_seed(0)
-        plain.update(batch)
-        torch.manual_seed(0)
-        other.update(spoilt)
-        assert all(torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(other).values(), strict=True))
-
-
 def test_the_actor_may_carry_the_auxiliary_loss_too():
     agent = make_agent("sac:mi", spec=CONTINUOUS, auxiliary__use_actor=("state_prediction",))
     before = weights(agent)
@@ -280,6 +252,14 @@ def test_an_update_is_that_of_its_losses_on_a_recurrent_agent(return_lambda):
         y = soft_returns(batch.reward + bonus, 0.99 * batch.discount, value, entropy, lengths, return_lambda)
     expected = (y * batch.mask).sum() / batch.mask.sum()
     assert metrics["q/target"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_an_actors_loss_that_cannot_reach_its_memory_is_refused():
+    for row, loss in (("mi", "state_prediction"), ("zp", "self_prediction")):
+        with pytest.raises(UserError, match=rf"auxiliary.use_actor: {loss} cannot reach a memory"):
+            make_agent(f"sac:{row}", spec=CONTINUOUS, critic_memory="shared", auxiliary__use_actor=(loss,))
+    cloning = {"critic_memory": "shared", "auxiliary__use_actor": ("behaviour_cloning",)}  # it shapes the head
+    make_agent("sac:history", spec=CONTINUOUS, **cloning).update(make_batch(spec=CONTINUOUS))
 
 
 def test_shared_views_that_the_critics_do_not_read_are_refused():

@@ -24,7 +24,7 @@ H = 5
 
 
 class Counting(Agent):
-    """Random actions; an update counts, and remembers its batch sizes."""
+    """Random actions; an update counts, and remembers its batches."""
 
     device = torch.device("cpu")
 
@@ -256,3 +256,29 @@ def test_devices():
     assert device_of(-1) == torch.device("cpu")
     with pytest.raises(UserError, match=f"--cuda={torch.cuda.device_count()}"):
         device_of(torch.cuda.device_count())
+
+
+class OnPolicy(Counting):
+    """Acts by the number of its updates, so that an episode tells which policy played it."""
+
+    on_policy = True
+
+    def act(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore):
+        assert explore or not self.learning, "it learns from what it explores"
+        return np.full(len(obs_NO), self.updates % 2), carry
+
+    learning = True
+
+
+def test_an_on_policy_agent_learns_from_what_it_has_just_played_and_nothing_else(make):
+    agent = OnPolicy()
+    trainer = make(agent, train_episodes=12, batch_size=3, updates_per_step=0.0, eval_interval=10_000)
+    trainer.eval_envs = None
+    trainer._evaluate = lambda: trainer.history.append({"step": trainer.env_steps, "success": 0.0, "return": 0.0})
+    trainer.train(None)
+    assert trainer.start_steps == 0, "no random episodes: it could not learn from them"
+    assert agent.updates == len(agent.batches) >= 4
+    for number, (batch, _) in enumerate(agent.batches):
+        assert batch.mask.shape[1] == 3
+        assert bool((batch.action[batch.mask > 0] == number % 2).all())
+    assert trainer.env_steps == sum(int(batch.mask.sum()) for batch, _ in agent.batches)
