@@ -108,7 +108,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         return {"obs": self._obs.copy(), "state": self._state.copy()}
 
     def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """One step of all envs.
+        """One step of all envs; `info["lost"]` (N,) tells which could not be simulated, and ended before it.
 
         Raises:
             ValueError: an env has ended and was not reset.
@@ -116,15 +116,15 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if self._ended.any():
             raise ValueError(f"env {int(self._ended.argmax())} has ended: reset it before this step")
         actions = np.asarray(actions, self.single_action_space.dtype)
-        reward, success = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
+        reward, success, lost = np.zeros(self.num_envs), np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         for i, (views, *outcome, info) in enumerate(self._step(actions)):
             reward[i], terminated[i], truncated[i] = outcome
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._actions[i].append(actions[i].copy())
-            success[i] = info["success"]
+            success[i], lost[i] = info["success"], info.get("lost", False)
         self._ended = terminated | truncated
-        return self._now(), reward, terminated, truncated, {"success": success}
+        return self._now(), reward, terminated, truncated, {"success": success, "lost": lost}
 
     @abstractmethod
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:

@@ -5,6 +5,7 @@ Dimension key: N envs, A actions.
 
 import multiprocessing
 import signal
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -15,9 +16,12 @@ from numpy.typing import NDArray
 
 from envs.replayed import Beginning, Description, ReplayedVectorEnv, StepResult, play
 from envs.wrappers import AsymmetricWrapper, Bools, Views
+from utils.errors import UserError
 
 Job = tuple[int, tuple[Any, ...]]  # which of the worker's envs, and the arguments
 PATIENCE = 300.0  # seconds for which a worker may be silent
+ATTEMPTS = 2  # to replace one that has crashed
+PAUSE = 3.0  # seconds before the second: memory may be short for a while
 
 
 class Crashed(Exception):
@@ -85,7 +89,8 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
     """Envs in processes that work at the same time; what they do is the same as one after the other in this one.
 
     A worker that crashes is reported by a warning and replaced. What is known of each episode, its seed and actions, is
-    played again, so that nothing is lost. Where that crashes as well, the worker's episodes are cut off (truncated).
+    played again, so that nothing is lost. Where that crashes as well, time and again, the worker's episodes are cut off
+    before the step that could not be simulated (`info["lost"]`).
 
     Args:
         make: makes each env; it is pickled.
@@ -113,7 +118,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         """The answers of these envs, all workers at once; crashed ones are replaced and asked again.
 
         Raises:
-            Crashed: a worker crashed again, with the same question.
+            UserError: a worker crashes whatever is done.
         """
         jobs: dict[int, dict[int, tuple[Any, ...]]] = {}
         for i, of_env in arguments.items():
@@ -138,37 +143,46 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
 
     def _ask_again(self, w: int, task: str, given: dict[int, tuple[Any, ...]], crash: Crashed) -> dict[int, Any]:
         """The answers of a worker that has crashed, from a new one that has played the episodes so far again."""
-        worker = self._workers[w]
-        envs = ", ".join(map(str, self._envs_of[w]))
-        warnings.warn(
-            f"the process of env {envs} of {self.spec_sizes.env_id} crashed ({crash}); another one takes its place",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        worker.restart()
+        worker, envs = self._workers[w], ", ".join(map(str, self._envs_of[w]))
         known = {i: (int(self._seed[i]), self._start[i], self._actions[i]) for i in self._envs_of[w]}
         known = {i: beginning for i, beginning in known.items() if beginning[0] >= 0}
-        try:
-            worker.send("play", self._at_home(known))
-            worker.receive()
-            worker.send(task, self._at_home(given))
-            return dict(zip(given, worker.receive(), strict=True))
-        except Crashed as second:
-            if task != "step":
-                raise
+        for attempt in range(ATTEMPTS):
             warnings.warn(
-                f"the process of env {envs} crashed again ({second}); its episodes are cut off",
+                f"the process of env {envs} of {self.spec_sizes.env_id} crashed ({crash}); another one takes its place",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            worker.restart()
-            worker.send("play", self._at_home({i: (seed, start, []) for i, (seed, start, _) in known.items()}))
-            worker.receive()
-            return {i: (self._cut_off(i), bool(self._saw[i])) for i in given}
+            time.sleep(attempt * PAUSE)
+            try:
+                self._replace(worker, known)
+                worker.send(task, self._at_home(given))
+                return dict(zip(given, worker.receive(), strict=True))
+            except Crashed as again:
+                crash = again
+        try:
+            if task != "step":
+                raise crash
+            self._replace(worker, {i: (seed, start, []) for i, (seed, start, _) in known.items()})
+        except Crashed as last:
+            raise UserError(
+                f"--num_envs: the process of env {envs} of {self.spec_sizes.env_id} crashes again and again ({last}); "
+                "is there memory for so many?"
+            ) from last
+        warnings.warn(
+            f"the process of env {envs} crashed again ({crash}); its episodes are cut off", RuntimeWarning, stacklevel=2
+        )
+        return {i: (self._cut_off(i), bool(self._saw[i])) for i in given}
+
+    def _replace(self, worker: Worker, known: dict[int, tuple[Any, ...]]) -> None:
+        """A new process, in which these beginnings have been played."""
+        worker.restart()
+        worker.send("play", self._at_home(known))
+        worker.receive()
 
     def _cut_off(self, i: int) -> StepResult:
-        """The last that is known of an episode, as the step that truncates it."""
-        return {"obs": self._obs[i], "state": self._state[i]}, 0.0, False, True, {"success": False}
+        """The last that is known of an episode, as a step that truncates it and is not to be learned from."""
+        views = {"obs": self._obs[i], "state": self._state[i]}
+        return views, 0.0, False, True, {"success": False, "lost": True}
 
     def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
         for i, *_ in beginnings:

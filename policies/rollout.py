@@ -109,9 +109,11 @@ class EpisodeStream:
         if not ended_N.any():
             return []
         informed_N = self.envs.saw_information()
+        if "lost" in info:  # steps that were never simulated
+            self._t -= info["lost"]
         ended = [
             (int(n), self._cut(n, bool(terminated_N[n]), bool(info["success"][n]), bool(informed_N[n])))
-            for n in np.flatnonzero(ended_N)
+            for n in np.flatnonzero(ended_N & (self._t > 0))
         ]
         self._t[ended_N] = 0
         self._prev_action[ended_N] = 0.0

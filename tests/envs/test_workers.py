@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 
 from envs.make import make_vector_env
 from envs.replayed import SyncAsymmetricVectorEnv
-from envs.workers import ProcessAsymmetricVectorEnv
+from envs.workers import Crashed, ProcessAsymmetricVectorEnv, Worker
+from policies.rollout import EpisodeStream
 from tests.envs.test_make import config_of, same, third_party
 from utils.errors import UserError
 
@@ -73,16 +74,46 @@ def test_a_killed_worker_is_reported_and_nothing_is_lost(made):
         assert same(play(one, 20, 1), play(many, 20, 1))
 
 
-def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made):
+def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made, monkeypatch):
+    monkeypatch.setattr("envs.workers.PAUSE", 0.0)
     envs = made(CRASHING, num_envs=2)
     before = envs.reset(seed=0)[0]
     with pytest.warns(RuntimeWarning, match="crashed again"):
         after, reward, terminated, truncated, info = envs.step(np.array([1, 0]))  # action 1 ends the process
     assert truncated.tolist() == [True, False] and not terminated.any() and not info["success"].any()
+    assert info["lost"].tolist() == [True, False]
     assert np.array_equal(after["obs"][0], before["obs"][0]) and reward.tolist() == [0.0, 1.0]
     envs.reset(options={"reset_mask": truncated})
     _, reward, _, truncated, _ = envs.step(np.array([0, 0]))
     assert reward.tolist() == [1.0, 2.0] and not truncated.any()  # one begins again, the other went on
+
+
+def test_a_step_that_was_never_simulated_is_not_learned_from(made, monkeypatch):
+    monkeypatch.setattr("envs.workers.PAUSE", 0.0)
+    stream = EpisodeStream(made(CRASHING, num_envs=2), seed=0)
+
+    def acting(*actions):
+        return lambda obs, action, reward, start, carry: (np.array(actions), None)
+
+    with pytest.warns(RuntimeWarning, match="crashed again"):
+        assert stream.step(acting(1, 0)) == [], "of its first step nothing is left"
+    assert stream.step(acting(0, 0)) == []
+    with pytest.warns(RuntimeWarning, match="crashed again"):
+        ((slot, episode),) = stream.step(acting(0, 1))
+    assert slot == 1 and episode.reward.tolist() == [1.0, 2.0] and episode.discount.tolist() == [1.0, 1.0]
+    assert episode.obs[:, 0].tolist() == [0.0, 1.0, 2.0]
+    with pytest.warns(RuntimeWarning, match="crashed again"):
+        ((slot, episode),) = stream.step(acting(1, 0))
+    assert slot == 0 and episode.reward.tolist() == [1.0, 2.0]
+
+
+def test_a_process_that_never_works_again_is_one_line(made, monkeypatch):
+    monkeypatch.setattr("envs.workers.PAUSE", 0.0)
+    envs = made(CRASHING, num_envs=2)
+    envs.reset(seed=0)
+    monkeypatch.setattr(Worker, "receive", lambda self: (_ for _ in ()).throw(Crashed("exit code -9")))
+    with pytest.warns(RuntimeWarning), pytest.raises(UserError, match=r"--num_envs: .*crashes again and again"):
+        envs.step(np.array([0, 0]))
 
 
 def test_what_an_env_raises_is_raised_here(made):
