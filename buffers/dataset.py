@@ -5,8 +5,9 @@ and so does `minari.load_dataset(path.name)` with `MINARI_DATASETS_PATH` set to 
 Minari id such as `heavenhell-v0`). Observations are `{"obs", "state"}` with the row after the last action. Minari's
 infos have one row per observation, the first belonging to the reset: row t + 1 of `infos["success"]` and
 `infos["discount"]` belongs to action t. The attributes of each episode say `success`, `expert` and `informed`; the
-dataset's metadata keep what the collector knows under `collection`. Images for which the domain declares a storage are
-there as the bytes of `buffers.images`; the declaration is in the metadata, under `spec`.
+dataset's metadata keep what the collector knows under `collection`, and there under `sha256` a digest of all that is
+read. Images for which the domain declares a storage are there as the bytes of `buffers.images`; the declaration is in
+the metadata, under `spec`.
 
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
@@ -36,7 +37,7 @@ from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
-from utils.run import sync
+from utils.run import content_digest, sync
 
 Array = NDArray[Any]
 
@@ -69,7 +70,7 @@ class StoredEpisodes:
         success: (E,) bool, whether the task was solved.
         expert: (E,) bool, whether the expert acted.
         informed: (E,) bool, whether the episode showed the hidden fact.
-        metadata: what the collector wrote: `env_id`, `seed`, `spec` (sizes), `git_revision`, `coverage`, ...
+        metadata: what the collector wrote: `env_id`, `seed`, `spec` (sizes), `sha256`, `git_revision`, `coverage`, ...
     """
 
     obs: Array
@@ -202,8 +203,8 @@ def write_dataset(
         dataset.storage.update_episode_metadata(
             {"success": episode.success, "expert": episode.expert, "informed": episode.informed} for episode in episodes
         )
-        dataset.storage.update_metadata({"collection": collection})
         written = scratch / _dataset_id(path)
+        dataset.storage.update_metadata({"collection": collection | {"sha256": _digest(written, collection)}})
         for file in written.rglob("*"):
             sync(file)
         _put_in_place(written, path)
@@ -232,8 +233,10 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
         if collection["format_version"] != FORMAT_VERSION:
             version = collection["format_version"]
             raise UserError(f"{flag}: {path} has format {version}, this version reads {FORMAT_VERSION}; collect again")
+        if "sha256" in collection and collection["sha256"] != _digest(path, collection):  # older ones have none
+            raise ValueError("its checksum does not match")
         spec = EnvSpec(**json_tuples(collection["spec"]))
-        with h5py.File(path / "data" / "main_data.hdf5", "r", locking=False) as file:
+        with h5py.File(_data_file(path), "r", locking=False) as file:
             stored = _read_episodes(
                 file, int(minari_metadata["total_episodes"]), int(minari_metadata["total_steps"]), spec, collection
             )
@@ -348,6 +351,16 @@ def _view_space(view: Array) -> gym.spaces.Box:
 
 def _metadata_file(path: Path) -> Path:
     return path / "data" / "metadata.json"
+
+
+def _data_file(path: Path) -> Path:
+    return path / "data" / "main_data.hdf5"
+
+
+def _digest(path: Path, collection: dict[str, Any]) -> str:
+    """SHA-256 of the episodes, and of what in the metadata says how they are read."""
+    decides = [collection["spec"], collection.get("augmentation")]
+    return content_digest([_data_file(path), json.dumps(decides, sort_keys=True)])
 
 
 def _dataset_id(path: Path) -> str:

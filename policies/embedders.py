@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from policies import published
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError, first_line
-from utils.run import atomic_write
+from utils.run import atomic_write, content_digest
 
 FORMAT_VERSION = 1
 KIND = "encoder"
@@ -155,6 +155,20 @@ def load_module(
     if env_id not in (None, trained_on):
         warnings.warn(f"{flag}: {described} was trained on {trained_on}, not on {env_id}", stacklevel=2)
     return module
+
+
+def embedders_digest(path: str | None, names: Iterable[str]) -> str | None:
+    """SHA-256 of the files of the modules of these names that are at `path`, which is as for `load_encoder`.
+
+    None where there are none.
+    """
+    if path is None:
+        return None
+    where = Path(path).expanduser()
+    stems = [where / name for name in names] if where.is_dir() else [where.with_suffix("")]
+    files = [stem.with_suffix(suffix) for stem in stems for suffix in (".json", ".safetensors", published.SUFFIX)]
+    there = [file for file in files if file.is_file()]
+    return content_digest(there) if there else None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -27,7 +27,14 @@ from policies.belief_training import (
     believer_report,
     believer_text,
 )
-from policies.embedders import encoder_config, load_encoder, load_tensors, save_encoder, save_tensors
+from policies.embedders import (
+    embedders_digest,
+    encoder_config,
+    load_encoder,
+    load_tensors,
+    save_encoder,
+    save_tensors,
+)
 from policies.parts import choose_name
 from policies.probes import as_text, report
 from policies.representation import (
@@ -228,8 +235,17 @@ def open_run(
     config = {
         "env": to_dict(config_env),
         "repr": to_dict(config_repr),
-        "data": {"path": settings.data_path, "seed": stored.metadata.get("seed"), "steps": int(stored.length.sum())},
-        "run": {"seed": settings.seed, "init_model": settings.init_model},
+        "data": {
+            "path": settings.data_path,
+            "path_sha256": stored.metadata.get("sha256"),
+            "seed": stored.metadata.get("seed"),
+            "steps": int(stored.length.sum()),
+        },
+        "run": {
+            "seed": settings.seed,
+            "init_model": settings.init_model,
+            "init_model_sha256": embedders_digest(settings.init_model, ("s_encoder", "o_encoder", "objective")),
+        },
     }
     may_differ = ("repr.num_epochs", "data.path", "env.eval", "env.rl", "env.seq")
     try:

@@ -16,6 +16,7 @@ from buffers.episode_buffer import EpisodeBuffer
 from envs.make import width_for
 from policies.agent import Agent
 from policies.build import FAMILIES, Builder
+from policies.embedders import embedders_digest
 from policies.evaluate import GreedyPolicy, evaluate, film
 from policies.observe import MakeEnvs, env_maker
 from policies.policy_files import load_policy, save_policy
@@ -212,7 +213,11 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
     Raises:
         UserError: it holds another run, or is another process's.
     """
-    configs = plain_configs(config) | {"run": asdict(settings)}
+    digests = {
+        "state_embedder_sha256": embedders_digest(settings.state_embedder, ("s_encoder",)),
+        "obs_embedder_sha256": embedders_digest(settings.obs_embedder, ("o_encoder", "believer")),
+    }
+    configs = plain_configs(config) | {"run": asdict(settings) | digests}
     return Run.create(*folder, config=configs, command=command, may_differ=("run.threads",))
 
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Run:
         Args:
             save_dir: the folder of all runs.
             name: the run's name; it may contain slashes.
-            config: all that decides what comes out, resolved; nested.
+            config: all that decides what comes out, resolved; nested. A field `<name>_sha256` is the digest of what
+                `<name>` names, and is compared in its place where both sides know it.
             command: the command line.
             resume: False refuses a folder that already holds a run.
             may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.
@@ -62,11 +64,14 @@ class Run:
             for part in ("checkpoint", "policy", "films"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
             run = cls(folder, _lock=lock_folder(folder))
-            run.resumed = run.config_path.exists()
-            if run.resumed:
-                run._compare(now, resume, may_differ)
-            else:
-                atomic_write(run.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+            with contextlib.ExitStack() as on_refusal:
+                on_refusal.callback(run.close)
+                run.resumed = run.config_path.exists()
+                if run.resumed:
+                    run._compare(now, resume, may_differ)
+                else:
+                    atomic_write(run.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+                on_refusal.pop_all()
         except OSError as error:
             raise UserError(f"--save_dir: cannot write into {folder}: {error.strerror or error}") from error
         return run
@@ -126,8 +131,11 @@ class Run:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{flag}, but its config.json is damaged; choose another --run_name") from error
         after = flatten(json.loads(json.dumps(now)))
+        unlike = list(may_differ)
+        for digest in [name for name in after if name.endswith("_sha256")]:
+            unlike.append(digest.removesuffix("_sha256") if before.get(digest) and after[digest] else digest)
         for name in dict.fromkeys([*after, *before]):
-            if any(name == free or name.startswith(f"{free}.") for free in may_differ):
+            if any(name == free or name.startswith(f"{free}.") for free in unlike):
                 continue
             was, is_now = (json.dumps(side[name]) if name in side else "nothing" for side in (before, after))
             if was != is_now:
@@ -184,6 +192,18 @@ def _remove(draft: Path) -> None:
     """Removes an unfinished file, if it can be."""
     with contextlib.suppress(OSError):
         draft.unlink()
+
+
+def content_digest(parts: Iterable[Path | str]) -> str:
+    """SHA-256 over the contents of files and over texts, in order."""
+    whole = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with part.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            whole.update(hashlib.sha256(part.encode()).digest())
+    return whole.hexdigest()
 
 
 def sync(path: Path) -> None:

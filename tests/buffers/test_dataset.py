@@ -274,13 +274,46 @@ DAMAGE = {
 }
 
 
+def forget_digest(path):
+    """As data sets were before they had one."""
+    edit_metadata(path, lambda metadata: metadata["collection"].pop("sha256"))
+
+
+@pytest.mark.parametrize("digest", [True, False], ids=["with digest", "without"])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_dataset_is_refused_in_one_line(tmp_path, damage):
+def test_a_damaged_dataset_is_refused_in_one_line(tmp_path, damage, digest):
     write(tmp_path / "data")
+    if not digest:
+        forget_digest(tmp_path / "data")
     damage(tmp_path / "data")
     with pytest.raises(UserError, match=r"--data_path: the dataset at .* is damaged") as caught:
         read_dataset(tmp_path / "data")
     assert "\n" not in str(caught.value)
+
+
+def wrong_value(path):
+    put("episode_1/rewards", 0.5)(path)
+
+
+def more_copies(path):
+    edit_metadata(path, lambda metadata: metadata["collection"].update(augmentation={"n_aug": 4}))
+
+
+@pytest.mark.parametrize("change", [wrong_value, more_copies])
+def test_what_looks_whole_is_refused_by_its_digest_alone(tmp_path, change):
+    write(tmp_path / "data")
+    change(tmp_path / "data")
+    with pytest.raises(UserError, match=r"--data_path: .* is damaged .its checksum does not match"):
+        read_dataset(tmp_path / "data")
+    forget_digest(tmp_path / "data")
+    assert len(read_dataset(tmp_path / "data")) == len(LENGTHS)
+
+
+def test_the_digest_is_that_of_the_content(tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write(tmp_path / name, make_episodes(seed=seed))
+    a, b, c = (read_dataset(tmp_path / name).metadata["sha256"] for name in "abc")
+    assert a == b != c
 
 
 def test_dataset_of_another_domain_is_refused(tmp_path):

@@ -57,10 +57,10 @@ def config_of(group, name):
     return config_named(group, name)
 
 
-def collect(path, domain, num):
+def collect(path, domain, num, seed=0):
     config = config_of("envs", domain)
     played = collect_episodes(
-        lambda count, seed: make_vector_env(config, count, seed=seed), num, 0, num_envs=10, seed=0, guess_share=0.0
+        lambda count, seed: make_vector_env(config, count, seed=seed), num, 0, num_envs=10, seed=seed, guess_share=0.0
     )
     envs = make_vector_env(config, 1, seed=0)
     write_dataset(path, played, envs.spec_sizes, {"seed": 0}, envs.single_action_space)
@@ -188,6 +188,24 @@ def test_a_short_training_reaches_the_figures_of_the_method(tmp_path):
 def test_a_folder_of_another_training_is_refused(trained, data, without_report):
     with pytest.raises(UserError, match=r"--save_dir: .*repr.lr = .*choose another --save_dir"):
         pretrain_here(data, trained[0], 4, lr=1.0)
+
+
+def test_a_training_knows_its_data_by_their_content(trained, data, tmp_path, without_report):
+    folder, moved = tmp_path / "result", tmp_path / "moved"
+    pretrain_here(data, folder, 1, anneal=0.0, init_model=trained[0])
+    shutil.copytree(data, moved)
+    shutil.copytree(trained[0], tmp_path / "init_moved")
+    pretrain_here(moved, folder, 2, anneal=0.0, init_model=tmp_path / "init_moved")
+    other = collect(tmp_path / "other", "heaven_hell", 30, seed=1)  # as many steps, and the same seed, it says
+    with pytest.raises(UserError, match=r"--save_dir: .* data.path_sha256 = "):
+        pretrain_here(other, folder, 3, anneal=0.0, init_model=tmp_path / "init_moved")
+    with pytest.raises(UserError, match=r"--save_dir: .* run.init_model_sha256 = "):
+        pretrain_here(data, folder, 3, anneal=0.0, init_model=folder)
+    record = json.loads((folder / "config.json").read_text())  # as before there were digests
+    del record["config"]["data"]["path_sha256"], record["config"]["run"]["init_model_sha256"]
+    record["config"]["run"]["init_model"] = str(tmp_path / "init_moved")
+    (folder / "config.json").write_text(json.dumps(record))
+    pretrain_here(data, folder, 3, anneal=0.0, init_model=tmp_path / "init_moved")
 
 
 def test_a_third_party_domain_without_factors_trains_and_reports(tmp_path):

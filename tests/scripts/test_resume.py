@@ -1,5 +1,6 @@
 """A run that is stopped in whatever way, and taken up by the same command, ends as the unbroken one, bit for bit."""
 
+import json
 import random
 import shutil
 import signal
@@ -194,6 +195,22 @@ def test_two_processes_cannot_train_in_one_folder(runs):
     assert_refused(runs.start(name).wait(), "--run_name", "another process")
     first.kill(signal.SIGKILL)
     first.wait()
+    runs.finish(name)
+
+
+def test_embedders_are_known_by_their_content(runs):
+    name, here, moved = "embedders", runs.folder / "embedders", runs.folder / "moved"
+    flags = (f"--state_embedder_dir={moved}", f"--obs_embedder_dir={moved / 'o_encoder.json'}")
+    runs.start(name, "--time_limit=0.00002").wait()
+    shutil.copytree(here, moved)
+    assert "stopped at" in runs.start(name, "--time_limit=0.00002", *flags).wait().stdout
+    save_encoder(moved, "o_encoder", Encoder(EncoderConfig(3, 6, (9,))), {})
+    assert_refused(runs.start(name, *flags).wait(), "--run_name", "run.obs_embedder_sha256 = ")
+    record = json.loads((runs.path(name) / "config.json").read_text())
+    for digest in ("state_embedder_sha256", "obs_embedder_sha256"):  # as before there were digests
+        assert record["config"]["run"].pop(digest)
+    (runs.path(name) / "config.json").write_text(json.dumps(record))
+    assert_refused(runs.start(name, *flags).wait(), "--run_name", "run.state_embedder = ")
     runs.finish(name)
 
 

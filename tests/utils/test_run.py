@@ -1,5 +1,6 @@
 """A run's folder: resumed by the same config, refused to another, written by one process at a time."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from utils.errors import UserError
-from utils.run import Run, atomic_path, atomic_write, git_revision
+from utils.run import Run, atomic_path, atomic_write, content_digest, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"rl": {"discount": 0.99, "inputs": ("history", "state")}, "seed": 3, "note": float("nan"), "none": {}}
@@ -63,11 +64,50 @@ def test_another_config_is_refused_by_its_first_field(tmp_path, changed, parts):
         create(tmp_path, CONFIG | changed)
     for part in ["--run_name", str(tmp_path), *parts]:
         assert part in str(caught.value)
+    create(tmp_path).close()  # the refused one has given the folder back
 
 
 def test_fields_that_may_differ_do_not_matter(tmp_path):
     create(tmp_path).close()
     assert create(tmp_path, CONFIG | {"seed": 4, "rl": {"x": 1}}, may_differ=("seed", "rl")).resumed
+
+
+PLACE = {"seed": 3, "data": "here", "data_sha256": "ab"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        ({}, {"data": "there"}, None),
+        ({}, {"data_sha256": "cd"}, 'data_sha256 = "ab", not "cd"'),
+        ({}, {"seed": 4}, "seed = 3, not 4"),
+        ({"data_sha256": None}, {}, None),  # of before there were digests
+        ({"data_sha256": None}, {"data": "there"}, 'data = "here", not "there"'),
+        ({}, {"data_sha256": None}, None),  # what it named is gone
+        ({}, {"data": "there", "data_sha256": None}, 'data = "here", not "there"'),
+    ],
+)
+def test_what_a_field_names_is_known_by_its_digest(tmp_path, before, now, refused):
+    create(tmp_path, PLACE | before).close()
+    if refused is None:
+        assert create(tmp_path, PLACE | now).resumed
+    else:
+        with pytest.raises(UserError, match=refused):
+            create(tmp_path, PLACE | now)
+
+
+def test_a_run_of_before_there_were_digests_goes_on(tmp_path):
+    create(tmp_path, {"seed": 3, "data": "here"}).close()
+    assert create(tmp_path, PLACE).resumed
+
+
+def test_a_digest_is_of_contents_and_their_order(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"one")
+    b.write_bytes(b"two")
+    parts = hashlib.sha256(b"one").digest() + hashlib.sha256(b"two").digest()
+    assert content_digest([a, b]) == content_digest([a, "two"]) == hashlib.sha256(parts).hexdigest()
+    assert len({content_digest(parts) for parts in ([a, b], [b, a], [a], ["onetwo"], ["on", "etwo"])}) == 5
 
 
 def test_resume_can_be_refused(tmp_path):
