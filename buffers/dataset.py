@@ -18,7 +18,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
-from utils.run import content_digest, sync
+from utils.run import content_digest, lock_folder, sync
 
 Array = NDArray[Any]
 
@@ -137,6 +137,7 @@ def check_destination(path: Path | str, *, overwrite: bool = False, flag: str = 
         UserError: something is there (with `overwrite`: something that is not a dataset), or the parent is unwritable.
     """
     path = Path(path).resolve()
+    _mend(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"{flag}: {path} is not a folder")
     if path.is_dir() and any(path.iterdir()):
@@ -166,8 +167,8 @@ def write_dataset(
     """Writes whole episodes as a Minari dataset at `path`, all of it or nothing.
 
     The data are written beside their destination and renamed at the end, so that whatever goes wrong before leaves
-    an older dataset as it was. `metadata` are plain JSON values; the spec is added to them. `on_episode` is told of
-    each episode when its turn comes.
+    an older dataset as it was; one that a kill left aside is put back when `path` is next read or written. `metadata`
+    are plain JSON values; the spec is added to them. `on_episode` is told of each episode when its turn comes.
 
     Raises:
         UserError: see `check_destination`; or the disk is full.
@@ -186,32 +187,29 @@ def write_dataset(
     observation_space = gym.spaces.Dict(
         {name: _view_space(storage.encode(getattr(episodes[0], name))) for name, storage in storages.items()}
     )
-    scratch = path.with_name(f".{path.name}.writing-{os.getpid()}")
     try:
-        scratch.mkdir()
-        with _minari_root(scratch), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
-            dataset = minari.create_dataset_from_buffers(
-                dataset_id=_dataset_id(path),
-                buffer=(_to_buffer(episode, storages, on_episode) for episode in episodes),
-                observation_space=observation_space,
-                action_space=action_space,
-                algorithm_name="random and expert episodes",
-                description=f"{len(episodes)} episodes of {spec.env_id} with the simulator's state",
-                jpeg_encoding=False,
+        with _scratch(path, os.getpid(), flag) as scratch:
+            with _minari_root(scratch), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
+                dataset = minari.create_dataset_from_buffers(
+                    dataset_id=_dataset_id(path),
+                    buffer=(_to_buffer(episode, storages, on_episode) for episode in episodes),
+                    observation_space=observation_space,
+                    action_space=action_space,
+                    algorithm_name="random and expert episodes",
+                    description=f"{len(episodes)} episodes of {spec.env_id} with the simulator's state",
+                    jpeg_encoding=False,
+                )
+            dataset.storage.update_episode_metadata(
+                {"success": one.success, "expert": one.expert, "informed": one.informed} for one in episodes
             )
-        dataset.storage.update_episode_metadata(
-            {"success": episode.success, "expert": episode.expert, "informed": episode.informed} for episode in episodes
-        )
-        written = scratch / _dataset_id(path)
-        dataset.storage.update_metadata({"collection": collection | {"sha256": _digest(written, collection)}})
-        for file in written.rglob("*"):
-            sync(file)
-        _put_in_place(written, path)
+            written = scratch / _dataset_id(path)
+            dataset.storage.update_metadata({"collection": collection | {"sha256": _digest(written, collection)}})
+            for file in (written, *written.rglob("*")):
+                sync(file)
+            _put_in_place(written, path)
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise UserError(f"{flag}: could not write {path}: {first_line(error)}") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisodes:
@@ -221,6 +219,7 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
         UserError: nothing is there, it is damaged, or it is not one that `write_dataset` wrote.
     """
     path = Path(path)
+    _mend(path.resolve())
     if not path.exists():
         raise UserError(f"{flag}: no dataset at {path}; main_collect_data.py writes one")
     if not _metadata_file(path).is_file():
@@ -384,7 +383,7 @@ def _minari_root(folder: Path) -> Iterator[None]:
 
 
 def _put_in_place(written: Path, path: Path) -> None:
-    """Renames a finished folder to its destination; an older one goes only once the new one is there."""
+    """Renames a finished folder to its destination; an older one goes to where it was once it is there."""
     old = path.with_name(f".{path.name}.old-{os.getpid()}")
     if path.is_dir():
         path.rename(old)
@@ -395,4 +394,32 @@ def _put_in_place(written: Path, path: Path) -> None:
             old.rename(path)
         raise
     sync(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.is_dir():
+        old.rename(written)  # what is named `old` is whole
+
+
+@contextmanager
+def _scratch(path: Path, number: int | str, flag: str = "--data_path") -> Iterator[Path]:
+    """The folder beside `path` for what process `number` writes, locked while it is in use, and gone at the end.
+
+    Raises:
+        UserError: another process, which lives, has it.
+    """
+    scratch = path.with_name(f".{path.name}.writing-{number}")
+    scratch.mkdir(exist_ok=True)
+    handle = lock_folder(scratch, flag)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.close(handle)
+
+
+def _mend(path: Path) -> None:
+    """Puts back an older dataset that a killed process left aside, and sweeps away what else such processes left."""
+    left = re.compile(rf"\.{re.escape(path.name)}\.(?:writing|old)-(\d+)")
+    for number in {match[1] for beside in path.parent.glob(".*") if (match := left.fullmatch(beside.name))}:
+        with suppress(OSError, UserError), _scratch(path, number) as scratch:  # one that lives keeps its own
+            old = path.with_name(f".{path.name}.old-{number}")
+            if old.is_dir():
+                old.rename(scratch / "old" if _metadata_file(path).is_file() else path)

@@ -1,9 +1,11 @@
 """Stage-1 data on disk: what is written is read back, by us and by plain Minari, and nothing is lost on the way."""
 
 import json
+import multiprocessing
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -374,6 +376,80 @@ def test_a_failed_rename_puts_the_older_dataset_back(tmp_path, monkeypatch):
         write(tmp_path / "data", make_episodes(seed=2), overwrite=True)
     assert_same(read_dataset(tmp_path / "data").episode(0), make_episodes(seed=1)[0])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def killed_at(monkeypatch, owner, name, call):
+    """Has this process killed as it comes to a call of a function."""
+    function, calls = getattr(owner, name), []
+
+    def count(*args, **options):
+        calls.append(args)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **options)
+
+    monkeypatch.setattr(owner, name, count)
+
+
+KILLS = {
+    "while it writes": (dataset_module, "_to_buffer", 2, 1),
+    "before the older one is aside": (Path, "rename", 1, 1),
+    "while none is there": (Path, "rename", 2, 1),
+    "before the older one is gone": (Path, "rename", 3, 2),
+}
+
+
+@pytest.mark.parametrize("then", ["read", "write"])
+@pytest.mark.parametrize("kill", KILLS)
+def test_a_kill_leaves_the_older_dataset_or_the_new_one(tmp_path, monkeypatch, kill, then):
+    *moment, survivor = KILLS[kill]
+    path = tmp_path / "data"
+    write(path, make_episodes(seed=1))
+
+    def overwrite():
+        killed_at(monkeypatch, *moment)
+        write(path, make_episodes(seed=2), overwrite=True)
+
+    process = multiprocessing.get_context("fork").Process(target=overwrite)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) > 1 and path.exists() == (kill != "while none is there")
+    if then == "write":
+        with pytest.raises(UserError, match="a dataset is already at"):
+            write(path)
+        assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert_same(read_dataset(path).episode(0), make_episodes(seed=survivor)[0])
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_a_living_process_writes_is_left_alone(tmp_path, monkeypatch):
+    path, rename, seen = tmp_path / "data", Path.rename, []
+    write(path, make_episodes(seed=1))
+
+    def look(self, target):
+        if ".writing-" in str(self):
+            with pytest.raises(UserError, match="no dataset at"):  # for this moment
+                read_dataset(path)
+            seen.append(self)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", look)
+    write(path, make_episodes(seed=2), overwrite=True, on_episode=lambda episode: seen.append(read_dataset(path)))
+    assert len(seen) == len(LENGTHS) + 1
+    assert_same(read_dataset(path).episode(0), make_episodes(seed=2)[0])
+
+
+def test_only_what_is_of_this_dataset_is_swept(tmp_path):
+    write(tmp_path / "data")
+    (tmp_path / "data").rename(tmp_path / ".data.old-7")
+    others = [".data.old-x", ".data2.old-7", ".data2.writing-7", ".data.writing-7.old-1", "xdata.old-7"]
+    for name in (*others, ".data.writing-123"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "data").mkdir()  # empty, it is no dataset
+    assert len(read_dataset(tmp_path / "link")) == len(LENGTHS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, "data", "link"])
 
 
 FULL_DISK = """
