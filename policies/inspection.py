@@ -21,6 +21,7 @@ from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
 from policies.agent import HistoryPolicy, to_tensors
 from policies.build import Builder
 from policies.learner import Learner
+from policies.published import misfit
 from policies.rollout import EpisodeStream
 from policies.trainer import end_at_limit
 from torchkit.distributions import split_gaussian
@@ -108,7 +109,7 @@ def rebuilt_agent(
     Args:
         folder: the run's.
         spec: sizes of the domain.
-        config: the run's.
+        config: the run's, as `load_policy` gives it.
         state_embedder, obs_embedder: what it was built with; their weights come from the checkpoint.
 
     Raises:
@@ -117,17 +118,13 @@ def rebuilt_agent(
     saved = load_checkpoint(folder / "checkpoint")
     if saved is None:
         raise UserError(f"--run: there is no checkpoint in {folder}")
-    try:
-        agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
-        if not isinstance(agent, Learner):
-            raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
-        agent.load_state_dict(saved["agent"]["modules"])
-        agent.env_steps = saved["agent"]["env_steps"]
-        agent.bonus_share()
-    except AttributeError as error:  # how a config says that it has no such field
-        raise UserError(f"--run: {folder} was made by another version, its config lacks {error}") from error
-    except (KeyError, RuntimeError) as error:
-        raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config") from error
+    agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
+    if not isinstance(agent, Learner):
+        raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
+    if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:
+        raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config ({wrong})")
+    agent.load_state_dict(saved["agent"]["modules"])
+    agent.env_steps = saved["agent"]["env_steps"]
     return agent.eval()
 
 

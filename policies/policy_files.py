@@ -15,8 +15,8 @@ from policies.belief import BelieverConfig
 from policies.build import Builder
 from policies.embedders import load_tensors, save_tensors
 from torchkit.networks import EncoderConfig
-from utils.config import json_tuples, to_dict
-from utils.errors import UserError
+from utils.config import json_tuples, to_dict, with_new_fields
+from utils.errors import UserError, first_line
 from utils.run import atomic_write
 
 POLICY_FORMAT = 2
@@ -39,7 +39,7 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
 def load_policy(
     folder: str, spec: EnvSpec | None = None, config: ConfigDict | None = None, flag: str = "--policy_dir"
 ) -> tuple[HistoryPolicy, dict[str, Any]]:
-    """Reads what `save_policy` wrote: the policy and the content of its json.
+    """Reads what `save_policy` wrote: the policy, and the content of its json with fields that are newer.
 
     A published .pt file has no json: it needs the domain's sizes and the configs that it is to be built from. `flag` is
     how the user named the folder, for errors.
@@ -57,20 +57,30 @@ def load_policy(
             raise UserError(
                 f"{flag}: the policy in {path} has format {about['format']}, this version reads {POLICY_FORMAT}"
             )
-        config = ConfigDict(json_tuples(about["config"]))
+        if not {"rl", "seq"} <= about["config"].keys():
+            raise ValueError("its config lacks rl or seq")
         saved = EnvSpec(**json_tuples(about["spec"]))
         z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
         believer = BelieverConfig.from_json(about["believer"]) if "believer" in about else None
-        horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
-        builder = Builder(
-            replace(saved, max_episode_steps=horizon), config, z_obs_config=z_obs, believer_config=believer
-        )
-        policy = builder.policy(**about["views"])
-        policy.load_state_dict(load_tensors(path / "policy.safetensors"))
+        views = {name: tuple(about["views"][name]) for name in ("folds", "shortcuts")}
+        tensors = load_tensors(path / "policy.safetensors")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{flag}: no policy in {folder} ({Path(str(error.filename)).name} is missing)") from error
-    except (KeyError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{flag}: the policy in {path} is damaged ({type(error).__name__})") from error
+    except (KeyError, AttributeError, TypeError, ValueError, SafetensorError) as error:
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(f"{flag}: the policy in {path} is damaged ({why})") from error
+    about["config"] = with_new_fields(about["config"])
+    horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
+    builder = Builder(
+        replace(saved, max_episode_steps=horizon),
+        ConfigDict(json_tuples(about["config"])),
+        z_obs_config=z_obs,
+        believer_config=believer,
+    )
+    policy = builder.policy(**views)
+    if (wrong := published.misfit(policy, tensors)) is not None:
+        raise UserError(f"{flag}: the policy in {path} is damaged, its two files do not fit ({wrong})")
+    policy.load_state_dict(tensors)
     if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):
         raise UserError(
             f"{flag}: a policy for {saved.obs_dim} observations and {saved.action_dim} actions; "

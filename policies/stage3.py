@@ -218,7 +218,8 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
         "obs_embedder_sha256": embedders_digest(settings.obs_embedder, ("o_encoder", "believer")),
     }
     configs = plain_configs(config) | {"run": asdict(settings) | digests}
-    return Run.create(*folder, config=configs, command=command, may_differ=("run.threads",))
+    may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
+    return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
 
 
 def read_summary(folder: Path) -> dict[str, Any] | None:

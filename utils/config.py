@@ -16,6 +16,7 @@ from ml_collections.config_flags import config_flags
 from utils.errors import UserError, choose, first_line, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
+NAMED_BY = {"rl": ("family", "variant"), "seq": ("memory", "")}  # fields that tell a group's file, and its variant
 
 flags.disclaim_key_flags()  # a config flag belongs to the script that asks for it
 
@@ -151,6 +152,40 @@ def to_dict(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): _plain(value) for key, value in config.items()}
 
 
+def with_new_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A config as it was stored, with the fields that its files have got since, at the values that these give them.
+
+    So the default of a new field must be what was done without it. Groups of which the file is not known stay as they
+    are, and so do `kwargs`, for which the part that takes them has defaults.
+    """
+    return {
+        name: _filled(group, _defaults(name, group)) if isinstance(group, Mapping) else group
+        for name, group in stored.items()
+    }
+
+
+def _defaults(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file of a group, in its variant, or else without one, gives now; nothing where there is no such file."""
+    stem, variant = (str(group.get(field, "")) for field in NAMED_BY.get(name, ("", "")))
+    file = next((file for file in (ROOT / "configs" / name).glob("*.py") if file.stem == stem), None)
+    if file is None:
+        return {}
+    try:
+        return to_dict(load_config(file, variant, f"{file}:{variant}"))
+    except UserError:  # a variant of the user's own
+        return to_dict(load_config(file, "", str(file)))
+
+
+def _filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The group, and what it lacks of its defaults."""
+    inner = {
+        key: _filled(value, defaults[key])
+        for key, value in group.items()
+        if key != "kwargs" and isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
+    }
+    return {**defaults, **group, **inner}
+
+
 def json_tuples(value: Any) -> Any:
     """Lists as the tuples that they were before json, at any depth."""
     if isinstance(value, Mapping):
@@ -187,7 +222,7 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
     def parse(self, path: str) -> ConfigDict:
         """The locked config of `FILE.py[:VARIANT]`."""
         file, _, variant = path.partition(":")
-        config = self._load(self._find(file), variant, f"--{self.name}={path}")
+        config = load_config(self._find(file), variant, f"--{self.name}={path}")
         given = re.compile(rf"--?(?:no)?{re.escape(self.name)}\.([^=]+)")
         fields = [match[1] for match in map(given.match, sys.argv[1:]) if match]
         check_fields(fields, config, f"--{self.name}")
@@ -203,33 +238,38 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
         hint = f"{suggest(Path(file).name, there)}; {Path(file).parent} has {', '.join(there)}" if there else ""
         raise UserError(f"--{self.name}: no config file {file!r}{hint}")
 
-    def _load(self, file: Path, variant: str, flag: str) -> ConfigDict:
-        """Runs the file and calls its `get_config`."""
-        spec = importlib.util.spec_from_file_location(f"{self.name}_{file.stem}", file)
-        if spec is None or spec.loader is None:
-            raise UserError(f"{flag}: {file} is no Python file")
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except SyntaxError as error:
-            raise UserError(f"{flag}: {file}, line {error.lineno}: {error.msg}") from error
-        except (ImportError, NameError) as error:
-            raise UserError(f"{flag}: {file}: {first_line(error)}") from error
-        get_config = getattr(module, "get_config", None)
-        if get_config is None:
-            raise UserError(f"{flag}: {file} does not define get_config()")
-        parameters = inspect.signature(get_config).parameters.values()
-        variants = getattr(module, "VARIANTS", None)
-        if variant and not parameters:
-            raise UserError(f"{flag}: this config has no variants; leave out ':{variant}'")
-        if variant and variants is not None:
-            choose(variants, variant, f"{flag}: variant")
-        if not variant and any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
-            among = f"; choose from {', '.join(sorted(variants))}" if variants else ""
-            raise UserError(f"{flag}: name a variant, as in {file.name}:NAME{among}")
-        try:
-            return get_config(*([variant] if variant else []))
-        except (KeyError, ValueError) as error:
-            if not variant:
-                raise
-            raise UserError(f"{flag}: unknown variant {variant!r} ({error})") from error
+
+def load_config(file: Path, variant: str, flag: str) -> ConfigDict:
+    """Runs a config file and calls its `get_config`, with the variant unless that is empty.
+
+    Raises:
+        UserError: begins with `flag`; it does not run, or has no such variant.
+    """
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{flag}: {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise UserError(f"{flag}: {file}, line {error.lineno}: {error.msg}") from error
+    except (ImportError, NameError) as error:
+        raise UserError(f"{flag}: {file}: {first_line(error)}") from error
+    get_config = getattr(module, "get_config", None)
+    if get_config is None:
+        raise UserError(f"{flag}: {file} does not define get_config()")
+    parameters = inspect.signature(get_config).parameters.values()
+    variants = getattr(module, "VARIANTS", None)
+    if variant and not parameters:
+        raise UserError(f"{flag}: this config has no variants; leave out ':{variant}'")
+    if variant and variants is not None:
+        choose(variants, variant, f"{flag}: variant")
+    if not variant and any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
+        among = f"; choose from {', '.join(sorted(variants))}" if variants else ""
+        raise UserError(f"{flag}: name a variant, as in {file.name}:NAME{among}")
+    try:
+        return get_config(*([variant] if variant else []))
+    except (KeyError, ValueError) as error:
+        if not variant:
+            raise
+        raise UserError(f"{flag}: unknown variant {variant!r} ({error})") from error

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.config import ROOT, flatten, to_dict
-from utils.errors import UserError
+from utils.config import ROOT, flatten, to_dict, with_new_fields
+from utils.errors import UserError, first_line
 
 PACKAGES = ("torch", "numpy", "gymnasium")
 UNKNOWN = "unknown"
@@ -49,7 +49,8 @@ class Run:
         Args:
             save_dir: the folder of all runs.
             name: the run's name; it may contain slashes.
-            config: all that decides what comes out, resolved; nested. A field `<name>_sha256` is the digest of what
+            config: all that decides what comes out, resolved; nested. Fields that are newer than the run are taken to
+                have been at their defaults. A field `<name>_sha256` is the digest of what
                 `<name>` names, and is compared in its place where both sides know it.
             command: the command line.
             resume: False refuses a folder that already holds a run.
@@ -127,10 +128,11 @@ class Run:
         if not resume:
             raise UserError(f"{flag}; choose another --run_name")
         try:
-            before = flatten(json.loads(self.config_path.read_text())["config"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{flag}, but its config.json is damaged; choose another --run_name") from error
-        after = flatten(json.loads(json.dumps(now)))
+            stored = dict(json.loads(self.config_path.read_text())["config"])
+        except (ValueError, KeyError, TypeError) as error:
+            why = f"{type(error).__name__}: {first_line(error)}"
+            raise UserError(f"{flag}, but its config.json is damaged ({why}); choose another --run_name") from error
+        before, after = (flatten(with_new_fields(side)) for side in (stored, json.loads(json.dumps(now))))
         unlike = list(may_differ)
         for digest in [name for name in after if name.endswith("_sha256")]:
             unlike.append(digest.removesuffix("_sha256") if before.get(digest) and after[digest] else digest)

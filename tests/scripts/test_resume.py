@@ -217,6 +217,11 @@ def test_embedders_are_known_by_their_content(runs):
 def test_no_other_setting_may_take_up_a_run(runs):
     name = "changed"
     runs.start(name, "--time_limit=0.00002").wait()
+    record = json.loads((runs.path(name) / "config.json").read_text())  # as of a version without a field, where
+    del record["config"]["rl"]["cut_traces"]  # the domain asked for something else of another family
+    record["config"]["env"]["rl"]["sac"] = {"tau": 0.5}
+    (runs.path(name) / "config.json").write_text(json.dumps(record))
+    assert_refused(runs.start(name, "--config_rl.cut_traces=False").wait(), "rl.cut_traces = true, not false")
     assert_refused(runs.start(name, "--config_rl.lr=0.1").wait(), "--run_name", "rl.lr")
     assert_refused(runs.start(name, "--num_envs=6").wait(), "--run_name", "run.num_envs")
     runs.finish(name)

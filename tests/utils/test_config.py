@@ -5,7 +5,16 @@ import json
 import pytest
 from ml_collections import ConfigDict
 
-from utils.config import apply_domain, apply_domain_memory, check_fields, flatten, json_tuples, to_dict
+from tests.helpers.configs import config_named
+from utils.config import (
+    apply_domain,
+    apply_domain_memory,
+    check_fields,
+    flatten,
+    json_tuples,
+    to_dict,
+    with_new_fields,
+)
 from utils.errors import UserError
 
 
@@ -100,3 +109,35 @@ def test_json_tuples_undoes_what_json_does_to_tuples():
 
 def test_flatten_keeps_empty_groups():
     assert flatten(ConfigDict({"a": {"b": 1, "c": {}}})) == {"a.b": 1, "a.c": ConfigDict()}
+
+
+def stored_config(variant="mi", **changes):
+    """As a run writes it."""
+    config = {"rl": to_dict(config_named("rl", f"sac:{variant}")), "seq": to_dict(config_named("seq", "gru"))}
+    config["rl"] |= changes
+    return config
+
+
+def test_a_stored_config_gets_the_fields_that_came_later_at_their_defaults():
+    now = stored_config(discount=0.5)
+    stored = json.loads(json.dumps(now))
+    for group, name in (("rl", "critic_inputs"), ("rl", "tau"), ("seq", "state_dim")):
+        del stored[group][name]
+    del stored["rl"]["temperature"]["lr"], stored["rl"]["intrinsic"]["information_gain"], stored["seq"]["vector"]
+    before = json.dumps(stored)
+    assert with_new_fields(stored) == now  # critic_inputs are those of the variant
+    assert json.dumps(stored) == before
+
+
+def test_what_is_stored_is_never_changed():
+    odd = {"seq": {"memory": "gru", "kwargs": {"out_dim": 5}}, "env": {"id": "x"}, "repr": None, "seed": 3}
+    filled = with_new_fields(odd | {"rl": {"family": "dqn", "variant": "mine", "exploration": 0.1, "gone": 1}})
+    assert filled["seq"]["kwargs"] == {"out_dim": 5}
+    assert {name: filled[name] for name in ("env", "repr", "seed")} == {"env": {"id": "x"}, "repr": None, "seed": 3}
+    assert (filled["rl"]["variant"], filled["rl"]["exploration"], filled["rl"]["gone"]) == ("mine", 0.1, 1)
+    assert filled["rl"]["tau"] == config_named("rl", "dqn").tau  # a variant of the user's own
+
+
+@pytest.mark.parametrize("family", ["../seq/gru", "mine", "", 3])
+def test_only_files_of_the_group_are_looked_into(family):
+    assert with_new_fields({"rl": {"family": family}}) == {"rl": {"family": family}}

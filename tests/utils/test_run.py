@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.configs import config_named
+from utils.config import to_dict
 from utils.errors import UserError
 from utils.run import Run, atomic_path, atomic_write, content_digest, git_revision
 
@@ -72,6 +74,20 @@ def test_fields_that_may_differ_do_not_matter(tmp_path):
     assert create(tmp_path, CONFIG | {"seed": 4, "rl": {"x": 1}}, may_differ=("seed", "rl")).resumed
 
 
+def test_a_field_that_came_after_the_run_began_is_taken_at_its_default(tmp_path):
+    config = {"rl": to_dict(config_named("rl", "dqn:mi"))}
+    run = create(tmp_path, config)
+    record = json.loads(run.config_path.read_text())
+    del record["config"]["rl"]["return_lambda"], record["config"]["rl"]["intrinsic"]["anneal_steps"]
+    run.config_path.write_text(json.dumps(record))
+    run.close()
+    with pytest.raises(UserError, match=r"rl\.return_lambda = 0\.9, not 0\.5"):
+        create(tmp_path, {"rl": config["rl"] | {"return_lambda": 0.5}})
+    with pytest.raises(UserError, match=r"rl\.tau = 0\.005, not 0\.5"):
+        create(tmp_path, {"rl": config["rl"] | {"tau": 0.5}})
+    assert create(tmp_path, config).resumed
+
+
 PLACE = {"seed": 3, "data": "here", "data_sha256": "ab"}
 
 
@@ -118,9 +134,10 @@ def test_resume_can_be_refused(tmp_path):
 
 def test_damaged_config_is_told(tmp_path):
     create(tmp_path).close()
-    (tmp_path / "run/config.json").write_text('{"config": ')
-    with pytest.raises(UserError, match=r"config\.json is damaged"):
-        create(tmp_path)
+    for text, why in (('{"config": ', "JSONDecodeError: Expecting value"), ("{}", "KeyError"), ("[]", "list")):
+        (tmp_path / "run/config.json").write_text(text)
+        with pytest.raises(UserError, match=rf"config\.json is damaged \(.*{why}"):
+            create(tmp_path)
 
 
 def test_one_process_at_a_time(tmp_path):
