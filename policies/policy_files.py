@@ -82,6 +82,12 @@ def load_policy(
         raise UserError(f"{flag}: the policy in {path} is damaged, its two files do not fit ({wrong})")
     policy.load_state_dict(tensors)
     if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):
+        row = about["config"]["rl"]
+        if row.get("observe") and spec.action_dim == saved.action_dim:
+            raise UserError(
+                f"{flag}: {row['family']}:{row['variant']} acts on embeddings; give its --config_rl, and the embedders "
+                "that it was trained with"
+            )
         raise UserError(
             f"{flag}: a policy for {saved.obs_dim} observations and {saved.action_dim} actions; "
             f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"

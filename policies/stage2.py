@@ -49,7 +49,7 @@ from policies.sides import build_memory
 from policies.transitions import TransitionData
 from torchkit.networks import Encoder
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.config import check_numbers, to_dict
+from utils.config import check_numbers, to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
@@ -94,6 +94,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     envs = make_vector_env(config_env, 1, seed=0)
     check_domain(stored, envs.spec_sizes)
     envs.close()
+    warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), config_env)
     seed_everything(settings.seed)
     kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")
     check_numbers("repr", config_repr, POSITIVE, ("anneal",), ("lr", "club_lr", "state_lr"))

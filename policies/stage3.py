@@ -23,7 +23,7 @@ from policies.policy_files import load_policy, save_policy
 from policies.rollout import Policy, check_expert
 from policies.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
-from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict
+from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -303,6 +303,7 @@ def replay(
     make_envs, _ = env_maker(config, state_embedder, obs_embedder)
     with closing(make_envs(1, seed=0)) as envs:
         module, about = load_policy(policy_dir, envs.spec_sizes, config)
+    warn_of_another_task("--policy_dir", about["config"].get("env", {}), config.env)
     policy = GreedyPolicy(module.to(device_of(cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")
     method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"

@@ -5,6 +5,7 @@ import inspect
 import math
 import re
 import sys
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,17 @@ def _filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
         if key != "kwargs" and isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
     }
     return {**defaults, **group, **inner}
+
+
+TASK = ("kwargs", "horizon", "hidden", "state_fn")  # fields of a domain's config that make another task of it
+
+
+def warn_of_another_task(flag: str, before: Mapping[str, Any], config_env: ConfigDict) -> None:
+    """Warns where what `flag` names was made on the same domain with other settings; `before` are those, if known."""
+    was, is_now = (flatten({k: v for k, v in to_dict(each).items() if k in TASK}) for each in (before, config_env))
+    differs = [f"{name} = {was[name]}, not {value}" for name, value in is_now.items() if was.get(name, value) != value]
+    if differs and before.get("id") == config_env.id:
+        warnings.warn(f"{flag} is of {config_env.id} with {', '.join(differs)}", stacklevel=3)
 
 
 def json_tuples(value: Any) -> Any:

@@ -133,6 +133,12 @@ def test_what_acts_on_embeddings_needs_them(main):
     assert_refused(main(rl, "--config_rl.observe=('z_stat',)"), "--config_rl.observe", "z_state")
 
 
+def test_a_policy_that_acts_on_embeddings_asks_for_its_row(main, scripts, run_folder, embedders):
+    assert main("--config_rl=configs/rl/dqn.py:zero_off", *embedders).returncode == 0
+    done = scripts.run("main.py", HEAVEN_HELL, f"--policy_dir={run_folder}", "--cuda=-1")
+    assert_refused(done, "--policy_dir", "dqn:zero_off acts on embeddings", "--config_rl")
+
+
 AUX = "--config_rl.auxiliary.state_prediction"
 GAIN = "--config_rl.intrinsic.information_gain"
 

@@ -1,6 +1,7 @@
 """Configs: what a domain asks is below the command line, and a wrong field is answered with the right one."""
 
 import json
+import warnings
 
 import pytest
 from ml_collections import ConfigDict
@@ -13,6 +14,7 @@ from utils.config import (
     flatten,
     json_tuples,
     to_dict,
+    warn_of_another_task,
     with_new_fields,
 )
 from utils.errors import UserError
@@ -141,3 +143,17 @@ def test_what_is_stored_is_never_changed():
 @pytest.mark.parametrize("family", ["../seq/gru", "mine", "", 3])
 def test_only_files_of_the_group_are_looked_into(family):
     assert with_new_fields({"rl": {"family": family}}) == {"rl": {"family": family}}
+
+
+def test_another_task_of_the_same_domain_is_warned_of():
+    now = ConfigDict({"id": "Maze-v0", "horizon": 50, "kwargs": {"noise": False}, "eval": {"episodes": 3}})
+    same = {"id": "Maze-v0", "horizon": 50, "kwargs": {"noise": False, "old": 1}, "eval": {"episodes": 9}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for before in (same, {}, {"id": "Other-v0", "horizon": 9}):
+            warn_of_another_task("--data_path", before, now)
+    other = same | {"horizon": 12, "kwargs": {"noise": True}}
+    with pytest.warns(
+        UserWarning, match="is of Maze-v0 with horizon = 12, not 50, kwargs.noise = True, not"
+    ):
+        warn_of_another_task("--data_path", other, now)
