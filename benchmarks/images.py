@@ -5,7 +5,8 @@
 Episodes of made-up images, their lengths uniform up to 50. Processor time on one thread, the median of the repeats. A
 batch is drawn from images that are kept as float32, as bytes, and as bytes with four turned copies on each episode. An
 update encodes the rows of the batch as they stand, padding and repeated frames included, each encoder as often as a
-loss or target asks; or each frame once. Frames: the rows that all encoders together are given in one update.
+loss or target asks; or each frame once. Frames: the rows that all encoders together are given in one update. What part
+of an update goes to encoders, memories and heads, forwards and backwards, is measured in further updates.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 import torch
 from ml_collections import ConfigDict
+from torch import Tensor, nn
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
@@ -32,7 +35,9 @@ from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from envs.base import EnvSpec  # noqa: E402
 from policies.agent import Agent  # noqa: E402
 from policies.build import Builder  # noqa: E402
+from policies.views import Head  # noqa: E402
 from torchkit.networks import Encoder  # noqa: E402
+from torchkit.sequence import Memory  # noqa: E402
 
 HORIZON, SIZE = 50, 84
 SHAPE, DIM = (2, SIZE, SIZE), 2 * SIZE**2
@@ -84,6 +89,57 @@ def make_agent(dropout: float) -> Agent:
     return Builder(SPEC, ConfigDict(config)).agent(0, torch.device("cpu"))
 
 
+PARTS: dict[str, type[nn.Module]] = {"encoders": Encoder, "memories": Memory, "heads": Head}
+
+
+class Stopwatch:
+    """Processor time within modules of some kinds, forwards and backwards; none of a kind may hold another's."""
+
+    def __init__(self, agent: nn.Module):
+        self.spent = dict.fromkeys(PARTS, 0.0)
+        for name, kind in PARTS.items():
+            for module in agent.modules():
+                if isinstance(module, kind):
+                    self._watch(name, module)
+
+    def _watch(self, name: str, module: nn.Module) -> None:
+        since = [0.0]
+
+        def start(*_: object) -> None:
+            since[0] = time.process_time()
+
+        def stop(*_: object) -> None:
+            now = time.process_time()
+            self.spent[name] += now - since[0]
+            since[0] = now
+
+        method = "encode" if isinstance(module, Memory) else "forward"
+        plain = getattr(module, method)
+
+        def timed(*inputs: Any, **options: Any) -> Tensor:
+            start()
+            output: Tensor = plain(*inputs, **options)
+            stop()
+            if output.grad_fn is not None:  # backwards: from here to the gradient of its last parameter
+                output.grad_fn.register_prehook(start)
+            return output
+
+        setattr(module, method, timed)
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.register_post_accumulate_grad_hook(stop)
+
+
+def shares(agent: Agent, batch: EpisodeBatch, repeats: int) -> list[str]:
+    """The shares of an update that go to each of `PARTS`, and the rest."""
+    watch, start = Stopwatch(agent), time.process_time()
+    for _ in range(repeats):
+        agent.update(batch)
+    total = time.process_time() - start
+    parts = [seconds / total for seconds in watch.spent.values()]
+    return [f"{share:.0%}" for share in (*parts, 1 - sum(parts))]
+
+
 def milliseconds(call: Callable[[], object], repeats: int) -> float:
     """Processor time of a call, the median."""
     times = []
@@ -119,18 +175,20 @@ def main() -> None:
         print(f"{name:<36}{size:>10.1f}{drawn:>10.0f}", flush=True)
     batch = buffers["bytes, turned"].sample(args.batch_size)
     full = replace(batch, obs=Rows.all_different(batch.obs.full()), state=Rows.all_different(batch.state.full()))
-    print(f"\n{'update of sac:mi, gpt':<36}{'frames':>10}{'ms':>10}")
+    columns = "".join(f"{name:>10}" for name in (*PARTS, "the rest"))
+    print(f"\n{'update of sac:mi, gpt':<36}{'frames':>10}{'ms':>10}{columns}")
     for dropout in (0.0, 0.1):
         for name, given, once in (("as they stand", full, False), ("each frame once", batch, True)):
             agent, frames = make_agent(dropout), [0]
             for module in agent.modules():
                 if isinstance(module, Encoder):
                     module.register_forward_pre_hook(
-                        lambda m, x, n=frames: n.__setitem__(0, n[0] + len(x[0].flatten(0, -2)))
+                        lambda m, x, n=frames: n.__setitem__(0, n[0] + x[0].numel() // DIM)
                     )
             with nullcontext() if once else patch.object(EpisodeBatch, "encoding_once", nullcontext):
-                taken = milliseconds(partial(agent.update, given), args.repeats)
-            print(f"{f'dropout {dropout}, {name}':<36}{frames[0] // args.repeats:>10,}{taken:>10,.0f}", flush=True)
+                taken, rows = milliseconds(partial(agent.update, given), args.repeats), frames[0] // args.repeats
+                split = "".join(f"{share:>10}" for share in shares(agent, given, args.repeats))
+            print(f"{f'dropout {dropout}, {name}':<36}{rows:>10,}{taken:>10,.0f}{split}", flush=True)
 
 
 if __name__ == "__main__":
