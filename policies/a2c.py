@@ -17,7 +17,6 @@ from policies.learner import ActorCritic, linear
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
-from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian
 
 
 class A2C(ActorCritic):
@@ -71,7 +70,8 @@ class A2C(ActorCritic):
                 self.config.return_lambda,
             )
             advantage_TB = target_TB - value_TB[:-1]
-        log_prob_TB, entropy_TB = self._judge(actor_views["policy"][:-1], batch.action)
+        output = actor_views["policy"][:-1]
+        log_prob_TB, entropy_TB = self.actions.log_prob(output, batch.action), self.actions.entropy(output)
         discount = self.config.discount if self.config.discounted_gradient else 1.0
         metrics["loss/td"] = masked_mean((value_TB[:-1] - target_TB).square(), batch.mask)
         metrics["loss/actor"] = masked_mean(policy_gradient(log_prob_TB, advantage_TB, discount), batch.mask)
@@ -106,11 +106,3 @@ class A2C(ActorCritic):
             views = self.critic.views(batch, given)
             self.parts.extend(views, batch)
         return views
-
-    def _judge(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probability of the stored actions and entropy (T, B); of continuous ones that before the tanh."""
-        if not self.discrete:
-            return log_prob_tanh_gaussian(output, action), entropy_gaussian(output)
-        log_prob_TBA = output.log_softmax(-1)
-        chosen_TB = log_prob_TBA.gather(-1, action[..., None]).squeeze(-1)
-        return chosen_TB, -(log_prob_TBA.exp() * log_prob_TBA).sum(-1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.views import Head, Inputs, PublicViews
-from torchkit.distributions import mode_tanh_gaussian
+from torchkit.actions import Actions
 from torchkit.sequence import Carry
 
 Array = NDArray[Any]
@@ -19,23 +19,22 @@ Array = NDArray[Any]
 class HistoryPolicy(nn.Module):
     """The deployed part: public views and one head, which may read these alone.
 
-    The head gives a number an action where these are discrete (values or logits), else mean and log standard deviation
-    of a Gaussian under tanh.
+    `actions` says what the head's outputs mean.
     """
 
-    def __init__(self, public: PublicViews, head: Head, discrete: bool = True):
+    def __init__(self, public: PublicViews, head: Head, actions: Actions):
         super().__init__()
         assert set(head.inputs) <= set(public.names), f"a policy reads {public.names}, not {head.inputs}"
-        self.public, self.head, self.discrete = public, head, discrete
+        self.public, self.head, self.actions = public, head, actions
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
-        """The head's output (N, A) or (N, 2A), and the carry."""
+        """The head's output (N, X), and the carry."""
         views, carry = self.public.step(now, carry)
         return self.head(views), carry
 
     def greedy(self, output: Tensor) -> Tensor:
         """The best action (N,), or (N, A), by the head's output."""
-        return output.argmax(dim=-1) if self.discrete else mode_tanh_gaussian(output)
+        return self.actions.best(output)
 
 
 class Agent(nn.Module):

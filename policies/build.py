@@ -1,6 +1,7 @@
 """From configs to agents: here and in `policies.sides`, and nowhere else, names in a config become objects."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import torch
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from policies.parts import choose_name
 from policies.sac import SAC
 from policies.sides import Side, build_memory, check_belief, vector_embedder
 from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
+from torchkit.actions import Actions, ActionValues, Categorical, TanhGaussian
 from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import Memory, at_least_one
 from utils.config import flatten
@@ -66,15 +68,35 @@ class Builder:
         choose_name(("fp32", "bf16"), rl.precision, "--config_rl.precision")
         choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
         choose_name(("shared", "separate"), rl.critic_memory, "--config_rl.critic_memory")
-        return choose(FAMILIES, rl.family, "--config_rl.family")(self, seed, device)
+        return self.family.build(self, seed, device)
+
+    @property
+    def family(self) -> "Family":
+        """That of `config.rl.family`."""
+        return choose(FAMILIES, self.config.rl.family, "--config_rl.family")
+
+    @property
+    def actions(self) -> Actions:
+        """What the outputs of the policy's head mean.
+
+        Raises:
+            UserError: the family has no such actions.
+        """
+        if self.spec.discrete:
+            return self.family.discrete
+        if self.family.continuous is None:
+            others = ", ".join(f"configs/rl/{name}.py" for name, other in FAMILIES.items() if other.continuous)
+            raise UserError(
+                f"--config_rl: {self.config.rl.family} needs discrete actions, this domain's are continuous; choose "
+                f"from {others}"
+            )
+        return self.family.continuous
 
     def policy_head(self, side: Side) -> Head:
-        """The head that acts: an output an action, or mean and log standard deviation of a continuous action."""
+        """The head that acts."""
         inputs = self.config.rl.policy_inputs
         check_inputs(inputs, PUBLIC, "--config_rl.policy_inputs")
-        if self.spec.discrete:
-            return side.head(inputs, self.spec.action_dim)
-        return side.head(inputs, 2 * self.spec.action_dim, out_bound=1e-3)
+        return side.head(inputs, self.actions.out_dim(self.spec.action_dim), out_bound=self.actions.first_bound)
 
     def policy(self, folds: Iterable[str] = (), shortcuts: Iterable[str] = ()) -> HistoryPolicy:
         """The acting part alone; `folds` and `shortcuts` are views that it has without its head's asking."""
@@ -82,7 +104,7 @@ class Builder:
         head = self.policy_head(side)
         for view in (*folds, *shortcuts):
             side.width(view)
-        return HistoryPolicy(side.public(), head, self.spec.discrete)
+        return HistoryPolicy(side.public(), head, self.actions)
 
     def critic_side(self, policy_side: Side) -> Side:
         """Where critic heads take their views from: the policy's side, or one of their own."""
@@ -182,10 +204,7 @@ class Builder:
 def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
     """A DQN of any variant."""
     rl, spec = builder.config.rl, builder.spec
-    if not spec.discrete:
-        raise UserError(
-            "--config_rl: dqn needs discrete actions, this domain's are continuous; configs/rl/sac.py takes both"
-        )
+    actions = builder.actions
     choose_name(Q_TARGETS, rl.q_target, "--config_rl.q_target")
     if rl.q_target != "return" and not rl.critic_inputs:
         raise UserError(f"--config_rl.q_target={rl.q_target}: needs a critic, name its views in critic_inputs")
@@ -201,7 +220,7 @@ def build_dqn(builder: Builder, seed: int, device: torch.device) -> DQN:
             )
     check_belief(side, rl.auxiliary.use, "use")
     parts = side.parts(rl.auxiliary.use, rl.intrinsic.use)
-    networks = ValueNetworks(HistoryPolicy(side.public(), head), critic)
+    networks = ValueNetworks(HistoryPolicy(side.public(), head, actions), critic)
     return DQN(networks, builder.state_views(), parts, rl, spec.action_dim, seed, device)
 
 
@@ -234,13 +253,13 @@ def build_sac(builder: Builder, seed: int, device: torch.device) -> SAC:
         )
     public = side.public()
     critic = Critic(public if own is side else own.public(), own.privileged(), heads, action_embedder)
-    policy = HistoryPolicy(public, head, spec.discrete)
+    policy = HistoryPolicy(public, head, builder.actions)
     return SAC(policy, critic, builder.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
 
 
 def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
     """An A2C of any variant."""
-    rl, spec = builder.config.rl, builder.spec
+    rl = builder.config.rl
     if rl.updates_per_step:
         raise UserError("--updates_per_step: a2c learns once from each batch of fresh episodes; leave the flag out")
     if rl.critic_memory == "shared":
@@ -256,11 +275,27 @@ def build_a2c(builder: Builder, seed: int, device: torch.device) -> A2C:
     parts = own.parts(rl.auxiliary.use, rl.intrinsic.use)
     actor_parts = side.parts(rl.auxiliary.use_actor, (), actor=True)
     critic = Critic(own.public(), own.privileged(), heads)
-    policy = HistoryPolicy(side.public(), head, spec.discrete)
+    policy = HistoryPolicy(side.public(), head, builder.actions)
     return A2C(policy, critic, builder.state_views(), parts, actor_parts, rl, seed, device)
 
 
-FAMILIES = {"dqn": build_dqn, "sac": build_sac, "a2c": build_a2c}
+@dataclass(frozen=True)
+class Family:
+    """A family of agents: how one is built, and what its policy's outputs mean for discrete and continuous actions.
+
+    `continuous` is None where it takes discrete actions alone.
+    """
+
+    build: Callable[[Builder, int, torch.device], Agent]
+    discrete: Actions
+    continuous: Actions | None = None
+
+
+FAMILIES = {
+    "dqn": Family(build_dqn, ActionValues()),
+    "sac": Family(build_sac, Categorical(), TanhGaussian()),
+    "a2c": Family(build_a2c, Categorical(), TanhGaussian()),
+}
 
 
 def check_sizes(config: ConfigDict) -> None:

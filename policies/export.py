@@ -102,7 +102,7 @@ class StatefulStep(nn.Module):
         )
         output, carry = self.policy.step(now, tensors[len(self.names) :])
         action = self.policy.greedy(output)
-        if self.policy.discrete:
+        if self.policy.actions.discrete:
             action = action.masked_fill(output.isnan().any(dim=-1), -1)
         return action, output, *carry
 
@@ -249,7 +249,7 @@ class _Twins:
         given = {port.name: arrays.get(port.name, port.zeros(num)) for port in self.signature.inputs}
         action, their_output, *after = self.exported(given)
         pairs = [(their_output, output.numpy()), *zip(after, (c.numpy() for c in ours), strict=True)]
-        if self.policy.discrete:  # where two actions are equally good either will do
+        if self.policy.actions.discrete:  # where two actions are equally good either will do
             best_N = output.gather(-1, torch.from_numpy(action).clamp(min=0)[:, None]).squeeze(-1).numpy()
             pairs.append((np.where(action < 0, np.nan, best_N), output.amax(-1).numpy()))
         else:

@@ -24,7 +24,6 @@ from policies.learner import Learner
 from policies.published import misfit
 from policies.rollout import EpisodeStream
 from policies.trainer import end_at_limit
-from torchkit.distributions import split_gaussian
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 
@@ -140,17 +139,6 @@ def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
         {name: value[:, 0].numpy() for name, value in losses.items() if bool(value.isfinite().any())},
         {name: value[:, 0].numpy() for name, value in bonuses.items()},
     )
-
-
-def decision(output_TX: NDArray[np.float32], discrete: bool, family: str) -> tuple[str, dict[str, Array]]:
-    """What the head's outputs mean: their kind, and the numbers (T, A) by name."""
-    if discrete and family == "dqn":
-        return "action values", {"Q": output_TX}
-    output = torch.from_numpy(output_TX)
-    if discrete:
-        return "action probabilities", {"probability": output.softmax(-1).numpy()}
-    mean, log_std = split_gaussian(output)
-    return "mean and spread", {"mean": torch.tanh(mean).numpy(), "std before tanh": log_std.exp().numpy()}
 
 
 def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[str]:

@@ -14,7 +14,7 @@ from buffers.batch import EpisodeBatch
 from policies.agent import Agent, Array, HistoryPolicy, to_tensors
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
-from torchkit.distributions import sample_tanh_gaussian
+from torchkit.actions import Distribution
 from utils.errors import DivergenceError
 
 M = TypeVar("M", bound=nn.Module)
@@ -228,7 +228,8 @@ class ActorCritic(Learner):
     ):
         super().__init__(policy, state_views, parts, config, seed)
         self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
-        self.discrete = policy.discrete
+        assert isinstance(policy.actions, Distribution)
+        self.actions: Distribution = policy.actions
 
     def _learning(self) -> tuple[nn.Module, ...]:
         return self.actor, self.critic
@@ -242,17 +243,9 @@ class ActorCritic(Learner):
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
         output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
-        return self._draw_or_best(output, explore), carry
-
-    def _draw_or_best(self, output: Tensor, explore: bool) -> Array:
-        """Actions (N,) or (N, A): drawn from the policy that the head describes, or the best by it."""
         output = output.cpu()
-        if not explore:
-            return self.policy.greedy(output).numpy()
-        if self.policy.discrete:
-            return torch.multinomial(output.softmax(-1), 1, generator=self._rng)[:, 0].numpy()
-        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=self._rng)
-        return sample_tanh_gaussian(output, noise)[0].numpy()
+        action = self.actions.draw(output, self._rng) if explore else self.actions.best(output)
+        return action.numpy(), carry
 
     @torch.no_grad()
     def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

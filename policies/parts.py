@@ -17,6 +17,7 @@ from buffers.batch import EpisodeBatch
 from envs.base import EnvSpec
 from policies.belief import Believer
 from policies.losses import masked_mean
+from torchkit.actions import Actions
 from torchkit.sequence import Memory
 from utils.errors import choose
 
@@ -139,6 +140,10 @@ class Parts(Protocol):
     spec: EnvSpec
     config: ConfigDict
     auxiliary: dict[str, AuxiliaryLoss]
+
+    @property
+    def actions(self) -> Actions:
+        """What the policy's outputs mean."""
 
     @property
     def memory(self) -> Memory:

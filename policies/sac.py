@@ -37,7 +37,7 @@ class SAC(ActorCritic):
         device: torch.device,
     ):
         super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
-        self.shared = critic.public is policy.public
+        self.shared, self.discrete = critic.public is policy.public, self.actions.discrete
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
         self._settle(device)

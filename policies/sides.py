@@ -11,6 +11,7 @@ from policies.belief import Belief, Believer
 from policies.intrinsic import INTRINSIC
 from policies.parts import AuxiliaryLoss, PartSet
 from policies.views import Fold, Head, History, PrivilegedViews, PublicViews
+from torchkit.actions import Actions
 from torchkit.networks import Entries, init_linear
 from torchkit.sequence import MEMORIES, Memory
 from utils.errors import UserError, choose
@@ -33,6 +34,11 @@ class Side:
         self.embedders: dict[str, nn.Module] = {}
         self.auxiliary: dict[str, AuxiliaryLoss] = {}
         self._believer: Believer | None = None
+
+    @property
+    def actions(self) -> Actions:
+        """What the outputs of the policy's head mean."""
+        return self.builder.actions
 
     def width(self, view: str) -> int:
         """The number of features of a view, which is computed from now on if it was not before.

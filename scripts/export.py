@@ -56,10 +56,8 @@ def main() -> None:
     if not file.parent.is_dir():
         raise UserError(f"--out: there is no folder {file.parent}")
     envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
-    spec, output = envs.spec_sizes, "gaussian"
-    if spec.discrete:
-        output = "value" if config.rl.family == "dqn" else "logit"
-    signature = export.signature_of(policy, spec, output)
+    spec = envs.spec_sizes
+    signature = export.signature_of(policy, spec, policy.actions.output)
     with atomic_path(file) as draft:
         exported = export.write(policy, signature, _FORMAT.value, draft)
         found = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)

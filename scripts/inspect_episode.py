@@ -91,7 +91,7 @@ def main() -> None:
         beliefs = [single.belief(one.episode.obs, one.terminated) for one in played]
         if beliefs[0] is None:
             notes["belief"] = f"{config.env.id} does not tell the exact belief"
-    views = Views(spec, config.rl.family, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
+    views = Views(spec, policy.actions, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
     atomic_write(out / "episodes.html", page(views, played, judged, beliefs))
     print(out / "episodes.html")
     if _GIF.value:

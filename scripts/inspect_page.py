@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from envs.base import Belief, EnvSpec
 from policies.evaluate import BAD, GOOD, framed
-from policies.inspection import Judged, Played, decision, story
+from policies.inspection import Judged, Played, story
+from torchkit.actions import Actions
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 MARK = "{{DATA}}"
@@ -25,12 +27,13 @@ class Views:
     """What is the same for all episodes of a page.
 
     Attributes:
+        actions: what the policy's outputs mean.
         method: family, variant and memory.
         notes: why a panel is left out, by its name: picture, bonus, belief; and `share`, if bonuses are annealed.
     """
 
     spec: EnvSpec
-    family: str
+    actions: Actions
     method: str
     notes: Mapping[str, str]
 
@@ -57,7 +60,7 @@ def page(
 def episode(views: Views, played: Played, judged: Judged | None, belief: Belief | None) -> dict[str, Any]:
     """One episode in plain values; lists have an entry a row, or a step."""
     one = played.episode
-    kind, numbers = decision(played.output_TX, views.spec.discrete, views.family)
+    kind, numbers = views.actions.explained(torch.from_numpy(played.output_TX))
     return {
         "success": one.success,
         "return": plain(one.reward.astype(np.float64).sum()),
@@ -67,7 +70,7 @@ def episode(views: Views, played: Played, judged: Judged | None, belief: Belief 
         "state": plain(one.state),
         "saw": played.saw_R.tolist(),
         "decision": kind,
-        "outputs": {name: plain(values) for name, values in numbers.items()},
+        "outputs": {name: plain(values.numpy()) for name, values in numbers.items()},
         "action": plain(one.action),
         "reward": plain(one.reward),
         "losses": {} if judged is None else {name: plain(loss) for name, loss in judged.losses.items()},

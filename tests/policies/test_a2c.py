@@ -19,6 +19,7 @@ from policies.parts import PartSet
 from policies.views import PrivilegedViews
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, changed, make_agent, make_batch, make_config, weights
 from tests.helpers.configs import config_named
+from torchkit.actions import Categorical
 from torchkit.distributions import entropy_gaussian, log_prob_tanh_gaussian, sample_tanh_gaussian
 from torchkit.sequence import GPT
 from utils.errors import UserError
@@ -27,7 +28,7 @@ from utils.errors import UserError
 class FixedPolicy(nn.Module):
     def __init__(self, logits):
         super().__init__()
-        self.logits, self.discrete = nn.Parameter(torch.tensor(logits)[:, None]), True
+        self.logits, self.actions = nn.Parameter(torch.tensor(logits)[:, None]), Categorical()
         self.public = lambda batch: {}
         self.head = lambda views, batch: self.logits
 
@@ -254,7 +255,7 @@ def test_a_good_action_becomes_more_likely(spec):
 
     def log_prob():
         output = agent.policy.head(agent.policy.public(batch), batch)
-        return agent._judge(output[:-1], batch.action)[0][0, 0].item()
+        return agent.actions.log_prob(output[:-1], batch.action)[0, 0].item()
 
     before = log_prob()
     for _ in range(5):

@@ -7,6 +7,7 @@ from policies.auxiliary.behaviour_cloning import BehaviourCloning
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
 from tests.helpers.agents import CONTINUOUS, make_agent, make_batch
+from torchkit.actions import Categorical, TanhGaussian
 from torchkit.sequence import GRU, Markov
 
 
@@ -103,7 +104,7 @@ def test_the_slow_memory_follows_and_is_not_trained():
 def test_behaviour_cloning_by_hand():
     batch = make_batch()
     batch.expert[:] = torch.tensor([0.0, 1.0, 0.0, 1.0])
-    part, output = BehaviourCloning(discrete=True, weight=1.0), torch.randn(*batch.row_mask.shape, 4)
+    part, output = BehaviourCloning(Categorical(), weight=1.0), torch.randn(*batch.row_mask.shape, 4)
     loss, mask = part.loss({"policy": output}, batch), part.mask(batch)
     t, b = 4, 3
     torch.testing.assert_close(loss[t, b], -output[t, b].log_softmax(-1)[batch.action[t, b]])
@@ -111,7 +112,7 @@ def test_behaviour_cloning_by_hand():
     assert mask[-1].sum() == 0
 
     batch = make_batch(spec=CONTINUOUS)
-    part, output = BehaviourCloning(discrete=False, weight=1.0), torch.randn(*batch.row_mask.shape, 4)
+    part, output = BehaviourCloning(TanhGaussian(), weight=1.0), torch.randn(*batch.row_mask.shape, 4)
     loss = part.loss({"policy": output}, batch)
     torch.testing.assert_close(loss[t, b], ((output[t, b, :2].tanh() - batch.action[t, b]) ** 2).sum())
 

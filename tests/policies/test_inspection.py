@@ -8,11 +8,12 @@ from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import Belief
 from policies.build import Builder
-from policies.inspection import Judged, Played, decision, judge, play, story
+from policies.inspection import Judged, Played, judge, play, story
 from policies.losses import masked_mean
 from tests.helpers.agents import SPEC, make_agent, make_config
 from tests.helpers.envs import Countdown
 from tests.helpers.episodes import random_episode
+from torchkit.actions import ActionValues, Categorical, TanhGaussian
 
 
 def test_play_keeps_what_was_to_be_seen_at_each_row():
@@ -77,10 +78,10 @@ def test_a_time_limit_that_counts_as_an_end_does_so_here():
 
 
 def test_decisions_by_hand():
-    output = np.log(np.array([[0.25, 0.75]], np.float32))
-    assert decision(output, True, "dqn")[1]["Q"] is output
-    np.testing.assert_allclose(decision(output, True, "sac")[1]["probability"], [[0.25, 0.75]], rtol=1e-6)
-    named = decision(np.array([[0.5, np.log(0.3)]], np.float32), False, "a2c")[1]
+    output = torch.tensor([[0.25, 0.75]]).log()
+    assert ActionValues().explained(output)[1]["Q"] is output
+    np.testing.assert_allclose(Categorical().explained(output)[1]["probability"], [[0.25, 0.75]], rtol=1e-6)
+    named = TanhGaussian().explained(torch.tensor([[0.5, np.log(0.3)]], dtype=torch.float32))[1]
     np.testing.assert_allclose(named["mean"], np.tanh([[0.5]]), rtol=1e-6)
     np.testing.assert_allclose(named["std before tanh"], [[0.3]], rtol=1e-6)
 

@@ -22,6 +22,7 @@ from tests.helpers.agents import (
     make_config,
     weights,
 )  # fmt: skip
+from torchkit.actions import Categorical, TanhGaussian
 from torchkit.distributions import mode_tanh_gaussian, sample_tanh_gaussian
 from utils.errors import UserError
 
@@ -33,7 +34,8 @@ class FixedPolicy(nn.Module):
 
     def __init__(self, output, discrete):
         super().__init__()
-        self.output, self.discrete = nn.Parameter(torch.tensor(output)[:, None]), discrete
+        self.output = nn.Parameter(torch.tensor(output)[:, None])
+        self.actions = Categorical() if discrete else TanhGaussian()
         self.public = lambda batch: {}
         self.head = lambda views, batch: self.output
 
@@ -58,7 +60,7 @@ def fixed_agent(policy, critic, target, **options):
     options = {"discount": 0.9, "temperature__initial": 0.5, "max_grad_norm": 1e9} | options
     config = make_config("sac:history", **options).rl
     empty = PrivilegedViews({}, {})
-    agent = SAC(policy, critic, empty, PartSet(), PartSet(), config, 2 if policy.discrete else 1, 0, CPU)
+    agent = SAC(policy, critic, empty, PartSet(), PartSet(), config, 2 if policy.actions.discrete else 1, 0, CPU)
     agent.target = target
     return agent
 

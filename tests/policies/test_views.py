@@ -28,6 +28,7 @@ from tests.helpers.agents import (
     make_config,
     write_embedders,
 )
+from torchkit.actions import ActionValues
 from utils.errors import UserError
 
 
@@ -200,9 +201,9 @@ def test_the_public_part_of_a_batch_is_the_same_data_and_has_the_same_padding():
 def test_a_policys_head_may_read_public_views_alone():
     dims = {"observation": 3, "z_state": 4}
     views = PublicViews({}, {"observation": nn.Identity()})
-    HistoryPolicy(views, Head(("observation",), dims, (), 2))
+    HistoryPolicy(views, Head(("observation",), dims, (), 2), ActionValues())
     with pytest.raises(AssertionError, match="z_state"):
-        HistoryPolicy(views, Head(("observation", "z_state"), dims, (), 2))
+        HistoryPolicy(views, Head(("observation", "z_state"), dims, (), 2), ActionValues())
 
 
 @pytest.mark.parametrize("view", ["state", "z_state"])

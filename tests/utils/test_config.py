@@ -153,7 +153,5 @@ def test_another_task_of_the_same_domain_is_warned_of():
         for before in (same, {}, {"id": "Other-v0", "horizon": 9}):
             warn_of_another_task("--data_path", before, now)
     other = same | {"horizon": 12, "kwargs": {"noise": True}}
-    with pytest.warns(
-        UserWarning, match="is of Maze-v0 with horizon = 12, not 50, kwargs.noise = True, not"
-    ):
+    with pytest.warns(UserWarning, match="is of Maze-v0 with horizon = 12, not 50, kwargs.noise = True, not"):
         warn_of_another_task("--data_path", other, now)

@@ -1,0 +1,48 @@
+"""What a head's outputs mean, against torch's own distributions."""
+
+import pytest
+import torch
+from torch import distributions as td
+
+from torchkit.actions import ActionValues, Categorical, TanhGaussian
+
+OUTPUT = torch.tensor([[0.3, -1.0, 0.7, 0.1], [2.0, 0.5, -0.2, -1.5]])
+
+
+def test_action_values_and_logits_are_one_an_action_and_the_largest_is_best():
+    for actions in (ActionValues(), Categorical()):
+        assert actions.out_dim(4) == 4 and actions.discrete
+        assert actions.best(OUTPUT).tolist() == [2, 0]
+
+
+def test_logits_are_a_categorical_distribution():
+    actions, theirs = Categorical(), td.Categorical(logits=OUTPUT)
+    chosen = torch.tensor([3, 1])
+    torch.testing.assert_close(actions.log_prob(OUTPUT, chosen), theirs.log_prob(chosen))
+    torch.testing.assert_close(actions.entropy(OUTPUT), theirs.entropy())
+    rows = OUTPUT.repeat_interleave(20_000, 0)
+    drawn = actions.draw(rows, torch.Generator().manual_seed(0)).view(2, -1)
+    share = torch.stack([(drawn == a).float().mean(1) for a in range(4)], 1)
+    torch.testing.assert_close(share, theirs.probs, atol=0.01, rtol=0)
+    time_major = torch.stack([OUTPUT, OUTPUT, OUTPUT])  # (T, B, A)
+    torch.testing.assert_close(actions.distance(time_major, chosen.expand(3, 2)), -theirs.log_prob(chosen).expand(3, 2))
+
+
+def test_mean_and_spread_are_a_gaussian_under_tanh():
+    actions, normal = TanhGaussian(), td.Normal(OUTPUT[:, :2], OUTPUT[:, 2:].exp())
+    assert actions.out_dim(2) == 4 and not actions.discrete
+    torch.testing.assert_close(actions.best(OUTPUT), OUTPUT[:, :2].tanh())
+    chosen = torch.tensor([[0.2, -0.6], [0.9, 0.0]])
+    theirs = td.TransformedDistribution(normal, [td.TanhTransform()]).log_prob(chosen).sum(-1)
+    torch.testing.assert_close(actions.log_prob(OUTPUT, chosen), theirs, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actions.entropy(OUTPUT), normal.entropy().sum(-1))
+    torch.testing.assert_close(actions.distance(OUTPUT, chosen), (OUTPUT[:, :2].tanh() - chosen).square().sum(-1))
+    drawn = actions.draw(OUTPUT.repeat_interleave(20_000, 0), torch.Generator().manual_seed(0)).atanh().view(2, -1, 2)
+    torch.testing.assert_close(drawn.mean(1), OUTPUT[:, :2], atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn.std(1), OUTPUT[:, 2:].exp(), atol=0.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("actions", [ActionValues(), Categorical(), TanhGaussian()])
+def test_what_is_told_has_an_entry_an_action(actions):
+    _, numbers = actions.explained(torch.randn(5, actions.out_dim(3)))
+    assert all(value.shape == (5, 3) for value in numbers.values())

@@ -1,0 +1,128 @@
+"""What the outputs of a head mean for actions: values of discrete ones, or the parameters of a distribution.
+
+A family says which of these its policies use, in `policies.build.FAMILIES`; nothing else asks what kind it is.
+
+Dimension key: A actions, or numbers of a continuous one; X outputs.
+"""
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torchkit.distributions import (
+    entropy_gaussian,
+    log_prob_tanh_gaussian,
+    mode_tanh_gaussian,
+    sample_tanh_gaussian,
+    split_gaussian,
+)
+
+
+class Actions:
+    """How outputs (…, X) become actions, (…) of discrete ones and (…, A) of continuous ones.
+
+    `output` is what a number of them is called, `first_bound` the range of the weights with which the head begins.
+    """
+
+    discrete: ClassVar[bool] = True
+    output: ClassVar[str]
+    first_bound: ClassVar[float] = 3e-3
+
+    def out_dim(self, action_dim: int) -> int:
+        """X for A actions."""
+        return action_dim
+
+    def best(self, output: Tensor) -> Tensor:
+        """The greedy action."""
+        return output.argmax(dim=-1)
+
+    def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
+        """What the outputs tell, and as which numbers (…, A) by name."""
+        raise NotImplementedError
+
+
+class ActionValues(Actions):
+    """A value for each discrete action; how to explore is the family's own."""
+
+    output = "value"
+
+    def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
+        return "action values", {"Q": output}
+
+
+class Distribution(Actions):
+    """Outputs from which actions are drawn."""
+
+    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
+        """An action for each row (N, X), on the generator's device."""
+        raise NotImplementedError
+
+    def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
+        """The logarithm of the probability, or of the density, of given actions: (…)."""
+        raise NotImplementedError
+
+    def entropy(self, output: Tensor) -> Tensor:
+        """In nats: (…)."""
+        raise NotImplementedError
+
+    def distance(self, output: Tensor, action: Tensor) -> Tensor:
+        """How far the policy is from given actions (…), which behaviour cloning lowers."""
+        raise NotImplementedError
+
+
+class Categorical(Distribution):
+    """Logits of discrete actions."""
+
+    output = "logit"
+
+    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
+        return torch.multinomial(output.softmax(-1), 1, generator=rng)[:, 0]
+
+    def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
+        return output.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        log_prob = output.log_softmax(-1)
+        return -(log_prob.exp() * log_prob).sum(-1)
+
+    def distance(self, output: Tensor, action: Tensor) -> Tensor:
+        """The cross-entropy."""
+        return F.cross_entropy(output.movedim(-1, 1), action, reduction="none")
+
+    def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
+        return "action probabilities", {"probability": output.softmax(-1)}
+
+
+class TanhGaussian(Distribution):
+    """Mean and log standard deviation of a Gaussian under tanh, which continuous actions in (-1, 1) are drawn from."""
+
+    discrete = False
+    output = "gaussian"
+    first_bound = 1e-3
+
+    def out_dim(self, action_dim: int) -> int:
+        return 2 * action_dim
+
+    def best(self, output: Tensor) -> Tensor:
+        return mode_tanh_gaussian(output)
+
+    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
+        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=rng)
+        return sample_tanh_gaussian(output, noise)[0]
+
+    def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
+        return log_prob_tanh_gaussian(output, action)
+
+    def entropy(self, output: Tensor) -> Tensor:
+        """Before the tanh; that after it has no closed form."""
+        return entropy_gaussian(output)
+
+    def distance(self, output: Tensor, action: Tensor) -> Tensor:
+        """The squared distance of the greedy action."""
+        return (self.best(output) - action).square().sum(-1)
+
+    def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
+        mean, log_std = split_gaussian(output)
+        return "mean and spread", {"mean": torch.tanh(mean), "std before tanh": log_std.exp()}
