@@ -451,12 +451,117 @@ def test_a_wrong_start_or_argument_is_refused(env_id, robots):
         gym.make(env_id, first="left")
 
 
-def test_a_block_pushed_out_ends_the_episode_without_reward(robots):
-    env = robots("BlockPulling-v0")
-    env.reset(options={"scene": [0.5, -0.1, 0.0, 0.5, 0.12, 0.0, 1]})
-    env._bullet.resetBasePositionAndOrientation(env._moving, (0.5, 0.21, 0.025), (0, 0, 0, 1))
+PLAIN = {  # nothing is turned; object 1 moves
+    "BlockPulling-v0": [0.5, -0.1, 0.0, 0.5, 0.1, 0.0, 1],
+    "BlockPushing-v0": [0.4, -0.1, 0.0, 0.4, 0.1, 0.0, 0.6, 0.0, 0.0, 1],
+    "DrawerOpening-v0": [0.65, -0.06, 0.0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    ("env_id", "solved", "not_yet"),
+    [
+        ("BlockPulling-v0", (0.5, 0.0007, 0.025), (0.5, 0.0013, 0.025)),  # metres between the blocks; 0.001 is contact
+        ("BlockPushing-v0", (0.6, 0.049, 0.025), (0.6, 0.051, 0.025)),  # from the goal; 0.05 is there
+        ("BlockPushing-v0", (0.551, 0.0, 0.025), (0.549, 0.0, 0.025)),
+        ("BlockPushing-v0", (0.6, 0.0, 0.034), (0.6, 0.0, 0.036)),  # upright at 0.025; 0.01 more is not on the floor
+        ("DrawerOpening-v0", 0.051, 0.049),  # out by more than 0.05
+    ],
+)
+def test_success_begins_where_the_task_says(env_id, solved, not_yet, robots):
+    env = robots(env_id)
+    assert step_after_moving(env, solved) == (1.0, True, False, True)
+    assert step_after_moving(env, not_yet) == (0.0, False, False, False)
+
+
+@pytest.mark.parametrize(("env_id", "margin"), [("BlockPulling-v0", 0.0), ("BlockPushing-v0", 0.05)])
+def test_a_block_is_lost_so_far_outside_the_workspace_and_ends_the_episode_without_reward(env_id, margin, robots):
+    env = robots(env_id)
+    reach = 0.2 + margin
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        for beyond, is_lost in ((-0.001, False), (0.001, True)):
+            away = reach + beyond
+            at = (0.5 + x * away, 0.1, env.half[2]) if x else (0.65, y * away, env.half[2])
+            assert step_after_moving(env, at) == (0.0, is_lost, False, False)
+
+
+def step_after_moving(env, where):
+    """Reward, terminated, truncated and success of a step in which the arm stays above, after the object that moves,
+    or its drawer, was put somewhere; nothing falls, slides or is pushed.
+    """
+    env.reset(options={"scene": PLAIN[env.spec.id]})
+    gravity = env._bullet.getPhysicsEngineParameters()["gravityAccelerationZ"]
+    env._bullet.setGravity(0, 0, 0)
+    if env.spec.id == "DrawerOpening-v0":
+        env._bullet.resetJointState(env._unlocked, 0, where)
+    else:
+        env._bullet.resetBasePositionAndOrientation(env._moving, where, (0, 0, 0, 1))
     _, reward, terminated, truncated, info = env.step(np.zeros(5))
-    assert (reward, terminated, truncated, info["success"]) == (0.0, True, False, False)
+    env._bullet.setGravity(0, 0, gravity)
+    return reward, terminated, truncated, info["success"]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_simulation_and_the_gripper_in_numbers(env_id, robots):
+    env = robots(env_id)
+    parameters = env._bullet.getPhysicsEngineParameters()
+    assert [parameters[f"gravityAcceleration{axis}"] for axis in "XYZ"] == [0.0, 0.0, -10.0]
+    assert parameters["fixedTimeStep"] == 1 / 240 and parameters["numSubSteps"] == 0
+    for link in range(8, 14):  # both fingers and their tips
+        dynamics = env._bullet.getDynamicsInfo(env._arm.body, link)
+        assert (dynamics[1], dynamics[7]) == (0.8, 0.1)  # lateral and spinning friction
+    for finger, sign in ((8, -1), (11, 1)):
+        env._arm.reset(env._arm.rest_joints, 1.0)
+        assert env._bullet.getJointState(env._arm.body, finger)[0] == pytest.approx(sign * 0.2)  # an open finger
+
+
+@pytest.mark.parametrize(
+    ("env_id", "size", "mass", "friction"),
+    [("BlockPulling-v0", (0.1, 0.1, 0.05), 0.5, 0.5), ("BlockPushing-v0", (0.05, 0.05, 0.05), 0.02, 1.0)],
+)
+def test_blocks_in_numbers(env_id, size, mass, friction, robots):
+    env = robots(env_id)
+    env.reset(options={"scene": PLAIN[env_id]})
+    for body, its_mass, y in ((env._moving, mass, 0.1), (env._fixed, 0.0, -0.1)):
+        low, high = env._bullet.getAABB(body)
+        np.testing.assert_allclose(np.subtract(high, low), size, atol=1e-6)
+        np.testing.assert_allclose(np.add(high, low) / 2, [PLAIN[env_id][0], y, size[2] / 2], atol=1e-6)
+        assert env._bullet.getDynamicsInfo(body, -1)[:2] == (its_mass, friction)
+
+
+def test_drawers_in_numbers(robots):
+    """The reference's chest at 0.15, but for the handle; rays feel the margin of 1 mm around a drawer's parts."""
+    env = robots("DrawerOpening-v0")
+    bullet = env._bullet
+    env.reset(options={"scene": PLAIN["DrawerOpening-v0"]})
+    for body, y in ((env._locked, -0.06), (env._unlocked, 0.06)):  # 0.12 apart, open towards -x
+        low, high = bullet.getAABB(body, -1)
+        np.testing.assert_allclose(np.subtract(high, low), [0.1065, 0.114, 0.054], atol=1e-6)
+        np.testing.assert_allclose(np.add(high, low) / 2, [0.65, y, 0.027], atol=1e-6)
+        low, high = bullet.getAABB(body, 0)
+        np.testing.assert_allclose(low[1:], [y - 0.0525, 0.027 - 0.0225], atol=1.1e-3)  # of its walls
+        np.testing.assert_allclose(high, [0.65 + 0.0525, y + 0.0525, 0.027 + 0.0225], atol=1.1e-3)
+        rod, between, height = 0.65 - 0.0525 - 0.05, 0.65 - 0.0525 - 0.025, 0.027
+        for start, end, hit in (
+            ((rod, y - 0.06, height), (rod, y, height), (rod, y - 0.05, height)),  # the rod is 0.10 long
+            ((rod, y, 0.1), (rod, y, 0.0), (rod, y, height + 0.0075)),
+            ((rod - 0.05, y, height), (rod, y, height), (rod - 0.0075, y, height)),
+            ((between, y - 0.06, height), (between, y, height), (between, y - 0.04, height)),  # 0.01 wide, at 0.035
+            ((between, y, height), (between, y + 0.06, height), (between, y + 0.03, height)),
+            ((between, y + 0.035, 0.1), (between, y + 0.035, 0.0), (between, y + 0.035, height + 0.005)),
+        ):
+            [(found, link, _, position, _)] = bullet.rayTestBatch([start], [end])
+            assert (found, link) == (body, 0)
+            np.testing.assert_allclose(position, hit, atol=1.5e-3)
+        joint = bullet.getJointInfo(body, 0)
+        assert (joint[2], joint[8], joint[9]) == (pybullet.JOINT_PRISMATIC, 0.0, 0.1)
+    assert bullet.getDynamicsInfo(env._unlocked, 0)[:2] == (0.1, 0.5)
+    bullet.resetJointState(env._unlocked, 0, 0.0, targetVelocity=0.5)
+    for _ in range(60):
+        bullet.stepSimulation()
+    out, speed = bullet.getJointState(env._unlocked, 0)[:2]
+    assert abs(speed) < 1e-3
+    assert out == pytest.approx(0.5**2 / (2 * 0.3 / 0.1), abs=2e-3)  # 0.3 N stop 0.1 kg; 0.5 m/s are gone after 0.042 m
 
 
 @pytest.mark.parametrize("env_id", IDS)
@@ -510,6 +615,44 @@ def test_perlin_noise_is_smooth_and_small():
     assert np.abs(frames).max() <= 1.0 + 1e-9 and 0.2 < frames.std() < 0.5
     assert np.abs(frames.mean(axis=0)).max() < 0.15
     assert np.abs(np.diff(frames, axis=1)).max() < 0.3 and not np.array_equal(frames[0], frames[1])
+    # noise is 0 at its cells' corners: each axis has 1, 2, 4 or 6 cells, whatever the other has
+    seen = {max(grids_of_zeros(frame), key=np.prod) for frame in frames}
+    assert seen == {(rows, columns) for rows in (1, 2, 4, 6) for columns in (1, 2, 4, 6)}
+
+
+def grids_of_zeros(frame):
+    """Into how many rows and columns of cells the frame can be cut so that it is 0 at all of their corners."""
+    counts = (1, 2, 3, 4, 6, 7, 12, 14, 21, 28, 42)
+    return [(i, j) for i in counts for j in counts if not frame[:: PIXELS // i, :: PIXELS // j].any()]
+
+
+def test_perlin_noise_by_hand():
+    """One cell: with slopes that all point to its middle, and with slopes along the rows."""
+
+    class Fixed:
+        def __init__(self, angles):
+            self.angles = np.array(angles)
+
+        def choice(self, cells, count):
+            return np.ones(count, int)
+
+        def uniform(self, low, high, shape):
+            assert (low, high, shape) == (0.0, 2.0 * np.pi, (2, 2))
+            return self.angles
+
+    inwards = perlin(Fixed([[np.pi / 4, -np.pi / 4], [3 * np.pi / 4, -3 * np.pi / 4]]), PIXELS)
+    assert inwards[42, 42] == pytest.approx(1.0)  # √2 times a slope of 1 over half a diagonal, from each corner
+    along = perlin(Fixed(np.zeros((2, 2))), PIXELS)
+    assert along[21] == pytest.approx(np.sqrt(2) * (0.25 - 0.103515625))  # 6t⁵ - 15t⁴ + 10t³ at t = 1/4
+    assert along[42] == pytest.approx(0.0)
+
+
+def test_noise_is_of_7_mm(robots):
+    noisy, clean = robots("BlockPulling-v0", noise=True), robots("BlockPulling-v0")
+    depths = [images(env.reset(seed=5)[0])[0] for env in (noisy, clean)]
+    expected = 0.007 * perlin(clean.np_random, PIXELS)  # after the same draws
+    seen = depths[1] > 0
+    np.testing.assert_allclose((depths[0] - depths[1])[seen], expected[seen], atol=1.01 / 768)  # both are rounded
 
 
 def test_noise_changes_the_depth_and_hides_the_fact_as_well(robots):
