@@ -12,13 +12,14 @@ PRETRAIN_ARGS ?=
 TRAIN_ARGS ?=
 ARGS ?=
 
-.PHONY: help setup run test test-slurm lint format clean clean-demo
+.PHONY: help setup run test robot-full test-slurm lint format clean clean-demo
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run         the three stages on HeavenHell: episodes, representations, policy (results in $(DEMO)/policy)"
 	@echo "make clean-demo  removes $(DEMO), so that make run starts afresh, as after a change of code or config"
 	@echo "make test        the tests; ARGS='-k name' for some of them"
+	@echo "make robot-full  the robot domains' tests in full: 50 seeds of each, 1,000 episodes of each for leaks (minutes)"
 	@echo "make test-slurm  sweeps on a SLURM of one node that the test starts (apt-get install slurmctld slurmd slurm-client munge)"
 	@echo "make lint        ruff and mypy"
 	@echo "make format      lets ruff put the code in order"
@@ -48,6 +49,9 @@ run: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+robot-full: $(READY)
+	ROBOT_FULL=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/envs/test_robot.py -n 2 --dist worksteal $(ARGS)
 
 test-slurm: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/scripts/sweeping/test_slurm.py $(ARGS)
