@@ -2,22 +2,24 @@
 
 from ml_collections import ConfigDict
 
-DOMAINS = {
-    # bring the block that moves into contact with the other; action_dim 5: the gripper as well
-    "block_pulling": ("BlockPulling-v0", {"action_dim": 4, "noise": False}),
+VARIANTS = {
+    # bring the block that moves into contact with the other
+    "block_pulling": ("BlockPulling-v0", {"action_dim": 4}),
     # push the cube that moves onto the goal
-    "block_pushing": ("BlockPushing-v0", {"noise": False}),
+    "block_pushing": ("BlockPushing-v0", {"action_dim": 5}),
     # open the drawer that is not locked
-    "drawer_opening": ("DrawerOpening-v0", {"noise": False}),
+    "drawer_opening": ("DrawerOpening-v0", {"action_dim": 5}),
 }
 
 
 def get_config(domain: str = "block_pulling") -> ConfigDict:
     """The settings that all of them share, and a domain's own."""
     config = ConfigDict()
-    config.id, kwargs = DOMAINS[domain]
+    config.id, own = VARIANTS[domain]
     config.module = "envs"  # imported first, so that the id is registered
-    config.kwargs = ConfigDict(kwargs)  # for the env's constructor; noise: of the depth
+    # for the env's constructor; action_dim 5: the gripper as well; noise: of the depth; first: which object the expert
+    # tries first, "movable", "fixed" or "either"
+    config.kwargs = ConfigDict(own | {"noise": False, "first": "either"})
     config.horizon = 50  # steps
     config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
     config.hidden = ()  # indices of the observation that are taken away

@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-DOMAINS = {
+VARIANTS = {
     "block_pulling": {
         "hidden_dim": 512,
         "reward_weight": 10.0,
@@ -29,7 +29,7 @@ DOMAINS = {
 
 def get_config(domain: str = "block_pulling") -> ConfigDict:
     """The settings that all of them share, and a domain's own."""
-    own = DOMAINS[domain]
+    own = VARIANTS[domain]
     config = ConfigDict()
     config.num_epochs = 1000  # as published; not measured here
     config.batch_size = 500  # transitions

@@ -11,7 +11,7 @@ from buffers.dataset import read_dataset
 from envs.make import width_for
 from policies.stage3 import resolve
 from tests.helpers.configs import config_named
-from tests.helpers.scripts import Scripts
+from tests.helpers.scripts import Scripts, assert_refused
 from tests.test_readme import commands
 
 ENV = ("--config_env.horizon=14",)
@@ -80,6 +80,28 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     check = ("main.py", train[1], "--config_rl=configs/rl/sac.py:zero_off", *embedders)
     done = run(check, "--run_name=check", "--time_limit=0")
     assert done.returncode == 75, done.stderr
+
+
+def test_who_is_tried_first_and_the_gripper_are_flags_that_the_data_set_keeps(scripts, tmp_path):
+    for domain in ("block_pushing", "drawer_opening"):
+        done = scripts.run(
+            "main_collect_data.py", f"--config_env=configs/envs/robot.py:{domain}", "--config_env.kwargs.first=fixed",
+            "--config_env.kwargs.action_dim=4", "--config_env.horizon=20", "--guess_share=1", "--episodes=1",
+            f"--data_path={domain}", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        stored = read_dataset(tmp_path / domain)
+        assert stored.metadata["config_env"]["kwargs"] == {"action_dim": 4, "noise": False, "first": "fixed"}
+        assert stored.action.shape[1] == 4
+        assert not stored.success.any() and stored.informed.all()  # who stays with the fixed one feels it
+    assert config_named("envs", "robot:block_pulling").kwargs.first == "either"
+
+
+def test_a_misspelt_domain_is_answered_with_the_right_ones(scripts):
+    for group, script in (("envs", "main_collect_data.py"), ("repr", "main_pretrain_representations.py")):
+        flag = f"--config_{group.removesuffix('s')}=configs/{group}/robot.py:drawer_openin"
+        done = scripts.run(script, "--config_env=configs/envs/robot.py", "--data_path=data", flag)
+        assert_refused(done, flag, "did you mean 'drawer_opening'?", "block_pulling, block_pushing, drawer_opening")
 
 
 def resolved(domain, row, seq="gpt", overridden=(), **flags):
