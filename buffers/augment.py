@@ -1,9 +1,10 @@
 """Rotated copies of episodes, made when they are read: images and the plane of the actions turn alike.
 
-A turn by θ takes the point p of an image, in (row, column), to R(θ)(p - c) + c with the pivot c = (size/2, size/2), and
-the action's (x, y) to R(θ)(x, y): rows of an image grow with x, columns with y. Values between pixels are interpolated
-linearly, those from outside are the border's. That is `scipy.ndimage.affine_transform(image, M⁻¹, order=1,
-mode="nearest")` with M = Tr(c) R(θ) Tr(-c) on every channel. An angle of 0 means: as it was.
+A turn by θ takes the point p of an image, in (row, column), to R(θ)(p - c) + c with the pivot c = ((size - 1)/2,
+(size - 1)/2), the image's centre, and the action's (x, y) to R(θ)(x, y): rows of an image grow with x, columns with y.
+Values between pixels are interpolated linearly, those from outside are the border's. That is
+`scipy.ndimage.affine_transform(image, M⁻¹, order=1, mode="nearest")` with M = Tr(c) R(θ) Tr(-c) on every channel. An
+angle of 0 means: as it was.
 
 Dimension key: N images, R rows, F features of a row, C channels, B episodes or transitions, A actions.
 """
@@ -61,29 +62,27 @@ def draw_angles(rng: np.random.Generator, count: int, share: float) -> NDArray[n
 
 
 def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
-    """Square images, each turned by its own angle."""
+    """Square images, each turned about its centre by its own angle."""
     size = image_NCHW.shape[-1]
     assert image_NCHW.shape[-2] == size, "a turned image must be square"
     cos_N, sin_N = angle_N.double().cos(), angle_N.double().sin()
-    # grid_sample counts (column, row) from -1 to 1 about the middle (size - 1) / 2, half a pixel before the pivot
-    offset = -1 / (size - 1)
-    column = torch.stack([cos_N, -sin_N, offset * (cos_N - sin_N - 1)], dim=-1)
-    row = torch.stack([sin_N, cos_N, offset * (cos_N + sin_N - 1)], dim=-1)
-    theta_N23 = torch.stack([column, row], dim=1).to(image_NCHW)
+    # grid_sample counts (column, row) from -1 to 1 about the pivot
+    column, row = torch.stack([cos_N, -sin_N], dim=-1), torch.stack([sin_N, cos_N], dim=-1)
+    theta_N22 = torch.stack([column, row], dim=1).to(image_NCHW)
     at = torch.linspace(-1, 1, size).to(image_NCHW)
     parts = [
         grid_sample(part, _grid(theta, at), padding_mode="border", align_corners=True)
-        for part, theta in zip(image_NCHW.split(CHUNK), theta_N23.split(CHUNK))
+        for part, theta in zip(image_NCHW.split(CHUNK), theta_N22.split(CHUNK))
     ]
     return torch.cat(parts)
 
 
-def _grid(theta_N23: Tensor, at: Tensor) -> Tensor:
+def _grid(theta_N22: Tensor, at: Tensor) -> Tensor:
     """Where grid_sample looks, (N, size, size, 2): `affine_grid` without its products of three by two matrices."""
-    a, b, c = (theta_N23[:, :, i, None, None] for i in range(3))
-    grid = torch.empty(len(theta_N23), len(at), len(at), 2, device=at.device, dtype=at.dtype)
+    a, b = (theta_N22[:, :, i, None, None] for i in range(2))
+    grid = torch.empty(len(theta_N22), len(at), len(at), 2, device=at.device, dtype=at.dtype)
     for i in range(2):
-        torch.add(a[:, i] * at, b[:, i] * at[:, None] + c[:, i], out=grid[..., i])
+        torch.add(a[:, i] * at, b[:, i] * at[:, None], out=grid[..., i])
     return grid
 
 

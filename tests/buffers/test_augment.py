@@ -24,7 +24,7 @@ ANGLES = (0.0, 0.3, math.pi / 2, 2.0, math.pi, 4.1, 6.2)
 
 def scipy_turn(image, angle):
     """The definition: M = Tr(pivot) R(angle) Tr(-pivot), resampled through its inverse."""
-    pivot = len(image) / 2
+    pivot = (len(image) - 1) / 2
     to, back, turn = np.eye(3), np.eye(3), np.eye(3)
     to[:2, 2], back[:2, 2] = pivot, -pivot
     turn[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
@@ -45,12 +45,15 @@ def test_images_are_turned_as_scipy_turns_them(size):
 
 
 def test_a_quarter_turn_by_hand():
-    image = torch.zeros(1, 1, 8, 8)
-    image[0, 0, 4 + 2, 4 + 1] = 1.0  # (2, 1) from the pivot goes to (-1, 2)
-    turned = turn_images(image, torch.tensor([math.pi / 2]))
-    expected = torch.zeros(1, 1, 8, 8)
-    expected[0, 0, 4 - 1, 4 + 2] = 1.0
-    torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
+    for size, start, end in ((9, (6, 5), (3, 6)), (8, (6, 4), (3, 6))):  # from the centre (2, 1), (2.5, 0.5), quarter
+        image, expected = torch.zeros(2, 1, 1, size, size)
+        image[0, 0][start] = expected[0, 0][end] = 1.0  # turns to (-1, 2), (-0.5, 2.5)
+        turned = turn_images(image, torch.tensor([math.pi / 2]))
+        torch.testing.assert_close(turned, expected, atol=1e-5, rtol=0)
+    image = torch.rand(1, 2, 84, 84)
+    for turns in range(1, 4):  # of the whole picture, down to its corners
+        turned = turn_images(image, torch.tensor([turns * math.pi / 2]))
+        torch.testing.assert_close(turned, torch.rot90(image, turns, (2, 3)), atol=1e-4, rtol=0)
 
 
 def test_many_images_are_turned_each_by_its_own_angle():
@@ -143,7 +146,7 @@ def test_a_turned_episode_is_one_that_the_turned_scene_would_have_given(action_d
     buffer.add(episode)
     batch = buffer.sample(6)
     obs, state = batch.obs.full(), batch.state.full()
-    pixel = np.arange(SIZE) - SIZE / 2
+    pixel = np.arange(SIZE) - (SIZE - 1) / 2
     inside = (pixel[:, None] ** 2 + pixel**2 < (SIZE / 2 - 1) ** 2).ravel()  # what no turn takes out of the picture
     angles = set()
     for b in range(6):

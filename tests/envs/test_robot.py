@@ -10,9 +10,10 @@ import gymnasium as gym
 import numpy as np
 import pybullet
 import pytest
-from scipy.ndimage import affine_transform
+import torch
 
 import envs
+from buffers.augment import turn_actions, turn_images
 from envs.factors import factors
 from envs.robot.arm import HOME
 from envs.robot.base import HIGH, LOW, UNIT
@@ -160,17 +161,9 @@ def turned(scene, names, angle):
     return scene
 
 
-def turned_image(image, angle, order):
-    """As the data's augmentation turns it: rows are x, columns y, about the image's centre."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    inverse = np.array([[cos, sin], [-sin, cos]])
-    centre = np.full(2, (PIXELS - 1) / 2)
-    return affine_transform(image, inverse, centre - inverse @ centre, order=order, mode="nearest")
-
-
 @pytest.mark.parametrize("angle", [np.pi / 2, 0.7, -2.0])
 @pytest.mark.parametrize("env_id", IDS)
-def test_turning_the_scene_turns_the_images(env_id, angle, robots):
+def test_turning_the_scene_turns_the_images_as_the_augmentation_does(env_id, angle, robots):
     env = robots(env_id, action_dim=4)  # closed, the gripper shows as one square
     row, column = np.mgrid[:PIXELS, :PIXELS] - (PIXELS - 1) / 2
     compared = (np.hypot(row, column) < 40) & (np.hypot(row, column) > 6)
@@ -179,13 +172,32 @@ def test_turning_the_scene_turns_the_images(env_id, angle, robots):
         scene, before = env.scene.copy(), images(env.get_state())
         env.reset(options={"scene": turned(scene, env.scene_names, angle)})
         after = images(env.get_state())
+        augmented = turn_images(torch.from_numpy(before)[None], torch.tensor([angle], dtype=torch.float64))[0].numpy()
         for channel, small in ((0, 0.005), (1, 0.5)):
-            wanted = turned_image(before[channel], angle, order=1)
+            wanted = augmented[channel]
             error = np.abs(after[channel] - wanted)[compared] > small
             # what differs lies on edges of one or the other, where a pixel is one thing or the other
             edge = np.maximum(*(contrast(image) for image in (after[channel], wanted)))
             assert not (error & (edge[compared] < small)).any()
             assert error.mean() < (1e-9 if angle == np.pi / 2 else 0.08)
+            for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                assert error.mean() < (np.abs(after[channel] - np.roll(wanted, shift, (0, 1)))[compared] > small).mean()
+
+
+@pytest.mark.parametrize("action_dim", [4, 5])
+def test_an_action_that_the_augmentation_turns_moves_the_tool_so_in_the_turned_scene(action_dim, robots):
+    env = robots("BlockPulling-v0", action_dim=action_dim)
+    action = torch.tensor([1.0, 0.8, -0.4, 0.5, 0.0])[-action_dim:]
+    for angle in (np.pi / 2, 0.7, -2.0):
+        turn = torch.tensor(angle, dtype=torch.float64)
+        shifts = []
+        for scene, played in ((0.0, action), (angle, turn_actions(action, turn))):
+            env.reset(options={"scene": turned(np.array(PLAIN["BlockPulling-v0"]), env.scene_names, scene)})
+            before = env._tool
+            env.step(played.numpy())
+            shifts.append(env._tool - before)
+        np.testing.assert_allclose(shifts[0], [0.04, -0.02, 0.025], atol=2e-3)
+        np.testing.assert_allclose(shifts[1], rotation((0.0, 0.0, angle)) @ shifts[0], atol=2e-3)
 
 
 @pytest.mark.parametrize("env_id", IDS)

@@ -19,8 +19,8 @@ def spec_of(size=SIZE, action_dim=5, horizon=6):
 
 
 def picture(position, size=SIZE):
-    """(size · size,) with a hill of height 0.5 at `position`, in pixels from the pivot (size/2, size/2)."""
-    away = [np.arange(size) - size / 2 - p for p in position]
+    """(size · size,) with a hill of height 0.5 at `position`, in pixels from the image's centre."""
+    away = [np.arange(size) - (size - 1) / 2 - p for p in position]
     return 0.5 * np.exp(-(away[0][:, None] ** 2 + away[1][None] ** 2) / 18).astype(np.float32).ravel()
 
 
@@ -34,7 +34,7 @@ def views_of(position, size=SIZE):
 
 
 class Blob(PartiallyObservableEnv):
-    """The blob starts somewhere and is to be brought to the pivot; an action moves it by up to 4 pixels an axis."""
+    """The blob starts somewhere and is to be brought to the centre; an action moves it by up to 4 pixels an axis."""
 
     obs_image_shape = state_image_shape = (2, SIZE, SIZE)
     obs_storage, state_storage = STORAGE, STATE_STORAGE
