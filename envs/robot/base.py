@@ -204,7 +204,11 @@ class RobotEnv(PartiallyObservableEnv):
         return np.concatenate([self._depth.ravel(), self._mask.ravel()])
 
     def saw_information(self) -> bool:
-        """Whether an object was pushed and has shown that it moves or that it is fixed."""
+        """Whether an object was pushed and has shown that it moves or that it is fixed.
+
+        It may be later than the first picture that differs: a moved object is drawn anew from `SEEN` on and counts from
+        `MOVED` on, and a fixed one has to stop the tool or bend the fingers.
+        """
         return self._informed
 
     def expert_action(self, guess: bool = False) -> NDArray[np.float32]:
