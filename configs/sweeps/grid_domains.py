@@ -1,4 +1,4 @@
-"""The comparison on the grid domains: every method that can be deployed, five seeds.
+"""The comparison on the grid domains: every row of DQN, five seeds; zero_on and zero_off are checks of stage 2.
 
 Budgets are those of docs/results/grid_domains.md; what that page calls not run yet is a first guess here.
 """
@@ -51,6 +51,8 @@ def get_config() -> ConfigDict:
                 "ba_vr": ("--config_rl=configs/rl/dqn.py:ba_vr",),
                 "zp": ("--config_rl=configs/rl/dqn.py:zp",),
                 "believer": ("--config_rl=configs/rl/dqn.py:believer", *BELIEVER),
+                "zero_on": ("--config_rl=configs/rl/dqn.py:zero_on", "--state_embedder_dir={pretrain}"),
+                "zero_off": ("--config_rl=configs/rl/dqn.py:zero_off", *EMBEDDERS),
             },
             "seed": (0, 1, 2, 3, 4),
         }

@@ -210,7 +210,7 @@ NUMBER = {
     "search": 4,
     "ablations": 1 + 2 + 9 * 5,
     "memories": 2 + 2 + 2 * 2 * 5 * 5,
-    "grid_domains": 3 * 4 + 4 * 8 * 5,
+    "grid_domains": 3 * 4 + 4 * 10 * 5,
     "continuous": 3 * 2 + 2 * 9 * 3,
     "robot_domains": 3 * 3 + 3 * 6 * 3,
 }
