@@ -51,7 +51,7 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 robot-full: $(READY)
-	ROBOT_FULL=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/envs/test_robot.py -n 2 --dist worksteal $(ARGS)
+	ROBOT_FULL=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/envs/robot -n 2 --dist worksteal $(ARGS)
 
 test-slurm: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/scripts/sweeping/test_slurm.py $(ARGS)

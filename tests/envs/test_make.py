@@ -16,7 +16,7 @@ from utils.errors import UserError
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
 LOOPED = ["cartpole_hidden", "masked"]
-ROBOT = ["robot:block_pulling", "robot:block_pushing", "robot:drawer_opening"]  # test_robot.py has more of them
+ROBOT = ["robot:block_pulling", "robot:block_pushing", "robot:drawer_opening"]  # tests/envs/robot has more of them
 DOMAINS = [*NATIVE, *LOOPED]
 
 
