@@ -23,7 +23,8 @@ from buffers.episode_buffer import EpisodeBuffer
 from envs.factors import factors
 from policies.belief import Believer, HistoryModel
 from policies.losses import masked_mean
-from policies.probes import as_table, linear_probe
+from policies.probe_text import as_table
+from policies.probes import linear_probe
 from policies.representation import finite_means
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
 from torchkit.cvae import Gaussian

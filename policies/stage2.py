@@ -36,7 +36,8 @@ from policies.embedders import (
     save_tensors,
 )
 from policies.parts import choose_name
-from policies.probes import as_text, report
+from policies.probe_text import as_text
+from policies.probes import report
 from policies.representation import (
     RepresentationConfig,
     RepresentationObjective,

@@ -63,7 +63,7 @@ def parameters(array: Array, settings: Mapping[str, Any], numbers: Mapping[str, 
 
     Args:
         array: the batches.
-        settings: as in `plan.SLURM`.
+        settings: as in `schema.SLURM`.
         numbers: SLURM's number of each job that was submitted, by our id.
         name: of the sweep.
     """

@@ -1,7 +1,6 @@
 """From a sweep file to jobs: which command lines there are, where each writes, and which wait for which."""
 
 import itertools
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from scripts.sweeping.schema import FIELD, SEARCH, SLURM, STAGE, TOP, check_fields, strings
 from utils.config import to_dict
 from utils.errors import UserError, choose, suggest
 
@@ -17,31 +17,6 @@ FLAG = "--config_sweep"
 TRIAL = "trial"  # the axis that counts the trials of a search
 RECORDS = "jobs"  # the folder of logs and records beside the stages' own
 
-SLURM = {
-    "partition": "",  # "" for the cluster's own choice
-    "hours": 24.0,
-    "memory_gb": 4.0,  # of one run
-    "gpus": 0,  # of one job, shared by its runs
-    "runs_per_job": 1,  # runs, such as seeds, that one job trains side by side
-    "parallel": 64,  # at most so many jobs of an array at a time
-    "grace_seconds": 120,  # between the signal and the end of the time limit
-    "setup": (),  # shell lines before the start
-    "options": {},  # more of sbatch's, as in {"account": "name"}
-}
-_TOP = {"name": "", "axes": {}, "stages": {}, "slurm": {}, "search": {}}
-_STAGE = {"script": "", "over": (), "flags": (), "list": [], "name": "", "threads": 1, "slurm": {}}
-_SEARCH: dict[str, Any] = {"metric": "", "direction": "maximize", "trials": 20, "parallel": 0, "seed": 0, "fields": {}}
-_FIELD: dict[str, Any] = {"low": 0.0, "high": 1.0, "log": False, "choices": []}
-# What a field must be, by the kind of the value that stands for it in the tables above.
-_KINDS: dict[type, tuple[str, Callable[[Any], bool]]] = {
-    str: ("a text", lambda value: isinstance(value, str)),
-    bool: ("True or False", lambda value: isinstance(value, bool)),
-    int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    float: ("a number", lambda value: is_number(value)),
-    tuple: ("a tuple of strings", lambda value: is_texts(value)),
-    list: ("a tuple", lambda value: isinstance(value, list | tuple)),
-    dict: ("a group of fields", lambda value: isinstance(value, Mapping)),
-}
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -138,7 +113,7 @@ class Sweep:
 
     def __init__(self, config: ConfigDict, save_dir: Path, more: Mapping[str, Sequence[str]] | None = None):
         settings = to_dict(config)
-        check_fields(settings, _TOP, f"{FLAG}: ")
+        check_fields(settings, TOP, f"{FLAG}: ")
         self.name, self.save_dir = settings.get("name", ""), save_dir
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):  # not "..", which is no folder of its own
             raise UserError(f"{FLAG}: name is {self.name!r}; a name of letters, digits, '_', '-' and '.' is needed")
@@ -296,7 +271,7 @@ class Sweep:
     def _read_stage(self, name: str, raw: Mapping[str, Any], axes: Mapping[str, Mapping[str, Any]]) -> Stage:
         """A stage with its rows."""
         where = f"{FLAG}: stages.{name}"
-        check_fields(raw, _STAGE, f"{where}.")
+        check_fields(raw, STAGE, f"{where}.")
         if name in axes or name == RECORDS or not re.fullmatch(r"\w+", name):
             raise UserError(f"{where}: choose another name; {name!r} is an axis or the folder of records")
         choose(SCRIPTS, raw.get("script", ""), f"{where}.script")
@@ -350,8 +325,8 @@ class Sweep:
         if not raw:
             return {}
         where = f"{FLAG}: search"
-        check_fields(raw, _SEARCH, f"{where}.")
-        search = _SEARCH | dict(raw)
+        check_fields(raw, SEARCH, f"{where}.")
+        search = SEARCH | dict(raw)
         if not search["metric"]:
             raise UserError(f"{where}.metric: name a field of summary.json, such as 'mean_of_last_ten.success'")
         choose(dict.fromkeys(("maximize", "minimize")), search["direction"], f"{where}.direction")
@@ -362,7 +337,7 @@ class Sweep:
             raise UserError(f"{where}.fields is empty; name what to search, such as lr = {{'low': 1e-5, 'high': 1e-2}}")
         for name, field in search["fields"].items():
             here = f"{where}.fields.{name}"
-            check_fields(field, _FIELD, f"{here}.")
+            check_fields(field, FIELD, f"{here}.")
             if field.get("choices"):
                 continue
             low, high = field.get("low"), field.get("high")
@@ -371,39 +346,6 @@ class Sweep:
             if field.get("log") and low <= 0:
                 raise UserError(f"{here}: with log, low must be above 0")
         return search
-
-
-def check_fields(given: Any, known: Mapping[str, Any], where: str) -> None:
-    """Refuses a field that is none of `known`, or of another kind than what stands for it there.
-
-    Args:
-        given: a group of fields, whatever a file has in its place.
-        known: a value of the right kind for each field; a list where what is in it is looked at later.
-        where: what comes before a field's name, such as `--config_sweep: slurm.`.
-
-    Raises:
-        UserError: names the field.
-    """
-    if not isinstance(given, Mapping):
-        raise UserError(f"{where.rstrip('.: ')}: a group of fields is needed, not {given!r}; as {', '.join(known)}")
-    for key, value in given.items():
-        if key not in known:
-            raise UserError(
-                f"{where.rstrip('.: ')}: unknown field {key!r}{suggest(key, known)}; choose from {', '.join(known)}"
-            )
-        wanted, fits = _KINDS[type(known[key])]
-        if not fits(value):
-            raise UserError(f"{where}{key}: {wanted} is needed, not {value!r}")
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_texts(values: Any) -> bool:
-    """Whether it is a tuple of strings."""
-    return isinstance(values, list | tuple) and all(isinstance(value, str) for value in values)
 
 
 def check_distinct(jobs: Sequence[Job], sweep: Sweep) -> None:
@@ -426,14 +368,3 @@ def check_distinct(jobs: Sequence[Job], sweep: Sweep) -> None:
                 f"{FLAG}: stages.{job.stage}: {twin.name} and {job.name} are the same command; have a flag name the "
                 "axis in which they differ, as in --seed={seed}"
             )
-
-
-def strings(values: Any, where: str) -> tuple[str, ...]:
-    """A tuple of strings.
-
-    Raises:
-        UserError: it is something else.
-    """
-    if not is_texts(values):
-        raise UserError(f"{where}: a tuple of strings is needed, not {values!r}")
-    return tuple(values)

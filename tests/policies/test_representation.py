@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 from envs.factors import factors, informed_actions
 from policies import probes
 from policies.embedders import encoder_config, load_encoder, save_encoder
+from policies.probe_text import as_text
 from policies.probes import Half, linear_probe, report, variance_share
 from policies.representation import (
     METRICS,
@@ -505,8 +506,8 @@ def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heav
     assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
     for group in ("accuracy", "accuracy_with_noise"):
         assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
-    assert "| z_s untrained | z_s untrained (noise) |" in probes.as_text(apart)
-    assert "z_s untrained" not in probes.as_text(overlap)
+    assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)
+    assert "z_s untrained" not in as_text(overlap)
     assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
     reward = apart["decisions"]["reward_r2"]
     assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5

@@ -1,0 +1,52 @@
+"""The report of `policies.probes` as Markdown that also reads well on a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from policies.probes import EMBEDDINGS, UNTRAINED, VIEWS
+
+
+def as_text(result: Mapping[str, Any]) -> str:
+    """All of it."""
+    lines = [f"# What the embeddings of {result['env_id']} hold", ""]
+    noise = f"{result['noise']:.0%}"
+    if result["factors"]:
+        lines += [
+            "Linear probes, fitted on one half of the episodes; accuracy on the other. A hidden factor is probed where",
+            f"the observation does not show it. (noise): noise of {noise} of its root mean square on the embedding.",
+            "var.: the share of the embedding's variance that the factor explains. Untrained: networks of the same",
+            "sizes as they begin; what they tell, training has not brought.",
+            "",
+        ]
+        first = next(iter(result["factors"].values()))
+        fresh = [name for name in UNTRAINED if name in first["accuracy"]]
+        header = ["factor", "kind", "classes", "chance", "z_s", "z_o", "obs", "state"]
+        header += ["z_s (noise)", "z_o (noise)", "z_s var.", "z_o var."]
+        header += [text for name in fresh for text in (name, f"{name} (noise)")]
+        rows = []
+        for name, row in result["factors"].items():
+            numbers = [row["chance"], *(row["accuracy"][view] for view in VIEWS)]
+            numbers += [row[group][view] for group in ("accuracy_with_noise", "variance_share") for view in EMBEDDINGS]
+            numbers += [row[group][view] for view in fresh for group in ("accuracy", "accuracy_with_noise")]
+            rows.append([name, row["kind"], str(row["classes"]), *(f"{number:.3f}" for number in numbers)])
+        lines += [*as_table(header, rows), ""]
+    shared = result["shared_nats"]
+    lines += [
+        f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_s; z_o) <= {shared['z_s_z_o']:.2f} nats;"
+        f" complete overlap would give {shared['ceiling']:.2f}.",
+        "",
+        f"Decisions by small MLPs (noise {noise}): where z_s holds only what the observation lacks, it fails alone",
+        "(zero-on) and succeeds with z_o (zero-off). This is the reading without reinforcement learning.",
+        "",
+    ]
+    decisions = result["decisions"]
+    views = next(iter(decisions.values())).keys() if decisions else ()
+    rows = [[view, *(f"{decisions[name][view]:.3f}" for name in decisions)] for view in views]
+    return "\n".join([*lines, *as_table(["from", *decisions], rows), ""])
+
+
+def as_table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """Markdown, aligned."""
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    cells = [header, ["-" * width for width in widths], *rows]
+    return ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in cells]
