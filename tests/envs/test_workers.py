@@ -74,6 +74,7 @@ def test_a_killed_worker_is_reported_and_nothing_is_lost(made):
         assert same(play(one, 20, 1), play(many, 20, 1))
 
 
+@pytest.mark.filterwarnings("ignore:the process of env")
 def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made, monkeypatch):
     monkeypatch.setattr("envs.workers.PAUSE", 0.0)
     envs = made(CRASHING, num_envs=2)
@@ -88,6 +89,7 @@ def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made,
     assert reward.tolist() == [1.0, 2.0] and not truncated.any()  # one begins again, the other went on
 
 
+@pytest.mark.filterwarnings("ignore:the process of env")
 def test_a_step_that_was_never_simulated_is_not_learned_from(made, monkeypatch):
     monkeypatch.setattr("envs.workers.PAUSE", 0.0)
     stream = EpisodeStream(made(CRASHING, num_envs=2), seed=0)
