@@ -34,6 +34,7 @@ class Side:
         self.embedders: dict[str, nn.Module] = {}
         self.auxiliary: dict[str, AuxiliaryLoss] = {}
         self._believer: Believer | None = None
+        self._history: History | None = None
 
     @property
     def actions(self) -> Actions:
@@ -68,9 +69,8 @@ class Side:
     def memory(self) -> Memory:
         """The memory behind `history`."""
         self.width("history")
-        history = self.folds["history"]
-        assert isinstance(history, History)
-        return history.memory
+        assert self._history is not None
+        return self._history.memory
 
     @property
     def believer(self) -> Believer:
@@ -102,15 +102,25 @@ class Side:
     def make_history(self) -> int:
         """Embedders and the memory of the config."""
         sizes, spec = self.builder.sizes, self.spec
-        width = sizes.obs_dim + sizes.action_dim + sizes.reward_dim
-        memory = build_memory(self.config.seq, width, spec.max_episode_steps + 1)
-        self.folds["history"] = History(
+        memory = build_memory(self.config.seq, self._input_width(), spec.max_episode_steps + 1)
+        self.folds["history"] = self._history = History(
             obs_embedder=self.builder.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
             reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
             memory=memory,
         )
         return memory.out_dim
+
+    def _input_width(self) -> int:
+        sizes = self.builder.sizes
+        return int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
+
+    def make_memory_input(self) -> int:
+        """What goes into that memory."""
+        self.width("history")
+        assert self._history is not None
+        self._history.shows_input = True
+        return self._input_width()
 
     def make_belief(self) -> int:
         """The part of the Believer that acts, and networks of its samples."""
@@ -153,6 +163,7 @@ class Side:
 
 VIEWS = {
     "history": Side.make_history,
+    "memory_input": Side.make_memory_input,
     "belief": Side.make_belief,
     "observation": Side.make_observation,
     "z_obs": Side.make_z_obs,

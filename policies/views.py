@@ -49,8 +49,10 @@ class Fold(nn.Module):
 
 class History(Fold):
     """`history` (…, H): embeddings of the previous action, the observation and, where an embedder is given, the
-    previous reward, folded by a memory. What goes into the memory is the view `memory_input`.
+    previous reward, folded by a memory. What goes into the memory is the view `memory_input`, if `shows_input`.
     """
+
+    shows_input = False
 
     def __init__(
         self,
@@ -71,9 +73,9 @@ class History(Fold):
         rows = batch.previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
         if self.reward_embedder is not None:
             rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
-        x_TBF, encode = rows.full(), self.memory.encode
-        history_TBH = encode(x_TBF) if rows.in_order else encode(rows.distinct, rows.place)
-        return {"history": history_TBH, "memory_input": x_TBF}
+        encode = self.memory.encode
+        views = {"history": encode(rows.full()) if rows.in_order else encode(rows.distinct, rows.place)}
+        return views | ({"memory_input": rows.full()} if self.shows_input else {})
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         parts = [self.action_embedder(now.prev_action_NA), self.obs_embedder(now.obs_NO)]

@@ -30,6 +30,7 @@ class SelfPrediction(AuxiliaryLoss):
 
     @classmethod
     def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+        parts.width("memory_input")  # which the slow copy reads
         return cls(parts.memory, parts.spec.action_dim, settings.hidden_dims, settings.weight)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
