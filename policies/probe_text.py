@@ -10,6 +10,11 @@ def as_text(result: Mapping[str, Any]) -> str:
     """All of it."""
     lines = [f"# What the embeddings of {result['env_id']} hold", ""]
     noise = f"{result['noise']:.0%}"
+    for name in result["collapsed"]:
+        lines += [
+            f"**{name} has collapsed**: it is nearly the same for all rows; what is said of it means nothing.",
+            "",
+        ]
     if result["factors"]:
         lines += [
             "Linear probes, fitted on one half of the episodes; accuracy on the other. A hidden factor is probed where",

@@ -33,6 +33,7 @@ MAX_NUMBERS = 2**26  # in the rows of a view that are looked at, which bounds th
 WIDE, WIDE_ROWS = 4_000, 1_500  # a view of more features than this is an image; of it so many rows are probed a half
 NUM_DRAWN = 6_000  # rows a half where noise is added
 NOISE = 0.1
+COLLAPSED = 1e-5  # variance of an embedding, as a part of its mean's square: networks begin with 1e-2
 LEARNING_RATE = 4e-3
 
 
@@ -60,6 +61,7 @@ def report(
             the same with noise of `NOISE` on the embeddings, chance (the share of the most frequent value), and the
             share of the embeddings' variance that the factor explains.
         shared_nats: CLUB estimates, with that noise, of I(z^s; z^o) and, as a ceiling, of complete overlap.
+        collapsed: the embeddings that are nearly the same for all rows, of which all else says nothing.
         decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
     """
     rng = np.random.default_rng(seed)
@@ -72,6 +74,7 @@ def report(
     (train, test), (noisy_train, noisy_test) = halves, [half for half, _ in drawn]
     declared = [factors(env, half.views["obs"], half.views["state"]) for half in halves]
     result: dict[str, Any] = {"env_id": stored.spec.env_id, "episodes": len(stored), "noise": NOISE, "factors": {}}
+    result["collapsed"] = [name for name in EMBEDDINGS if hardly_varies(train.views[name], train.weight)]
     for name, on_train in declared[0].items():
         on_test = declared[1][name]
         exact = probe_factor(train, test, on_train, on_test, (*VIEWS, *embeddings[len(EMBEDDINGS) :]))
@@ -228,6 +231,12 @@ def _moments(x_RF: Array, weight: Array) -> tuple[Array, Array]:
 def root_mean_square(x_RF: Array, weight: Array) -> float:
     """One number for the size of centred features; 1 where they do not vary."""
     return float(np.sqrt(np.square(_moments(x_RF, weight)[1]).mean())) or 1.0
+
+
+def hardly_varies(x_RF: Array, weight: Array) -> bool:
+    """Whether features are the same for all rows but for traces."""
+    mean, std = _moments(x_RF, weight)
+    return bool(np.square(std).sum() < COLLAPSED * np.square(mean).sum())
 
 
 def variance_share(x_RF: Array, label: Array, weight: Array) -> float:

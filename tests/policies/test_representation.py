@@ -494,6 +494,17 @@ def stored(tmp_path_factory):
     return read_dataset(path)
 
 
+def test_an_embedding_that_is_nearly_the_same_for_all_rows_is_named(stored, heaven_hell, monkeypatch):
+    class Constant(Slice):
+        def forward(self, x):
+            return 3.0 + 1e-3 * super().forward(x)
+
+    monkeypatch.setattr("policies.probes.NUM_DRAWN", 300)
+    found = report(stored, Slice(0, 1, 2), Constant(0, 1), heaven_hell, seed=0, steps=5)
+    assert found["collapsed"] == ["z_o"]
+    assert "**z_o has collapsed**" in as_text(found)
+
+
 def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
     monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
     untrained = (Slice(0, 1), Slice(2))  # no part of the state but the place, and nothing
@@ -504,6 +515,7 @@ def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heav
     assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05
     assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
     assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
+    assert apart["collapsed"] == [] and "collapsed" not in as_text(apart)
     for group in ("accuracy", "accuracy_with_noise"):
         assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
     assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)
