@@ -88,7 +88,7 @@ def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> 
         cells[0, 0].xaxis.set_major_formatter(EngFormatter(sep=" "))
     cells[0, 0].set_xlim(left=0)
     about = f"{TITLES[statistic]} and 95 % interval over seeds"
-    figure.suptitle(f"{panels[0].domain}, greedy episodes: {about}{'; dashed: fewer seeds' if dashed else ''}")
+    figure.suptitle(f"{panels[0].domain}\ngreedy episodes: {about}{'; dashed: fewer seeds' if dashed else ''}")
     return figure
 
 
@@ -132,7 +132,7 @@ def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
         for side in axes:
             _tidy(side)
         axes[0].set_ylabel(panel.start)
-    figure.suptitle(f"{panels[0].domain}: finished runs, last ten evaluations, 95 % intervals over seeds")
+    figure.suptitle(f"{panels[0].domain}\nfinished runs, last ten evaluations, 95 % intervals over seeds")
     return figure
 
 
