@@ -43,7 +43,9 @@ _EPISODES = flags.DEFINE_integer("train_episodes", 1000, "length of training, in
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 16, "envs that are stepped together", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", None, "episodes a batch; the config's if not given", lower_bound=1)
 _UPDATES = flags.DEFINE_float("updates_per_step", None, "updates an env step; the config's if not given", lower_bound=0)
-_START = flags.DEFINE_integer("start_training", 10, "random episodes before training", lower_bound=0)
+_START = flags.DEFINE_integer(
+    "start_training", 10, "random episodes before training; none for a2c, which learns from fresh ones", lower_bound=0
+)
 _EXPERT = flags.DEFINE_integer(
     "start_expert_training", 0, "successful expert episodes kept in the replay", lower_bound=0
 )

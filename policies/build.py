@@ -19,9 +19,9 @@ from policies.sides import Side, build_memory, check_belief, vector_embedder
 from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
 from torchkit.actions import Actions, ActionValues, Categorical, TanhGaussian
 from torchkit.networks import Encoder, EncoderConfig
-from torchkit.sequence import Memory, at_least_one
+from torchkit.sequence import Memory
 from utils.config import flatten
-from utils.errors import UserError, choose
+from utils.errors import UserError, at_least_one, choose
 
 SIZES = (
     *("rl.head_dims", "rl.action_dim", "seq.state_dim"),
@@ -310,7 +310,7 @@ def check_sizes(config: ConfigDict) -> None:
     for kind in ("vector", "image"):
         if (width := values.get(f"seq.{kind}.reward_dim", 0)) < 0:
             raise UserError(f"--config_seq.{kind}.reward_dim={width}: 0, for none, or more is needed")
-    at_least_one(**{f"--config_{field}": values.get(field, ()) for field in SIZES})
+    at_least_one({f"--config_{field}": values.get(field, ()) for field in SIZES})
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

@@ -21,9 +21,9 @@ from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
 from policies.agent import HistoryPolicy, to_tensors
 from policies.build import Builder
 from policies.learner import Learner
-from policies.published import misfit
 from policies.rollout import EpisodeStream
 from policies.trainer import end_at_limit
+from torchkit.networks import misfit
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 

@@ -14,7 +14,7 @@ from policies.agent import HistoryPolicy
 from policies.belief import BelieverConfig
 from policies.build import Builder
 from policies.embedders import load_tensors, save_tensors
-from torchkit.networks import EncoderConfig
+from torchkit.networks import EncoderConfig, misfit
 from utils.config import json_tuples, to_dict, with_new_fields
 from utils.errors import UserError, first_line
 from utils.run import atomic_write
@@ -78,7 +78,7 @@ def load_policy(
         believer_config=believer,
     )
     policy = builder.policy(**views)
-    if (wrong := published.misfit(policy, tensors)) is not None:
+    if (wrong := misfit(policy, tensors)) is not None:
         raise UserError(f"{flag}: the policy in {path} is damaged, its two files do not fit ({wrong})")
     policy.load_state_dict(tensors)
     if spec is not None and (spec.obs_dim, spec.action_dim) != (saved.obs_dim, saved.action_dim):

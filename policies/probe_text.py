@@ -7,7 +7,7 @@ from policies.probes import EMBEDDINGS, UNTRAINED, VIEWS
 
 
 def as_text(result: Mapping[str, Any]) -> str:
-    """All of it."""
+    """The whole report, as `policies.probes.report` gives it."""
     lines = [f"# What the embeddings of {result['env_id']} hold", ""]
     noise = f"{result['noise']:.0%}"
     for name in result["collapsed"]:

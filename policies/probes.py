@@ -27,6 +27,7 @@ Array = NDArray[Any]
 
 EMBEDDINGS = {"z_s": "state", "z_o": "obs"}  # and what they are made of
 UNTRAINED = {f"{name} untrained": view for name, view in EMBEDDINGS.items()}
+MADE_OF = EMBEDDINGS | UNTRAINED
 VIEWS = (*EMBEDDINGS, "obs", "state")
 MAX_ROWS = 20_000  # distinct rows a half that are looked at
 MAX_NUMBERS = 2**26  # in the rows of a view that are looked at, which bounds those of images
@@ -38,13 +39,7 @@ LEARNING_RATE = 4e-3
 
 
 def report(
-    stored: StoredEpisodes,
-    s_encoder: Encoder,
-    o_encoder: Encoder,
-    env: gym.Env[Any, Any],
-    seed: int,
-    steps: int,
-    untrained: tuple[Encoder, Encoder] | None = None,
+    stored: StoredEpisodes, encoders: Mapping[str, Encoder], env: gym.Env[Any, Any], seed: int, steps: int
 ) -> dict[str, Any]:
     """What z^s and z^o hold, in plain values, which `policies.probe_text` shows.
 
@@ -52,9 +47,9 @@ def report(
 
     Args:
         stored: the data set.
-        s_encoder, o_encoder: of the state and of the observation.
+        encoders: by name of `EMBEDDINGS`; and of `UNTRAINED`, networks of the same sizes as they begin, to be probed
+            likewise: what they tell, training has not brought.
         env: one of the domain, which tells its factors.
-        untrained: such encoders as they began, to be probed likewise: what they tell, training has not brought.
 
     Returns:
         factors: by name, what linear probes read of each factor that the domain declares: accuracy from each view,
@@ -65,11 +60,7 @@ def report(
         decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
     """
     rng = np.random.default_rng(seed)
-    encoders = dict(zip(EMBEDDINGS, (s_encoder, o_encoder), strict=True))
-    if untrained is not None:
-        encoders |= dict(zip(UNTRAINED, untrained, strict=True))
     halves = split_episodes(stored, encoders, seed)
-    embeddings = tuple(encoders)
     drawn = [half.blurred(NOISE, NUM_DRAWN, rng) for half in halves]
     (train, test), (noisy_train, noisy_test) = halves, [half for half, _ in drawn]
     declared = [factors(env, half.views["obs"], half.views["state"]) for half in halves]
@@ -77,7 +68,7 @@ def report(
     result["collapsed"] = [name for name in EMBEDDINGS if hardly_varies(train.views[name], train.weight)]
     for name, on_train in declared[0].items():
         on_test = declared[1][name]
-        exact = probe_factor(train, test, on_train, on_test, (*VIEWS, *embeddings[len(EMBEDDINGS) :]))
+        exact = probe_factor(train, test, on_train, on_test, ("obs", "state", *encoders))
         if not exact:
             continue
         kept = [Factor(f.label_R[i], f.hidden_R[i]) for f, (_, i) in zip((on_train, on_test), drawn)]
@@ -88,7 +79,7 @@ def report(
             "classes": len(np.unique(label)),
             "chance": max(float(weight[label == value].sum() / weight.sum()) for value in np.unique(label)),
             "accuracy": exact,
-            "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], embeddings),
+            "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], tuple(encoders)),
             "variance_share": {view: variance_share(test.views[view][rows], label, weight) for view in EMBEDDINGS},
         }
     result["shared_nats"] = {
@@ -130,7 +121,7 @@ class Half:
         views = {}
         for name, view in self.views.items():
             views[name] = view[index]
-            if name in (*EMBEDDINGS, *UNTRAINED):
+            if name in MADE_OF:
                 scale = noise * root_mean_square(view, self.weight)
                 views[name] = views[name] + rng.normal(0, scale, views[name].shape).astype(np.float32)
         share = np.full(num_rows, 1 / num_rows)
@@ -142,7 +133,6 @@ def split_episodes(stored: StoredEpisodes, encoders: Mapping[str, Encoder], seed
 
     `encoders` are by name of `EMBEDDINGS` or `UNTRAINED`.
     """
-    made_of = EMBEDDINGS | UNTRAINED
     rng = np.random.default_rng(seed)
     is_test_E = np.zeros(len(stored), bool)
     is_test_E[rng.permutation(len(stored))[: max(1, len(stored) // 2)]] = True
@@ -161,7 +151,7 @@ def split_episodes(stored: StoredEpisodes, encoders: Mapping[str, Encoder], seed
         obs, state = (stored.read(view, rows[first]) for view in ("obs", "state"))
         action = stored.spec.encode_action(stored.action[rows[first]])
         views = {"obs": obs, "state": state}
-        views |= {name: embed(encoder, views[made_of[name]]) for name, encoder in encoders.items()}
+        views |= {name: embed(encoder, views[MADE_OF[name]]) for name, encoder in encoders.items()}
         halves.append(Half(views, action, stored.reward[rows[first]], weight))
     return halves[0], halves[1]
 

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from envs.base import EnvSpec
-from torchkit.networks import Encoder, EncoderConfig
+from torchkit.networks import Encoder, EncoderConfig, misfit
 from utils.errors import UserError
 
 SUFFIX = ".pt"
@@ -195,15 +195,6 @@ def fill_policy(policy: nn.Module, tensors: Mapping[str, Tensor], file: Path) ->
             f"of configs/rl/dqn.py:mi and configs/seq/gpt.py"
         )
     policy.load_state_dict(tensors)
-
-
-def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
-    """The first difference in names and shapes between a module and the tensors meant for it; None where they fit."""
-    there, given = ({k: tuple(v.shape) for k, v in state.items()} for state in (module.state_dict(), tensors))
-    for key in sorted(there.keys() | given.keys()):
-        if there.get(key) != given.get(key):
-            return f"{key}: {given.get(key, 'nothing')} in the file, {there.get(key, 'nothing')} by the config"
-    return None
 
 
 def read_tensors(file: Path, flag: str) -> dict[str, Tensor]:

@@ -34,7 +34,6 @@ class Side:
         self.embedders: dict[str, nn.Module] = {}
         self.auxiliary: dict[str, AuxiliaryLoss] = {}
         self._believer: Believer | None = None
-        self._history: History | None = None
 
     @property
     def actions(self) -> Actions:
@@ -66,11 +65,17 @@ class Side:
         return PrivilegedViews(self.embedders, {})
 
     @property
+    def history(self) -> History:
+        """The fold of the view `history`."""
+        self.width("history")
+        fold = self.folds["history"]
+        assert isinstance(fold, History)
+        return fold
+
+    @property
     def memory(self) -> Memory:
         """The memory behind `history`."""
-        self.width("history")
-        assert self._history is not None
-        return self._history.memory
+        return self.history.memory
 
     @property
     def believer(self) -> Believer:
@@ -103,7 +108,7 @@ class Side:
         """Embedders and the memory of the config."""
         sizes, spec = self.builder.sizes, self.spec
         memory = build_memory(self.config.seq, self._input_width(), spec.max_episode_steps + 1)
-        self.folds["history"] = self._history = History(
+        self.folds["history"] = History(
             obs_embedder=self.builder.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
             reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
@@ -117,9 +122,7 @@ class Side:
 
     def make_memory_input(self) -> int:
         """What goes into that memory."""
-        self.width("history")
-        assert self._history is not None
-        self._history.shows_input = True
+        self.history.shows_input = True
         return self._input_width()
 
     def make_belief(self) -> int:

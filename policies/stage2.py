@@ -138,11 +138,11 @@ def report_disentangled(
     trainer: RepresentationTrainer, stored: StoredEpisodes, env: gym.Env[Any, Any], settings: Settings
 ) -> tuple[dict[str, Any], str]:
     """What both embeddings hold."""
-    encoders = (trainer.objective.s_encoder, trainer.objective.o_encoder)
+    encoders = {"z_s": trainer.objective.s_encoder, "z_o": trainer.objective.o_encoder}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        untrained = (Encoder(encoders[0].config), Encoder(encoders[1].config))
-    result = report(stored, *encoders, env, settings.seed, settings.report_steps, untrained)
+        encoders |= {f"{name} untrained": Encoder(encoder.config) for name, encoder in encoders.items()}
+    result = report(stored, encoders, env, settings.seed, settings.report_steps)
     return result, as_text(result)
 
 

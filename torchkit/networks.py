@@ -1,7 +1,7 @@
 """Feed-forward networks: MLP, encoders of vectors and images. Knows nothing of RL, files or envs."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -154,3 +154,12 @@ class Encoder(nn.Module):
             return self.rest(self.first(x))
         lead = x.shape[:-1]
         return self.rest(self.local(x.reshape(-1, x.shape[-1]))).view(*lead, self.out_dim)
+
+
+def misfit(module: nn.Module, tensors: Mapping[str, Tensor]) -> str | None:
+    """The first difference in names and shapes between a module and the tensors meant for it; None where they fit."""
+    there, given = ({k: tuple(v.shape) for k, v in state.items()} for state in (module.state_dict(), tensors))
+    for key in sorted(there.keys() | given.keys()):
+        if there.get(key) != given.get(key):
+            return f"{key}: {given.get(key, 'nothing')} in the file, {there.get(key, 'nothing')} by the config"
+    return None

@@ -17,6 +17,7 @@ from ml_collections.config_flags import config_flags
 from utils.errors import UserError, choose, first_line, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
+TASK = ("kwargs", "horizon", "hidden", "state_fn")  # fields of a domain's config that make another task of it
 NAMED_BY = {"rl": ("family", "variant"), "seq": ("memory", "")}  # fields that tell a group's file, and its variant
 
 flags.disclaim_key_flags()  # a config flag belongs to the script that asks for it
@@ -185,9 +186,6 @@ def _filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, 
         if key != "kwargs" and isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
     }
     return {**defaults, **group, **inner}
-
-
-TASK = ("kwargs", "horizon", "hidden", "state_fn")  # fields of a domain's config that make another task of it
 
 
 def warn_of_another_task(flag: str, before: Mapping[str, Any], config_env: ConfigDict) -> None:

@@ -26,6 +26,17 @@ def choose(table: Mapping[str, T], name: str, what: str) -> T:
     return table[name]
 
 
+def at_least_one(sizes: Mapping[str, int | tuple[int, ...]]) -> None:
+    """Refuses widths and numbers of layers below 1.
+
+    Raises:
+        UserError: begins with the name of the first such.
+    """
+    for name, size in sizes.items():
+        if min(size if isinstance(size, tuple) else (size,), default=1) < 1:
+            raise UserError(f"{name}={size}: at least 1 is needed")
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -49,9 +49,9 @@ class Run:
         Args:
             save_dir: the folder of all runs.
             name: the run's name; it may contain slashes.
-            config: all that decides what comes out, resolved; nested. Fields that are newer than the run are taken to
-                have been at their defaults. A field `<name>_sha256` is the digest of what
-                `<name>` names, and is compared in its place where both sides know it.
+            config: all that decides what comes out, resolved; nested. Fields of `rl` and `seq` that are newer than the
+                run are taken to have been at their defaults. A field `<name>_sha256` is the digest of what `<name>`
+                names, and is compared in its place where both sides know it.
             command: the command line.
             resume: False refuses a folder that already holds a run.
             may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.

@@ -1,6 +1,6 @@
 """The comparison on continuous actions without a robot: every row of SAC, three seeds.
 
-Budgets and settings are those of docs/results/baselines.md.
+Budgets and settings are those of docs/results/baselines.md; by those of Pendulum only `history` has been run.
 """
 
 from ml_collections import ConfigDict
@@ -34,7 +34,7 @@ def get_config() -> ConfigDict:
                 "zp": ("--config_rl=configs/rl/sac.py:zp",),
                 "believer": ("--config_rl=configs/rl/sac.py:believer", *BELIEVER),
                 "embed": ("--config_rl=configs/rl/sac.py:embed",),
-                "zero_on": ("--config_rl=configs/rl/sac.py:zero_on", *EMBEDDERS),
+                "zero_on": ("--config_rl=configs/rl/sac.py:zero_on", "--state_embedder_dir={pretrain}"),
                 "zero_off": ("--config_rl=configs/rl/sac.py:zero_off", *EMBEDDERS),
             },
             "seed": (0, 1, 2),

@@ -111,6 +111,15 @@ def test_an_update_moves_everything_that_should_learn(method):
     assert all("state_views" in name or name.endswith("belief.noise") for name in still), still
 
 
+def critic_values(agent, batch):
+    """What the critics' heads give; of a DQN without a critic, Q."""
+    given = agent.state_views(batch)
+    if not hasattr(agent, "critic"):
+        _, q, u = agent.online(batch, given)
+        return [q if u is None else u]
+    return agent.critic(agent.critic.views(batch, given), batch, torch.zeros(*batch.row_mask.shape, 2))
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     """The policy's outputs are the same; agents that see no state at all make the same update."""
@@ -120,7 +129,9 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
     assert torch.equal(*outputs)
     row = method.rpartition(":")[-1]
-    if row in ("mi", "believer", "ua", "ua_vr", "ba", "ba_vr", "informed"):
+    in_heads = row in ("ua", "ua_vr", "ba", "ba_vr", "informed")  # mi and believer learn of it by a loss alone
+    assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))
+    if in_heads or row in ("mi", "believer"):
         with pytest.raises(DivergenceError):
             agent.update(spoilt)
         return

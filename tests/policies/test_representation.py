@@ -1,4 +1,4 @@
-"""Stage 2: the objective against a slow one written out in full, gradients, targets, seeds, probes, files."""
+"""Stage 2: the objective against a slow one written out in full, gradients, targets, seeds, files."""
 
 import json
 import math
@@ -9,11 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from envs.factors import factors, informed_actions
-from policies import probes
 from policies.embedders import encoder_config, load_encoder, save_encoder
-from policies.probe_text import as_text
-from policies.probes import Half, linear_probe, report, variance_share
 from policies.representation import (
     METRICS,
     RepresentationConfig,
@@ -388,139 +384,3 @@ def test_convolutions_that_do_not_fit_are_refused():
         encoder_config(repr_config("heaven_hell"), 72, (2, 6, 6))
     with pytest.raises(UserError, match=r"--config_repr\.encoder: .*leave nothing"):
         encoder_config(repr_config("robot"), 72, (2, 6, 6))
-
-
-# factors and probes
-
-
-@pytest.fixture(scope="module")
-def heaven_hell():
-    import gymnasium as gym
-
-    import envs  # noqa: F401 registers the ids
-
-    return gym.make("HeavenHell-v0")
-
-
-def test_factors_of_heaven_hell(heaven_hell):
-    state = np.array([[0.5, 0.75, -1], [1, 1, 1], [0, 0, 1]], np.float32)
-    obs = state * np.array([[1, 1, 0], [1, 1, 1], [1, 1, 0]], np.float32)
-    found = factors(heaven_hell, obs, state)
-    assert found["goal"].label_R.tolist() == [0, 1, 1]
-    assert found["goal"].hidden_R.tolist() == [True, False, True]
-    assert found["cell"].label_R.tolist() == [24, 34, 0]
-    assert found["goal"].is_hidden and not found["cell"].is_hidden
-    best = informed_actions(heaven_hell, state)
-    assert best.tolist() == [[False, True, False, False], [False, False, True, False], [False] * 4]
-
-
-def test_a_domain_that_declares_nothing_has_no_factors():
-    import gymnasium as gym
-
-    env = gym.make("CartPole-v1")
-    assert factors(env, np.zeros((2, 4)), np.zeros((2, 4))) == {}
-    assert informed_actions(env, np.zeros((2, 4))) is None
-
-
-def test_linear_probe_reads_what_is_linear_and_nothing_else():
-    rng = np.random.default_rng(0)
-    x, noise = rng.normal(size=(2, 400, 3))
-    label, weight = (x[:, 0] > 0).astype(int), np.full(200, 1 / 200)
-    assert linear_probe(x[:200], label[:200], weight, x[200:], label[200:], weight) > 0.95
-    assert linear_probe(noise[:200], label[:200], weight, noise[200:], label[200:], weight) < 0.62
-
-
-def test_a_probe_of_more_features_than_rows_is_the_plain_one(monkeypatch):
-    rng = np.random.default_rng(0)
-    x, label = rng.normal(size=(80, 300)), rng.integers(0, 2, 80)
-    x[:, :20] += label[:, None]
-    w = np.full(80, 1 / 80)
-    split = (x[:40], label[:40], w[:40], x[40:], label[40:], w[40:])
-    quick = linear_probe(*split)
-    monkeypatch.setattr(probes, "_in_span", lambda a, b: (a, b))
-    assert quick == pytest.approx(linear_probe(*split)) and 0.8 < quick < 1
-    monkeypatch.setattr(probes, "WIDE", 200)
-    monkeypatch.setattr(probes, "WIDE_ROWS", 20)
-    assert linear_probe(*split) == linear_probe(*(part[np.linspace(0, 39, 20).astype(int)] for part in split))
-
-
-def test_weights_of_a_probe_are_repetitions():
-    rng = np.random.default_rng(1)
-    x, label, count = rng.normal(size=(30, 2)), rng.integers(3, size=30), rng.integers(1, 5, 30)
-    index = np.repeat(np.arange(30), count)
-    every = np.full(len(index), 1 / len(index))
-    full = linear_probe(x[index], label[index], every, x[index], label[index], every)
-    share = count / count.sum()
-    assert linear_probe(x, label, share, x, label, share) == pytest.approx(full)
-
-
-def test_variance_share_by_hand():
-    x, label = np.array([[0.0, 0], [2, 0], [4, 0], [6, 0]]), np.array([0, 0, 1, 1])
-    assert variance_share(x, label, np.full(4, 0.25)) == pytest.approx(4 / 5)
-
-
-def test_noise_is_a_part_of_the_root_mean_square():
-    z = np.array([[10.0], [-10.0]], np.float32)
-    half = Half({"z_s": z, "z_o": z, "obs": z, "state": z}, np.zeros((2, 4)), np.zeros(2), np.array([0.9, 0.1]))
-    noisy, index = half.blurred(0.1, 20_000, np.random.default_rng(0))
-    assert (index == 0).mean() == pytest.approx(0.9, abs=0.01)
-    assert (noisy.views["z_s"] - z[index]).std() == pytest.approx(0.1 * 6.0, rel=0.05)  # 6 is the weighted deviation
-    np.testing.assert_array_equal(noisy.views["state"], z[index])
-
-
-class Slice(torch.nn.Module):
-    """An embedder that passes on some of its inputs."""
-
-    def __init__(self, *kept):
-        super().__init__()
-        self.kept = list(kept)
-        self.register_parameter("unused", torch.nn.Parameter(torch.zeros(1)))
-
-    def forward(self, x):
-        return x[..., self.kept]
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    from buffers.dataset import read_dataset, write_dataset
-    from envs.make import make_vector_env
-    from policies.collect import collect_episodes
-
-    config = __import__("importlib").import_module("configs.envs.heaven_hell").get_config()
-    make = lambda num, seed: make_vector_env(config, num, seed=seed)  # noqa: E731
-    played = collect_episodes(make, 300, 0, num_envs=64, seed=0, guess_share=0.0)
-    envs, path = make(1, 0), tmp_path_factory.mktemp("data") / "heaven_hell"
-    write_dataset(path, played, envs.spec_sizes, {}, envs.single_action_space)
-    return read_dataset(path)
-
-
-def test_an_embedding_that_is_nearly_the_same_for_all_rows_is_named(stored, heaven_hell, monkeypatch):
-    class Constant(Slice):
-        def forward(self, x):
-            return 3.0 + 1e-3 * super().forward(x)
-
-    monkeypatch.setattr("policies.probes.NUM_DRAWN", 300)
-    found = report(stored, Slice(0, 1, 2), Constant(0, 1), heaven_hell, seed=0, steps=5)
-    assert found["collapsed"] == ["z_o"]
-    assert "**z_o has collapsed**" in as_text(found)
-
-
-def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
-    monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
-    untrained = (Slice(0, 1), Slice(2))  # no part of the state but the place, and nothing
-    apart = report(stored, Slice(2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300, untrained=untrained)
-    overlap = report(stored, Slice(0, 1, 2), Slice(0, 1, 2), heaven_hell, seed=0, steps=300)
-    goal, cell = apart["factors"]["goal"], apart["factors"]["cell"]
-    assert goal["kind"] == "hidden" and cell["kind"] == "visible"
-    assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05
-    assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
-    assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
-    assert apart["collapsed"] == [] and "collapsed" not in as_text(apart)
-    for group in ("accuracy", "accuracy_with_noise"):
-        assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
-    assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)
-    assert "z_s untrained" not in as_text(overlap)
-    assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
-    reward = apart["decisions"]["reward_r2"]
-    assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5
-    assert overlap["decisions"]["reward_r2"]["z_s (zero-on)"] > 0.5

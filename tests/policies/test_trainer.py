@@ -264,16 +264,13 @@ class OnPolicy(Counting):
     on_policy = True
 
     def act(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore):
-        assert explore or not self.learning, "it learns from what it explores"
+        assert explore, "it learns from what it explores"
         return np.full(len(obs_NO), self.updates % 2), carry
-
-    learning = True
 
 
 def test_an_on_policy_agent_learns_from_what_it_has_just_played_and_nothing_else(make):
     agent = OnPolicy()
     trainer = make(agent, train_episodes=12, batch_size=3, updates_per_step=0.0, eval_interval=10_000)
-    trainer.eval_envs = None
     trainer._evaluate = lambda: trainer.history.append({"step": trainer.env_steps, "success": 0.0, "return": 0.0})
     trainer.train(None)
     assert trainer.start_steps == 0, "no random episodes: it could not learn from them"

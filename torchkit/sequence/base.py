@@ -4,8 +4,6 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from utils.errors import UserError
-
 Carry = tuple[Tensor, ...]
 
 
@@ -43,17 +41,6 @@ class Memory(nn.Module):
         """
         x_TBF = x if place_TB is None else at(x, place_TB)
         return self.forward(x_TBF, x_TBF.new_zeros(x_TBF.shape[:2]), None)[0]
-
-
-def at_least_one(**sizes: int | tuple[int, ...]) -> None:
-    """Refuses widths and numbers of layers below 1.
-
-    Raises:
-        UserError: begins with the name of the first such.
-    """
-    for name, size in sizes.items():
-        if min(size if isinstance(size, tuple) else (size,), default=1) < 1:
-            raise UserError(f"{name}={size}: at least 1 is needed")
 
 
 def at(rows_UF: Tensor, place_TB: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory, at, at_least_one
-from utils.errors import UserError
+from torchkit.sequence.base import Carry, Memory, at
+from utils.errors import UserError, at_least_one
 
 
 def sine_positions(position: Tensor, width: int) -> Tensor:
@@ -73,7 +73,7 @@ class GPT(Memory):
 
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
         super().__init__()
-        at_least_one(layers=layers, heads=heads)
+        at_least_one({"layers": layers, "heads": heads})
         if in_dim % heads:
             raise UserError(f"heads={heads}: a divisor of the width {in_dim} is needed")
         if not 0 <= dropout < 1:

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from torchkit.networks import mlp
-from torchkit.sequence.base import Carry, Memory, at_least_one
+from torchkit.sequence.base import Carry, Memory
+from utils.errors import at_least_one
 
 
 class Markov(Memory):
@@ -13,7 +14,7 @@ class Markov(Memory):
 
     def __init__(self, in_dim: int, out_dim: int = 128, hidden_dims: tuple[int, ...] = ()):
         super().__init__()
-        at_least_one(out_dim=out_dim, hidden_dims=hidden_dims)
+        at_least_one({"out_dim": out_dim, "hidden_dims": hidden_dims})
         self.out_dim = out_dim if hidden_dims else in_dim
         self.net = mlp(in_dim, hidden_dims, out_dim, out_bound=None) if hidden_dims else nn.Identity()
 

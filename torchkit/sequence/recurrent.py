@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.sequence.base import Carry, Memory, at, at_least_one
+from torchkit.sequence.base import Carry, Memory, at
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
+from utils.errors import at_least_one
 
 
 class Recurrent(Memory):
@@ -20,7 +21,7 @@ class Recurrent(Memory):
 
     def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
         super().__init__()
-        at_least_one(out_dim=out_dim, layers=layers)
+        at_least_one({"out_dim": out_dim, "layers": layers})
         self.out_dim, self.layers = out_dim, layers
         self.net = self._make(in_dim, out_dim, layers)
         for name, parameter in self.net.named_parameters():
