@@ -53,7 +53,8 @@ and an evaluation every 2,000 steps, all on one thread. The plain program takes 
 | float32 | 1.00 on each | 1.00 on each, 14.6 | 30,015 34,012 22,003 |
 | bfloat16 | 1.00 on each | 1.00 on each, 14.5 | 24,015 30,012 42,003 |
 
-2026-11-21. Three seeds a side cannot tell a difference in speed of learning from chance; none failed.
+2026-11-21; those in bfloat16 are the runs of that page, of an earlier version. Three seeds a side cannot tell a
+difference in speed of learning from chance; none failed.
 
 ## What was kept, and what was not
 

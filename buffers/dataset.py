@@ -15,10 +15,9 @@ Dimension key: O observation, S state, A actions; E episodes, R rows (an episode
 import json
 import os
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +36,8 @@ from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
-from utils.run import content_digest, lock_folder, sync
+from utils.folders import mend, put_in_place, scratch_beside
+from utils.run import content_digest, sync
 
 Array = NDArray[Any]
 
@@ -137,11 +137,11 @@ def check_destination(path: Path | str, *, overwrite: bool = False, flag: str = 
         UserError: something is there (with `overwrite`: something that is not a dataset), or the parent is unwritable.
     """
     path = Path(path).resolve()
-    _mend(path)
+    mend(path, _is_dataset)
     if path.exists() and not path.is_dir():
         raise UserError(f"{flag}: {path} is not a folder")
     if path.is_dir() and any(path.iterdir()):
-        if not _metadata_file(path).is_file():
+        if not _is_dataset(path):
             raise UserError(f"{flag}: {path} holds something that is not a dataset; name another folder")
         if not overwrite:
             raise UserError(f"{flag}: a dataset is already at {path}; name another folder or give --overwrite")
@@ -188,7 +188,7 @@ def write_dataset(
         {name: _view_space(storage.encode(getattr(episodes[0], name))) for name, storage in storages.items()}
     )
     try:
-        with _scratch(path, os.getpid(), flag) as scratch:
+        with scratch_beside(path, os.getpid(), flag) as scratch:
             with _minari_root(scratch), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
                 dataset = minari.create_dataset_from_buffers(
@@ -207,7 +207,7 @@ def write_dataset(
             dataset.storage.update_metadata({"collection": collection | {"sha256": _digest(written, collection)}})
             for file in (written, *written.rglob("*")):
                 sync(file)
-            _put_in_place(written, path)
+            put_in_place(written, path)
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
         raise UserError(f"{flag}: could not write {path}: {first_line(error)}") from error
 
@@ -219,10 +219,10 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
         UserError: nothing is there, it is damaged, or it is not one that `write_dataset` wrote.
     """
     path = Path(path)
-    _mend(path.resolve())
+    mend(path.resolve(), _is_dataset)
     if not path.exists():
         raise UserError(f"{flag}: no dataset at {path}; main_collect_data.py writes one")
-    if not _metadata_file(path).is_file():
+    if not _is_dataset(path):
         raise UserError(f"{flag}: {path} is not a dataset (it has no data/metadata.json)")
     try:
         minari_metadata = json.loads(_metadata_file(path).read_text())
@@ -352,6 +352,10 @@ def _metadata_file(path: Path) -> Path:
     return path / "data" / "metadata.json"
 
 
+def _is_dataset(path: Path) -> bool:
+    return _metadata_file(path).is_file()
+
+
 def _data_file(path: Path) -> Path:
     return path / "data" / "main_data.hdf5"
 
@@ -380,46 +384,3 @@ def _minari_root(folder: Path) -> Iterator[None]:
             del os.environ["MINARI_DATASETS_PATH"]
         else:
             os.environ["MINARI_DATASETS_PATH"] = before
-
-
-def _put_in_place(written: Path, path: Path) -> None:
-    """Renames a finished folder to its destination; an older one goes to where it was once it is there."""
-    old = path.with_name(f".{path.name}.old-{os.getpid()}")
-    if path.is_dir():
-        path.rename(old)
-    try:
-        written.rename(path)
-    except BaseException:
-        if old.is_dir():
-            old.rename(path)
-        raise
-    sync(path.parent)
-    if old.is_dir():
-        old.rename(written)  # what is named `old` is whole
-
-
-@contextmanager
-def _scratch(path: Path, number: int | str, flag: str = "--data_path") -> Iterator[Path]:
-    """The folder beside `path` for what process `number` writes, locked while it is in use, and gone at the end.
-
-    Raises:
-        UserError: another process, which lives, has it.
-    """
-    scratch = path.with_name(f".{path.name}.writing-{number}")
-    scratch.mkdir(exist_ok=True)
-    handle = lock_folder(scratch, flag)
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        os.close(handle)
-
-
-def _mend(path: Path) -> None:
-    """Puts back an older dataset that a killed process left aside, and sweeps away what else such processes left."""
-    left = re.compile(rf"\.{re.escape(path.name)}\.(?:writing|old)-(\d+)")
-    for number in {match[1] for beside in path.parent.glob(".*") if (match := left.fullmatch(beside.name))}:
-        with suppress(OSError, UserError), _scratch(path, number) as scratch:  # one that lives keeps its own
-            old = path.with_name(f".{path.name}.old-{number}")
-            if old.is_dir():
-                old.rename(scratch / "old" if _metadata_file(path).is_file() else path)

@@ -346,7 +346,7 @@ def test_overwrite_never_removes_what_is_not_a_dataset(tmp_path):
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
-@pytest.mark.parametrize("where", ["update_metadata", "update_episode_metadata", "_put_in_place"])
+@pytest.mark.parametrize("where", ["update_metadata", "update_episode_metadata", "put_in_place"])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_interruption_leaves_the_older_dataset_and_no_litter(tmp_path, monkeypatch, where, error):
     write(tmp_path / "data", make_episodes(seed=1))
@@ -354,7 +354,7 @@ def test_interruption_leaves_the_older_dataset_and_no_litter(tmp_path, monkeypat
     def fail(*args):
         raise error("No space left on device")
 
-    owner = dataset_module if where == "_put_in_place" else minari.dataset._storages.hdf5_storage.HDF5Storage
+    owner = dataset_module if where == "put_in_place" else minari.dataset._storages.hdf5_storage.HDF5Storage
     monkeypatch.setattr(owner, where, fail)
     with pytest.raises(UserError if error is OSError else error, match="No space left"):
         write(tmp_path / "data", make_episodes(seed=2), overwrite=True)
