@@ -159,15 +159,16 @@ def test_the_line_of_several_seeds_shows_what_all_of_them_do():
 
 def test_layers_side_by_side_are_the_layer_of_each_seed():
     T, B, H = 6, 3, 5
-    shapes = ((T, B, 3 * H), (B, H), (3 * H, H), (3 * H,))
+    shapes = ((T * B, 3 * H), (B, H), (3 * H, H), (3 * H,))
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(K, *shape, generator=generator, requires_grad=True) for shape in shapes]
-    together = torch.func.vmap(gru_scans)(*inputs)
+    place = torch.arange(T * B).view(T, B)
+    together = torch.func.vmap(gru_scans, in_dims=(0, None, 0, 0, 0))(inputs[0], place, *inputs[1:])
     weight = torch.randn(together.shape, generator=generator)
     gradients = torch.autograd.grad((together * weight).sum(), inputs)
     for k in range(K):
         mine = [x[k] for x in inputs]
-        output = gru_scan(*mine)
+        output = gru_scan(mine[0], place, *mine[1:])
         torch.testing.assert_close(together[k], output)
         expected = torch.autograd.grad((output * weight[k]).sum(), mine)
         torch.testing.assert_close([gradient[k] for gradient in gradients], list(expected))

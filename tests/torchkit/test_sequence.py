@@ -4,14 +4,15 @@ import copy
 import itertools
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt
-from torchkit.sequence.gru_scan import _GRUScan, gru_scan
+from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, gru_kernels
+from torchkit.sequence.gru_scan import gru_scan
 from utils.errors import UserError
 
 IN, T, B = 6, 11, 3
@@ -213,7 +214,8 @@ def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, w
         else:
             x_TBF, h0, w_ih, w_hh, b_ih, b_hh = inputs
             if run == "scan":
-                out = gru_scan(nn.functional.linear(x_TBF, w_ih, b_ih), h0[0], w_hh, b_hh)
+                rows = nn.functional.linear(x_TBF, w_ih, b_ih).flatten(0, 1)
+                out = gru_scan(rows, torch.arange(steps * batch).view(steps, batch), h0[0], w_hh, b_hh)
             else:
                 out = gru_by_hand(x_TBF, h0[0], w_ih, w_hh, b_ih, b_hh)
         (out * upstream).sum().backward()
@@ -223,11 +225,67 @@ def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, w
         torch.testing.assert_close(ours, slow, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_the_gru_scan_passes_gradcheck_in_double_precision():
+def test_the_gru_scan_is_float32_near_its_equations_in_double_precision():
+    """At the width and length of real runs, with large gates among them, and rows that stand in many places."""
+    generator = torch.Generator().manual_seed(0)
+    N, T, B, H = 40, 60, 8, 128
+    shapes, scales = ((N, 3 * H), (B, H), (3 * H, H), (3 * H,)), (3.0, 1.0, 0.1, 1.0)
+    place = torch.randint(N, (T, B), generator=generator)
+    upstream = torch.randn(T, B, H, generator=generator)
+    tensors = [scale * torch.randn(*shape, generator=generator) for shape, scale in zip(shapes, scales, strict=True)]
+    found = []
+    for dtype in (torch.float, torch.double):
+        rows, initial, weight, bias = inputs = [x.to(dtype).requires_grad_() for x in tensors]
+        if dtype is torch.float:
+            out = gru_scan(rows, place, initial, weight, bias)
+        else:
+            one, zero = torch.eye(3 * H, dtype=dtype), torch.zeros(3 * H, dtype=dtype)
+            out = gru_by_hand(rows[place], initial, one, weight, zero, bias)
+        found.append([out.detach(), *torch.autograd.grad(out, inputs, upstream.to(dtype))])
+    for ours, exact in zip(*found, strict=True):
+        assert (ours - exact).abs().max() < 2e-6 * exact.abs().max()
+
+
+def test_the_gru_scan_keeps_nothing_where_nothing_learns():
     torch.manual_seed(0)
-    shapes = ((5, 2, 9), (9, 3), (9,), (2, 3))
-    tensors = [torch.randn(*shape, dtype=torch.double, requires_grad=True) for shape in shapes]
-    assert torch.autograd.gradcheck(lambda *t: _GRUScan.apply(*t, False), tensors)
+    rows, initial, weight, bias = torch.randn(6, 9), torch.randn(2, 3), torch.randn(9, 3), torch.randn(9)
+    place = torch.randint(6, (5, 2))
+    plain = gru_scan(rows, place, initial, weight, bias)
+    learning = gru_scan(rows, place, initial, weight.requires_grad_(), bias)
+    with torch.no_grad():
+        assert torch.equal(plain, gru_scan(rows, place, initial, weight, bias))
+    assert torch.equal(plain, learning) and not plain.requires_grad and learning.requires_grad
+
+
+@pytest.mark.parametrize(
+    "ours, exact", [(gru_kernels.sigmoid, lambda x: 1 / (1 + np.exp(-x))), (gru_kernels.tanh, np.tanh)]
+)
+def test_the_kernels_functions_are_exact_to_float32(ours, exact):
+    x = np.concatenate([np.linspace(-100, 100, 20_001), np.linspace(-1, 1, 20_001)]).astype(np.float32)
+    found = np.array([ours(value) for value in x])
+    assert np.abs(found - exact(x.astype(np.float64))).max() < 2e-7
+    assert np.isnan(ours(np.float32("nan")))
+    limits = exact(np.array([-np.inf, np.inf]))
+    np.testing.assert_allclose([ours(np.float32("-inf")), ours(np.float32("inf"))], limits, atol=1e-30)
+
+
+def test_kernels_are_compiled_where_no_folder_can_keep_them(monkeypatch):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(gru_kernels, "njit", njit)
+    assert gru_kernels.compiled(len) is len
+
+
+def test_a_nan_goes_through_the_gru_scan_to_the_end_of_its_own_episode():
+    torch.manual_seed(0)
+    rows, weight, bias = torch.randn(6, 9), torch.randn(9, 3), torch.randn(9)
+    place = torch.tensor([[0, 1], [2, 1], [0, 1]])
+    rows[2] = torch.nan
+    out = gru_scan(rows, place, torch.zeros(2, 3), weight, bias)
+    assert out[1:, 0].isnan().all() and not out[0].isnan().any() and not out[:, 1].isnan().any()
 
 
 def test_the_grus_carry_carries_gradients():

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchkit.sequence.base import at
+
 
 class _Scans(torch.autograd.Function):
     """(T, K, B, 3H) projected inputs, weights (K, 3H, H), biases (K, 3H), initial states (K, B, H) -> (T, K, B, H)."""
@@ -86,6 +88,6 @@ class _Seed(torch.autograd.Function):
         return _Scans.apply(*moved), 1
 
 
-def gru_scans(projected_TBG: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+def gru_scans(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
     """The outputs (T, B, H) of one GRU layer, to be called under `vmap`; arguments as of `gru_scan`."""
-    return _Seed.apply(projected_TBG, weight_hh, bias_hh, initial_BH)
+    return _Seed.apply(at(projected_NG, place_TB), weight_hh, bias_hh, initial_BH)

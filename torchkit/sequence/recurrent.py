@@ -56,7 +56,7 @@ class Recurrent(Memory):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), carry
 
 
-Scan = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class GRU(Recurrent):
@@ -99,9 +99,10 @@ class GRU(Recurrent):
             weight_ih, weight_hh, bias_ih, bias_hh = (
                 getattr(self.net, f"{kind}_{way}_l{layer}") for kind in ("weight", "bias") for way in ("ih", "hh")
             )
-            projected = F.linear(x.flatten(0, -2), weight_ih, bias_ih)  # distinct rows once
-            projected_TBG = projected.view(*x.shape[:2], -1) if place_TB is None else at(projected, place_TB)
-            x, place_TB = scan(projected_TBG, initial_BH, weight_hh, bias_hh), None
+            projected = F.linear(x.flatten(0, -2), weight_ih, bias_ih)
+            if place_TB is None:
+                place_TB = torch.arange(len(projected), device=x.device).view(x.shape[:2])
+            x, place_TB = scan(projected, place_TB, initial_BH, weight_hh, bias_hh), None
             last.append(x[-1])
         return x, torch.stack(last)
 
