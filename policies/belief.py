@@ -26,6 +26,7 @@ from utils.config import json_tuples, to_dict
 from utils.errors import UserError
 
 KIND = "believer"
+BLOCK = 64  # contexts: with 30 samples each a hidden layer of 256 is 2 MB
 
 MemoryMaker = Callable[[ConfigDict, int], Memory]  # of a memory's settings, for inputs of a width
 
@@ -165,14 +166,21 @@ class Belief(Fold):
             return self.model.samples(context, self.noise)
         return self.model.samples(context, torch.randn(*context.shape[:-1], *self.noise.shape, device=context.device))
 
-    def feature(self, context: Tensor) -> Tensor:
-        """The view (…, F) of contexts (…, C)."""
-        return self.of_mean(self.of_sample(self.samples(context)).mean(dim=-2))
+    def feature(self, samples: Tensor) -> Tensor:
+        """The view (…, F) of samples (…, K, X)."""
+        return self.of_mean(self.of_sample(samples).mean(dim=-2))
+
+    def _of_many(self, context: Tensor) -> Tensor:
+        """The view of contexts (…, C); on a CPU so few at a time that its cache holds the decoder's work."""
+        rows = context.flatten(0, -2)
+        blocks = rows.split(BLOCK) if rows.device.type == "cpu" else (rows,)
+        samples = torch.cat([self.samples(block) for block in blocks])
+        return self.feature(samples.view(*context.shape[:-1], *samples.shape[1:]))
 
     def forward(self, batch: PublicBatch) -> Views:
         context = self.model(batch)
-        return {"belief": batch.on_real_rows(self.feature, context), "belief_context": context}
+        return {"belief": batch.on_real_rows(self._of_many, context), "belief_context": context}
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         context_NC, carry = self.model.step(now, carry)
-        return self.feature(context_NC), carry
+        return self.feature(self.samples(context_NC)), carry

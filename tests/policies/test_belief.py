@@ -63,8 +63,9 @@ def test_samples_of_one_trajectory_never_come_from_another():
             torch.testing.assert_close(samples[t, b, k], belief.model.decoder(z, contexts[t, b]).at(of_x))
 
 
-@pytest.mark.parametrize("memory", ["gru", "gpt"])
-def test_the_belief_of_a_batch_is_that_of_each_episode_alone_and_of_its_steps(memory):
+@pytest.mark.parametrize("memory, block", [("gru", 64), ("gru", 5), ("gpt", 64)])
+def test_the_belief_of_a_batch_is_that_of_each_episode_alone_and_of_its_steps(memory, block, monkeypatch):
+    monkeypatch.setattr("policies.belief.BLOCK", block)
     belief, batch = make_belief(memory), make_batch()
     views = belief(batch)
     full, close = batch.obs.full(), partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
