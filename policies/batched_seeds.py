@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch, Rows
 from policies.agent import Agent, Array, HistoryPolicy
 from policies.dqn import DQN
+from torchkit.adam import BETAS
 from torchkit.networks import Encoder
 from torchkit.sequence import MEMORIES, Memory
 from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
-BETAS = (0.9, 0.999)  # torch.optim.Adam's
 VIEWS = ("obs", "state")
 Packed = dict[str, Any]  # a batch as NumPy arrays
 
@@ -138,21 +138,17 @@ class RemoteLearner(Agent):
         """Puts what the agent holds into the shared memory, and has it hold that."""
         optimiser = self.agent._optimisers["values"]
         row = SharedSeeds(*(tensor[self.index] for tensor in vars(self.shared).values()))
-        learned = [p for group in optimiser.param_groups for p in group["params"]]
-        states = {id(p): optimiser.state[p] for p in learned if p in optimiser.state}
-        if states:
-            row.steps.copy_(next(iter(states.values()))["step"])
-        known = {id(p) for p in learned}
+        row.steps.copy_(optimiser.state[0]["step"])
+        number = {id(parameter): i for i, parameter in enumerate(optimiser.parameters)}
         for span, parameter in zip(spans(self.agent).values(), ordered(self.agent).values(), strict=True):
             value = row.values[span].view_as(parameter)
             value.copy_(parameter.data)
             parameter.data = value
-            if id(parameter) in known:
+            if (i := number.get(id(parameter))) is not None:
                 moments = {"exp_avg": row.mean[span].view_as(value), "exp_avg_sq": row.square[span].view_as(value)}
                 for key, moment in moments.items():
-                    if id(parameter) in states:
-                        moment.copy_(states[id(parameter)][key])
-                optimiser.state[parameter] = {"step": row.steps, **moments}
+                    moment.copy_(optimiser.state[i][key])
+                optimiser.state[i] = {"step": row.steps, **moments}
 
 
 class BatchedLearner:

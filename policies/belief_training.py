@@ -27,6 +27,7 @@ from policies.probe_text import as_table
 from policies.probes import linear_probe
 from policies.representation import finite_means
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
+from torchkit.adam import Adam
 from torchkit.cvae import Gaussian
 from torchkit.networks import Encoder, EncoderConfig, mlp
 
@@ -118,9 +119,7 @@ class BelieverTrainer:
         self.num_epochs = config.num_epochs
         self.parts = {"state_model": self.state_model, "believer": self.believer}
         rates = {"state_model": config.state_lr, "believer": config.lr}
-        self.optimisers = {
-            name: torch.optim.Adam(part.parameters(), lr=rates[name], fused=True) for name, part in self.parts.items()
-        }
+        self.optimisers = {name: Adam(part.parameters(), rates[name]) for name, part in self.parts.items()}
 
     def train_epoch(self) -> dict[str, float]:
         """One pass over all transitions or all episodes; returns the means of the metrics of the phase.
@@ -136,7 +135,7 @@ class BelieverTrainer:
         with torch.random.fork_rng([] if self.device.type == "cpu" else [self.device]):
             torch.manual_seed(rng.initial_seed())  # of dropout, which knows the global generator alone
             for loss, shown in steps:
-                optimiser.zero_grad(set_to_none=True)
+                optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
                 total, count = total + torch.stack(shown).detach(), count + 1

@@ -15,6 +15,7 @@ from policies.agent import Agent, Array, HistoryPolicy, to_tensors
 from policies.parts import PartSet
 from policies.views import Critic, PrivilegedViews, Views
 from torchkit.actions import Distribution
+from torchkit.adam import Adam
 from utils.errors import DivergenceError
 
 M = TypeVar("M", bound=nn.Module)
@@ -41,7 +42,7 @@ class Learner(Agent):
         self.state_views, self.parts = state_views, parts
         self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
-        self._optimisers: dict[str, torch.optim.Optimizer] = {}
+        self._optimisers: dict[str, Adam] = {}
         self._parameters_of: dict[str, list[Tensor]] = {}
         self._followers: list[tuple[list[Tensor], list[Tensor]]] = []
 
@@ -97,7 +98,7 @@ class Learner(Agent):
         """Adam on those parameters that learn."""
         mine = [p for p in parameters if p.requires_grad]
         self._parameters_of[name] = mine
-        self._optimisers[name] = torch.optim.Adam(mine, lr=lr, eps=self.config.adam_eps, fused=True)
+        self._optimisers[name] = Adam(mine, lr, self.config.adam_eps)
 
     def _copy_of(self, online: M) -> M:
         """A frozen copy, to be a target network."""

@@ -20,6 +20,7 @@ from torch.nn import functional as fn
 
 from buffers.dataset import StoredEpisodes
 from envs.factors import Factor, factors, informed_actions
+from torchkit.adam import Adam
 from torchkit.mutual_information import Club, row_ids
 from torchkit.networks import Encoder
 
@@ -359,10 +360,10 @@ def _fit(
     """Adam with a learning rate that falls to zero, on batches of row numbers drawn by weight."""
     rng = np.random.default_rng(seed)
     draws = rng.choice(len(weight), (steps, min(batch_size, MAX_ROWS)), p=weight / weight.sum())
-    optimiser = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE, fused=True)
+    optimiser = Adam(net.parameters(), LEARNING_RATE)
     for step, index in enumerate(torch.from_numpy(draws)):
-        optimiser.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / steps)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.lr = LEARNING_RATE * (1 - step / steps)
+        optimiser.zero_grad()
         loss(index).backward()
         optimiser.step()
 

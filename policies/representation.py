@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from buffers.augment import turn_actions
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
+from torchkit.adam import Adam
 from torchkit.mutual_information import Club, club_upper_bound, jsd_loss
 from torchkit.networks import Encoder, EncoderConfig
 from utils.device import products_of
@@ -223,9 +224,8 @@ class RepresentationTrainer:
                 stacklevel=2,
             )
         self.parameters = objective.representation_parameters()
-        self.optimiser = torch.optim.Adam(self.parameters, lr=config.lr, eps=1e-8, fused=True)
-        self.club_parameters = list(objective.club.parameters())
-        self.club_optimiser = torch.optim.Adam(self.club_parameters, lr=config.club_lr, eps=1e-8, fused=True)
+        self.optimiser = Adam(self.parameters, config.lr)
+        self.club_optimiser = Adam(objective.club.parameters(), config.club_lr)
 
     def train_epoch(self) -> dict[str, float]:
         """One pass over the data in batches, the incomplete last one dropped; returns the means of `METRICS`.
@@ -240,7 +240,7 @@ class RepresentationTrainer:
         recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
         for batch in batches:
             permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad()
             with products_of(len(batch.distinct_D), width, width):
                 with self._autocast():
                     embedded = self.objective.embed(self.data, batch)
@@ -281,8 +281,7 @@ class RepresentationTrainer:
         left = (self.config.num_epochs - self.epoch) / max(1.0, self.config.anneal * self.config.num_epochs)
         share = min(1.0, max(0.0, left)) if self.config.anneal else 1.0
         for optimiser, lr in ((self.optimiser, self.config.lr), (self.club_optimiser, self.config.club_lr)):
-            for group in optimiser.param_groups:
-                group["lr"] = share * lr
+            optimiser.lr = share * lr
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes: weights, optimisers, the epoch."""

@@ -266,7 +266,7 @@ def test_learning_rates_fall_to_zero_over_the_share_of_epochs_that_is_asked_for(
     trainer, seen = make_trainer(lr=1.0, club_lr=2.0, num_epochs=10, anneal=0.4), []
     for trainer.epoch in range(11):
         trainer._set_learning_rates()
-        seen.append([o.param_groups[0]["lr"] for o in (trainer.optimiser, trainer.club_optimiser)])
+        seen.append([o.lr for o in (trainer.optimiser, trainer.club_optimiser)])
     expected = [1.0] * 7 + [0.75, 0.5, 0.25, 0.0]
     assert seen == [[pytest.approx(share), pytest.approx(2 * share)] for share in expected]
 

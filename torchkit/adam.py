@@ -1,0 +1,71 @@
+"""Adam by torch's own fused kernel, without the rest of `torch.optim`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+BETAS = (0.9, 0.999)
+
+
+class Adam:
+    """Adam (Kingma & Ba, 2015); steps and checkpoints are those of `torch.optim.Adam(..., fused=True)`.
+
+    That takes 1.5 s to make, since the first optimiser of a process imports torch's compiler, and 0.2 ms a step beside
+    the kernel: a fifth of stage 2 on a small domain.
+
+    Args:
+        parameters: what learns, float32, all on one device.
+        lr: may be set at any time.
+
+    Attributes:
+        state: of each parameter its number of steps, (), and the means of its gradient and of its square, in the shape
+            of the parameter. They are written in place, and may be put elsewhere, as into shared memory.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, eps: float = 1e-8):
+        self.parameters, self.lr, self.eps = list(parameters), lr, eps
+        self.state = [
+            {"step": p.new_zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            for p in (parameter.detach() for parameter in self.parameters)
+        ]
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Moves each parameter that has a gradient."""
+        moving = [(p, p.grad, own) for p, own in zip(self.parameters, self.state, strict=True) if p.grad is not None]
+        if not moving:
+            return
+        steps = [own["step"] for *_, own in moving]
+        torch._foreach_add_(steps, 1.0)
+        torch._fused_adam_(
+            [p for p, *_ in moving],
+            [grad for _, grad, _ in moving],
+            [own["exp_avg"] for *_, own in moving],
+            [own["exp_avg_sq"] for *_, own in moving],
+            [],  # of AMSGrad
+            steps,
+            lr=self.lr,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            weight_decay=0.0,
+            eps=self.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that steps change, by the number of the parameter, as `torch.optim` has it."""
+        return {"state": dict(enumerate(self.state))}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken, be it on another device; a parameter unknown there begins anew."""
+        for number, own in enumerate(self.state):
+            for name, tensor in own.items():
+                tensor.copy_(saved["state"][number][name]) if number in saved["state"] else tensor.zero_()
