@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from buffers.augment import turn_actions
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
 from torchkit.adam import Adam
-from torchkit.mutual_information import Club, club_upper_bound, jsd_loss
+from torchkit.mutual_information import Club, club_upper_bound_of_pairs, jsd_loss
 from torchkit.networks import Encoder, EncoderConfig
 from utils.device import products_of
 from utils.errors import DivergenceError, UserError
@@ -94,23 +94,20 @@ class RepresentationObjective(nn.Module):
             permutation_B: a random permutation of the batch, for CLUB's shuffled pairs.
             embedded: what `embed` makes of the batch, where that is at hand.
         """
-        config, d = self.config, batch.distinct_D
+        config, d, Z = self.config, batch.distinct_D, self.config.obs_encoder.out_dim
         s, o = self.embed(data, batch) if embedded is None else embedded
         terms = {"max_s_zs": _info_loss(self.s_local, s, batch), "max_o_zo": _info_loss(self.o_local, o, batch)}
 
+        excess_DD = (batch.pairs(permutation_B) - batch.count_D.diag()) / len(batch)
         mu_DZ, logvar_DZ = self.club(s.z_DZ)
-        z_o_BZ, place_B = o.z_DZ[batch.place_B], batch.place_B
-        bound = club_upper_bound(mu_DZ[place_B], logvar_DZ[place_B], z_o_BZ, z_o_BZ[permutation_B])
-        terms["min_zs_zo"] = bound.relu()
+        terms["min_zs_zo"] = club_upper_bound_of_pairs(mu_DZ, logvar_DZ, o.z_DZ, excess_DD).relu()
 
-        fused_DZ = 0.5 * (s.z_DZ + o.z_DZ)
         action = data.action[d] if batch.angle_D is None else turn_actions(data.action[d], batch.angle_D)
-        hidden = torch.cat([fused_DZ, self.action_embedding(action)], dim=-1)
-        next_s_DZ, next_o_DZ, reward_D1 = self.dynamics(hidden).split([s.z_DZ.shape[1], o.z_DZ.shape[1], 1], dim=-1)
+        predicted = self.dynamics(torch.cat([0.5 * (s.z_DZ + o.z_DZ), self.action_embedding(action)], dim=-1))
         discount_D1 = data.discount[d, None]  # a true ending is followed by the zero vector, a time limit is not
-        terms["state_dynamics"] = batch.mean((next_s_DZ - discount_D1 * s.next_DZ).square().sum(-1))
-        terms["obs_dynamics"] = batch.mean((next_o_DZ - discount_D1 * o.next_DZ).square().sum(-1))
-        terms["reward"] = batch.mean((reward_D1.squeeze(-1) - data.reward[d]).square())
+        after = torch.cat([discount_D1 * s.next_DZ, discount_D1 * o.next_DZ, data.reward[d, None]], dim=-1)
+        errors = batch.mean((predicted - after).square()).split([Z, Z, 1])
+        terms |= {name: error.sum() for name, error in zip(("state_dynamics", "obs_dynamics", "reward"), errors)}
         weights = {
             "max_s_zs": config.state_info_weight,
             "max_o_zo": config.obs_info_weight,
@@ -119,17 +116,14 @@ class RepresentationObjective(nn.Module):
             "obs_dynamics": config.obs_dynamics_weight,
             "reward": config.reward_weight,
         }
-        total = torch.stack([weights[name] * terms[name] for name in weights]).sum()
-        return {"total": total, **terms}
+        weight = torch.tensor([weights[name] for name in terms], device=errors[0].device)
+        return {"total": torch.stack(list(terms.values())) @ weight, **terms}
 
     @torch.no_grad()
     def embed_pairs(self, data: TransitionData, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
         """(z^s, z^o) of each batch's distinct transitions, without gradients, in one forward pass for all batches."""
-        joined = Batch.side_by_side(batches)
-        z_s = _embed_rows(self.s_encoder, data, "state", data.state_id[joined.distinct_D], joined)
-        z_o = _embed_rows(self.o_encoder, data, "obs", data.obs_id[joined.distinct_D], joined)
-        sizes = [len(batch.distinct_D) for batch in batches]
-        return list(zip(z_s.split(sizes), z_o.split(sizes)))
+        views = ((self.s_encoder, "state"), (self.o_encoder, "obs"))
+        return list(zip(*(_embed_each(encoder, data, view, batches) for encoder, view in views)))
 
 
 @dataclass(frozen=True)
@@ -165,6 +159,17 @@ def _embed_rows(encoder: Encoder, data: TransitionData, view: str, id_D: Tensor,
     parts = number.split(CHUNK)
     angles = [None] * len(parts) if angle is None else angle.split(CHUNK)
     return torch.cat([encoder(data.read(view, *part)).float() for part in zip(parts, angles)])[place_D]
+
+
+def _embed_each(encoder: Encoder, data: TransitionData, view: str, batches: list[Batch]) -> Sequence[Tensor]:
+    """Embeddings (D, Z) of the rows before each batch's transitions, in one forward pass."""
+    ids, _ = data.ids(view)
+    if all(data.is_small(view, batch) for batch in batches):
+        z_UZ = _embed_rows(encoder, data, view, data.numbers(view), batches[0])
+        return [z_UZ[ids[batch.distinct_D]] for batch in batches]
+    joined = Batch.side_by_side(batches)
+    z = _embed_rows(encoder, data, view, ids[joined.distinct_D], joined)
+    return z.split([len(batch.distinct_D) for batch in batches])
 
 
 def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
@@ -269,7 +274,7 @@ class RepresentationTrainer:
         club = self.objective.club
         for batch, (z_s, z_o) in pairs:
             with products_of(len(z_s), *club.hidden.weight.shape):
-                mean += club.ascend(z_s, z_o, batch.count_D / len(batch.place_B))
+                mean += club.ascend(z_s, z_o, batch.count_D / len(batch))
             self.club_optimiser.step()
         return mean / len(pairs)
 

@@ -187,6 +187,9 @@ class Batch:
             first += len(angles[-1])
         return cls(distinct_D, count_D, place_B, torch.cat(turns), torch.cat([angles[0].new_zeros(1), *angles]))
 
+    def __len__(self) -> int:
+        return len(self.place_B)
+
     @property
     def angle_D(self) -> Tensor | None:
         """The angle of each distinct transition, where copies are turned."""
@@ -201,8 +204,14 @@ class Batch:
         return number, self.angle_T[turn], place_D
 
     def mean(self, value_D: Tensor) -> Tensor:
-        """The mean over the B transitions of a value that is known for the distinct ones."""
-        return value_D @ self.count_D / len(self.place_B)
+        """The mean over the B transitions of what is known for the distinct ones, (D,) or (D, X): () or (X,)."""
+        return self.count_D @ value_D / len(self)
+
+    def pairs(self, permutation_B: Tensor) -> Tensor:
+        """How often each distinct transition meets each other one, the B held against a permutation of them: (D, D)."""
+        D = len(self.distinct_D)
+        met = self.place_B * D + self.place_B[permutation_B]
+        return met.bincount(minlength=D * D).view(D, D).float()
 
 
 def _unique_pairs(a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:

@@ -124,3 +124,13 @@ def club_upper_bound(mu_BZ: Tensor, logvar_BZ: Tensor, y_BZ: Tensor, shuffled_BZ
     """½ mean_i Σ_d [(μ_i - ỹ_i)² - (μ_i - y_i)²] / exp(logvar_i): log q(y_i | x_i) - log q(ỹ_i | x_i), a scalar."""
     gap_BZ = (mu_BZ - shuffled_BZ).square() - (mu_BZ - y_BZ).square()
     return 0.5 * (gap_BZ * (-logvar_BZ).exp()).sum(dim=-1).mean()
+
+
+def club_upper_bound_of_pairs(mu_DZ: Tensor, logvar_DZ: Tensor, y_DZ: Tensor, excess_DD: Tensor) -> Tensor:
+    """The same bound of pairs that repeat D distinct rows, a scalar.
+
+    `excess_DD` is the share of pairs of x_i with y_j among the shuffled ones less that among the true ones, which stand
+    on the diagonal. Its rows add up to 0, since shuffling leaves each x_i: squares of μ drop out.
+    """
+    gap_DZ = excess_DD @ y_DZ.square() - 2 * mu_DZ * (excess_DD @ y_DZ)
+    return 0.5 * (gap_DZ * (-logvar_DZ).exp()).sum()

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import softplus
 
-from torchkit.mutual_information import Club, club_log_likelihood, club_upper_bound, jsd_loss, row_ids
+from policies.transitions import Batch
+from torchkit.mutual_information import (
+    Club,
+    club_log_likelihood,
+    club_upper_bound,
+    club_upper_bound_of_pairs,
+    jsd_loss,
+    row_ids,
+)
 
 DIM = 4
 
@@ -148,6 +156,23 @@ def test_club_sums_over_dimensions():
     logvar = torch.zeros(2, 2)
     bound = club_upper_bound(both, logvar, both, both.flip(0))
     assert bound.item() == pytest.approx(2 * club_upper_bound(one, logvar[:, :1], one, one.flip(0)).item())
+
+
+def test_the_club_bound_of_repeated_rows_is_that_of_the_pairs_written_out():
+    generator = torch.Generator().manual_seed(0)
+    mu, logvar, y = torch.randn(3, 4, 5, generator=generator, dtype=torch.double).requires_grad_().unbind()
+    place = torch.randint(3, (30,), generator=generator)  # the last of the four rows does not occur
+    permutation = torch.randperm(30, generator=generator)
+    batch = Batch(torch.arange(4), place.bincount(minlength=4).double(), place)
+    met = batch.pairs(permutation)
+    assert met.sum() == 30 and met[0, 1] == sum(place[i] == 0 and place[permutation[i]] == 1 for i in range(30))
+    pairs = club_upper_bound_of_pairs(mu, logvar, y, (met.double() - batch.count_D.diag()) / 30)
+    plain = club_upper_bound(mu[place], logvar[place], y[place], y[place][permutation])
+    torch.testing.assert_close(pairs, plain)
+    for ours, theirs in zip(
+        *(torch.autograd.grad(bound, (mu, logvar, y), retain_graph=True) for bound in (pairs, plain))
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(0, 2**31))
