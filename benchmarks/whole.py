@@ -3,8 +3,8 @@
     python benchmarks/whole.py --encoders=data/encoders/heaven_hell [--train_episodes 1200] [--seeds 0 1]
 
 Both take as many env steps and updates, and 100 greedy episodes after every 2,000 steps; the plain one plays one env
-and learns by `benchmarks/straightforward.py`, ours is `main.py`, in float32 and in bfloat16, all on one thread. The
-programs take turns. Prints a line a program, and at the end the ratios by the clock.
+and learns by `benchmarks/straightforward.py` on one thread, ours is `main.py`, in float32 and in bfloat16, on one
+thread and on two. The programs take turns. Prints a line a program, and at the end the ratios by the clock.
 """
 
 import argparse
@@ -24,6 +24,13 @@ sys.path[0] = str(ROOT)
 from benchmarks.measure import busy_cores  # noqa: E402 after the path
 
 RANDOM_EPISODES, LEARNED = 10, 0.9  # before training; the success that counts as learned
+PROGRAMS: dict[str, list[str] | None] = {  # flags of main.py; None for the plain program
+    "plain": None,
+    "ours": [],
+    "ours, bf16": ["--config_rl.precision=bf16"],
+    "ours, two threads": ["--threads=2"],
+    "ours, bf16, two threads": ["--config_rl.precision=bf16", "--threads=2"],
+}
 
 
 def plain(encoders: str, train_episodes: int, seed: int) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def main() -> None:
         return
     times: dict[str, list[float]] = {}
     for seed in options.seeds:
-        for name, flags in {"plain": None, "ours": [], "ours, bf16": ["--config_rl.precision=bf16"]}.items():
+        for name, flags in PROGRAMS.items():
             busy, began = busy_cores(), time.perf_counter()
             if flags is None:
                 command = [sys.executable, __file__, "--plain", f"--encoders={encoders}", f"--seeds={seed}"]
