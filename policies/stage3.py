@@ -132,41 +132,16 @@ def train(
     spec = envs.spec_sizes
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
     agent = adapt(parts.agent(settings.seed, device))
-    if settings.start_expert and agent.on_policy:
-        raise UserError(
-            f"--start_expert_training: {config.rl.family} learns from fresh episodes alone; leave the flag out"
-        )
-    # embeddings cannot be turned, what they are made of is not stored
-    turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
     for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
-    if "behaviour_cloning" in config.rl.auxiliary.get("use_actor", ()) and not settings.start_expert:
-        warnings.warn(
-            f"{config.rl.family}:{config.rl.variant} has nothing to clone: give --start_expert_training",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    if settings.start_expert:
-        with closing(make_envs(1, seed=0)) as one:
-            check_expert(one, "--start_expert_training", "leave the flag out")
+    check_demonstrations(config, settings, agent, make_envs)
+    # embeddings cannot be turned, what they are made of is not stored
+    turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
+    buffer_seed = int(generator(settings.seed, "replay").integers(2**31))
     run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
         say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
-    rl, buffer_seed = config.rl, int(generator(settings.seed, "replay").integers(2**31))
-    schedule = Schedule(
-        train_episodes=settings.train_episodes,
-        start_random=settings.start_random,
-        start_expert=settings.start_expert,
-        updates_per_step=rl.updates_per_step,
-        batch_size=rl.batch_size,
-        aux_batch_size=rl.aux_batch_size,
-        eval_interval=config.env.eval.interval,
-        eval_episodes=config.env.eval.episodes,
-        checkpoint_minutes=checkpoint_minutes,
-        time_limit_is_terminal=rl.time_limit_is_terminal,
-        time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
-    )
     jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
     group = folder[1].rpartition("/")[0]
@@ -180,8 +155,8 @@ def train(
         agent,
         envs,
         eval_envs,
-        EpisodeBuffer(spec, rl.replay_steps, settings.window, buffer_seed, turned),
-        schedule,
+        EpisodeBuffer(spec, config.rl.replay_steps, settings.window, buffer_seed, turned),
+        make_schedule(config, settings, checkpoint_minutes, time_limit_hours),
         run,
         logger,
         jsonl,
@@ -200,6 +175,43 @@ def train(
         eval_envs.close()
     finish(agent, make_envs, config, settings, run, history, film_episodes, say)
     return 0
+
+
+def check_demonstrations(config: ConfigDict, settings: Settings, agent: Agent, make_envs: MakeEnvs) -> None:
+    """Warns of a cloning actor that is given no demonstrations.
+
+    Raises:
+        UserError: some are asked for, of a family that cannot learn from them or of a domain without an expert.
+    """
+    family, flag = config.rl.family, "--start_expert_training"
+    if not settings.start_expert:
+        if "behaviour_cloning" in config.rl.auxiliary.get("use_actor", ()):
+            text = f"{family}:{config.rl.variant} has nothing to clone: give {flag}"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        return
+    if agent.on_policy:
+        raise UserError(f"{flag}: {family} learns from fresh episodes alone; leave the flag out")
+    with closing(make_envs(1, seed=0)) as one:
+        check_expert(one, flag, "leave the flag out")
+
+
+def make_schedule(
+    config: ConfigDict, settings: Settings, checkpoint_minutes: float, time_limit_hours: float | None
+) -> Schedule:
+    """How long a run collects, learns and judges itself, and when it stops."""
+    return Schedule(
+        train_episodes=settings.train_episodes,
+        start_random=settings.start_random,
+        start_expert=settings.start_expert,
+        updates_per_step=config.rl.updates_per_step,
+        batch_size=config.rl.batch_size,
+        aux_batch_size=config.rl.aux_batch_size,
+        eval_interval=config.env.eval.interval,
+        eval_episodes=config.env.eval.episodes,
+        checkpoint_minutes=checkpoint_minutes,
+        time_limit_is_terminal=config.rl.time_limit_is_terminal,
+        time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
+    )
 
 
 def plain_configs(config: ConfigDict) -> dict[str, Any]:
