@@ -1,8 +1,8 @@
 """A GRU layer over a whole sequence with a hand-written backward pass, for the CPU.
 
-Torch's own layer differentiates each step on its own: per step it accumulates into the weight gradients. Here a step
-is one product and one compiled kernel, forward and back, and the weights' gradient is one product over all steps.
-Equal to `nn.GRU` (tested); unlike it, it can take that product in bfloat16, and reads distinct inputs where they stand.
+Torch's own layer differentiates each step on its own: per step it accumulates into the weight gradients. Here all steps
+are one compiled call, forward and back, and the weights' gradient is one product over all steps. Equal to `nn.GRU`
+(tested); unlike it, it can take that product in bfloat16, and reads distinct inputs where they stand.
 """
 
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchkit.sequence.gru_kernels import backward_step, forward_step
-from utils.device import products_of
+from torchkit.sequence.gru_kernels import backward, forward, gather_gradient
 
 
 class _GRUScan(torch.autograd.Function):
@@ -30,15 +29,9 @@ class _GRUScan(torch.autograd.Function):
     ) -> Tensor:
         (T, B), (H3, H) = place.shape, weight.shape
         kept = T if keep else 1
-        hidden, product = weight.new_empty(T + 1, B, H), weight.new_empty(B, H3)
-        gates, new = weight.new_empty(kept, B, H3), weight.new_empty(kept, B, H)
+        hidden, gates, new = (weight.new_empty(*shape) for shape in ((T + 1, B, H), (kept, B, H3), (kept, B, H)))
         hidden[0] = initial
-        transposed = weight.t().contiguous()
-        arrays = [x.detach().numpy() for x in (projected, place, product, bias, hidden, gates, new)]
-        with products_of(B, H, H3):
-            for t, before in enumerate(hidden[:-1].unbind(0)):
-                torch.mm(before, transposed, out=product)
-                forward_step(t, t if keep else 0, *arrays)
+        forward(*_arrays(projected, place, weight.t().contiguous(), bias, hidden, gates, new))
         ctx.low_precision, ctx.num_inputs = low_precision, len(projected)
         ctx.save_for_backward(weight, place, hidden, gates, new)
         return hidden[1:]
@@ -47,20 +40,20 @@ class _GRUScan(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         weight, place, hidden, gates, new = ctx.saved_tensors
         (T, B), (H3, H) = place.shape, weight.shape
-        carried, d_product = weight.new_zeros(B, H), weight.new_empty(T, B, H3)
-        d_projected = weight.new_zeros(ctx.num_inputs, H3)
-        saved = (grads[0].contiguous(), hidden, gates, new, place, carried, d_product, d_projected)
-        arrays = [x.detach().numpy() for x in saved]
-        with products_of(B, H3, H):
-            for t, row in reversed(list(enumerate(d_product.unbind(0)))):
-                backward_step(t, *arrays)
-                carried.addmm_(row, weight)
+        carried, d_projected = weight.new_zeros(B, H), weight.new_zeros(ctx.num_inputs, H3)
+        d_product, d_inputs = weight.new_empty(T, B, H3), weight.new_empty(T, B, H)
+        backward(*_arrays(grads[0].contiguous(), weight, hidden, gates, new, carried, d_product, d_inputs))
+        gather_gradient(*_arrays(place, d_product, d_inputs, d_projected))
         flat, before = d_product.view(T * B, H3), hidden[:-1].view(T * B, H)
         if ctx.low_precision:
             d_weight = (flat.bfloat16().t() @ before.bfloat16()).float()
         else:
             d_weight = flat.t() @ before
         return d_projected, None, carried, d_weight, flat.sum(0), None, None
+
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    return [tensor.detach().numpy() for tensor in tensors]
 
 
 def gru_scan(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
