@@ -1,15 +1,19 @@
 """How near an update comes to the rate of matrix products on the same machine."""
 
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.learner import CASES, make_update
 from benchmarks.measure import Section, least, short
+from torchkit.sequence import gru_kernels, gru_scan
 from utils.device import prepare_cpu
 
 TEXT = """
@@ -25,9 +29,25 @@ COLUMNS = ["update", "GFLOP", "ms", "GFLOP/s", "products, GFLOP/s", "share", "pr
 SIZE = 1024
 
 
-def in_place(self_shape: Any, a_shape: Any, b_shape: Any, *args: Any, **kwargs: Any) -> int:
-    """The operations of `addmm_`, which the counter does not know."""
-    return 2 * a_shape[0] * a_shape[1] * b_shape[1]
+def operations(update: Callable[[], Any]) -> int:
+    """Those of an update; torch does not see what the GRU's kernels do, a product (B, H) by (H, 3H) each step."""
+    in_kernels = []
+
+    def counted(kernel: Callable[..., None], num_before: int) -> Callable[..., None]:
+        def call(*arrays: Any) -> None:
+            steps, weight = arrays[num_before - 1].shape[:2], arrays[num_before]
+            in_kernels.append(2 * math.prod(steps) * weight.size)
+            kernel(*arrays)
+
+        return call
+
+    with (
+        patch.object(gru_scan, "forward", counted(gru_kernels.forward, 2)),  # after the inputs and their places (T, B)
+        patch.object(gru_scan, "backward", counted(gru_kernels.backward, 1)),  # after the gradient (T, B, H)
+        FlopCounterMode(display=False) as counter,
+    ):
+        update()
+    return counter.get_total_flops() + sum(in_kernels)
 
 
 def measure(folder: Path, rounds: int = 5) -> Section:
@@ -41,9 +61,7 @@ def measure(folder: Path, rounds: int = 5) -> Section:
     for case, (family, *_) in CASES.items():
         update = make_update(case)
         update()
-        with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: in_place}) as counter:
-            update()
-        total = counter.get_total_flops() / 1e9
+        total = operations(update) / 1e9
         spent, rate, plain = [], [], []
         for _ in range(rounds if family == "dqn" else 3):
             spent.append(least(update, 1))
