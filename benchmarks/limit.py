@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.learner import CASES, make_update
 from benchmarks.measure import Section, least, short
-from torchkit.sequence import gru_kernels, gru_scan
+from torchkit import kernels
+from torchkit.sequence import gru_scan
 from utils.device import prepare_cpu
 
 TEXT = """
@@ -42,8 +43,10 @@ def operations(update: Callable[[], Any]) -> int:
         return call
 
     with (
-        patch.object(gru_scan, "forward", counted(gru_kernels.forward, 2)),  # after the inputs and their places (T, B)
-        patch.object(gru_scan, "backward", counted(gru_kernels.backward, 1)),  # after the gradient (T, B, H)
+        patch.object(
+            gru_scan, "gru_forward", counted(kernels.gru_forward, 2)
+        ),  # after the inputs and their places (T, B)
+        patch.object(gru_scan, "gru_backward", counted(kernels.gru_backward, 1)),  # after the gradient (T, B, H)
         FlopCounterMode(display=False) as counter,
     ):
         update()

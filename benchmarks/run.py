@@ -64,21 +64,21 @@ Kept, because it measured:
 - Each distinct row encoded once; heads on real rows only; episodes cut to the longest of the batch.
 - The input projection of the GRU for each distinct pair of action and observation: 3,264 rows became 160 at B = 64.
 - The GRU with a backward pass of its own, and each weight's gradient as one product of all steps.
-- That GRU's steps compiled by Numba, all in one call, their products and a tanh of eight times torch's speed included: a
-  layer over 51 steps takes 0.6 ms forward and 1.8 forward and back at 16 episodes (by torch's operations 2.1 and 5.3), 2.3
-  and 8.5 at 64 (5.6 and 14.5), on one thread.
+- That GRU's steps compiled by Numba, all in one call, their products and a tanh of eight times torch's speed
+  included: a layer over 51 steps takes 0.6 ms forward and 1.8 forward and back at 16 episodes (by torch's operations
+  2.1 and 5.3), 2.3 and 8.5 at 64 (5.6 and 14.5), on one thread.
 - Adam's kernel without `torch.optim` (`torchkit/adam.py`): the same steps to the bit, 1.5 s less at every start, since
   the first optimiser of a process imports torch's compiler, and 0.2 ms less a step.
-- CLUB's shuffled pairs as counts of how often two distinct transitions meet: two small products in place of four gathers
-  of 500 rows and their backward passes.
+- CLUB's shuffled pairs as counts of how often two distinct transitions meet: two small products in place of four
+  gathers of 500 rows and their backward passes.
 - Strided numbers made contiguous before softplus, which takes 17 times as long otherwise: a tenth of the Believer's
   update. Its 30 samples of each row are made 64 rows at a time, which a core's cache holds: a fifth of it.
 - float32 products by oneDNN instead of MKL (`utils.device.use_fast_products`): twice the rate on this processor, as
   exact; where a processor would round, a check at the start keeps MKL.
 - Products of less than 2,000,000 multiplications by MKL all the same, in loops of many such: an epoch of HeavenHell's
   stage 2 takes a third less.
-- In stage 2 the gradient of CLUB's likelihood written out: five steps on 88 pairs take 2.2 ms by autograd and 1.4
-  without.
+- In stage 2 the gradient of CLUB's likelihood as a kernel of the same kind: five steps on 88 pairs took 2.2 ms by
+  autograd, 1.4 written out in torch's operations, and take 0.5.
 - Freed memory kept for reuse (`utils.device.keep_memory`): 12,000 page faults an update became none, which was a
   third of the processor's time of an update of `dqn:mi`, gru.
 - Attention of up to 256 steps written out on the CPU: 8 ms in place of 53 ms, forward and backward (T = 51, B = 64).

@@ -13,6 +13,7 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -98,7 +99,7 @@ class RepresentationObjective(nn.Module):
         s, o = self.embed(data, batch) if embedded is None else embedded
         terms = {"max_s_zs": _info_loss(self.s_local, s, batch), "max_o_zo": _info_loss(self.o_local, o, batch)}
 
-        excess_DD = (batch.pairs(permutation_B) - batch.count_D.diag()) / len(batch)
+        excess_DD = batch.pairs(permutation_B) - batch.share_D.diag()
         mu_DZ, logvar_DZ = self.club(s.z_DZ)
         terms["min_zs_zo"] = club_upper_bound_of_pairs(mu_DZ, logvar_DZ, o.z_DZ, excess_DD).relu()
 
@@ -178,7 +179,8 @@ def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
         return view.z_UZ.new_zeros(())
     count_U = view.z_UZ.new_zeros(len(view.z_UZ)).index_add_(0, view.place_D, batch.count_D)
     positive_UU = torch.eye(len(count_U), device=count_U.device)
-    with torch.autocast(view.local.device.type, enabled=view.local.dtype == torch.bfloat16):
+    low = view.local.dtype == torch.bfloat16
+    with torch.autocast(view.local.device.type) if low else nullcontext():
         local_UZ = tail(view.local)
     return jsd_loss(local_UZ.float(), view.z_UZ, positive_UU, count_U)
 
@@ -243,22 +245,22 @@ class RepresentationTrainer:
         self._set_learning_rates()
         total, width = torch.zeros(len(METRICS), device=self.device), self.objective.config.hidden_dim
         recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
-        for batch in batches:
-            permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
-            self.optimiser.zero_grad()
-            with products_of(len(batch.distinct_D), width, width):
+        with products_of(max(len(batch.distinct_D) for batch in batches), width, width):
+            for batch in batches:
+                permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
+                self.optimiser.zero_grad()
                 with self._autocast():
                     embedded = self.objective.embed(self.data, batch)
                 losses = self.objective.losses(self.data, batch, permutation_B, embedded)
                 losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
-            self.optimiser.step()
-            if recent is None:
-                picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
-                likelihood = self.fit_club([batches[i] for i in picked])
-            else:
-                recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
-                likelihood = self._fit_club(recent)
-            total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
+                self.optimiser.step()
+                if recent is None:
+                    picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
+                    likelihood = self.fit_club([batches[i] for i in picked])
+                else:
+                    recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
+                    likelihood = self._fit_club(recent)
+                total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
         self.epoch += 1
         return finite_means(self.epoch, METRICS, total / len(batches))
 
@@ -271,15 +273,13 @@ class RepresentationTrainer:
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
         """The same on (z^s, z^o) of the batches' distinct transitions."""
         mean = torch.zeros((), device=self.device)
-        club = self.objective.club
         for batch, (z_s, z_o) in pairs:
-            with products_of(len(z_s), *club.hidden.weight.shape):
-                mean += club.ascend(z_s, z_o, batch.count_D / len(batch))
+            mean += self.objective.club.ascend(z_s, z_o, batch.share_D)
             self.club_optimiser.step()
         return mean / len(pairs)
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
 
     def _set_learning_rates(self) -> None:
         """Those of this epoch."""

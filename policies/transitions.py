@@ -7,6 +7,7 @@ Z embedding.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -203,15 +204,20 @@ class Batch:
         (number, turn), place_D, _ = _unique_pairs(id_D, self.turn_D)
         return number, self.angle_T[turn], place_D
 
+    @cached_property
+    def share_D(self) -> Tensor:
+        """The share of each distinct transition in the B."""
+        return self.count_D / len(self)
+
     def mean(self, value_D: Tensor) -> Tensor:
         """The mean over the B transitions of what is known for the distinct ones, (D,) or (D, X): () or (X,)."""
-        return self.count_D @ value_D / len(self)
+        return self.share_D @ value_D
 
     def pairs(self, permutation_B: Tensor) -> Tensor:
-        """How often each distinct transition meets each other one, the B held against a permutation of them: (D, D)."""
+        """The share of each pair of distinct transitions where the B are held against a permutation of them, (D, D)."""
         D = len(self.distinct_D)
         met = self.place_B * D + self.place_B[permutation_B]
-        return met.bincount(minlength=D * D).view(D, D).float()
+        return met.bincount(minlength=D * D).view(D, D) / len(self)
 
 
 def _unique_pairs(a: Tensor, b: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:

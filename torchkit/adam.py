@@ -21,14 +21,16 @@ class Adam:
 
     Attributes:
         state: of each parameter its number of steps, (), and the means of its gradient and of its square, in the shape
-            of the parameter. They are written in place, and may be put elsewhere, as into shared memory.
+            of the parameter; `step` writes them in place. Who takes the steps elsewhere may put others there.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, eps: float = 1e-8):
         self.parameters, self.lr, self.eps = list(parameters), lr, eps
+        values = [parameter.detach() for parameter in self.parameters]
+        self._steps = torch.zeros(len(values), device=values[0].device if values else None)
         self.state = [
-            {"step": p.new_zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            for p in (parameter.detach() for parameter in self.parameters)
+            {"step": steps, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            for p, steps in zip(values, self._steps.unbind(), strict=True)
         ]
 
     def zero_grad(self) -> None:
@@ -43,7 +45,10 @@ class Adam:
         if not moving:
             return
         steps = [own["step"] for *_, own in moving]
-        torch._foreach_add_(steps, 1.0)
+        if len(moving) == len(self.parameters):
+            self._steps += 1  # all at once
+        else:
+            torch._foreach_add_(steps, 1.0)
         torch._fused_adam_(
             [p for p, *_ in moving],
             [grad for _, grad, _ in moving],

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, gru_kernels
+from torchkit import kernels
+from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt
 from torchkit.sequence.gru_scan import gru_scan
 from utils.errors import UserError
 
@@ -257,9 +258,7 @@ def test_the_gru_scan_keeps_nothing_where_nothing_learns():
     assert torch.equal(plain, learning) and not plain.requires_grad and learning.requires_grad
 
 
-@pytest.mark.parametrize(
-    "ours, exact", [(gru_kernels.sigmoid, lambda x: 1 / (1 + np.exp(-x))), (gru_kernels.tanh, np.tanh)]
-)
+@pytest.mark.parametrize("ours, exact", [(kernels.sigmoid, lambda x: 1 / (1 + np.exp(-x))), (kernels.tanh, np.tanh)])
 def test_the_kernels_functions_are_exact_to_float32(ours, exact):
     x = np.concatenate([np.linspace(-100, 100, 20_001), np.linspace(-1, 1, 20_001)]).astype(np.float32)
     found = np.array([ours(value) for value in x])
@@ -275,8 +274,8 @@ def test_kernels_are_compiled_where_no_folder_can_keep_them(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(gru_kernels, "njit", njit)
-    assert gru_kernels.compiled(len) is len
+    monkeypatch.setattr(kernels, "njit", njit)
+    assert kernels.compiled(len) is len
 
 
 def test_a_nan_goes_through_the_gru_scan_to_the_end_of_its_own_episode():

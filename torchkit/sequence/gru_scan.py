@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchkit.sequence.gru_kernels import backward, forward, gather_gradient
+from torchkit.kernels import gru_backward, gru_forward, gru_input_gradient
 
 
 class _GRUScan(torch.autograd.Function):
@@ -31,7 +31,7 @@ class _GRUScan(torch.autograd.Function):
         kept = T if keep else 1
         hidden, gates, new = (weight.new_empty(*shape) for shape in ((T + 1, B, H), (kept, B, H3), (kept, B, H)))
         hidden[0] = initial
-        forward(*_arrays(projected, place, weight.t().contiguous(), bias, hidden, gates, new))
+        gru_forward(*_arrays(projected, place, weight.t().contiguous(), bias, hidden, gates, new))
         ctx.low_precision, ctx.num_inputs = low_precision, len(projected)
         ctx.save_for_backward(weight, place, hidden, gates, new)
         return hidden[1:]
@@ -42,8 +42,8 @@ class _GRUScan(torch.autograd.Function):
         (T, B), (H3, H) = place.shape, weight.shape
         carried, d_projected = weight.new_zeros(B, H), weight.new_zeros(ctx.num_inputs, H3)
         d_product, d_inputs = weight.new_empty(T, B, H3), weight.new_empty(T, B, H)
-        backward(*_arrays(grads[0].contiguous(), weight, hidden, gates, new, carried, d_product, d_inputs))
-        gather_gradient(*_arrays(place, d_product, d_inputs, d_projected))
+        gru_backward(*_arrays(grads[0].contiguous(), weight, hidden, gates, new, carried, d_product, d_inputs))
+        gru_input_gradient(*_arrays(place, d_product, d_inputs, d_projected))
         flat, before = d_product.view(T * B, H3), hidden[:-1].view(T * B, H)
         if ctx.low_precision:
             d_weight = (flat.bfloat16().t() @ before.bfloat16()).float()

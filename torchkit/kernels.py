@@ -1,10 +1,11 @@
-"""A GRU layer on the CPU, all steps in one call, compiled by Numba.
+"""What the CPU does in loops of small steps, compiled by Numba: a GRU's layer, and the gradient of CLUB's likelihood.
 
-As torch operations a step is five calls, each a pass through memory of its own; where episodes are few the calls cost
-more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32 throughout.
+As torch operations a step of either is many calls, each a pass through memory of its own; where rows are few the calls
+cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32 throughout.
+Numba keeps what it has compiled until this file changes: what these functions call must stand in it as well.
 
 Dimension key: T steps, S kept steps, B batch, N distinct rows of inputs, H width, G = 3H gates in torch's order: reset,
-update, new.
+update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells.
 """
 
 from collections.abc import Callable
@@ -98,7 +99,47 @@ def add_product(a_BK: Any, w_KN: Any, out_BN: Any) -> None:
 
 
 @compiled
-def forward(
+def add_product_of_columns(a_BK: Any, w_BN: Any, out_KN: Any) -> None:
+    """Adds aᵀ @ w to `out`, four rows of both at a time."""
+    (B, K), N = a_BK.shape, w_BN.shape[1]
+    in_fours = B - B % 4
+    for b in range(0, in_fours, 4):
+        a0, a1, a2, a3 = a_BK[b], a_BK[b + 1], a_BK[b + 2], a_BK[b + 3]
+        w0, w1, w2, w3 = w_BN[b], w_BN[b + 1], w_BN[b + 2], w_BN[b + 3]
+        for k in range(K):
+            out, x0, x1, x2, x3 = out_KN[k], a0[k], a1[k], a2[k], a3[k]
+            for n in range(N):
+                out[n] += x0 * w0[n] + x1 * w1[n] + x2 * w2[n] + x3 * w3[n]
+    for b in range(in_fours, B):
+        a, w = a_BK[b], w_BN[b]
+        for k in range(K):
+            out = out_KN[k]
+            for n in range(N):
+                out[n] += a[k] * w[n]
+
+
+@compiled
+def layer(x_BK: Any, weight_NK: Any, bias_N: Any) -> Any:
+    """A linear layer's output (B, N)."""
+    out_BN = np.empty((len(x_BK), len(bias_N)), np.float32)
+    for b in range(len(x_BK)):
+        out_BN[b] = bias_N
+    add_product(x_BK, np.ascontiguousarray(weight_NK.T), out_BN)
+    return out_BN
+
+
+@compiled
+def layer_gradients(x_BK: Any, d_out_BN: Any, d_weight_NK: Any, d_bias_N: Any) -> None:
+    """Writes the gradients of a linear layer's weight and bias."""
+    d_weight_NK[:] = 0
+    d_bias_N[:] = 0
+    add_product_of_columns(d_out_BN, x_BK, d_weight_NK)
+    for b in range(len(d_out_BN)):
+        d_bias_N += d_out_BN[b]
+
+
+@compiled
+def gru_forward(
     inputs_NG: Any,
     place_TB: Any,
     weight_HG: Any,
@@ -107,7 +148,7 @@ def forward(
     gates: Any,
     new: Any,
 ) -> None:
-    """Runs the layer over B episodes; what `backward` needs is kept where S is T, and not where it is 1.
+    """Runs the layer over B episodes; what `gru_backward` needs is kept where S is T, and not where it is 1.
 
     Args:
         inputs_NG, place_TB: distinct rows of projected inputs, and which of them stands where.
@@ -135,7 +176,7 @@ def forward(
 
 
 @compiled
-def backward(
+def gru_backward(
     gradient: Any,
     weight_GH: Any,
     hidden: Any,
@@ -145,7 +186,7 @@ def backward(
     d_product: Any,
     d_inputs: Any,
 ) -> None:
-    """From the gradient of what `forward` wrote to those of what it read.
+    """From the gradient of what `gru_forward` wrote to those of what it read.
 
     Args:
         gradient: (T, B, H), of the outputs by what reads them.
@@ -176,7 +217,7 @@ def backward(
 
 
 @compiled
-def gather_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: Any) -> None:
+def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: Any) -> None:
     """Adds the gradient of each place's projected input to that of the row that stands there."""
     T, B, H = d_inputs.shape
     for t in range(T):
@@ -186,3 +227,74 @@ def gather_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: Any
                 d_row[j] += d_p[j]
             for j in range(H):
                 d_row[2 * H + j] += d_i[j]
+
+
+@compiled
+def elu(x_BF: Any) -> None:
+    """X where it is positive, else e^x - 1, in place."""
+    for b in range(len(x_BF)):
+        x = x_BF[b]
+        for f in range(len(x)):
+            x[f] = x[f] if x[f] > 0 else exp(x[f]) - ONE
+
+
+@compiled
+def through_elu(d_act_BF: Any, act_BF: Any) -> None:
+    """A gradient by elu's values becomes that by its arguments, in place."""
+    for b in range(len(act_BF)):
+        d, act = d_act_BF[b], act_BF[b]
+        for f in range(len(act)):
+            d[f] *= ONE if act[f] > 0 else act[f] + ONE
+
+
+@compiled
+def club_gradient(
+    x_DX: Any,
+    y_DY: Any,
+    weight_D: Any,
+    hidden: Any,
+    hidden_bias: Any,
+    mu: Any,
+    mu_bias: Any,
+    logvar: Any,
+    logvar_bias: Any,
+    d_hidden: Any,
+    d_hidden_bias: Any,
+    d_mu: Any,
+    d_mu_bias: Any,
+    d_logvar: Any,
+    d_logvar_bias: Any,
+) -> float:
+    """Writes the gradients of CLUB's negative weighted log-likelihood, and returns the likelihood.
+
+    Args:
+        x_DX, y_DY, weight_D: pairs, and how much each counts.
+        hidden, hidden_bias: (2F, X), (2F,), the first layers of the networks of μ and logvar.
+        mu, mu_bias, logvar, logvar_bias: (Y, F), (Y,), the second ones.
+        d_hidden, …: gradients of these.
+    """
+    F = mu.shape[1]
+    for_mu, for_logvar = layer(x_DX, hidden[:F], hidden_bias[:F]), layer(x_DX, hidden[F:], hidden_bias[F:])
+    elu(for_mu)
+    elu(for_logvar)
+    by_mu, by_logvar = layer(for_mu, mu, mu_bias), layer(for_logvar, logvar, logvar_bias)  # become gradients
+    likelihood = 0.0
+    for d in range(len(y_DY)):
+        m, v, y, weight = by_mu[d], by_logvar[d], y_DY[d], weight_D[d]
+        for k in range(len(y)):
+            squashed = tanh(v[k])
+            gap, precision = m[k] - y[k], exp(-squashed)
+            square = gap * gap * precision
+            likelihood -= weight * (square + squashed)
+            m[k] = TWO * weight * gap * precision
+            v[k] = weight * (ONE - square) * (ONE - squashed * squashed)
+    layer_gradients(for_mu, by_mu, d_mu, d_mu_bias)
+    layer_gradients(for_logvar, by_logvar, d_logvar, d_logvar_bias)
+    by_first, by_second = np.zeros_like(for_mu), np.zeros_like(for_logvar)
+    add_product(by_mu, mu, by_first)
+    add_product(by_logvar, logvar, by_second)
+    through_elu(by_first, for_mu)
+    through_elu(by_second, for_logvar)
+    layer_gradients(x_DX, by_first, d_hidden[:F], d_hidden_bias[:F])
+    layer_gradients(x_DX, by_second, d_hidden[F:], d_hidden_bias[F:])
+    return likelihood
