@@ -140,6 +140,7 @@ class RemoteLearner(Agent):
         row = SharedSeeds(*(tensor[self.index] for tensor in vars(self.shared).values()))
         row.steps.copy_(optimiser.state[0]["step"])
         number = {id(parameter): i for i, parameter in enumerate(optimiser.parameters)}
+        shared: dict[int, dict[str, Tensor]] = {}
         for span, parameter in zip(spans(self.agent).values(), ordered(self.agent).values(), strict=True):
             value = row.values[span].view_as(parameter)
             value.copy_(parameter.data)
@@ -148,7 +149,8 @@ class RemoteLearner(Agent):
                 moments = {"exp_avg": row.mean[span].view_as(value), "exp_avg_sq": row.square[span].view_as(value)}
                 for key, moment in moments.items():
                     moment.copy_(optimiser.state[i][key])
-                optimiser.state[i] = {"step": row.steps, **moments}
+                shared[i] = {"step": row.steps, **moments}
+        optimiser.hand_over(shared)
 
 
 class BatchedLearner:

@@ -29,6 +29,7 @@ from utils.device import products_of
 from utils.errors import DivergenceError, UserError
 
 CHUNK = 512  # rows
+SQUARE = (128, 128)  # of an encoder's layers, about
 METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
 
 
@@ -117,7 +118,7 @@ class RepresentationObjective(nn.Module):
             "obs_dynamics": config.obs_dynamics_weight,
             "reward": config.reward_weight,
         }
-        weight = torch.tensor([weights[name] for name in terms], device=errors[0].device)
+        weight = errors[0].new_tensor([weights[name] for name in terms])
         return {"total": torch.stack(list(terms.values())) @ weight, **terms}
 
     @torch.no_grad()
@@ -166,7 +167,8 @@ def _embed_each(encoder: Encoder, data: TransitionData, view: str, batches: list
     """Embeddings (D, Z) of the rows before each batch's transitions, in one forward pass."""
     ids, _ = data.ids(view)
     if all(data.is_small(view, batch) for batch in batches):
-        z_UZ = _embed_rows(encoder, data, view, data.numbers(view), batches[0])
+        with products_of(len(data.numbers(view)), *SQUARE):
+            z_UZ = _embed_rows(encoder, data, view, data.numbers(view), batches[0])
         return [z_UZ[ids[batch.distinct_D]] for batch in batches]
     joined = Batch.side_by_side(batches)
     z = _embed_rows(encoder, data, view, ids[joined.distinct_D], joined)
@@ -245,22 +247,22 @@ class RepresentationTrainer:
         self._set_learning_rates()
         total, width = torch.zeros(len(METRICS), device=self.device), self.objective.config.hidden_dim
         recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
-        with products_of(max(len(batch.distinct_D) for batch in batches), width, width):
-            for batch in batches:
-                permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
-                self.optimiser.zero_grad()
+        for batch in batches:
+            permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
+            self.optimiser.zero_grad()
+            with products_of(len(batch.distinct_D), width, width):
                 with self._autocast():
                     embedded = self.objective.embed(self.data, batch)
                 losses = self.objective.losses(self.data, batch, permutation_B, embedded)
                 losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
-                self.optimiser.step()
-                if recent is None:
-                    picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
-                    likelihood = self.fit_club([batches[i] for i in picked])
-                else:
-                    recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
-                    likelihood = self._fit_club(recent)
-                total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
+            self.optimiser.step()
+            if recent is None:
+                picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
+                likelihood = self.fit_club([batches[i] for i in picked])
+            else:
+                recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
+                likelihood = self._fit_club(recent)
+            total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
         self.epoch += 1
         return finite_means(self.epoch, METRICS, total / len(batches))
 

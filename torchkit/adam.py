@@ -21,17 +21,23 @@ class Adam:
 
     Attributes:
         state: of each parameter its number of steps, (), and the means of its gradient and of its square, in the shape
-            of the parameter; `step` writes them in place. Who takes the steps elsewhere may put others there.
+            of the parameter.
     """
 
     def __init__(self, parameters: Iterable[Tensor], lr: float, eps: float = 1e-8):
         self.parameters, self.lr, self.eps = list(parameters), lr, eps
         values = [parameter.detach() for parameter in self.parameters]
-        self._steps = torch.zeros(len(values), device=values[0].device if values else None)
+        self._steps: Tensor | None = torch.zeros(len(values), device=values[0].device)
         self.state = [
             {"step": steps, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
             for p, steps in zip(values, self._steps.unbind(), strict=True)
         ]
+
+    def hand_over(self, state: Mapping[int, dict[str, Tensor]]) -> None:
+        """From now on the steps are taken elsewhere, where `state` of these parameters, by their numbers, is kept."""
+        self._steps = None
+        for number, own in state.items():
+            self.state[number] = own
 
     def zero_grad(self) -> None:
         """Forgets the gradients."""
@@ -41,6 +47,7 @@ class Adam:
     @torch.no_grad()
     def step(self) -> None:
         """Moves each parameter that has a gradient."""
+        assert self._steps is not None, "the steps are taken elsewhere"
         moving = [(p, p.grad, own) for p, own in zip(self.parameters, self.state, strict=True) if p.grad is not None]
         if not moving:
             return
@@ -70,7 +77,15 @@ class Adam:
         return {"state": dict(enumerate(self.state))}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Goes on where `state_dict` was taken, be it on another device; a parameter unknown there begins anew."""
+        """Goes on where `state_dict` was taken, be it on another device; a parameter unknown there begins anew.
+
+        Raises:
+            ValueError: it is of other parameters.
+        """
+        state = saved["state"]
+        shapes = {number: own["exp_avg"].shape for number, own in enumerate(self.state)}
+        if wrong := [number for number in state if state[number]["exp_avg"].shape != shapes.get(number)]:
+            raise ValueError(f"the saved state of Adam is of other parameters: number {wrong[0]} does not fit")
         for number, own in enumerate(self.state):
             for name, tensor in own.items():
-                tensor.copy_(saved["state"][number][name]) if number in saved["state"] else tensor.zero_()
+                tensor.copy_(state[number][name]) if number in state else tensor.zero_()

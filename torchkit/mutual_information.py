@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
-from torchkit.kernels import club_gradient
 from torchkit.networks import init_linear
 
 
@@ -95,6 +94,11 @@ class Club(nn.Module):
                 likelihood = weight_D @ self.log_likelihood(x_DZ.detach(), y_DZ.detach())
                 (-likelihood).backward()
             return likelihood.detach()
+        from torchkit.kernels import club_gradient  # when it is needed: it takes a while
+
+        (D, X), Y = x_DZ.shape, self.mu.out_features
+        if (X, *y_DZ.shape, *weight_D.shape) != (self.hidden.in_features, D, Y, D):
+            raise ValueError(f"pairs of shapes {tuple(x_DZ.shape)} and {tuple(y_DZ.shape)}, {len(weight_D)} weights")
         layers = (self.hidden, self.mu, self.logvar)
         parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
         gradients = []
@@ -129,5 +133,7 @@ def club_upper_bound_of_pairs(mu_DZ: Tensor, logvar_DZ: Tensor, y_DZ: Tensor, ex
     `excess_DD` is the share of pairs of x_i with y_j among the shuffled ones less that among the true ones, which stand
     on the diagonal. Its rows add up to 0, since shuffling leaves each x_i: squares of μ drop out.
     """
+    shift_Z = y_DZ.detach().mean(0)  # changes nothing but the rounding
+    y_DZ, mu_DZ = y_DZ - shift_Z, mu_DZ - shift_Z
     gap_DZ = excess_DD @ y_DZ.square() - 2 * mu_DZ * (excess_DD @ y_DZ)
     return 0.5 * (gap_DZ * (-logvar_DZ).exp()).sum()

@@ -183,6 +183,27 @@ def test_club_is_fitted_on_the_last_batches_as_they_were_embedded():
         assert not z_s.requires_grad
 
 
+@pytest.mark.parametrize("distinct", [3, 200])  # fewer rows than a batch has transitions, and more
+def test_embeddings_of_several_batches_are_those_of_each_batchs_own_rows(distinct):
+    data, objective = TransitionData.from_rows(*rows(distinct=distinct)), make_objective()
+    batches = [Batch.of(data.steps[part], CPU) for part in (slice(0, 40), slice(20, 60), slice(50, 60))]
+    assert len({tuple(batch.distinct_D.tolist()) for batch in batches}) == 3
+    found = objective.embed_pairs(data, batches)
+    for batch, (z_s, z_o) in zip(batches, found, strict=True):
+        d = batch.distinct_D
+        torch.testing.assert_close(z_s, objective.s_encoder(data.state[data.state_id[d]]).detach())
+        torch.testing.assert_close(z_o, objective.o_encoder(data.obs[data.obs_id[d]]).detach())
+
+
+def test_weights_may_be_whole_numbers():
+    names = ("state_info", "obs_info", "overlap", "reward", "state_dynamics", "obs_dynamics")
+    weights = {f"{name}_weight": 1 for name in names}
+    data = TransitionData.from_rows(*rows())
+    losses = make_objective(**weights).losses(data, Batch.of(data.steps, CPU), torch.randperm(60))
+    terms = sum(value for name, value in losses.items() if name != "total")
+    torch.testing.assert_close(losses["total"], terms)
+
+
 @pytest.mark.parametrize("encoder", [VECTOR, IMAGE])
 def test_bfloat16_is_near_enough(encoder):
     arrays = rows(dim=encoder.in_dim, distinct=400)

@@ -70,6 +70,26 @@ def test_what_is_loaded_replaces_all_that_was():
         assert same(ours.values(), new.values())
 
 
+def test_the_state_of_other_parameters_is_refused():
+    ours = Adam(parameters(), 1e-2)
+    before = [{name: tensor.clone() for name, tensor in own.items()} for own in ours.state]
+    other = Adam([torch.randn(4).requires_grad_(), torch.randn(4).requires_grad_()], 1e-2).state_dict()
+    for wrong in (other, {"state": {3: ours.state[0]}}):
+        with pytest.raises(ValueError, match="of other parameters"):
+            ours.load_state_dict(wrong)
+    assert all(same(own.values(), old.values()) for own, old in zip(ours.state, before, strict=True))
+
+
+def test_who_has_handed_the_steps_over_takes_none():
+    mine = parameters()
+    optimiser = Adam(mine, 1e-2)
+    kept = {i: {name: tensor.clone() for name, tensor in own.items()} for i, own in enumerate(optimiser.state)}
+    optimiser.hand_over(kept)
+    assert optimiser.state_dict()["state"][1]["exp_avg"] is kept[1]["exp_avg"]
+    with pytest.raises(AssertionError, match="elsewhere"):
+        optimiser.step()
+
+
 def test_no_gradient_is_no_step():
     mine = parameters()
     optimiser = Adam(mine, 1e-2)

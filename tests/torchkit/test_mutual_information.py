@@ -184,6 +184,25 @@ def test_the_club_bound_of_repeated_rows_is_that_of_the_pairs_written_out():
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("offset", [0.0, 10.0, 100.0])
+def test_the_club_bound_of_pairs_is_exact_however_far_embeddings_are_from_0(offset):
+    generator = torch.Generator().manual_seed(0)
+    mu, logvar, y = 0.1 * torch.randn(3, 20, 5, generator=generator)
+    mu, y = mu + offset, y + offset
+    place, permutation = torch.arange(20), torch.randperm(20, generator=generator)
+    batch = Batch(place, torch.ones(20), place)
+    found = club_upper_bound_of_pairs(mu, logvar, y, batch.pairs(permutation) - batch.share_D.diag())
+    exact = club_upper_bound(mu.double(), logvar.double(), y.double(), y.double()[permutation])
+    assert found.item() == pytest.approx(exact.item(), rel=1e-4)
+
+
+def test_club_refuses_pairs_that_its_kernel_would_misread():
+    club = Club(5, 3)
+    for x, y, weight in (((4, 3), (4, 3), 4), ((4, 5), (3, 3), 4), ((4, 5), (4, 2), 4), ((4, 5), (4, 3), 3)):
+        with pytest.raises(ValueError, match="pairs of shapes"):
+            club.ascend(torch.zeros(x), torch.zeros(y), torch.zeros(weight))
+
+
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(0, 2**31))
 @settings(max_examples=50, deadline=None)
 def test_rows_have_one_id_exactly_where_they_are_equal_element_by_element(num, width, seed):

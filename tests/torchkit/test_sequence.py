@@ -247,22 +247,34 @@ def test_the_gru_scan_is_float32_near_its_equations_in_double_precision():
         assert (ours - exact).abs().max() < 2e-6 * exact.abs().max()
 
 
-def test_the_gru_scan_keeps_nothing_where_nothing_learns():
+def test_the_gru_scan_keeps_nothing_where_nothing_learns(monkeypatch):
     torch.manual_seed(0)
     rows, initial, weight, bias = torch.randn(6, 9), torch.randn(2, 3), torch.randn(9, 3), torch.randn(9)
     place = torch.randint(6, (5, 2))
+    kept, kernel = [], kernels.gru_forward
+
+    def recorded(*arrays):
+        kept.append((len(arrays[-2]), len(arrays[-1])))
+        kernel(*arrays)
+
+    monkeypatch.setattr(kernels, "gru_forward", recorded)
     plain = gru_scan(rows, place, initial, weight, bias)
     learning = gru_scan(rows, place, initial, weight.requires_grad_(), bias)
     with torch.no_grad():
         assert torch.equal(plain, gru_scan(rows, place, initial, weight, bias))
     assert torch.equal(plain, learning) and not plain.requires_grad and learning.requires_grad
+    assert kept == [(1, 1), (5, 5), (1, 1)]
 
 
 @pytest.mark.parametrize("ours, exact", [(kernels.sigmoid, lambda x: 1 / (1 + np.exp(-x))), (kernels.tanh, np.tanh)])
 def test_the_kernels_functions_are_exact_to_float32(ours, exact):
     x = np.concatenate([np.linspace(-100, 100, 20_001), np.linspace(-1, 1, 20_001)]).astype(np.float32)
     found = np.array([ours(value) for value in x])
-    assert np.abs(found - exact(x.astype(np.float64))).max() < 2e-7
+    exactly = exact(x.astype(np.float64))
+    assert np.abs(found - exactly).max() < 2e-7
+    small = np.geomspace(1e-30, 1, 400).astype(np.float32)
+    of_their_size = np.array([ours(value) for value in small]) / exact(small.astype(np.float64))
+    assert np.abs(of_their_size - 1).max() < 3e-6
     assert np.isnan(ours(np.float32("nan")))
     limits = exact(np.array([-np.inf, np.inf]))
     np.testing.assert_allclose([ours(np.float32("-inf")), ours(np.float32("inf"))], limits, atol=1e-30)
@@ -276,6 +288,42 @@ def test_kernels_are_compiled_where_no_folder_can_keep_them(monkeypatch):
 
     monkeypatch.setattr(kernels, "njit", njit)
     assert kernels.compiled(len) is len
+
+
+def test_kernels_are_compiled_where_the_disk_is_full(monkeypatch):
+    def njit(cache=False, **options):
+        def full(x):
+            raise OSError(28, "No space left on device")
+
+        return lambda function: full if cache else function
+
+    monkeypatch.setattr(kernels, "njit", njit)
+    kernel = kernels.compiled(len)
+    assert kernel([1, 2]) == 2 and kernel([1]) == 1
+
+
+def test_the_gru_scan_refuses_what_its_kernels_would_misread():
+    torch.manual_seed(0)
+    rows, initial, weight, bias = torch.randn(6, 9), torch.randn(2, 3), torch.randn(9, 3), torch.randn(9)
+    place = torch.randint(6, (5, 2))
+    for wrong in (torch.full_like(place, 6), torch.full_like(place, -1)):
+        with pytest.raises(IndexError, match="no such row"):
+            gru_scan(rows, wrong, initial, weight, bias)
+    right = {"projected_NG": rows, "initial_BH": initial, "weight_hh": weight, "bias_hh": bias}
+    for wrong in ({"projected_NG": rows[:, :8]}, {"initial_BH": initial[:1]}, {"bias_hh": bias[1:]}):
+        with pytest.raises(ValueError, match="weight, bias, initial states and inputs"):
+            gru_scan(place_TB=place, **right | wrong)
+    with pytest.raises(TypeError, match="float32"):
+        gru_scan(rows, place, initial, weight.double(), bias)
+
+
+def test_the_gru_scan_has_no_second_derivative_and_says_so():
+    torch.manual_seed(0)
+    rows, weight = torch.randn(6, 9, requires_grad=True), torch.randn(9, 3, requires_grad=True)
+    out = gru_scan(rows, torch.randint(6, (5, 2)), torch.randn(2, 3), weight, torch.randn(9))
+    (gradient,) = torch.autograd.grad(out.square().sum(), rows, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_a_nan_goes_through_the_gru_scan_to_the_end_of_its_own_episode():

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
-from torchkit.kernels import gru_backward, gru_forward, gru_input_gradient
+from torch.autograd.function import once_differentiable
 
 
 class _GRUScan(torch.autograd.Function):
@@ -27,6 +26,8 @@ class _GRUScan(torch.autograd.Function):
         low_precision: bool,
         keep: bool,
     ) -> Tensor:
+        from torchkit.kernels import gru_forward  # when it is needed: it takes a while
+
         (T, B), (H3, H) = place.shape, weight.shape
         kept = T if keep else 1
         hidden, gates, new = (weight.new_empty(*shape) for shape in ((T + 1, B, H), (kept, B, H3), (kept, B, H)))
@@ -37,7 +38,10 @@ class _GRUScan(torch.autograd.Function):
         return hidden[1:]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        from torchkit.kernels import gru_backward, gru_input_gradient
+
         weight, place, hidden, gates, new = ctx.saved_tensors
         (T, B), (H3, H) = place.shape, weight.shape
         carried, d_projected = weight.new_zeros(B, H), weight.new_zeros(ctx.num_inputs, H3)
@@ -59,9 +63,21 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 def gru_scan(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
     """The outputs (T, B, H) of one GRU layer from projected inputs W_ih x + b_ih (N, 3H); weights as in `nn.GRU`.
 
-    `place_TB` says which of the N distinct inputs stands where. Under autocast the products over all steps run in its
-    lower precision, the recurrence itself in float32.
+    `place_TB` says which of the N distinct inputs stands where. The recurrence is float32; under autocast the product
+    over all steps, for the weights' gradient, is bfloat16.
+
+    Raises:
+        TypeError: weights that are not float32.
+        ValueError: shapes that do not fit each other.
+        IndexError: a place beyond the inputs.
     """
+    H = weight_hh.shape[1]
+    if {weight_hh.dtype, bias_hh.dtype, initial_BH.dtype} != {torch.float32}:
+        raise TypeError(f"the scan of a GRU is float32, not {weight_hh.dtype}, {bias_hh.dtype}, {initial_BH.dtype}")
+    expected = ((3 * H, H), (3 * H,), (place_TB.shape[1], H), (len(projected_NG), 3 * H))
+    found = tuple(tuple(x.shape) for x in (weight_hh, bias_hh, initial_BH, projected_NG))
+    if found != expected:
+        raise ValueError(f"weight, bias, initial states and inputs of a GRU are {found}, not {expected}")
     learns = (projected_NG, initial_BH, weight_hh, bias_hh)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in learns)
     low_precision = torch.is_autocast_enabled(projected_NG.device.type)
