@@ -13,7 +13,8 @@ from scripts.reporting.study import ALL, AXES, Panel, Row, Study
 from scripts.reporting.tables import TITLES
 from utils.run import atomic_path
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, less yellow, which white paper swallows; three of Tol's.
+# Okabe and Ito's colours, which the colour-blind can tell apart, less yellow, which white paper swallows; and three of
+# Tol's.
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     *("#882255", "#999933", "#44AA99"),
