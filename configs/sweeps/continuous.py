@@ -1,6 +1,6 @@
 """The comparison on continuous actions without a robot: every row of SAC, three seeds.
 
-Budgets and settings are those of docs/results/baselines.md; by those of Pendulum only `history` has been run.
+Budgets and settings are those of docs/results/baselines.md.
 """
 
 from ml_collections import ConfigDict
@@ -23,7 +23,10 @@ def get_config() -> ConfigDict:
                 "masked": {  # no expert
                     "collect": ("--episodes=300", "--random_episodes=300"),
                     "pretrain": ("--config_repr.club_lr=1e-2",),
-                    "train": ("--config_env.horizon=100", "--train_episodes=220", "--updates_per_step=0.2"),
+                    "train": (
+                        *("--config_env.horizon=100", "--config_env.eval.interval=2000"),
+                        *("--train_episodes=220", "--updates_per_step=0.2"),
+                    ),
                 },
             },
             "method": {
