@@ -29,7 +29,6 @@ from utils.device import products_of
 from utils.errors import DivergenceError, UserError
 
 CHUNK = 512  # rows
-SQUARE = (128, 128)  # of an encoder's layers, about
 METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
 
 
@@ -124,8 +123,8 @@ class RepresentationObjective(nn.Module):
     @torch.no_grad()
     def embed_pairs(self, data: TransitionData, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
         """(z^s, z^o) of each batch's distinct transitions, without gradients, in one forward pass for all batches."""
-        views = ((self.s_encoder, "state"), (self.o_encoder, "obs"))
-        return list(zip(*(_embed_each(encoder, data, view, batches) for encoder, view in views)))
+        views, width = ((self.s_encoder, "state"), (self.o_encoder, "obs")), self.config.hidden_dim
+        return list(zip(*(_embed_each(encoder, data, view, batches, width) for encoder, view in views)))
 
 
 @dataclass(frozen=True)
@@ -163,11 +162,13 @@ def _embed_rows(encoder: Encoder, data: TransitionData, view: str, id_D: Tensor,
     return torch.cat([encoder(data.read(view, *part)).float() for part in zip(parts, angles)])[place_D]
 
 
-def _embed_each(encoder: Encoder, data: TransitionData, view: str, batches: list[Batch]) -> Sequence[Tensor]:
-    """Embeddings (D, Z) of the rows before each batch's transitions, in one forward pass."""
+def _embed_each(
+    encoder: Encoder, data: TransitionData, view: str, batches: list[Batch], width: int
+) -> Sequence[Tensor]:
+    """Embeddings (D, Z) of the rows before each batch's transitions, in one forward pass of layers about that wide."""
     ids, _ = data.ids(view)
     if all(data.is_small(view, batch) for batch in batches):
-        with products_of(len(data.numbers(view)), *SQUARE):
+        with products_of(len(data.numbers(view)), width, width):
             z_UZ = _embed_rows(encoder, data, view, data.numbers(view), batches[0])
         return [z_UZ[ids[batch.distinct_D]] for batch in batches]
     joined = Batch.side_by_side(batches)

@@ -119,26 +119,6 @@ def add_product(a_BK: Any, w_KN: Any, out_BN: Any) -> None:
 
 
 @inner
-def add_product_of_columns(a_BK: Any, w_BN: Any, out_KN: Any) -> None:
-    """Adds aᵀ @ w to `out`, four rows of both at a time."""
-    (B, K), N = a_BK.shape, w_BN.shape[1]
-    in_fours = B - B % 4
-    for b in range(0, in_fours, 4):
-        a0, a1, a2, a3 = a_BK[b], a_BK[b + 1], a_BK[b + 2], a_BK[b + 3]
-        w0, w1, w2, w3 = w_BN[b], w_BN[b + 1], w_BN[b + 2], w_BN[b + 3]
-        for k in range(K):
-            out, x0, x1, x2, x3 = out_KN[k], a0[k], a1[k], a2[k], a3[k]
-            for n in range(N):
-                out[n] += x0 * w0[n] + x1 * w1[n] + x2 * w2[n] + x3 * w3[n]
-    for b in range(in_fours, B):
-        a, w = a_BK[b], w_BN[b]
-        for k in range(K):
-            out = out_KN[k]
-            for n in range(N):
-                out[n] += a[k] * w[n]
-
-
-@inner
 def layer(x_BK: Any, weight_NK: Any, bias_N: Any) -> Any:
     """A linear layer's output (B, N)."""
     out_BN = np.empty((len(x_BK), len(bias_N)), np.float32)
@@ -153,7 +133,7 @@ def layer_gradients(x_BK: Any, d_out_BN: Any, d_weight_NK: Any, d_bias_N: Any) -
     """Writes the gradients of a linear layer's weight and bias."""
     d_weight_NK[:] = 0
     d_bias_N[:] = 0
-    add_product_of_columns(d_out_BN, x_BK, d_weight_NK)
+    add_product(np.ascontiguousarray(d_out_BN.T), x_BK, d_weight_NK)
     for b in range(len(d_out_BN)):
         d_bias_N += d_out_BN[b]
 

@@ -89,6 +89,7 @@ def test_noise_is_fresh_in_training_and_belongs_to_the_module_in_acting():
     contexts = torch.ones(2, 3, 10)  # equal contexts, so that only noise can tell rows apart
     acting = belief.samples(contexts)
     assert torch.equal(acting, belief.samples(contexts))
+    assert torch.equal(acting, belief.model.samples(contexts, belief.noise))  # one noise for all rows
     torch.testing.assert_close(acting, acting[:1, :1].expand_as(acting))
     belief.train()
     training = belief.samples(contexts)
