@@ -183,7 +183,7 @@ def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
     count_U = view.z_UZ.new_zeros(len(view.z_UZ)).index_add_(0, view.place_D, batch.count_D)
     positive_UU = torch.eye(len(count_U), device=count_U.device)
     low = view.local.dtype == torch.bfloat16
-    with torch.autocast(view.local.device.type) if low else nullcontext():
+    with torch.autocast(view.local.device.type, torch.bfloat16) if low else nullcontext():
         local_UZ = tail(view.local)
     return jsd_loss(local_UZ.float(), view.z_UZ, positive_UU, count_U)
 
