@@ -56,7 +56,7 @@ def make_update(case: str, plain: bool = False, precision: str = "fp32") -> Call
     return partial(make_agent(spec, family, memory, config_env, precision=precision).update, batch)
 
 
-def measure(folder: Path, rounds: int = 6) -> Section:
+def measure(folder: Path, rounds: int = 10) -> Section:
     """The table of all cases; nothing is drawn into `folder`."""
     rows, quiet = [], busy_cores() < 0.5
     for case, (family, *_) in CASES.items():

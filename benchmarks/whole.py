@@ -1,6 +1,6 @@
 """A whole run of `dqn:mi` on HeavenHell, from the start of the program to its last evaluation, against a plain program.
 
-    python benchmarks/whole.py --encoders=data/encoders/heaven_hell [--train_episodes 1200] [--seeds 0 1]
+    python benchmarks/whole.py --encoders=data/encoders/heaven_hell [--train_episodes 1200] [--seeds 0] [--programs ours]
 
 Both take as many env steps and updates, and 100 greedy episodes after every 2,000 steps; the plain one plays one env
 and learns by `benchmarks/straightforward.py` on one thread, ours is `main.py`, in float32 and in bfloat16, on one
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--encoders", required=True, help="folder of stage 2's embedders of HeavenHell")
     parser.add_argument("--train_episodes", type=int, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), help="besides plain")
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     encoders = str(Path(options.encoders).resolve())
@@ -102,7 +103,8 @@ def main() -> None:
         return
     times: dict[str, list[float]] = {}
     for seed in options.seeds:
-        for name, flags in PROGRAMS.items():
+        for name in dict.fromkeys(["plain", *options.programs]):
+            flags = PROGRAMS[name]
             busy, began = busy_cores(), time.perf_counter()
             if flags is None:
                 command = [sys.executable, __file__, "--plain", f"--encoders={encoders}", f"--seeds={seed}"]

@@ -1,9 +1,9 @@
-"""What the CPU does in loops of small steps, compiled by Numba: a GRU's layer, and the gradient of CLUB's likelihood.
+"""What torch's operations are slow at on the CPU, compiled by Numba: a GRU's layer, GELU, CLUB's likelihood's gradient.
 
-As torch operations a step of either is many calls, each a pass through memory of its own; where rows are few the calls
-cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32. Shapes are the
-caller's to check. Importing this takes 0.3 s, compiling the functions that are called from outside some seconds once;
-Numba keeps the result until this file changes, so that what they call must stand in it as well.
+Of a layer's step, or of that likelihood's, they are many calls, each a pass through memory of its own; where rows are
+few the calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
+Shapes are the caller's to check. Importing this takes 0.3 s, compiling the functions that are called from outside some
+seconds once; Numba keeps the result until this file changes, so that what they call must stand in it as well.
 
 Dimension key: T steps, S kept steps, B batch, N distinct rows of inputs, H width, G = 3H gates in torch's order: reset,
 update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells.
@@ -16,12 +16,14 @@ from typing import Any, cast
 import numpy as np
 from numba import njit
 
-ONE, TWO = np.float32(1), np.float32(2)
+ONE, TWO, THREE = np.float32(1), np.float32(2), np.float32(3)
 LOWEST, HIGHEST = np.float32(-87), np.float32(88)  # beyond them float32 has no normal number for exp
 LOG2_E, HALF = np.float32(np.log2(np.e)), np.float32(0.5)
 LN2_HIGH = np.float32(0.693359375)  # so few bits that whole multiples of it are exact
 LN2_LOW = np.float32(np.log(2) - 0.693359375)
 C2, C3, C4, C5, C6, C7 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720, 5040))  # of exp's series
+GELU_1 = np.float32(2 * np.sqrt(2 / np.pi))  # GELU is x sigmoid(GELU_1 x + GELU_3 x³)
+GELU_3 = np.float32(2 * np.sqrt(2 / np.pi) * 0.044715)
 T3, T5, SMALL = np.float32(-1 / 3), np.float32(2 / 15), np.float32(0.01)  # tanh's series, and x² up to which it serves
 BIAS, MANTISSA = np.int32(127), np.int32(23)  # of float32's exponent, and the bits below it
 
@@ -229,6 +231,25 @@ def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: 
                 d_row[j] += d_p[j]
             for j in range(H):
                 d_row[2 * H + j] += d_i[j]
+
+
+@compiled
+def gelu_forward(x_N: Any, out_N: Any) -> None:
+    """Writes x Φ(x), with Φ by tanh."""
+    for n in range(len(x_N)):
+        x = x_N[n]
+        out_N[n] = x * sigmoid(x * (GELU_1 + GELU_3 * x * x))
+
+
+@compiled
+def gelu_backward(x_N: Any, gradient_N: Any, d_x_N: Any) -> None:
+    """Writes the gradient by what `gelu_forward` read, from that by what it wrote."""
+    for n in range(len(x_N)):
+        x = x_N[n]
+        square = x * x
+        share = sigmoid(x * (GELU_1 + GELU_3 * square))
+        slope = x * (GELU_1 + THREE * GELU_3 * square)
+        d_x_N[n] = gradient_N[n] * share * (ONE + slope * (ONE - share))
 
 
 @inner

@@ -1,11 +1,13 @@
 """A causal transformer as memory (the GPT-2 block), stepped through a key-value cache."""
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.gelu import gelu, tanh_gelu
 from torchkit.sequence.base import Carry, Memory, at
 from utils.errors import UserError, at_least_one
 
@@ -55,10 +57,12 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.norm_1(x_BTW)).view(B, T, 3, self.heads, W // self.heads).permute(2, 0, 3, 1, 4)
         return q, k, v
 
-    def merge(self, x_BTW: Tensor, attended: Tensor) -> Tensor:
-        """The rest of the block after attention (B, heads, T, width / heads)."""
+    def merge(self, x_BTW: Tensor, attended: Tensor, activation: Callable[[Tensor], Tensor] = tanh_gelu) -> Tensor:
+        """The rest of the block after attention (B, heads, T, width / heads); `activation` is GELU by some way."""
         x_BTW = x_BTW + F.dropout(self.project(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
-        return x_BTW + F.dropout(self.mlp(self.norm_2(x_BTW)), self.dropout, self.training)
+        widen, _, narrow = self.mlp
+        change = narrow(activation(widen(self.norm_2(x_BTW))))
+        return x_BTW + F.dropout(change, self.dropout, self.training)
 
 
 class GPT(Memory):
@@ -70,6 +74,10 @@ class GPT(Memory):
     """
 
     under_vmap = True
+    activation: Callable[[Tensor], Tensor] = staticmethod(gelu)  # of `encode`
+
+    def prepare_vmap(self) -> None:
+        self.activation = tanh_gelu
 
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
         super().__init__()
@@ -95,7 +103,7 @@ class GPT(Memory):
         x = x_TBF.transpose(0, 1) + sine_positions(position_T, self.out_dim)
         for block in self.blocks:
             q, k, v = block.split(x)
-            x = block.merge(x, causal_attention(q, k, v))
+            x = block.merge(x, causal_attention(q, k, v), self.activation)
         return self.norm(x).transpose(0, 1)
 
     def forward(self, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
