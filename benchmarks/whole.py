@@ -1,6 +1,6 @@
 """A whole run of `dqn:mi` on HeavenHell, from the start of the program to its last evaluation, against a plain program.
 
-    python benchmarks/whole.py --encoders=data/encoders/heaven_hell [--train_episodes 1200] [--seeds 0] [--programs ours]
+    python benchmarks/whole.py --encoders=data/encoders/heaven_hell [--train_episodes 1200] [--seeds 0] [--programs …]
 
 Both take as many env steps and updates, and 100 greedy episodes after every 2,000 steps; the plain one plays one env
 and learns by `benchmarks/straightforward.py` on one thread, ours is `main.py`, in float32 and in bfloat16, on one
