@@ -166,14 +166,14 @@ def _embed_each(
     encoder: Encoder, data: TransitionData, view: str, batches: list[Batch], width: int
 ) -> Sequence[Tensor]:
     """Embeddings (D, Z) of the rows before each batch's transitions, in one forward pass of layers about that wide."""
-    ids, _ = data.ids(view)
+    (ids, _), sizes = data.ids(view), [len(batch.distinct_D) for batch in batches]
     if all(data.is_small(view, batch) for batch in batches):
         with products_of(len(data.numbers(view)), width, width):
-            z_UZ = _embed_rows(encoder, data, view, data.numbers(view), batches[0])
-        return [z_UZ[ids[batch.distinct_D]] for batch in batches]
+            z_UZ = encoder(data.read(view, data.numbers(view))).float()
+        return z_UZ[ids[torch.cat([batch.distinct_D for batch in batches])]].split(sizes)
     joined = Batch.side_by_side(batches)
     z = _embed_rows(encoder, data, view, ids[joined.distinct_D], joined)
-    return z.split([len(batch.distinct_D) for batch in batches])
+    return z.split(sizes)
 
 
 def _info_loss(tail: nn.Module | None, view: _Embedded, batch: Batch) -> Tensor:
@@ -275,9 +275,9 @@ class RepresentationTrainer:
 
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
         """The same on (z^s, z^o) of the batches' distinct transitions."""
-        mean = torch.zeros((), device=self.device)
+        mean, ascend = torch.zeros((), device=self.device), self.objective.club.ascent()
         for batch, (z_s, z_o) in pairs:
-            mean += self.objective.club.ascend(z_s, z_o, batch.share_D)
+            mean += ascend(z_s, z_o, batch.share_D)
             self.club_optimiser.step()
         return mean / len(pairs)
 

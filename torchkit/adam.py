@@ -48,21 +48,22 @@ class Adam:
     def step(self) -> None:
         """Moves each parameter that has a gradient."""
         assert self._steps is not None, "the steps are taken elsewhere"
-        moving = [(p, p.grad, own) for p, own in zip(self.parameters, self.state, strict=True) if p.grad is not None]
+        gradients, own = [p.grad for p in self.parameters], self.state
+        moving = [p for p, gradient in zip(self.parameters, gradients, strict=True) if gradient is not None]
         if not moving:
             return
-        steps = [own["step"] for *_, own in moving]
-        if len(moving) == len(self.parameters):
+        if len(moving) == len(own):
             self._steps += 1  # all at once
         else:
-            torch._foreach_add_(steps, 1.0)
+            own = [each for each, gradient in zip(own, gradients, strict=True) if gradient is not None]
+            torch._foreach_add_([each["step"] for each in own], 1.0)
         torch._fused_adam_(
-            [p for p, *_ in moving],
-            [grad for _, grad, _ in moving],
-            [own["exp_avg"] for *_, own in moving],
-            [own["exp_avg_sq"] for *_, own in moving],
+            moving,
+            [gradient for gradient in gradients if gradient is not None],
+            [each["exp_avg"] for each in own],
+            [each["exp_avg_sq"] for each in own],
             [],  # of AMSGrad
-            steps,
+            [each["step"] for each in own],
             lr=self.lr,
             beta1=BETAS[0],
             beta2=BETAS[1],

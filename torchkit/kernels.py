@@ -301,14 +301,14 @@ def club_gradient(
     elu(for_mu)
     elu(for_logvar)
     by_mu, by_logvar = layer(for_mu, mu, mu_bias), layer(for_logvar, logvar, logvar_bias)  # become gradients
-    likelihood = 0.0
+    likelihood_Y = np.zeros(y_DY.shape[1], np.float32)  # one by one, since a sum of all would not be taken in vectors
     for d in range(len(y_DY)):
         m, v, y, weight = by_mu[d], by_logvar[d], y_DY[d], weight_D[d]
         for k in range(len(y)):
             squashed = tanh(v[k])
             gap, precision = m[k] - y[k], exp(-squashed)
             square = gap * gap * precision
-            likelihood -= weight * (square + squashed)
+            likelihood_Y[k] -= weight * (square + squashed)
             m[k] = TWO * weight * gap * precision
             v[k] = weight * (ONE - square) * (ONE - squashed * squashed)
     layer_gradients(for_mu, by_mu, d_mu, d_mu_bias)
@@ -320,4 +320,4 @@ def club_gradient(
     through_elu(by_second, for_logvar)
     layer_gradients(x_DX, by_first, d_hidden[:F], d_hidden_bias[:F])
     layer_gradients(x_DX, by_second, d_hidden[F:], d_hidden_bias[F:])
-    return likelihood
+    return likelihood_Y.sum()

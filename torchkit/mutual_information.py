@@ -5,6 +5,7 @@ Dimension key: B batch, O observation, Z embedding, R rows.
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -83,32 +84,41 @@ class Club(nn.Module):
         mu_BZ, logvar_BZ = self(x_BZ)
         return club_log_likelihood(mu_BZ, logvar_BZ, y_BZ)
 
-    def ascend(self, x_DZ: Tensor, y_DZ: Tensor, weight_D: Tensor) -> Tensor:
-        """Sets the parameters' gradients to those of the negative weighted likelihood, and returns the likelihood.
+    def ascent(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """A function of pairs (D, X), (D, Y) and their weights (D,), which returns their weighted likelihood.
 
+        It sets the parameters' gradients to those of its negative, for an optimiser that changes them where they are.
         On a CPU by a compiled kernel: of batches as small as these, autograd would be most of the cost.
         """
-        if x_DZ.device.type != "cpu" or x_DZ.dtype != torch.float32:
-            self.zero_grad()
-            with torch.enable_grad():
-                likelihood = weight_D @ self.log_likelihood(x_DZ.detach(), y_DZ.detach())
-                (-likelihood).backward()
-            return likelihood.detach()
+        if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32:
+            return self._ascend
         from torchkit.kernels import club_gradient  # when it is needed: it takes a while
 
-        (D, X), Y = x_DZ.shape, self.mu.out_features
-        if (X, *y_DZ.shape, *weight_D.shape) != (self.hidden.in_features, D, Y, D):
-            raise ValueError(f"pairs of shapes {tuple(x_DZ.shape)} and {tuple(y_DZ.shape)}, {len(weight_D)} weights")
-        layers = (self.hidden, self.mu, self.logvar)
-        parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-        gradients = []
-        for parameter in parameters:
+        layers, arrays, gradients = (self.hidden, self.mu, self.logvar), [], []
+        for parameter in (parameter for layer in layers for parameter in (layer.weight, layer.bias)):
             if parameter.grad is None:
                 parameter.grad = torch.empty_like(parameter)
+            arrays.append(parameter.detach().numpy())
             gradients.append(parameter.grad.numpy())
-        given = [tensor.detach().contiguous().numpy() for tensor in (x_DZ, y_DZ, weight_D)]
-        values = [parameter.detach().numpy() for parameter in parameters]
-        return torch.tensor(club_gradient(*given, *values, *gradients), dtype=torch.float32)
+
+        def ascend(x_DX: Tensor, y_DY: Tensor, weight_D: Tensor) -> Tensor:
+            (D, X), Y = x_DX.shape, self.mu.out_features
+            if (X, *y_DY.shape, *weight_D.shape) != (self.hidden.in_features, D, Y, D):
+                raise ValueError(
+                    f"pairs of shapes {tuple(x_DX.shape)} and {tuple(y_DY.shape)}, {len(weight_D)} weights"
+                )
+            given = [tensor.detach().float().contiguous().numpy() for tensor in (x_DX, y_DY, weight_D)]
+            return torch.tensor(club_gradient(*given, *arrays, *gradients), dtype=torch.float32)
+
+        return ascend
+
+    def _ascend(self, x_DX: Tensor, y_DY: Tensor, weight_D: Tensor) -> Tensor:
+        """The same by autograd."""
+        self.zero_grad()
+        with torch.enable_grad():
+            likelihood = weight_D @ self.log_likelihood(x_DX.detach(), y_DY.detach())
+            (-likelihood).backward()
+        return likelihood.detach()
 
     def upper_bound(self, x_BZ: Tensor, y_BZ: Tensor, permutation_B: Tensor) -> Tensor:
         """The bound in nats, a scalar; `permutation_B` shuffles y into pairs that are independent of x."""

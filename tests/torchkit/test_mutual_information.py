@@ -153,7 +153,7 @@ def test_the_gradient_of_club_by_its_kernel_is_that_of_autograd(dtype, rows):
     before = [tensor.clone() for tensor in given]
     for parameter in club.parameters():
         parameter.grad = torch.full_like(parameter, torch.nan)  # what was there before counts for nothing
-    torch.testing.assert_close(club.ascend(*given), likelihood.detach().to(dtype), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(club.ascent()(*given), likelihood.detach().to(dtype), rtol=1e-5, atol=1e-5)
     for parameter, gradient in zip(club.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient.to(dtype), rtol=1e-4, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
@@ -200,7 +200,7 @@ def test_club_refuses_pairs_that_its_kernel_would_misread():
     club = Club(5, 3)
     for x, y, weight in (((4, 3), (4, 3), 4), ((4, 5), (3, 3), 4), ((4, 5), (4, 2), 4), ((4, 5), (4, 3), 3)):
         with pytest.raises(ValueError, match="pairs of shapes"):
-            club.ascend(torch.zeros(x), torch.zeros(y), torch.zeros(weight))
+            club.ascent()(torch.zeros(x), torch.zeros(y), torch.zeros(weight))
 
 
 @given(st.integers(1, 40), st.integers(1, 3), st.integers(0, 2**31))
