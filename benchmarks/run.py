@@ -37,13 +37,20 @@ times that of one, on one thread; on a GPU, for which it is meant, it has not be
 
 ## A whole run
 
-`python benchmarks/whole.py --encoders=data/encoders/heaven_hell --train_episodes=200`, one seed, the machine to itself:
-`dqn:mi` on HeavenHell from the start of the program to its last evaluation, 10,400 steps, 1,040 updates of 16 episodes
-and an evaluation every 2,000 steps. The plain program takes 115 s on one thread; ours 26 s, in bfloat16 25 s, on two
-threads 23 and 21 s: **4.3, 4.7, 5.0 and 5.6 times** as fast (2026-11-22). Some 5 s of ours are its start and end, which
-a run of the full length, six times as long, pays as well: it was not measured with this version. One of 600 episodes,
-of an earlier version (3.9 and 4.4 times on one thread), reached a success of 0.9 after 30,015 steps, the plain one
-after 30,017; this one is too short for that.
+`python benchmarks/whole.py --encoders=data/encoders/heaven_hell`, seed 0, the machine to itself: `dqn:mi` on HeavenHell
+from the start of the program to its last evaluation, 1,200 episodes' worth of steps, 6,043 updates of 16 episodes and
+an evaluation every 2,000 steps (2026-11-22; encoders by the commands of [results/grid_domains.md](results/grid_domains.md)).
+
+| program | seconds | ratio | 0.9 first at, steps | success, last ten |
+| --- | --- | --- | --- | --- |
+| plain, one thread | 618 | 1 | 26,023 | 1.00 |
+| ours, one thread | 108 | 5.7 | 34,015 | 1.00 |
+| ours, two threads | 84 | **7.4** | 58,015 | 0.62 |
+| ours, bf16, two threads | 90 | **6.9** | 38,015 | 1.00 |
+
+Rounding alone sends runs of one seed different ways, since what is drawn follows from it, so that one run a program
+tells no more of success than that each learns; when it does varies as much between seeds (next section). With
+standardised encoders, from which neither learns here, plain took 655 s and ours 108 on one thread, a ratio of 6.1.
 
 ## bfloat16 learns as well
 
@@ -82,7 +89,9 @@ Kept, because it measured:
 - Products of less than 2,000,000 multiplications by MKL all the same, in loops of many such: an epoch of HeavenHell's
   stage 2 takes a third less.
 - In stage 2 the gradient of CLUB's likelihood as a kernel of the same kind: five steps on 88 pairs took 2.2 ms by
-  autograd, 1.4 written out in torch's operations, and take 0.5.
+  autograd, 1.4 written out in torch's operations, and take 0.3.
+- GELU as a kernel: 0.4 ms forward and 0.5 back where torch takes 2.2 and 2.3 (3,264 rows of 512), which is 4 to 5 % of
+  an update with gpt.
 - Freed memory kept for reuse (`utils.device.keep_memory`): 12,000 page faults an update became none, which was a
   third of the processor's time of an update of `dqn:mi`, gru.
 - Attention of up to 256 steps written out on the CPU: 8 ms in place of 53 ms, forward and backward (T = 51, B = 64).
@@ -96,7 +105,8 @@ Not kept:
   operations by the sizes of the layers.
 - MKL's environment variables for wide vectors: without effect on this processor.
 
-Not measured: a GPU, `torch.compile`, CUDA graphs.
+Not measured: a GPU and CUDA graphs, since none was at hand (`benchmarks/seeds.py --cuda=0` is ready for one);
+`torch.compile`, which needs a C++ compiler where the program runs, and time at each start.
 """
 
 
