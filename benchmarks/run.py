@@ -31,15 +31,16 @@ TAIL = """
 ## Several seeds
 
 `python benchmarks/seeds.py --num_seeds=8 --train_episodes=150 --repeats=1`, the machine to itself: eight seeds by
-`--num_seeds`, one process each, take 123 s by the clock, one seed 31.4 s: **3.9 times** as long, on two cores. One
-pair of commands, 2026-11-21. As one batch of stacked parameters (`--batch_seeds`) the update of eight seeds took 8.3
+`--num_seeds`, one process each, take 68.9 s by the clock, one seed 17.3 s: **3.97 times** as long, on two cores. One
+pair of commands, 2026-11-22. As one batch of stacked parameters (`--batch_seeds`) the update of eight seeds took 8.3
 times that of one, on one thread; on a GPU, for which it is meant, it has not been run.
 
 ## A whole run
 
 `python benchmarks/whole.py --encoders=data/encoders/heaven_hell`, seed 0, the machine to itself: `dqn:mi` on HeavenHell
 from the start of the program to its last evaluation, 1,200 episodes' worth of steps, 6,043 updates of 16 episodes and
-an evaluation every 2,000 steps (2026-11-22; encoders by the commands of [results/grid_domains.md](results/grid_domains.md)).
+an evaluation every 2,000 steps (2026-11-22; encoders by the commands of
+[results/grid_domains.md](results/grid_domains.md)).
 
 | program | seconds | ratio | 0.9 first at, steps | success, last ten |
 | --- | --- | --- | --- | --- |
