@@ -18,15 +18,23 @@ class Factor:
     Attributes:
         label_R: its value, int64.
         hidden_R: bool, whether the row's observation leaves it open. A factor that is hidden nowhere is a visible one.
+        shown_RK: float32, what the observation shows of what is asked about, of a size about 1, as where the two things
+            stand of which one is meant; it must not tell the value. None where the value can be told without it.
     """
 
     label_R: NDArray[np.int64]
     hidden_R: NDArray[np.bool_]
+    shown_RK: NDArray[np.float32] | None = None
 
     @property
     def is_hidden(self) -> bool:
         """Whether some row's observation leaves it open."""
         return bool(self.hidden_R.any())
+
+    def take(self, row_N: NDArray[Any]) -> "Factor":
+        """The same of some rows, by their numbers or a mask."""
+        shown = None if self.shown_RK is None else self.shown_RK[row_N]
+        return Factor(self.label_R[row_N], self.hidden_R[row_N], shown)
 
 
 def factors(env: gym.Env[Any, Any], obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:

@@ -35,6 +35,7 @@ def as_text(result: Mapping[str, Any]) -> str:
             numbers += [row[group][view] for view in fresh for group in ("accuracy", "accuracy_with_noise")]
             rows.append([name, row["kind"], str(row["classes"]), *(f"{number:.3f}" for number in numbers)])
         lines += [*as_table(header, rows), ""]
+        lines += _with_shown(result["factors"], noise)
     shared = result["shared_nats"]
     lines += [
         f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_s; z_o) <= {shared['z_s_z_o']:.2f} nats;"
@@ -48,6 +49,25 @@ def as_text(result: Mapping[str, Any]) -> str:
     views = next(iter(decisions.values())).keys() if decisions else ()
     rows = [[view, *(f"{decisions[name][view]:.3f}" for name in decisions)] for view in views]
     return "\n".join([*lines, *as_table(["from", *decisions], rows), ""])
+
+
+def _with_shown(factors: Mapping[str, Any], noise: str) -> list[str]:
+    """The table of factors that are about something that the observation shows; no lines where there are none."""
+    read = {name: row["accuracy_with_shown"] for name, row in factors.items() if "accuracy_with_shown" in row}
+    if not read:
+        return []
+    views = list(next(iter(read.values())))
+    header = ["factor", "chance", "shown alone", *(f"with {view}" for view in views[1:])]
+    rows = [
+        [name, f"{factors[name]['chance']:.3f}", *(f"{row[view]:.3f}" for view in views)] for name, row in read.items()
+    ]
+    return [
+        "What is asked about may be shown, as the places of two things that look alike: small MLPs that are given it,",
+        f"alone and beside an embedding (noise {noise}); accuracy as above.",
+        "",
+        *as_table(header, rows),
+        "",
+    ]
 
 
 def as_table(header: list[str], rows: list[list[str]]) -> list[str]:

@@ -55,7 +55,8 @@ def report(
     Returns:
         factors: by name, what linear probes read of each factor that the domain declares: accuracy from each view,
             the same with noise of `NOISE` on the embeddings, chance (the share of the most frequent value), and the
-            share of the embeddings' variance that the factor explains.
+            share of the embeddings' variance that the factor explains; of a factor that is about something shown, what
+            a small MLP reads of it from that and a noisy embedding, and from that alone ("shown").
         shared_nats: CLUB estimates, with that noise, of I(z^s; z^o) and, as a ceiling, of complete overlap.
         collapsed: the embeddings that are nearly the same for all rows, of which all else says nothing.
         decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
@@ -72,7 +73,7 @@ def report(
         exact = probe_factor(train, test, on_train, on_test, ("obs", "state", *encoders))
         if not exact:
             continue
-        kept = [Factor(f.label_R[i], f.hidden_R[i]) for f, (_, i) in zip((on_train, on_test), drawn)]
+        kept = [factor.take(i) for factor, (_, i) in zip((on_train, on_test), drawn)]
         rows = probed_rows(on_test)
         label, weight = on_test.label_R[rows], test.weight[rows]
         result["factors"][name] = {
@@ -83,6 +84,9 @@ def report(
             "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], tuple(encoders)),
             "variance_share": {view: variance_share(test.views[view][rows], label, weight) for view in EMBEDDINGS},
         }
+        if on_train.shown_RK is not None:
+            read = probe_with_shown(noisy_train, noisy_test, kept[0], kept[1], tuple(encoders), seed, steps)
+            result["factors"][name]["accuracy_with_shown"] = read
     result["shared_nats"] = {
         "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, steps),
         "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, steps),
@@ -260,6 +264,27 @@ def probe_factor(
         )
         for view in views
     }
+
+
+def probe_with_shown(
+    train: Half, test: Half, on_train: Factor, on_test: Factor, views: Sequence[str], seed: int, steps: int
+) -> dict[str, float]:
+    """Accuracy of small MLPs for a factor from what is shown of it beside each view, and from that alone ("shown")."""
+    assert on_train.shown_RK is not None and on_test.shown_RK is not None
+    a, b = probed_rows(on_train), probed_rows(on_test)
+    classes, target = np.unique(on_train.label_R[a], return_inverse=True)
+    labels, share = torch.from_numpy(target), test.weight[b] / test.weight[b].sum()
+    accuracy = {}
+    for name in ("shown", *views):
+        x, x_test = on_train.shown_RK, on_test.shown_RK
+        if name != "shown":
+            beside, beside_test = _standardised(train, test, (name,))
+            x, x_test = np.concatenate([x, beside], axis=1), np.concatenate([x_test, beside_test], axis=1)
+        predict = _fit_mlp(
+            x[a], len(classes), train.weight[a], seed, steps, lambda out, i: fn.cross_entropy(out, labels[i])
+        )
+        accuracy[name] = float((classes[predict(x_test[b]).argmax(axis=1)] == on_test.label_R[b]) @ share)
+    return accuracy
 
 
 def probed_rows(factor: Factor) -> NDArray[np.bool_]:

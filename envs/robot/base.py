@@ -220,9 +220,12 @@ class RobotEnv(PartiallyObservableEnv):
         """`near`: whether the object that is nearest to the tool moves, read off the state's two images.
 
         No observation shows it. It counts as hidden where the tool is above the objects, and one is clearly nearer:
-        further down it is mostly the right one that is near, since who knows, or has found out, pushes that one.
+        further down it is mostly the right one that is near, since who knows, or has found out, pushes that one. What
+        is shown: where each is seen, the nearer one first, from the image's centre and in halves of its side, and
+        whether it is seen at all.
         """
         label_R, open_R = np.zeros(len(state_RS), np.int64), np.zeros(len(state_RS), bool)
+        shown_R23 = np.zeros((len(state_RS), 2, 3), np.float32)
         row, column = np.mgrid[:PIXELS, :PIXELS] + 0.5 - PIXELS / 2
         away = np.hypot(row, column)
         for r, state in enumerate(state_RS):
@@ -230,10 +233,14 @@ class RobotEnv(PartiallyObservableEnv):
             floor = np.median(depth)  # it takes up most of a picture
             height = floor - depth
             part = (depth > 0) & (height > self.told_apart[0]) & (height < self.told_apart[1])
-            moves, stays = (away[part & marked].min(initial=PIXELS) for marked in (mask > 0, mask == 0))
+            objects = [part & marked for marked in (mask > 0, mask == 0)]
+            moves, stays = (away[each].min(initial=PIXELS) for each in objects)
             label_R[r] = moves < stays
             open_R[r] = floor - ABOVE > CLEAR and abs(moves - stays) >= CLEARLY
-        return {"near": Factor(label_R, open_R)}
+            for place, each in zip(shown_R23[r], objects if moves < stays else objects[::-1]):
+                if each.any():
+                    place[:] = (*(x[each].mean() / (PIXELS / 2) for x in (row, column)), 1.0)
+        return {"near": Factor(label_R, open_R, shown_R23.reshape(-1, 6))}
 
     def render(self) -> NDArray[np.uint8] | None:
         """Camera, observation and state side by side, RGB (height, width, 3); None without a render mode."""

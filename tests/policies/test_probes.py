@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from envs.factors import factors, informed_actions
+from envs.factors import Factor, factors, informed_actions
 from policies import probes
 from policies.probe_text import as_text
-from policies.probes import Half, linear_probe, report, variance_share
+from policies.probes import Half, linear_probe, probe_with_shown, report, variance_share
 from torchkit.networks import EncoderConfig
 
 CPU = torch.device("cpu")
@@ -90,6 +90,25 @@ def test_noise_is_a_part_of_the_root_mean_square():
     np.testing.assert_array_equal(noisy.views["state"], z[index])
 
 
+def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
+    rng = np.random.default_rng(0)
+    place, side = rng.uniform(-1, 1, 4000).astype(np.float32), rng.choice([-1, 1], 4000)
+    label = np.where(side == np.sign(place), 7, 3)  # whether the one at this place is on the side that moves
+    views = {"z_s": side[:, None].astype(np.float32), "z_o": rng.normal(size=(4000, 1)).astype(np.float32)}
+    hidden = rng.random(4000) < 0.8
+    factor = Factor(np.where(hidden, label, 5), hidden, place[:, None])  # elsewhere it is no question
+    rows = np.arange(4000)
+    halves = [
+        (Half({k: v[i] for k, v in views.items()}, place[i, None], side[i], np.full(2000, 1 / 2000)), factor.take(i))
+        for i in (rows[:2000], rows[2000:])
+    ]
+    (train, on_train), (test, on_test) = halves
+    assert linear_probe(views["z_s"][hidden], label[hidden], np.ones(hidden.sum()), views["z_s"][hidden],
+                        label[hidden], np.ones(hidden.sum())) < 0.6  # fmt: skip
+    read = probe_with_shown(train, test, on_train, on_test, ("z_s", "z_o"), seed=0, steps=300)
+    assert read["z_s"] > 0.95 and 0.4 < read["shown"] < 0.6 and 0.4 < read["z_o"] < 0.6
+
+
 class Slice(torch.nn.Module):
     """An embedder that passes on some of its inputs."""
 
@@ -139,6 +158,7 @@ def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heav
     assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
     assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
     assert apart["collapsed"] == [] and "collapsed" not in as_text(apart)
+    assert "accuracy_with_shown" not in goal and "shown alone" not in as_text(apart)
     for group in ("accuracy", "accuracy_with_noise"):
         assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
     assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)

@@ -54,7 +54,8 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     encoders = tmp_path / "data" / "encoders" / "block_pulling"
     near = json.loads((encoders / "report.json").read_text())["factors"]["near"]
     assert near["kind"] == "hidden" and {"z_s", "z_o", "obs", "state", "z_s untrained"} < set(near["accuracy"])
-    assert "| near" in (encoders / "report.md").read_text()
+    assert set(near["accuracy_with_shown"]) == {"shown", "z_s", "z_o", "z_s untrained", "z_o untrained"}
+    assert (encoders / "report.md").read_text().count("| near") == 2
 
     done = run(train, "--time_limit=0")
     assert done.returncode == 75, done.stderr

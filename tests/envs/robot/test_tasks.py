@@ -225,6 +225,31 @@ def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
     assert factors(env, before[None], before[None])["near"].label_R.tolist() == [1]
 
 
+@pytest.mark.parametrize("env_id", IDS)
+def test_what_is_shown_of_the_hidden_factor_does_not_tell_it(env_id, robots):
+    env = robots(env_id)
+    for seed in SEEDS:
+        states = []
+        for movable in (0, 1):
+            env.reset(seed=seed, options={"movable": movable})
+            states.append(env.get_state())
+        near = factors(env, np.array(states), np.array(states))["near"]
+        assert near.label_R.sum() == 1
+        np.testing.assert_array_equal(near.shown_RK[0], near.shown_RK[1])
+        nearer, other = near.shown_RK[0].reshape(2, 3)
+        assert nearer[2] == 1 and (not other[2] or np.hypot(*nearer[:2]) < np.hypot(*other[:2]) + 0.1)
+
+
+def test_the_places_that_are_shown_are_those_of_the_objects(robots):
+    env = robots("BlockPulling-v0")
+    env.reset(options={"scene": [0.5, -0.1, 0.0, 0.45, 0.12, 0.0, 1]})
+    x, y = env._tool[:2]
+    expected = [(0.5 - x) / 0.2, (-0.1 - y) / 0.2, 1, (0.45 - x) / 0.2, (0.12 - y) / 0.2, 1]  # rows along x
+    near = factors(env, env.get_state()[None], env.get_state()[None])["near"]
+    np.testing.assert_allclose(near.shown_RK[0], expected, atol=0.03)
+    assert near.take(np.array([False])).shown_RK.shape == (0, 6)
+
+
 def test_which_object_is_near_is_open_where_one_clearly_is(robots):
     env = robots("BlockPulling-v0")
     for y, is_open in ((0.1, False), (0.12, True)):  # fixed at -0.1; a block's nearest side is 5 cm nearer
