@@ -37,9 +37,11 @@ def as_text(result: Mapping[str, Any]) -> str:
         lines += [*as_table(header, rows), ""]
         lines += _with_shown(result["factors"], noise)
     shared = result["shared_nats"]
+    begins = shared.get("z_s_untrained_z_o")
     lines += [
         f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_s; z_o) <= {shared['z_s_z_o']:.2f} nats;"
-        f" complete overlap would give {shared['ceiling']:.2f}.",
+        + ("" if begins is None else f" of an untrained z_s {begins:.2f};")
+        + f" complete overlap would give {shared['ceiling']:.2f}.",
         "",
         f"Decisions by small MLPs (noise {noise}): where z_s holds only what the observation lacks, it fails alone",
         "(zero-on) and succeeds with z_o (zero-off). This is the reading without reinforcement learning.",

@@ -57,7 +57,8 @@ def report(
             the same with noise of `NOISE` on the embeddings, chance (the share of the most frequent value), and the
             share of the embeddings' variance that the factor explains; of a factor that is about something shown, what
             a small MLP reads of it from that and a noisy embedding, and from that alone ("shown").
-        shared_nats: CLUB estimates, with that noise, of I(z^s; z^o) and, as a ceiling, of complete overlap.
+        shared_nats: CLUB estimates, with that noise, of I(z^s; z^o), of what an untrained z^s shares with z^o, and, as
+            a ceiling, of complete overlap.
         collapsed: the embeddings that are nearly the same for all rows, of which all else says nothing.
         decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
     """
@@ -91,6 +92,9 @@ def report(
         "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, steps),
         "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, steps),
     }
+    if "z_s untrained" in encoders:
+        untrained = club_estimate(noisy_train, noisy_test, "z_s untrained", "z_o", seed, steps)
+        result["shared_nats"]["z_s_untrained_z_o"] = untrained
     best = [informed_actions(env, half.views["state"]) for half in halves]
     chosen = [None if actions is None else actions[index] for actions, (_, index) in zip(best, drawn)]
     result["decisions"] = zero_on_off(noisy_train, noisy_test, chosen[0], chosen[1], seed, steps)

@@ -162,7 +162,9 @@ def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heav
     for group in ("accuracy", "accuracy_with_noise"):
         assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
     assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)
-    assert "z_s untrained" not in as_text(overlap)
+    assert "z_s untrained" not in as_text(overlap) and "of an untrained z_s" not in as_text(overlap)
+    assert apart["shared_nats"]["z_s_untrained_z_o"] > 5 * apart["shared_nats"]["z_s_z_o"]  # the place, in both
+    assert "of an untrained z_s" in as_text(apart)
     assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
     reward = apart["decisions"]["reward_r2"]
     assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5
