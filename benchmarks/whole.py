@@ -94,7 +94,9 @@ def main() -> None:
     parser.add_argument("--encoders", required=True, help="folder of stage 2's embedders of HeavenHell")
     parser.add_argument("--train_episodes", type=int, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), help="besides plain")
+    parser.add_argument(
+        "--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), help="plain runs besides"
+    )
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     encoders = str(Path(options.encoders).resolve())

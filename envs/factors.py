@@ -19,7 +19,8 @@ class Factor:
         label_R: its value, int64.
         hidden_R: bool, whether the row's observation leaves it open. A factor that is hidden nowhere is a visible one.
         shown_RK: float32, what the observation shows of what is asked about, of a size about 1, as where the two things
-            stand of which one is meant; it must not tell the value. None where the value can be told without it.
+            stand of which one is meant; None where the value can be told without it. What it tells of the value by
+            itself is part of the report.
     """
 
     label_R: NDArray[np.int64]

@@ -8,7 +8,7 @@ Dimension key: R rows (distinct ones), O observation, S state, A actions, Z embe
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -65,29 +65,18 @@ def report(
     rng = np.random.default_rng(seed)
     halves = split_episodes(stored, encoders, seed)
     drawn = [half.blurred(NOISE, NUM_DRAWN, rng) for half in halves]
-    (train, test), (noisy_train, noisy_test) = halves, [half for half, _ in drawn]
+    noisy_train, noisy_test = (half for half, _ in drawn)
     declared = [factors(env, half.views["obs"], half.views["state"]) for half in halves]
     result: dict[str, Any] = {"env_id": stored.spec.env_id, "episodes": len(stored), "noise": NOISE, "factors": {}}
-    result["collapsed"] = [name for name in EMBEDDINGS if hardly_varies(train.views[name], train.weight)]
-    for name, on_train in declared[0].items():
-        on_test = declared[1][name]
-        exact = probe_factor(train, test, on_train, on_test, ("obs", "state", *encoders))
-        if not exact:
-            continue
-        kept = [factor.take(i) for factor, (_, i) in zip((on_train, on_test), drawn)]
-        rows = probed_rows(on_test)
-        label, weight = on_test.label_R[rows], test.weight[rows]
-        result["factors"][name] = {
-            "kind": "hidden" if on_train.is_hidden else "visible",
-            "classes": len(np.unique(label)),
-            "chance": max(float(weight[label == value].sum() / weight.sum()) for value in np.unique(label)),
-            "accuracy": exact,
-            "accuracy_with_noise": probe_factor(noisy_train, noisy_test, kept[0], kept[1], tuple(encoders)),
-            "variance_share": {view: variance_share(test.views[view][rows], label, weight) for view in EMBEDDINGS},
-        }
-        if on_train.shown_RK is not None:
-            read = probe_with_shown(noisy_train, noisy_test, kept[0], kept[1], tuple(encoders), seed, steps)
-            result["factors"][name]["accuracy_with_shown"] = read
+    result["collapsed"] = [name for name in EMBEDDINGS if hardly_varies(halves[0].views[name], halves[0].weight)]
+    for name in declared[0]:
+        pair = [of_half[name] for of_half in declared]
+        hidden = any(factor.is_hidden for factor in pair)
+        exact = [asked(half, factor, hidden) for half, factor in zip(halves, pair)]
+        noisy = [asked(half, factor.take(i), hidden) for (half, i), factor in zip(drawn, pair)]
+        if all(len(half) for half, _ in (*exact, *noisy)):
+            result["factors"][name] = {"kind": "hidden" if hidden else "visible"}
+            result["factors"][name] |= report_factor(exact, noisy, tuple(encoders), seed, steps)
     result["shared_nats"] = {
         "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, steps),
         "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, steps),
@@ -109,7 +98,7 @@ class Half:
         views: by name of `VIEWS`, and of `UNTRAINED` where asked for, (R, F) float32.
         action: (R, A) as networks read it.
         reward: (R,).
-        weight: (R,) shares of the steps, summing to 1.
+        weight: (R,) shares of the steps, summing to 1 where the half is whole.
     """
 
     views: dict[str, Array]
@@ -120,6 +109,11 @@ class Half:
     def __len__(self) -> int:
         return len(self.weight)
 
+    def take(self, row_N: NDArray[Any]) -> "Half":
+        """Some of its rows, by their numbers or a mask."""
+        views = {name: view[row_N] for name, view in self.views.items()}
+        return Half(views, self.action[row_N], self.reward[row_N], self.weight[row_N])
+
     def blurred(self, noise: float, num_rows: int, rng: np.random.Generator) -> tuple["Half", Array]:
         """Rows drawn by weight, with Gaussian noise on the embeddings; also returns their numbers (num_rows,).
 
@@ -127,14 +121,11 @@ class Half:
         part of the embedding's root mean square, leaves what is held in more than traces.
         """
         index = rng.choice(len(self), num_rows, p=self.weight / self.weight.sum())
-        views = {}
-        for name, view in self.views.items():
-            views[name] = view[index]
-            if name in MADE_OF:
-                scale = noise * root_mean_square(view, self.weight)
-                views[name] = views[name] + rng.normal(0, scale, views[name].shape).astype(np.float32)
-        share = np.full(num_rows, 1 / num_rows)
-        return Half(views, self.action[index], self.reward[index], share), index
+        drawn = self.take(index)
+        for name in [name for name in self.views if name in MADE_OF]:
+            scale = noise * root_mean_square(self.views[name], self.weight)
+            drawn.views[name] += rng.normal(0, scale, drawn.views[name].shape).astype(np.float32)
+        return replace(drawn, weight=np.full(num_rows, 1 / num_rows)), index
 
 
 def split_episodes(stored: StoredEpisodes, encoders: Mapping[str, Encoder], seed: int) -> tuple[Half, Half]:
@@ -250,50 +241,61 @@ def variance_share(x_RF: Array, label: Array, weight: Array) -> float:
     return between / total if total > 0 else 0.0
 
 
-def probe_factor(
-    train: Half, test: Half, on_train: Factor, on_test: Factor, views: Sequence[str] = VIEWS
-) -> dict[str, float]:
-    """Accuracy of linear probes for a factor from each view; of a hidden one, where the observation leaves it open."""
-    a, b = probed_rows(on_train), probed_rows(on_test)
-    if not a.any() or not b.any():
-        return {}
+Asked = tuple[Half, Factor]  # the rows on which a factor is probed, and the factor there
+
+
+def asked(half: Half, factor: Factor, hidden: bool) -> Asked:
+    """The rows on which a factor is probed: of a hidden one those whose observation leaves it open, else all."""
+    return (half.take(factor.hidden_R), factor.take(factor.hidden_R)) if hidden else (half, factor)
+
+
+def report_factor(
+    exact: Sequence[Asked], noisy: Sequence[Asked], encoders: Sequence[str], seed: int, steps: int
+) -> dict[str, Any]:
+    """What the report says of a factor, its kind excepted.
+
+    Args:
+        exact, noisy: the rows to fit on and those to measure on, as they are and with noise.
+        encoders: the names of the embeddings.
+    """
+    half, factor = exact[1]
+    values, number_R = np.unique(factor.label_R, return_inverse=True)
+    found = {
+        "classes": len(values),
+        "chance": float(np.bincount(number_R, half.weight).max() / half.weight.sum()),
+        "accuracy": probe_factor(exact[0], exact[1], ("obs", "state", *encoders)),
+        "accuracy_with_noise": probe_factor(noisy[0], noisy[1], encoders),
+        "variance_share": {view: variance_share(half.views[view], factor.label_R, half.weight) for view in EMBEDDINGS},
+    }
+    if factor.shown_RK is not None:
+        found["accuracy_with_shown"] = probe_with_shown(noisy[0], noisy[1], encoders, seed, steps)
+    return found
+
+
+def probe_factor(train: Asked, test: Asked, views: Sequence[str]) -> dict[str, float]:
+    """Accuracy of linear probes for a factor from each view."""
+    (a, on_train), (b, on_test) = train, test
     return {
-        view: linear_probe(
-            train.views[view][a],
-            on_train.label_R[a],
-            train.weight[a],
-            test.views[view][b],
-            on_test.label_R[b],
-            test.weight[b],
-        )
+        view: linear_probe(a.views[view], on_train.label_R, a.weight, b.views[view], on_test.label_R, b.weight)
         for view in views
     }
 
 
-def probe_with_shown(
-    train: Half, test: Half, on_train: Factor, on_test: Factor, views: Sequence[str], seed: int, steps: int
-) -> dict[str, float]:
+def probe_with_shown(train: Asked, test: Asked, views: Sequence[str], seed: int, steps: int) -> dict[str, float]:
     """Accuracy of small MLPs for a factor from what is shown of it beside each view, and from that alone ("shown")."""
+    (a, on_train), (b, on_test) = train, test
     assert on_train.shown_RK is not None and on_test.shown_RK is not None
-    a, b = probed_rows(on_train), probed_rows(on_test)
-    classes, target = np.unique(on_train.label_R[a], return_inverse=True)
-    labels, share = torch.from_numpy(target), test.weight[b] / test.weight[b].sum()
+    classes, target = np.unique(on_train.label_R, return_inverse=True)
+    labels, share = torch.from_numpy(target), b.weight / b.weight.sum()
     accuracy = {}
     for name in ("shown", *views):
         x, x_test = on_train.shown_RK, on_test.shown_RK
         if name != "shown":
-            beside, beside_test = _standardised(train, test, (name,))
+            beside, beside_test = _standardised(a, b, (name,))
             x, x_test = np.concatenate([x, beside], axis=1), np.concatenate([x_test, beside_test], axis=1)
-        predict = _fit_mlp(
-            x[a], len(classes), train.weight[a], seed, steps, lambda out, i: fn.cross_entropy(out, labels[i])
-        )
-        accuracy[name] = float((classes[predict(x_test[b]).argmax(axis=1)] == on_test.label_R[b]) @ share)
+        predict = _fit_mlp(x, len(classes), a.weight, seed, steps, lambda out, i: fn.cross_entropy(out, labels[i]))
+        accuracy[name] = float((classes[predict(x_test).argmax(axis=1)] == on_test.label_R) @ share)
     return accuracy
-
-
-def probed_rows(factor: Factor) -> NDArray[np.bool_]:
-    """The rows on which a factor is probed: of a hidden one those that leave it open, else all."""
-    return factor.hidden_R if factor.is_hidden else np.ones(len(factor.label_R), bool)
 
 
 def club_estimate(train: Half, test: Half, x_view: str, y_view: str, seed: int, steps: int) -> float:

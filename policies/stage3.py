@@ -134,8 +134,9 @@ def train(
     agent = adapt(parts.agent(settings.seed, device))
     # embeddings cannot be turned, what they are made of is not stored
     turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
-    unturned = {"--config_env.augment"} if config.rl.observe and config.env.augment and config.env.n_aug else set()
-    for flag in sorted(parts.unused - used | unturned):
+    if config.rl.observe and config.env.augment and config.env.n_aug:
+        warnings.warn(f"no turned copies for {config.rl.family}:{config.rl.variant}: it sees embeddings", stacklevel=2)
+    for flag in sorted(parts.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     check_demonstrations(config, settings, agent, make_envs)
     buffer_seed = int(generator(settings.seed, "replay").integers(2**31))

@@ -234,22 +234,22 @@ def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: 
 
 
 @compiled
-def gelu_forward(x_N: Any, out_N: Any) -> None:
-    """Writes x Φ(x), with Φ by tanh."""
-    for n in range(len(x_N)):
-        x = x_N[n]
-        out_N[n] = x * sigmoid(x * (GELU_1 + GELU_3 * x * x))
+def gelu_forward(xs: Any, out: Any) -> None:
+    """Writes x Φ(x) of each number, with Φ by tanh."""
+    for i in range(len(xs)):
+        x = xs[i]
+        out[i] = x * sigmoid(x * (GELU_1 + GELU_3 * x * x))
 
 
 @compiled
-def gelu_backward(x_N: Any, gradient_N: Any, d_x_N: Any) -> None:
-    """Writes the gradient by what `gelu_forward` read, from that by what it wrote."""
-    for n in range(len(x_N)):
-        x = x_N[n]
+def gelu_backward(xs: Any, gradient: Any, d_xs: Any) -> None:
+    """Writes the gradient by what `gelu_forward` read, from that by what it wrote, where |x| < 1e10."""
+    for i in range(len(xs)):
+        x = xs[i]
         square = x * x
         share = sigmoid(x * (GELU_1 + GELU_3 * square))
         slope = x * (GELU_1 + THREE * GELU_3 * square)
-        d_x_N[n] = gradient_N[n] * share * (ONE + slope * (ONE - share))
+        d_xs[i] = gradient[i] * share * (ONE + slope * (ONE - share))
 
 
 @inner

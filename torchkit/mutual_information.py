@@ -87,19 +87,17 @@ class Club(nn.Module):
     def ascent(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """A function of pairs (D, X), (D, Y) and their weights (D,), which returns their weighted likelihood.
 
-        It sets the parameters' gradients to those of its negative, for an optimiser that changes them where they are.
-        On a CPU by a compiled kernel: of batches as small as these, autograd would be most of the cost.
+        It sets the parameters' gradients to those of its negative, for an optimiser that changes the parameters where
+        they are. On a CPU by a compiled kernel: of batches as small as these, autograd would be most of the cost.
         """
         if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32:
-            return self._ascend
+            return self._ascend_by_autograd
         from torchkit.kernels import club_gradient  # when it is needed: it takes a while
 
-        layers, arrays, gradients = (self.hidden, self.mu, self.logvar), [], []
-        for parameter in (parameter for layer in layers for parameter in (layer.weight, layer.bias)):
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter)
-            arrays.append(parameter.detach().numpy())
-            gradients.append(parameter.grad.numpy())
+        layers = (self.hidden, self.mu, self.logvar)
+        parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+        gradients = [torch.empty_like(parameter) for parameter in parameters]
+        arrays = [tensor.detach().numpy() for tensor in (*parameters, *gradients)]
 
         def ascend(x_DX: Tensor, y_DY: Tensor, weight_D: Tensor) -> Tensor:
             (D, X), Y = x_DX.shape, self.mu.out_features
@@ -108,12 +106,15 @@ class Club(nn.Module):
                     f"pairs of shapes {tuple(x_DX.shape)} and {tuple(y_DY.shape)}, {len(weight_D)} weights"
                 )
             given = [tensor.detach().float().contiguous().numpy() for tensor in (x_DX, y_DY, weight_D)]
-            return torch.tensor(club_gradient(*given, *arrays, *gradients), dtype=torch.float32)
+            likelihood = club_gradient(*given, *arrays)
+            for parameter, gradient in zip(parameters, gradients):
+                parameter.grad = gradient
+            return torch.tensor(likelihood, dtype=torch.float32)
 
         return ascend
 
-    def _ascend(self, x_DX: Tensor, y_DY: Tensor, weight_D: Tensor) -> Tensor:
-        """The same by autograd."""
+    def _ascend_by_autograd(self, x_DX: Tensor, y_DY: Tensor, weight_D: Tensor) -> Tensor:
+        """What `ascent` returns, without the kernel."""
         self.zero_grad()
         with torch.enable_grad():
             likelihood = weight_D @ self.log_likelihood(x_DX.detach(), y_DY.detach())

@@ -222,7 +222,8 @@ class RobotEnv(PartiallyObservableEnv):
         No observation shows it. It counts as hidden where the tool is above the objects, and one is clearly nearer:
         further down it is mostly the right one that is near, since who knows, or has found out, pushes that one. What
         is shown: where each is seen, the nearer one first, from the image's centre and in halves of its side, and
-        whether it is seen at all.
+        whether it is seen at all. It tells nothing while all is where it was at the start; a drawer that is part of
+        the way out tells itself by its handle, and is counted as hidden all the same.
         """
         label_R, open_R = np.zeros(len(state_RS), np.int64), np.zeros(len(state_RS), bool)
         shown_R23 = np.zeros((len(state_RS), 2, 3), np.float32)

@@ -7,7 +7,7 @@ import torch
 from envs.factors import Factor, factors, informed_actions
 from policies import probes
 from policies.probe_text import as_text
-from policies.probes import Half, linear_probe, probe_with_shown, report, variance_share
+from policies.probes import Half, linear_probe, probe_factor, probe_with_shown, report, variance_share
 from torchkit.networks import EncoderConfig
 
 CPU = torch.device("cpu")
@@ -93,19 +93,15 @@ def test_noise_is_a_part_of_the_root_mean_square():
 def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
     rng = np.random.default_rng(0)
     place, side = rng.uniform(-1, 1, 4000).astype(np.float32), rng.choice([-1, 1], 4000)
-    label = np.where(side == np.sign(place), 7, 3)  # whether the one at this place is on the side that moves
+    counts = np.arange(4000) % 4 < 3  # the others count for nothing, and would be told wrong
+    label = np.where(
+        (side == np.sign(place)) == counts, 7, 3
+    )  # whether the one at this place is on the side that moves
     views = {"z_s": side[:, None].astype(np.float32), "z_o": rng.normal(size=(4000, 1)).astype(np.float32)}
-    hidden = rng.random(4000) < 0.8
-    factor = Factor(np.where(hidden, label, 5), hidden, place[:, None])  # elsewhere it is no question
-    rows = np.arange(4000)
-    halves = [
-        (Half({k: v[i] for k, v in views.items()}, place[i, None], side[i], np.full(2000, 1 / 2000)), factor.take(i))
-        for i in (rows[:2000], rows[2000:])
-    ]
-    (train, on_train), (test, on_test) = halves
-    assert linear_probe(views["z_s"][hidden], label[hidden], np.ones(hidden.sum()), views["z_s"][hidden],
-                        label[hidden], np.ones(hidden.sum())) < 0.6  # fmt: skip
-    read = probe_with_shown(train, test, on_train, on_test, ("z_s", "z_o"), seed=0, steps=300)
+    whole = Half(views, place[:, None], side, np.where(counts, 1 / 3000, 0)), Factor(label, counts, place[:, None])
+    train, test = ([part.take(rows) for part in whole] for rows in np.split(np.arange(4000), 2))
+    assert probe_factor(train, test, ("z_s",))["z_s"] < 0.6
+    read = probe_with_shown(train, test, ("z_s", "z_o"), seed=0, steps=300)
     assert read["z_s"] > 0.95 and 0.4 < read["shown"] < 0.6 and 0.4 < read["z_o"] < 0.6
 
 
@@ -144,6 +140,29 @@ def test_an_embedding_that_is_nearly_the_same_for_all_rows_is_named(stored, heav
     found = report(stored, {"z_s": Slice(0, 1, 2), "z_o": Constant(0, 1)}, heaven_hell, seed=0, steps=5)
     assert found["collapsed"] == ["z_o"]
     assert "**z_o has collapsed**" in as_text(found)
+
+
+def test_the_report_asks_where_the_answer_is_open_with_what_is_shown(stored, heaven_hell, monkeypatch):
+    def declared(env, obs, state):
+        goal, none = factors(env, obs, state)["goal"], np.zeros(len(obs), bool)
+        left = obs[:, :1] < 0.5
+        asked = Factor(goal.label_R ^ left[:, 0], goal.hidden_R, left.astype(np.float32))  # left of the one, or not
+        nowhere = Factor(goal.label_R, none if len(seen) % 2 else goal.hidden_R)  # open in one half of the data alone
+        seen.append(len(obs))
+        return {"asked": asked, "nowhere": nowhere}
+
+    seen = []
+    monkeypatch.setattr("policies.probes.NUM_DRAWN", 1500)
+    monkeypatch.setattr("policies.probes.factors", declared)
+    found = report(stored, {"z_s": Slice(2), "z_o": Slice(1)}, heaven_hell, seed=0, steps=300)
+    assert list(found["factors"]) == ["asked"] and found["factors"]["asked"]["kind"] == "hidden"
+    read = found["factors"]["asked"]["accuracy_with_shown"]
+    assert read["z_s"] > 0.99 and max(read["z_o"], read["shown"]) < 0.6
+    text = as_text(found)
+    assert "| factor | chance | shown alone | with z_s | with z_o |" in text
+    numbers = [found["factors"]["asked"]["chance"], read["shown"], read["z_s"], read["z_o"]]
+    row = next(line for line in text.splitlines()[::-1] if line.startswith("| asked"))
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == [f"{number:.3f}" for number in numbers]
 
 
 def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):

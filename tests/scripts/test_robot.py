@@ -81,7 +81,7 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     check = ("main.py", train[1], "--config_rl=configs/rl/sac.py:zero_off", *embedders)
     done = run(check, "--run_name=check", "--time_limit=0")
     assert done.returncode == 75, done.stderr
-    assert "warning: --config_env.augment is not used by sac:zero_off" in done.stderr.splitlines()
+    assert "warning: no turned copies for sac:zero_off: it sees embeddings" in done.stderr.splitlines()
 
 
 def test_who_is_tried_first_and_the_gripper_are_flags_that_the_data_set_keeps(scripts, tmp_path):

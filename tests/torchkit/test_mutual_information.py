@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from policies.transitions import Batch
+from torchkit.adam import Adam
 from torchkit.mutual_information import (
     Club,
     club_log_likelihood,
@@ -157,6 +158,22 @@ def test_the_gradient_of_club_by_its_kernel_is_that_of_autograd(dtype, rows):
     for parameter, gradient in zip(club.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient.to(dtype), rtol=1e-4, atol=1e-5)
     assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+
+
+def test_steps_by_clubs_kernel_are_those_by_autograd():
+    torch.manual_seed(0)
+    pairs = [(torch.randn(30, 5), torch.randn(30, 3), torch.rand(30) / 30) for _ in range(6)]
+    ours = Club(5, 3, hidden_dim=7)
+    plain = copy.deepcopy(ours)
+    optimisers = [Adam(club.parameters(), 1e-2) for club in (ours, plain)]
+    ascend = ours.ascent()
+    for batch in pairs:
+        optimisers[0].zero_grad()  # the gradients that are forgotten are set again
+        torch.testing.assert_close(ascend(*batch), plain._ascend_by_autograd(*batch))
+        for optimiser in optimisers:
+            optimiser.step()
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_club_sums_over_dimensions():

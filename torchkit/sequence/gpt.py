@@ -60,7 +60,7 @@ class Block(nn.Module):
     def merge(self, x_BTW: Tensor, attended: Tensor, activation: Callable[[Tensor], Tensor] = tanh_gelu) -> Tensor:
         """The rest of the block after attention (B, heads, T, width / heads); `activation` is GELU by some way."""
         x_BTW = x_BTW + F.dropout(self.project(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
-        widen, _, narrow = self.mlp
+        widen, _, narrow = self.mlp  # the GELU between them is here by name alone, as `activation` says how
         change = narrow(activation(widen(self.norm_2(x_BTW))))
         return x_BTW + F.dropout(change, self.dropout, self.training)
 
