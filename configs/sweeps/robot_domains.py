@@ -38,8 +38,8 @@ def get_config() -> ConfigDict:
                 "over": ("env",),
                 "flags": (
                     "--config_env=configs/envs/robot.py:{env}",
-                    "--episodes=500",
-                    "--random_episodes=100",
+                    "--episodes=1500",
+                    "--random_episodes=300",
                     "--guess_share=0.25",
                     "--num_envs=16",
                     "--aug",
