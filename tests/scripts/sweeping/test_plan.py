@@ -213,19 +213,26 @@ NUMBER = {
     "grid_domains": 3 * 4 + 4 * 10 * 5,
     "continuous": 3 * 2 + 2 * 9 * 3,
     "robot_domains": 3 * 3 + 3 * 6 * 3,
+    "robot_domains:two_cores": 3 * 2 + 3 * 2,
 }
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs/sweeps").glob("*.py")))
+def test_no_sweep_file_is_left_out():
+    assert {name.partition(":")[0] for name in NUMBER} == {path.stem for path in (ROOT / "configs/sweeps").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", NUMBER)
 def test_every_sweep_file_passes_its_scripts(scripts, tmp_path, name):
-    flags = (f"--config_sweep=configs/sweeps/{name}.py", f"--save_dir={tmp_path}", "--dry_run", "--cluster=slurm")
+    file, _, variant = name.partition(":")
+    given = f"configs/sweeps/{file}.py" + (f":{variant}" if variant else "")
+    flags = (f"--config_sweep={given}", f"--save_dir={tmp_path}", "--dry_run", "--cluster=slurm")
     if name != "quick":  # of the many seeds one will do
         flags += ("--config_sweep.axes.seed=(0,)",)
     done = scripts.run("scripts/sweep.py", *flags)
     assert done.returncode == 0, done.stderr
     config = {}
-    exec((ROOT / f"configs/sweeps/{name}.py").read_text(), config)
-    sweep = Sweep(config["get_config"](), tmp_path)
+    exec((ROOT / f"configs/sweeps/{file}.py").read_text(), config)
+    sweep = Sweep(config["get_config"](*([variant] if variant else [])), tmp_path)
     assert len(sweep.jobs(search.example(sweep) if sweep.search else None)) == NUMBER[name]
     assert "runs in" in done.stdout
     assert list(tmp_path.iterdir()) == [], "a dry run leaves nothing behind"
