@@ -1,7 +1,7 @@
 """The comparison on the robot domains, as published or small: --config_sweep=configs/sweeps/robot_domains.py:BUDGET.
 
 `published`, three seeds: budgets of the published scripts where known, 80 expert episodes, 800 episodes of training, a
-transformer. `two_cores`: what docs/robot_domains.md reports, an afternoon on two cores without a GPU.
+transformer. `two_cores`: what docs/robot_domains.md reports of Block-Pushing and Drawer-Opening, without a GPU.
 """
 
 from typing import Any
