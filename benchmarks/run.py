@@ -91,9 +91,9 @@ Kept, because it measured:
 - Products of less than 2,000,000 multiplications by MKL all the same, in loops of many such: an epoch of HeavenHell's
   stage 2 takes a third less.
 - In stage 2 the gradient of CLUB's likelihood as a kernel of the same kind: five steps on 88 pairs took 2.2 ms by
-  autograd, 1.4 written out in torch's operations, and take 0.3.
-- GELU as a kernel: 0.4 ms forward and 0.5 back where torch takes 2.2 and 2.3 (3,264 rows of 512), which is 4 to 5 % of
-  an update with gpt.
+  autograd, 1.4 written out in torch's operations, and take 0.3 to 0.4.
+- GELU as a kernel: 0.4 ms forward and 0.5 back where torch takes 2.2 and 2.3 (3,264 rows of 512). Of an update
+  with gpt that is 4 to 5 % by the least of 25; their medians, on a machine less quiet, did not show it.
 - Freed memory kept for reuse (`utils.device.keep_memory`): 12,000 page faults an update became none, which was a
   third of the processor's time of an update of `dqn:mi`, gru.
 - Attention of up to 256 steps written out on the CPU: 8 ms in place of 53 ms, forward and backward (T = 51, B = 64).
