@@ -100,11 +100,12 @@ def evaluation(name: str) -> Callable[[], Any]:
 def measure(folder: Path, rounds: int = 3) -> Section:
     """Acting and the loop side by side, evaluation alone."""
     rows = []
-    pairs: dict[str, tuple[Callable[[], Callable[[], Any]], Callable[[], Callable[[], Any]]]]
-    pairs = {"acting, an env step": (plain_acting, our_acting), "the loop, 400 env steps": (plain_loop, our_loop)}
-    turns = {"acting, an env step": 5, "the loop, 400 env steps": 1}  # calls in a row
-    for name, (plain, ours) in pairs.items():
-        times = interleaved({"plain": Variant(plain, tuned=False), "ours": Variant(ours)}, rounds, 1, turns[name])
+    pairs: dict[str, tuple[Callable[[], Callable[[], Any]], Callable[[], Callable[[], Any]], int]] = {
+        "acting, an env step": (plain_acting, our_acting, 5),
+        "the loop, 400 env steps": (plain_loop, our_loop, 1),
+    }
+    for name, (plain, ours, in_a_row) in pairs.items():
+        times = interleaved({"plain": Variant(plain, tuned=False), "ours": Variant(ours)}, rounds, 1, in_a_row)
         slow, fast = times["plain"].cpu, times["ours"].cpu
         rows.append([name, middle(slow), middle(fast), ratio(slow, fast), "–"])
         print(rows[-1], flush=True)

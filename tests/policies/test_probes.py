@@ -94,9 +94,8 @@ def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
     rng = np.random.default_rng(0)
     place, side = rng.uniform(-1, 1, 4000).astype(np.float32), rng.choice([-1, 1], 4000)
     counts = np.arange(4000) % 4 < 3  # the others count for nothing, and would be told wrong
-    label = np.where(
-        (side == np.sign(place)) == counts, 7, 3
-    )  # whether the one at this place is on the side that moves
+    moves = side == np.sign(place)  # whether the one at this place is on the side that moves
+    label = np.where(moves == counts, 7, 3)
     views = {"z_s": side[:, None].astype(np.float32), "z_o": rng.normal(size=(4000, 1)).astype(np.float32)}
     whole = Half(views, place[:, None], side, np.where(counts, 1 / 3000, 0)), Factor(label, counts, place[:, None])
     train, test = ([part.take(rows) for part in whole] for rows in np.split(np.arange(4000), 2))

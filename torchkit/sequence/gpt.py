@@ -76,9 +76,6 @@ class GPT(Memory):
     under_vmap = True
     activation: Callable[[Tensor], Tensor] = staticmethod(gelu)  # of `encode`
 
-    def prepare_vmap(self) -> None:
-        self.activation = tanh_gelu
-
     def __init__(self, in_dim: int, context: int, layers: int = 1, heads: int = 2, dropout: float = 0.0):
         super().__init__()
         at_least_one({"layers": layers, "heads": heads})
@@ -90,6 +87,9 @@ class GPT(Memory):
         self.blocks: list[Block] = [Block(in_dim, heads, dropout) for _ in range(layers)]
         self._registered = nn.ModuleList(self.blocks)
         self.norm = nn.LayerNorm(in_dim)
+
+    def prepare_vmap(self) -> None:
+        self.activation = tanh_gelu
 
     def initial_carry(self, batch_size: int) -> Carry:
         weight = self.norm.weight
