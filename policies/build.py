@@ -21,6 +21,7 @@ from torchkit.actions import Actions, ActionValues, Categorical, TanhGaussian
 from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import Memory
 from utils.config import flatten
+from utils.device import choose_precision
 from utils.errors import UserError, at_least_one, choose
 
 SIZES = (
@@ -65,7 +66,7 @@ class Builder:
         """The agent of the family that `config.rl.family` names."""
         torch.manual_seed(seed)
         rl = self.config.rl
-        choose_name(("fp32", "bf16"), rl.precision, "--config_rl.precision")
+        choose_precision(rl.precision, device, "--config_rl.precision")
         choose_name(("shared", "separate"), rl.predictor_step, "--config_rl.predictor_step")
         choose_name(("shared", "separate"), rl.critic_memory, "--config_rl.critic_memory")
         return self.family.build(self, seed, device)

@@ -51,7 +51,7 @@ from policies.transitions import TransitionData
 from torchkit.networks import Encoder
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import check_numbers, to_dict, warn_of_another_task
-from utils.device import device_of, prepare_cpu
+from utils.device import choose_precision, device_of, prepare_cpu
 from utils.errors import UserError, choose, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
@@ -129,7 +129,7 @@ def make_disentangled(
         num_epochs=config_repr.num_epochs,
         anneal=config_repr.anneal,
         club_rows=choose_name(("fresh", "recent"), config_repr.get("club_rows", "fresh"), "--config_repr.club_rows"),
-        precision=choose_name(("fp32", "bf16"), config_repr.get("precision", "fp32"), "--config_repr.precision"),
+        precision=choose_precision(config_repr.get("precision", "fp32"), device, "--config_repr.precision"),
     )
     return RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
 

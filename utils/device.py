@@ -1,12 +1,15 @@
 """Which device to compute on, and how a CPU is set up for it."""
 
 import ctypes
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
-from utils.errors import UserError
+from utils.errors import UserError, choose
+
+PRECISIONS = {"fp32": "fp32", "bf16": "bf16"}
 
 
 def device_of(cuda: int | None) -> torch.device:
@@ -29,6 +32,28 @@ def prepare_cpu(threads: int) -> None:
     torch.set_num_threads(threads)
     use_fast_products()
     keep_memory()
+
+
+def choose_precision(name: str, device: torch.device, flag: str) -> str:
+    """Returns `name`, fp32 or bf16; warns where the device has bfloat16 imitated, many times slower than float32.
+
+    Raises:
+        UserError: no such precision; names `flag`.
+    """
+    if choose(PRECISIONS, name, flag) == "bf16" and not has_bfloat16(device):
+        here = "processor" if device.type == "cpu" else "GPU"
+        warnings.warn(f"{flag}=bf16: this {here} has no bfloat16; fp32 is faster here", RuntimeWarning, stacklevel=3)
+    return name
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; a processor of which torch does not say so is believed to."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    ask = getattr(torch.cpu, "get_capabilities", None)  # torch below 2.10 has none
+    able = {} if ask is None else ask()
+    told = [able[name] for name in ("avx512_bf16", "amx_bf16", "bf16") if name in able]
+    return any(told) or not told
 
 
 def use_fast_products(on: bool = True) -> bool:

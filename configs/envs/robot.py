@@ -18,7 +18,7 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
     config.id, own = VARIANTS[domain]
     config.module = "envs"  # imported first, so that the id is registered
     # for the env's constructor; action_dim 5: the gripper as well; noise: of the depth; first: which object the expert
-    # tries first, "movable", "fixed" or "either"
+    # tries first, "movable", "fixed", "either" (a coin) or "nearest"
     config.kwargs = ConfigDict(own | {"noise": False, "first": "either"})
     config.horizon = 50  # steps
     config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()

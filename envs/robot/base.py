@@ -60,14 +60,15 @@ class RobotEnv(PartiallyObservableEnv):
     `reset(options=…)`: `movable` (0 or 1) says which object moves, all else as the seed draws it; `scene` (K,), as
     `scene` returns it, sets everything. A state is a picture, from which no episode can start.
 
-    The expert goes for one object and, once that has shown to be fixed, for the other: for the movable one directly in
-    half of the episodes. Where it guesses, it stays with the first one to the end.
+    The expert goes for one object and, once that has shown to be fixed, for the other. Where it guesses, it stays with
+    the first one to the end. By "either" a coin says which one is first, as published; by "nearest" the picture does,
+    so that a policy of the history can do all that the expert does. Both are the movable one in half of the episodes.
 
     Args:
         render_mode: "rgb_array" or None.
         action_dim: 5, or 4 for a gripper that is always closed.
         noise: adds Perlin noise of 7 mm to the depth image.
-        first: which object the expert tries first: "movable", "fixed" or "either".
+        first: which object the expert tries first: "movable", "fixed", "either", or "nearest" to the tool at the start.
 
     Raises:
         ValueError: an argument is none of these.
@@ -87,8 +88,8 @@ class RobotEnv(PartiallyObservableEnv):
     ) -> None:
         if action_dim not in (4, 5):
             raise ValueError(f"action_dim is 4 or 5, not {action_dim}")
-        if first not in ("either", "movable", "fixed"):
-            raise ValueError(f"first is 'either', 'movable' or 'fixed', not {first!r}")
+        if first not in ("either", "nearest", "movable", "fixed"):
+            raise ValueError(f"first is 'either', 'nearest', 'movable' or 'fixed', not {first!r}")
         self.render_mode, self.noise, self.first = render_mode, noise, first
         self.observation_space = self.state_space = spaces.Box(0.0, 1.0, (2 * PIXELS * PIXELS,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
@@ -131,13 +132,18 @@ class RobotEnv(PartiallyObservableEnv):
         if scene[-1] not in (0, 1):
             raise ValueError(f"which object moves is 0 or 1, not {scene[-1]}")
         self.scene = scene
-        self._first = {"movable": self.movable, "fixed": 1 - self.movable}.get(self.first, int(coin[1]))
+        by_rule = {"movable": self.movable, "fixed": 1 - self.movable, "nearest": self._nearest()}
+        self._first = by_rule.get(self.first, int(coin[1]))
         self._bullet.restoreState(self._fresh)
         self._arm.reset(self._arm.rest_joints, 1.0 if self._has_gripper else 0.0)
         self._place()
         self._steps, self._informed = 0, False
         self._look()
         return self._observation(), {"success": False}
+
+    def _nearest(self) -> int:
+        """Which object the scene puts nearest to the workspace's centre, over which the tool starts."""
+        return int(np.argmin([np.linalg.norm((self._pose(index)[0] - CENTRE)[:2]) for index in (0, 1)]))
 
     @property
     def _has_gripper(self) -> bool:
@@ -272,6 +278,10 @@ class RobotEnv(PartiallyObservableEnv):
     @abstractmethod
     def _place(self) -> None:
         """Puts the objects where `scene` says, at rest."""
+
+    @abstractmethod
+    def _pose(self, index: int) -> tuple[Floats, Any]:
+        """Where a scene puts an object: its centre (3,) and how it is turned."""
 
     @abstractmethod
     def _bodies(self) -> list[Body]:

@@ -9,6 +9,7 @@ import torch
 
 from tests.helpers.agents import make_agent, make_batch
 from utils import device
+from utils.errors import UserError
 
 
 @pytest.fixture
@@ -82,3 +83,31 @@ def test_memory_that_is_kept_is_not_cleared_again():
     before, kept, after = done.stdout.split()
     if kept == "True":  # glibc may have learned by itself to keep such blocks
         assert int(before) == 0 or int(after) < int(before) / 10
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_bf16": True, "amx_bf16": False}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({"neon": True, "bf16": False}, False),
+        ({"neon": True, "bf16": True}, True),
+        ({}, True),
+    ],
+)
+def test_bfloat16_that_is_imitated_is_warned_of(able, expected, monkeypatch, recwarn):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert device.has_bfloat16(torch.device("cpu")) == expected
+    assert device.choose_precision("bf16", torch.device("cpu"), "--config_rl.precision") == "bf16"
+    told = [str(w.message) for w in recwarn]
+    slow = "--config_rl.precision=bf16: this processor has no bfloat16; fp32 is faster here"
+    assert told == ([] if expected else [slow])
+
+
+def test_float32_is_not_warned_of_and_other_precisions_are_refused(monkeypatch, recwarn):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, "amx_bf16": False})
+    device.choose_precision("fp32", torch.device("cpu"), "--config_rl.precision")
+    assert not recwarn.list
+    with pytest.raises(UserError, match=r"--config_rl.precision: .*choose from bf16, fp32"):
+        device.choose_precision("fp16", torch.device("cpu"), "--config_rl.precision")

@@ -65,7 +65,7 @@ def test_the_fixed_object_stays_where_it_is(env_id, robots):
         assert pressed
 
 
-@pytest.mark.parametrize("first", ["movable", "fixed"])
+@pytest.mark.parametrize("first", ["movable", "fixed", "nearest"])
 @pytest.mark.parametrize("env_id", IDS)
 def test_experts_of_both_kinds_succeed(env_id, first, robots):
     env = robots(env_id, first=first)

@@ -56,6 +56,27 @@ def test_guessing_stays_with_the_first_object(env_id, robots):
 
 
 @pytest.mark.parametrize("env_id", IDS)
+def test_the_nearest_object_is_one_that_the_first_picture_tells(env_id, robots):
+    env = robots(env_id, first="nearest")
+    movable_first = []
+    for seed in range(30):
+        firsts = []
+        for movable in (0, 1):
+            env.reset(seed=seed, options={"movable": movable})
+            firsts.append(env._first)
+            near = factors(env, env.get_state()[None], env.get_state()[None])["near"]
+            away = np.hypot(*near.shown_RK[0].reshape(2, 3)[:, :2].T)
+            if (
+                near.shown_RK[0, 5] and away[1] - away[0] > 0.2
+            ):  # both are seen, one of them clearly nearer
+                assert near.label_R[0] == (env._first == movable)
+        assert firsts[0] == firsts[1]
+        env.reset(seed=seed)
+        movable_first.append(env._first == env.movable)
+    assert 8 <= sum(movable_first) <= 22
+
+
+@pytest.mark.parametrize("env_id", IDS)
 def test_scenes_are_drawn_as_described(env_id, robots):
     env = robots(env_id)
     scenes = []
