@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.config import json_tuples
@@ -27,6 +28,33 @@ def init_conv(layer: nn.Conv2d) -> nn.Conv2d:
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return layer
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """An unpadded convolution of (x - centre) / spread, which are given for each input channel.
+
+    Scaled are its own weights, so that networks which standardise in different ways can share an image.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel: int,
+        stride: int,
+        centre: Sequence[float],
+        spread: Sequence[float],
+    ):
+        super().__init__(in_channels, channels, kernel, stride)
+        self.register_buffer("centre", torch.tensor(centre)[:, None, None], persistent=False)
+        self.register_buffer("spread", torch.tensor(spread)[:, None, None], persistent=False)
+        self.centre: Tensor
+        self.spread: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight / self.spread
+        assert self.bias is not None
+        return F.conv2d(x, weight, self.bias - (weight * self.centre).sum((1, 2, 3)), self.stride)
 
 
 class Entries(nn.Module):
@@ -59,7 +87,8 @@ class EncoderConfig:
 
     `image_shape` is (channels, height, width) of an input that arrives flat, or None for a plain vector, which goes
     through `hidden_dims`; an image goes through one convolution (valid padding, ReLU, max-pool where `pools` > 1) an
-    entry of `channels`.
+    entry of `channels`. Where `centre` and `spread` are given, for each channel of the image, the first convolution
+    reads (x - centre) / spread.
     """
 
     in_dim: int
@@ -70,6 +99,8 @@ class EncoderConfig:
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
     pools: tuple[int, ...] = ()
+    centre: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a json file."""
@@ -115,8 +146,12 @@ class Encoder(nn.Module):
             return layers
         in_channels = (config.image_shape[0], *config.channels)
         table = zip(in_channels, config.channels, config.kernels, config.strides, config.pools, strict=False)
-        for a, b, kernel, stride, pool in list(table)[which]:
-            layers.append(init_conv(nn.Conv2d(a, b, kernel, stride)))
+        for layer, (a, b, kernel, stride, pool) in list(enumerate(table))[which]:
+            if layer == 0 and config.centre:
+                conv: nn.Conv2d = StandardisedConv2d(a, b, kernel, stride, config.centre, config.spread)
+            else:
+                conv = nn.Conv2d(a, b, kernel, stride)
+            layers.append(init_conv(conv))
             if pool > 1:
                 layers.append(nn.MaxPool2d(pool))  # before the ReLU: the same values from a quarter of the work
             layers.append(ACTIVATION(inplace=True))  # what it overwrites no gradient needs

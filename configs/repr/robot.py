@@ -49,6 +49,8 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
             "kernels": (8, 4, 3),
             "strides": (4, 4, 1),
             "pools": (1, 1, 1),  # 84 -> 20 -> 5 -> 3
+            "centre": (),  # of each channel, as in configs/seq
+            "spread": (),
         }
     )
     config.standardise = True  # embeddings saved with mean 0 and mean squared norm 1

@@ -153,6 +153,15 @@ REFUSED = {
     "width of rewards": ({"seq": {"vector.reward_dim": -1}}, "--config_seq.vector.reward_dim=-1: 0, for none"),
     "dropout": ({"memory": "gpt", "seq": {"kwargs.dropout": 1.5}}, "--config_seq.kwargs.dropout=1.5"),
     "convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2,)}}, "--config_seq.image.cnn: channels, kernels"),
+    "one centre": (
+        {"spec": IMAGES, "seq": {"image.cnn.centre": (0.2,), "image.cnn.spread": (0.1,)}},
+        "--config_seq.image.cnn: centre (0.2,) and spread (0.1,) must have a number for each of the 2 channels",
+    ),
+    "no spread at all": ({"spec": IMAGES, "seq": {"image.cnn.centre": (0.2, 0.0)}}, "--config_seq.image.cnn: centre"),
+    "no spread": (
+        {"spec": IMAGES, "seq": {"image.cnn.centre": (0.2, 0.0), "image.cnn.spread": (0.1, 0.0)}},
+        "--config_seq.image.cnn: centre",
+    ),
     "wide convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2, 9)}}, "--config_seq.image.cnn: the layers"),
     "no stride": ({"spec": IMAGES, "seq": {"image.cnn.strides": (1, 0)}}, "--config_seq.image.cnn.strides=(1, 0)"),
     "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),

@@ -1,5 +1,8 @@
 """Networks: sizes and starting weights as published."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -68,3 +71,21 @@ def test_mlp_output_starts_small():
     net = mlp(3, (8,), 2)
     assert net[-1].weight.abs().max() <= 3e-3
     assert net(torch.zeros(4, 5, 3)).shape == (4, 5, 2)
+
+
+def test_a_standardised_image_is_what_the_first_convolution_reads():
+    """The same as an encoder without, of an image that was standardised beforehand; so are the gradients."""
+    plain = image_encoder("Sphinx")[0]
+    centre, spread = (0.2, 0.5), (0.05, 2.0)
+    scaled = Encoder(replace(plain.config, centre=centre, spread=spread))
+    scaled.load_state_dict(plain.state_dict())  # no weights of its own
+    x = 0.2 + 0.1 * torch.randn(7, 2, 36)
+    beforehand = torch.stack([(x[:, c] - centre[c]) / spread[c] for c in (0, 1)], 1)
+    outputs = [encoder(given.reshape(7, 72)) for encoder, given in ((plain, beforehand), (scaled, x))]
+    torch.testing.assert_close(*outputs, rtol=1e-4, atol=1e-5)
+    for output in outputs:
+        output.square().sum().backward()
+    for a, b in zip(plain.parameters(), scaled.parameters(), strict=True):
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-3 * float(a.grad.abs().max()))
+    assert EncoderConfig.from_json(json.loads(json.dumps(scaled.config.to_json()))) == scaled.config
+    assert (scaled.standardised(outputs[1].detach(), torch.ones(7))(x.reshape(7, 72)).mean(0).abs() < 1e-4).all()

@@ -66,9 +66,7 @@ def test_the_nearest_object_is_one_that_the_first_picture_tells(env_id, robots):
             firsts.append(env._first)
             near = factors(env, env.get_state()[None], env.get_state()[None])["near"]
             away = np.hypot(*near.shown_RK[0].reshape(2, 3)[:, :2].T)
-            if (
-                near.shown_RK[0, 5] and away[1] - away[0] > 0.2
-            ):  # both are seen, one of them clearly nearer
+            if near.shown_RK[0, 5] and away[1] - away[0] > 0.2:  # both are seen, one of them clearly nearer
                 assert near.label_R[0] == (env._first == movable)
         assert firsts[0] == firsts[1]
         env.reset(seed=seed)
