@@ -62,13 +62,13 @@ def image_encoder(
         side = ((side - kernel) // stride + 1) // pool
         if side < 1:
             raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
-    scale = {name: tuple(map(float, layers.get(name, ()))) for name in ("centre", "spread")}
-    if {len(row) for row in scale.values()} not in ({0}, {image_shape[0]}) or min(scale["spread"], default=1.0) <= 0:
+    centre, spread = (tuple(map(float, layers.get(name, ()))) for name in ("centre", "spread"))
+    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or min(spread, default=1.0) <= 0:
         raise UserError(
-            f"{flag}: centre {scale['centre']} and spread {scale['spread']} must have a number for each of the "
-            f"{image_shape[0]} channels of the image, or none, each spread above 0"
+            f"{flag}: centre {centre} and spread {spread} must have a number for each of the {image_shape[0]} channels "
+            "of the image, or none, each spread above 0"
         )
-    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, **scale)
+    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)
 
 
 def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:

@@ -64,7 +64,8 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     assert "resuming" in done.stdout
     folder = tmp_path / "logs" / "default" / "run"
     config = json.loads((folder / "config.json").read_text())["config"]
-    assert config["seq"]["image"]["cnn"] == {"channels": [32, 64, 64], "kernels": [8, 4, 3], "strides": [4, 2, 1]}
+    layers = {"channels": [32, 64, 64], "kernels": [8, 4, 3], "strides": [4, 2, 1]}
+    assert config["seq"]["image"]["cnn"] == layers | {"centre": [0.14, 0.0], "spread": [0.05, 1.0]}
     assert config["rl"]["replay_steps"] == 100_000 and config["rl"]["updates_per_step"] == 0.1
     last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["updates"] >= 3
