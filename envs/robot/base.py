@@ -80,7 +80,8 @@ class RobotEnv(PartiallyObservableEnv):
     state_features = ("depth", "movable")
     obs_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 0.0, 0))  # the second channel is always 0
     state_storage = ((0.0, 255 * float(UNIT), 8), (0.0, 1.0, 1))
-    told_apart: ClassVar[tuple[float, float]]  # heights, metres, between which a pixel is one of the two objects
+    # heights, metres, between which a pixel is one of the two objects; of the movable one only what has moved is higher
+    told_apart: ClassVar[tuple[float, float]]
     scene_names: ClassVar[tuple[str, ...]]  # what the numbers of a scene are; the last one is which object moves
 
     def __init__(
@@ -226,10 +227,10 @@ class RobotEnv(PartiallyObservableEnv):
         """`near`: whether the object that is nearest to the tool moves, read off the state's two images.
 
         No observation shows it. It counts as hidden where the tool is above the objects, and one is clearly nearer:
-        further down it is mostly the right one that is near, since who knows, or has found out, pushes that one. What
-        is shown: where each is seen, the nearer one first, from the image's centre and in halves of its side, and
-        whether it is seen at all. It tells nothing while all is where it was at the start; a drawer that is part of
-        the way out tells itself by its handle, and is counted as hidden all the same.
+        further down it is mostly the right one that is near, since who knows, or has found out, pushes that one. A
+        drawer that is seen to be out is not hidden. What is shown: where each is seen, the nearer one first, from the
+        image's centre and in halves of its side, and whether it is seen at all, which tells nothing while all is where
+        it was at the start.
         """
         label_R, open_R = np.zeros(len(state_RS), np.int64), np.zeros(len(state_RS), bool)
         shown_R23 = np.zeros((len(state_RS), 2, 3), np.float32)
@@ -243,7 +244,9 @@ class RobotEnv(PartiallyObservableEnv):
             objects = [part & marked for marked in (mask > 0, mask == 0)]
             moves, stays = (away[each].min(initial=PIXELS) for each in objects)
             label_R[r] = moves < stays
-            open_R[r] = floor - ABOVE > CLEAR and abs(moves - stays) >= CLEARLY
+            is_above = floor - ABOVE > CLEAR
+            seen_out = ((depth > 0) & (mask > 0) & (height > self.told_apart[1])).any()
+            open_R[r] = is_above and not seen_out and abs(moves - stays) >= CLEARLY
             for place, each in zip(shown_R23[r], objects if moves < stays else objects[::-1]):
                 if each.any():
                     place[:] = (*(x[each].mean() / (PIXELS / 2) for x in (row, column)), 1.0)

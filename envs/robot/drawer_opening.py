@@ -53,7 +53,7 @@ class DrawerOpening(RobotEnv):
     """
 
     scene_names = ("x", "y", "rotation", "movable")
-    told_apart = (0.02, 0.04)  # handles: lower than a chest, higher than what is in a drawer
+    told_apart = (0.02, 0.04)  # handles: lower than a chest and a drawer's walls, higher than what is in a drawer
 
     def _load(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -244,6 +244,20 @@ def test_the_hidden_factor_is_whether_the_nearest_object_moves(env_id, robots):
     assert factors(env, before[None], before[None])["near"].label_R.tolist() == [1]
 
 
+def test_a_drawer_that_is_seen_to_be_out_is_not_hidden(robots):
+    env = robots("DrawerOpening-v0")
+    hidden = {0.0: [], 0.005: [], 0.04: []}  # metres
+    for seed in range(40):
+        for out, found in hidden.items():
+            env.reset(seed=seed)
+            env._bullet.resetJointState(env._unlocked, 0, out)
+            env._look()
+            found.append(factors(env, env.get_state()[None], env.get_state()[None])["near"].hidden_R[0])
+    closed, little, much = (np.array(found) for found in hidden.values())
+    assert closed.mean() > 0.5
+    assert little.mean() < 0.1 and much.mean() < 0.1  # what is out may be beyond the picture's border
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_what_is_shown_of_the_hidden_factor_does_not_tell_it(env_id, robots):
     env = robots(env_id)
