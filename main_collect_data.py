@@ -111,10 +111,10 @@ def copies_asked_for(config_env: Any) -> int:
         raise UserError("--n_aug counts the copies that --aug makes; give both or neither")
     if not _AUG.value:
         return 0
-    if config_env.augment != "se2":
+    if config_env.augment not in ("se2", "e2"):
         raise UserError(
             f"--aug: {config_env.id} has no images that can be turned (augment in its config is "
-            f"{config_env.augment!r}, not 'se2'); leave out --aug"
+            f"{config_env.augment!r}, not 'se2' or 'e2'); leave out --aug"
         )
     return int(_N_AUG.value or max(1, config_env.n_aug))
 

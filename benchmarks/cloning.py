@@ -20,7 +20,7 @@ import torch
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from buffers.augment import draw_angles, turned_share  # noqa: E402
+from buffers.augment import draw_angles, mirrors, turned_share  # noqa: E402
 from buffers.batch import EpisodeBatch  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from configs.envs import robot  # noqa: E402 after the path
@@ -42,10 +42,11 @@ RAW: dict[str, tuple[float, ...]] = {"image.cnn.centre": (), "image.cnn.spread":
 
 @dataclass(frozen=True)
 class Row:
-    """What differs from the domain's settings: of the env's constructor, of the memory; and how much is shown."""
+    """What differs from the domain's settings: of the env's constructor, of the memory, copies; how much is shown."""
 
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     seq: Mapping[str, Any] = field(default_factory=dict)
+    augment: str = "se2"
     demonstrations: int = 80
 
 
@@ -54,6 +55,7 @@ ROWS = {
     "nearest": Row({"first": "nearest"}, RAW),
     "standardised": Row({"first": "either"}),
     "both": Row({"first": "nearest"}),
+    "mirrored": Row({"first": "nearest"}, augment="e2"),
     "more": Row({"first": "nearest"}, demonstrations=400),
 }
 
@@ -81,6 +83,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
     """Distances on what was learned from, in the last fifth of the updates, and on what was not; and the success."""
     config_env, config_seq = robot.get_config(domain), gpt.get_config()
     config_env.kwargs.update(row.kwargs)
+    config_env.augment = row.augment
     config_seq.update_from_flattened_dict(row.seq)
     config = resolve(config_env, sac.get_config("history"), config_seq, None, set(), {}, set(row.seq))
     with closing(make_vector_env(config_env, 16, seed=seed)) as envs:
@@ -94,7 +97,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
         policy.train()
         for _ in range(updates):
             drawn = rng.integers(row.demonstrations, size=BATCH)
-            loss = distance(policy, shown.episodes(drawn, draw_angles(rng, BATCH, share)))
+            loss = distance(policy, shown.episodes(drawn, draw_angles(rng, BATCH, share, mirrors(row.augment))))
             adam.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), config.rl.max_grad_norm)

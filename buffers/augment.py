@@ -1,10 +1,11 @@
-"""Rotated copies of episodes, made when they are read: images and the plane of the actions turn alike.
+"""Turned and mirrored copies of episodes, made when they are read: images and actions alike.
 
 A turn by θ takes the point p of an image, in (row, column), to R(θ)(p - c) + c with the pivot c = ((size - 1)/2,
 (size - 1)/2), the image's centre, and the action's (x, y) to R(θ)(x, y): rows of an image grow with x, columns with y.
 Values between pixels are interpolated linearly, those from outside are the border's. That is
 `scipy.ndimage.affine_transform(image, M⁻¹, order=1, mode="nearest")` with M = Tr(c) R(θ) Tr(-c) on every channel. An
-angle of 0 means: as it was.
+angle of 0 means: as it was. One from 2π on means: mirrored first, then turned. The mirror leaves x as it is; it
+reverses an image's columns, and the signs of the action's y and yaw.
 
 Dimension key: N images, R rows, F features of a row, C channels, B episodes or transitions, A actions.
 """
@@ -19,8 +20,9 @@ from buffers.images import ImageRows, PlainRows
 from envs.base import EnvSpec
 from utils.errors import UserError, choose
 
-KINDS = ("", "se2")
+KINDS = {"": "no copies", "se2": "turned", "e2": "turned, half of them mirrored before"}
 PLANES = {4: slice(0, 2), 5: slice(1, 3)}  # where x and y stand: (x, y, z, yaw), and with the gripper before them
+MIRROR = 2 * np.pi  # added to the angle of what is mirrored before it is turned
 CHUNK = 64  # images turned at a time, so that their sampling grids stay in the cache
 
 
@@ -42,12 +44,12 @@ def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
     """The share of drawn episodes that are to be turned, so that `n_aug` copies come on each as it was.
 
     Args:
-        kind: `config_env.augment`, "" for none or "se2".
+        kind: `config_env.augment`, one of `KINDS`.
 
     Raises:
         UserError: an unknown kind, a negative number, or a domain that cannot be turned.
     """
-    choose({name: name for name in KINDS}, kind, "--config_env.augment")
+    choose(KINDS, kind, "--config_env.augment")
     if n_aug < 0:
         raise UserError(f"--config_env.n_aug={n_aug}: it cannot be below 0")
     if not kind or not n_aug:
@@ -56,18 +58,26 @@ def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
     return n_aug / (n_aug + 1)
 
 
-def draw_angles(rng: np.random.Generator, count: int, share: float) -> NDArray[np.float64]:
-    """Angles (count,), uniform in [0, 2π) with probability `share`, else 0."""
-    return np.where(rng.random(count) < share, rng.uniform(0, 2 * np.pi, count), 0.0)
+def mirrors(kind: str) -> bool:
+    """Whether copies of this kind are mirrored as well."""
+    return kind == "e2"
+
+
+def draw_angles(rng: np.random.Generator, count: int, share: float, mirrored: bool = False) -> NDArray[np.float64]:
+    """Angles (count,), uniform in [0, 2π) with probability `share`, else 0; half of them + 2π if `mirrored`."""
+    angle = np.where(rng.random(count) < share, rng.uniform(0, 2 * np.pi, count), 0.0)
+    if mirrored:
+        angle[(rng.random(count) < 0.5) & (angle != 0)] += MIRROR
+    return angle
 
 
 def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
-    """Square images, each turned about its centre by its own angle."""
+    """Square images, each turned about its centre by its own angle, and mirrored before where that says so."""
     size = image_NCHW.shape[-1]
     assert image_NCHW.shape[-2] == size, "a turned image must be square"
-    cos_N, sin_N = angle_N.double().cos(), angle_N.double().sin()
+    cos_N, sin_N, side_N = angle_N.double().cos(), angle_N.double().sin(), _side(angle_N.double())
     # grid_sample counts (column, row) from -1 to 1 about the pivot
-    column, row = torch.stack([cos_N, -sin_N], dim=-1), torch.stack([sin_N, cos_N], dim=-1)
+    column, row = torch.stack([side_N * cos_N, -side_N * sin_N], dim=-1), torch.stack([sin_N, cos_N], dim=-1)
     theta_N22 = torch.stack([column, row], dim=1).to(image_NCHW)
     at = torch.linspace(-1, 1, size).to(image_NCHW)
     parts = [
@@ -75,6 +85,11 @@ def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
         for part, theta in zip(image_NCHW.split(CHUNK), theta_N22.split(CHUNK))
     ]
     return torch.cat(parts)
+
+
+def _side(angle: Tensor) -> Tensor:
+    """What columns are multiplied with before the turn: -1 in the mirror, else 1."""
+    return torch.where(angle >= MIRROR, -1.0, 1.0).to(angle)
 
 
 def _grid(theta_N22: Tensor, at: Tensor) -> Tensor:
@@ -103,21 +118,24 @@ def turn_rows(rows_RF: Tensor, storage: PlainRows | ImageRows, angle: Tensor, ch
     image_RCHW[which] = turn_images(together, angle).view_as(part)
 
 
-def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator) -> Tensor:
-    """Angles (B,), uniform in [0, 2π) for what is a copy, from number `first_copy` on, and 0 for what is not."""
+def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator, mirrored: bool = False) -> Tensor:
+    """Angles (B,), as of `draw_angles`, for what is a copy, from number `first_copy` on, and 0 for what is not."""
     angle_B = 2 * torch.pi * torch.rand(len(step_B), generator=rng, dtype=torch.float64)
+    if mirrored:
+        angle_B += MIRROR * (torch.rand(len(step_B), generator=rng) < 0.5)
     return torch.where(step_B < first_copy, 0.0, angle_B)
 
 
 def turn_actions(action: Tensor, angle: Tensor) -> Tensor:
-    """Actions (…, A) whose (x, y) are turned by angles (…), clipped to [-1, 1]; what is not turned stays as it is.
+    """Actions (…, A) as they are in the turned scene, by angles (…); x and y are clipped to [-1, 1].
 
     Raises:
         KeyError: it is not known where x and y stand.
     """
     plane = PLANES[action.shape[-1]]
     x, y = action[..., plane].unbind(-1)
-    cos, sin = angle.cos().to(action), angle.sin().to(action)
-    turned = action.clone()
+    cos, sin, side = angle.cos().to(action), angle.sin().to(action), _side(angle).to(action)
+    y, turned = side * y, action.clone()
+    turned[..., -1] *= side
     turned[..., plane] = torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1).clamp(-1, 1)
     return torch.where(angle.to(action.device)[..., None] == 0, action, turned)

@@ -31,6 +31,7 @@ import torch
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
+from buffers.augment import mirrors
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
@@ -102,6 +103,11 @@ class StoredEpisodes:
     def n_aug(self) -> int:
         """How many turned copies of each of the expert's episodes are to be made when it is read; 0 for none."""
         return int(self.metadata.get("augmentation", {}).get("n_aug", 0))
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether half of these copies are to be mirrored."""
+        return mirrors(self.metadata.get("augmentation", {}).get("kind", ""))
 
     def read(self, view: str, row: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (R, F) of a view as float32."""

@@ -42,11 +42,19 @@ class EpisodeBuffer:
 
     Sampling is uniform over episodes; an episode longer than `window` steps gives a window at a uniform offset.
     Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
-    is turned, each by an angle of its own (`buffers.augment`).
+    is turned, each by an angle of its own, and half of that `mirrored` where asked for (`buffers.augment`).
     """
 
-    def __init__(self, spec: EnvSpec, capacity: int, window: int, seed: int, turned_share: float = 0.0):
-        self.spec, self.window, self.turned_share = spec, window, turned_share
+    def __init__(
+        self,
+        spec: EnvSpec,
+        capacity: int,
+        window: int,
+        seed: int,
+        turned_share: float = 0.0,
+        mirrored: bool = False,
+    ):
+        self.spec, self.window, self.turned_share, self.mirrored = spec, window, turned_share, mirrored
         self.storages = row_storages(spec)
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
         action: tuple[tuple[int, ...], type] = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
@@ -142,7 +150,8 @@ class EpisodeBuffer:
         length_B = self._length[slot_B]
         offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)
         length_B = np.minimum(length_B, self.window)
-        angle_B = draw_angles(self._rng, batch_size, self.turned_share) if self.turned_share else None
+        share, mirrored = self.turned_share, self.mirrored
+        angle_B = draw_angles(self._rng, batch_size, share, mirrored) if share else None
         batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
         batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32)).to(device)
         return batch

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from buffers.augment import turned_share
+from buffers import augment
 from buffers.episode_buffer import EpisodeBuffer
 from envs.make import width_for
 from policies.agent import Agent
@@ -133,7 +133,7 @@ def train(
     parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
     agent = adapt(parts.agent(settings.seed, device))
     # embeddings cannot be turned, what they are made of is not stored
-    turned = 0.0 if config.rl.observe else turned_share(config.env.augment, config.env.n_aug, spec)
+    turned = 0.0 if config.rl.observe else augment.turned_share(config.env.augment, config.env.n_aug, spec)
     if config.rl.observe and config.env.augment and config.env.n_aug:
         warnings.warn(f"no turned copies for {config.rl.family}:{config.rl.variant}: it sees embeddings", stacklevel=2)
     for flag in sorted(parts.unused - used):
@@ -157,7 +157,9 @@ def train(
         agent,
         envs,
         eval_envs,
-        EpisodeBuffer(spec, config.rl.replay_steps, settings.window, buffer_seed, turned),
+        EpisodeBuffer(
+            spec, config.rl.replay_steps, settings.window, buffer_seed, turned, augment.mirrors(config.env.augment)
+        ),
         make_schedule(config, settings, checkpoint_minutes, time_limit_hours),
         run,
         logger,

@@ -43,6 +43,7 @@ class TransitionData:
         steps: (M,) which distinct transition each real step is; those of the copies follow.
         first_copy: the number of the first step that is a copy.
         storages: how the rows of `obs` and `state` are stored.
+        mirrored: whether half of the copies are mirrored.
     """
 
     obs: Tensor
@@ -57,6 +58,7 @@ class TransitionData:
     steps: Tensor
     first_copy: int
     storages: Mapping[str, PlainRows | ImageRows]
+    mirrored: bool = False
 
     @classmethod
     def from_rows(
@@ -71,10 +73,12 @@ class TransitionData:
         spec: EnvSpec | None = None,
         copied_M: NDArray[np.bool_] | None = None,
         n_aug: int = 0,
+        mirrored: bool = False,
     ) -> "TransitionData":
         """From flat rows and, for each real step, the rows before and after it; `action_MA` as networks read it.
 
-        `spec` says how the rows are stored; None for plain ones. `n_aug` turned copies are made of steps `copied_M`.
+        `spec` says how the rows are stored; None for plain ones. `n_aug` turned copies are made of steps `copied_M`,
+        half of them mirrored where that is asked for.
         """
         obs_id, obs_first = row_ids(obs_RO)
         state_id, state_first = row_ids(state_RS)
@@ -98,6 +102,7 @@ class TransitionData:
             steps=torch.from_numpy(np.concatenate([steps, *copies])),
             first_copy=len(steps),
             storages=plain if spec is None else row_storages(spec),
+            mirrored=mirrored,
         )
 
     def __len__(self) -> int:
@@ -132,12 +137,15 @@ class TransitionData:
     def batch(self, step_B: Tensor, rng: torch.Generator, device: torch.device) -> "Batch":
         """B steps by their numbers, copies turned."""
         turned = self.first_copy < len(self)
-        return Batch.of(self.steps[step_B], device, copy_angles(step_B, self.first_copy, rng) if turned else None)
+        angle_B = copy_angles(step_B, self.first_copy, rng, self.mirrored) if turned else None
+        return Batch.of(self.steps[step_B], device, angle_B)
 
     def to(self, device: torch.device) -> "TransitionData":
         """The same data on another device; `steps`, from which batches are drawn, stays on the CPU."""
         tensors = {
-            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("steps", "first_copy", "storages")
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in ("steps", "first_copy", "storages", "mirrored")
         }
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 

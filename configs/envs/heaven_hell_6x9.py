@@ -14,7 +14,7 @@ def get_config() -> ConfigDict:
     config.state_low = ()  # bounds of the state where the env does not say; () for none
     config.state_high = ()
     config.eval = ConfigDict({"episodes": 100, "interval": 2000})  # greedy episodes, every so many env steps
-    config.augment = ""  # "se2" rotates images and actions alike; "" for none
+    config.augment = ""  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
     config.n_aug = 0  # augmented copies of an episode
     # the domain's settings of a family, below the command line; those of mi suit embeddings that are not standardised
     config.rl = ConfigDict(

@@ -26,7 +26,7 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
     config.state_low = ()  # bounds of the state where the env does not say; () for none
     config.state_high = ()
     config.eval = ConfigDict({"episodes": 50, "interval": 4000})  # greedy episodes, every so many env steps
-    config.augment = "se2"  # "se2" rotates images and actions alike; "" for none
+    config.augment = "se2"  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
     config.n_aug = 4  # augmented copies of an episode
     # the domain's settings of a family, and of a row of it, below the command line; as published
     config.rl = ConfigDict(

@@ -8,7 +8,17 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 
-from buffers.augment import check_turnable, copy_angles, draw_angles, turn_actions, turn_images, turn_rows, turned_share
+from buffers.augment import (
+    MIRROR,
+    check_turnable,
+    copy_angles,
+    draw_angles,
+    mirrors,
+    turn_actions,
+    turn_images,
+    turn_rows,
+    turned_share,
+)
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.images import row_storages
@@ -56,6 +66,18 @@ def test_a_quarter_turn_by_hand():
         torch.testing.assert_close(turned, torch.rot90(image, turns, (2, 3)), atol=1e-4, rtol=0)
 
 
+def test_an_angle_from_one_whole_turn_on_mirrors_columns_before_it_turns():
+    image, angle = torch.rand(1, 2, 84, 84), torch.tensor([0.7])
+    mirrored = turn_images(image, angle + MIRROR)
+    torch.testing.assert_close(mirrored, turn_images(image.flip(3), angle), atol=1e-5, rtol=0)
+    action = torch.tensor([[0.1, 0.3, 0.4, -0.2, 0.5]])  # gripper, x, y, z, yaw
+    seen_in_it = torch.tensor([[0.1, 0.3, -0.4, -0.2, -0.5]])
+    torch.testing.assert_close(turn_actions(action, angle + MIRROR), turn_actions(seen_in_it, angle))
+    torch.testing.assert_close(turn_actions(action[:, 1:], angle + MIRROR), turn_actions(seen_in_it[:, 1:], angle))
+    both = torch.cat([image, image])  # one of a pair each
+    torch.testing.assert_close(turn_images(both, torch.tensor([0.7, 0.7 + MIRROR]))[1:], mirrored)
+
+
 def test_many_images_are_turned_each_by_its_own_angle():
     rng = np.random.default_rng(1)
     image, angle = torch.rand(150, 1, 6, 6), torch.from_numpy(rng.uniform(0, 6, 150))  # more than are turned at a time
@@ -94,7 +116,7 @@ def test_the_plane_of_an_action_is_turned_where_it_stands_and_clipped():
 def test_what_cannot_be_turned_is_refused_with_the_flag():
     spec = spec_of(8)
     assert turned_share("", 4, spec) == turned_share("se2", 0, spec) == 0.0
-    assert turned_share("se2", 4, spec) == 0.8
+    assert turned_share("se2", 4, spec) == turned_share("e2", 4, spec) == 0.8
     vector = EnvSpec("Push-v0", 3, 3, 4, False, 9)
     refused = {
         "--config_env.augment": ("se3", 4, spec),
@@ -117,6 +139,14 @@ def test_angles_are_uniform_and_zero_for_the_rest():
     assert abs(len(turned) / 40_000 - 0.8) < 5 * np.sqrt(0.8 * 0.2 / 40_000)
     assert 0 < turned.min() < 0.01 and 2 * np.pi - 0.01 < turned.max() < 2 * np.pi
     assert np.abs(np.histogram(turned, 8, (0, 2 * np.pi))[0] / len(turned) - 1 / 8).max() < 0.01
+    for kind in ("se2", "e2"):
+        mirrored = draw_angles(np.random.default_rng(0), 40_000, 0.8, mirrors(kind))
+        beyond = mirrored >= MIRROR
+        np.testing.assert_allclose(mirrored - MIRROR * beyond, angle, atol=1e-12)  # what else is drawn stays the same
+        share = beyond.sum() / (mirrored != 0).sum()
+        assert abs(share - 0.5) < 0.02 if kind == "e2" else share == 0
+    of_stage_2 = copy_angles(torch.arange(40_000), 500, torch.Generator().manual_seed(0), True)
+    assert (of_stage_2[:500] == 0).all() and abs(float((of_stage_2[500:] >= MIRROR).double().mean()) - 0.5) < 0.02
     copies = copy_angles(torch.arange(2000), 500, torch.Generator().manual_seed(0))
     assert (copies[:500] == 0).all() and (copies[500:] > 0).all() and abs(float(copies[500:].mean()) - np.pi) < 0.3
 
@@ -225,6 +255,19 @@ def test_a_replay_that_turns_goes_on_the_same_after_a_checkpoint():
             each.add(episode)
     assert len(again) == len(buffer) < 29  # the ring went round, the two demonstrations stayed
     assert buffer.sample(200).expert.sum() > 0
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_half_of_the_copies_are_mirrored_where_that_is_asked_for(mirrored):
+    spec = spec_of(6)
+    buffer = EpisodeBuffer(spec, 100, 4, seed=1, turned_share=1.0, mirrored=mirrored)
+    buffer.add(blob_like(spec, 4, np.random.default_rng(0)))
+    batch = buffer.sample(400)
+    yaw = torch.from_numpy(buffer._rows["action"][:4, -1])
+    opposite = (batch.action[..., -1] == -yaw[:, None]).all(0)
+    as_it_was = (batch.action[..., -1] == yaw[:, None]).all(0)
+    assert (opposite | as_it_was).all()
+    assert abs(float(opposite.float().mean()) - 0.5) < 0.1 if mirrored else not opposite.any()
 
 
 def test_images_that_are_stored_as_floats_are_turned_as_well():

@@ -1,12 +1,13 @@
 """Images in learning: each frame is encoded once an update, and stage 2 turns copies as if they had been stored."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from buffers.augment import turn_actions, turn_images
+from buffers.augment import MIRROR, turn_actions, turn_images
 from buffers.batch import EpisodeBatch
 from buffers.dataset import StoredEpisodes, read_dataset, write_dataset
 from buffers.episode_buffer import EpisodeBuffer
@@ -135,6 +136,18 @@ def test_a_step_that_is_drawn_twice_as_it_was_counts_twice_and_copies_count_each
     number, angle, place = both.frames(data.obs_id[both.distinct_D])
     assert len(number) == 5  # the one that was not turned is the same in both
     assert torch.equal(angle[place], both.angle_D)
+
+
+def test_half_of_the_copies_are_mirrored_where_the_data_set_says_so(stored):
+    kinds = {"se2": 0.0, "e2": 0.5}
+    for kind, share in kinds.items():
+        asked = replace(stored, metadata=stored.metadata | {"augmentation": {"kind": kind, "n_aug": 200}})
+        data = transition_data(asked).to(CPU)
+        step = torch.arange(data.first_copy, len(data))
+        angle = data.batch(step, torch.Generator().manual_seed(0), CPU).angle_D
+        assert float((angle >= MIRROR).double().mean()) == pytest.approx(share, abs=0.05)
+        number, angle = data.obs_id[data.steps[step[:6]]], angle[:6]
+        torch.testing.assert_close(data.read("obs", number, angle), turned_rows(data.read("obs", number), angle))
 
 
 def turned_rows(rows, angle):

@@ -63,12 +63,12 @@ def test_stages_2_and_3_learn_from_it(data, call):
     done = call("main_pretrain_representations.py", *STAGE_2, "--data_path=data", "--save_dir=repr", "--num_epochs=1")
     assert done.returncode == 0, done.stderr
     runs = {}
-    for name in ("once", "again"):
-        done = call("main.py", *STAGE_3, f"--run_name={name}")
+    for name, kind in {"once": "se2", "again": "se2", "mirrored": "e2"}.items():
+        done = call("main.py", *STAGE_3, f"--run_name={name}", f"--config_env.augment={kind}")
         assert done.returncode == 0, done.stderr
         lines = (call.folder / "logs" / "default" / name / "metrics.jsonl").read_text().splitlines()
         runs[name] = [{k: v for k, v in json.loads(line).items() if not k.startswith("clock")} for line in lines]
-    assert runs["once"] == runs["again"]
+    assert runs["once"] == runs["again"] != runs["mirrored"]
     assert runs["once"][-1]["updates"] > 0
 
 
@@ -79,4 +79,12 @@ def test_what_cannot_be_turned_is_one_line(call, tmp_path):
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.n_aug=-1", "--save_dir=logs")
     assert_refused(refused, "--config_env.n_aug=-1")
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.augment=se3", "--save_dir=logs")
-    assert_refused(refused, "--config_env.augment", "se2")
+    assert_refused(refused, "--config_env.augment", "e2, se2")
+
+
+def test_mirrored_copies_are_asked_for_by_the_data_set(call, tmp_path):
+    flags = ("--episodes=4", "--random_episodes=2", f"--data_path={tmp_path / 'd'}", "--aug", "--config_env.augment=e2")
+    done = call("main_collect_data.py", *flags)
+    assert done.returncode == 0, done.stderr
+    stored = read_dataset(tmp_path / "d")
+    assert stored.mirrored and stored.metadata["augmentation"] == {"kind": "e2", "n_aug": 3}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from buffers.augment import turn_actions, turn_images
+from buffers.augment import MIRROR, turn_actions, turn_images
 from envs.robot.base import HIGH, LOW
 from envs.robot.shapes import PIXELS
 from tests.helpers.robots import IDS, PLAIN, SEEDS, attempt, contrast, fixed_pose, images, rotation
@@ -119,6 +119,48 @@ def test_turning_the_scene_turns_the_images_as_the_augmentation_does(env_id, ang
             assert error.mean() < (1e-9 if angle == np.pi / 2 else 0.08)
             for shift in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 assert error.mean() < (np.abs(after[channel] - np.roll(wanted, shift, (0, 1)))[compared] > small).mean()
+
+
+def mirrored(scene, env_id):
+    """The scene in a mirror that stands along x, through the workspace's centre."""
+    scene = scene.copy()
+    if env_id != "DrawerOpening-v0":
+        for i in (1, 2, 4, 5, *((7, 8) if env_id == "BlockPushing-v0" else ())):
+            scene[i] *= -1
+        return scene
+    x, y, rotation, movable = scene  # the second chest stands to the left of the first, and in the mirror to the right
+    beside = 0.12 * np.array([-np.sin(rotation), np.cos(rotation)])
+    return np.array([x + beside[0], -(y + beside[1]), -rotation, 1 - movable])
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_an_episode_in_a_mirror_is_one_that_the_augmentation_mirrors(env_id, robots):
+    """A direct attempt, and the same actions as the augmentation mirrors them in the scene that is mirrored."""
+    env = robots(env_id, action_dim=4, first="movable")
+    flip, compared = torch.tensor([MIRROR], dtype=torch.float64), slice(2, -2)
+    succeeded = []
+    for seed in SEEDS:
+        env.reset(seed=seed)
+        scene = env.scene.copy()
+        actions, seen, success = [], [images(env.get_state())], False
+        while not success and len(actions) < 50:
+            actions.append(env.expert_action())
+            _, _, _, _, info = env.step(actions[-1])
+            seen.append(images(env.get_state()))
+            success = info["success"]
+        env.reset(options={"scene": mirrored(scene, env_id)})
+        for step, action in enumerate([*actions, None]):
+            found = images(env.get_state())
+            wanted = turn_images(torch.from_numpy(seen[step])[None], flip)[0].numpy()
+            if step == 0:
+                for channel, small in ((0, 0.005), (1, 0.5)):
+                    error = np.abs(found[channel] - wanted[channel])[compared, compared] > small
+                    assert error.mean() < 0.002
+            if action is not None:
+                played = turn_actions(torch.from_numpy(action)[None], flip)[0].numpy()
+                _, _, _, _, info = env.step(played)
+        succeeded.append(info["success"] == success)
+    assert np.mean(succeeded) >= 0.9
 
 
 @pytest.mark.parametrize("action_dim", [4, 5])
