@@ -24,7 +24,7 @@ from envs.factors import factors
 from policies.belief import Believer, HistoryModel
 from policies.losses import masked_mean
 from policies.probe_text import as_table
-from policies.probes import linear_probe
+from policies.readers import linear_probe
 from policies.representation import finite_means
 from policies.transitions import Batch, TransitionData, draw, epoch_generator
 from torchkit.adam import Adam

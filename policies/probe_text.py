@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from policies.probes import EMBEDDINGS, UNTRAINED, VIEWS
+from policies.halves import EMBEDDINGS, UNTRAINED
+from policies.probes import VIEWS
 
 
 def as_text(result: Mapping[str, Any]) -> str:

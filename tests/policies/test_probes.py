@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from envs.factors import Factor, factors, informed_actions
-from policies import probes
+from policies import readers
+from policies.halves import Half, variance_share
 from policies.probe_text import as_text
-from policies.probes import Half, linear_probe, probe_factor, probe_with_shown, report, variance_share
+from policies.probes import probe_factor, probe_with_shown, report
+from policies.readers import linear_probe
 from torchkit.networks import EncoderConfig
 
 CPU = torch.device("cpu")
@@ -59,10 +61,10 @@ def test_a_probe_of_more_features_than_rows_is_the_plain_one(monkeypatch):
     w = np.full(80, 1 / 80)
     split = (x[:40], label[:40], w[:40], x[40:], label[40:], w[40:])
     quick = linear_probe(*split)
-    monkeypatch.setattr(probes, "_in_span", lambda a, b: (a, b))
+    monkeypatch.setattr(readers, "_in_span", lambda a, b: (a, b))
     assert quick == pytest.approx(linear_probe(*split)) and 0.8 < quick < 1
-    monkeypatch.setattr(probes, "WIDE", 200)
-    monkeypatch.setattr(probes, "WIDE_ROWS", 20)
+    monkeypatch.setattr(readers, "WIDE", 200)
+    monkeypatch.setattr(readers, "WIDE_ROWS", 20)
     assert linear_probe(*split) == linear_probe(*(part[np.linspace(0, 39, 20).astype(int)] for part in split))
 
 
