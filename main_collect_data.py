@@ -107,15 +107,14 @@ def copies_asked_for(config_env: Any) -> int:
     Raises:
         UserError: the domain has no images that can be turned, or --n_aug stands alone.
     """
+    from buffers.augment import choose_kind
+
     if _N_AUG.value is not None and not _AUG.value:
         raise UserError("--n_aug counts the copies that --aug makes; give both or neither")
     if not _AUG.value:
         return 0
-    if config_env.augment not in ("se2", "e2"):
-        raise UserError(
-            f"--aug: {config_env.id} has no images that can be turned (augment in its config is "
-            f"{config_env.augment!r}, not 'se2' or 'e2'); leave out --aug"
-        )
+    if not choose_kind(config_env.augment):
+        raise UserError(f"--aug: {config_env.id} has nothing to turn (augment in its config is ''); leave out --aug")
     return int(_N_AUG.value or max(1, config_env.n_aug))
 
 

@@ -88,7 +88,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
     config = resolve(config_env, sac.get_config("history"), config_seq, None, set(), {}, set(row.seq))
     with closing(make_vector_env(config_env, 16, seed=seed)) as envs:
         spec = envs.spec_sizes
-        shown = demonstrations(envs, row.demonstrations + HELD_OUT, seed)
+        shown, others = (demonstrations(envs, *of) for of in ((row.demonstrations, seed), (HELD_OUT, seed + HELD_OUT)))
         agent = Builder(spec, config).agent(seed, torch.device("cpu"))
         policy, rng = agent.policy, np.random.default_rng(seed)
         adam = torch.optim.Adam(policy.parameters(), config.rl.actor_lr)
@@ -105,7 +105,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
             learned.append(loss.item())
         policy.eval()
         with torch.no_grad():
-            held_out = distance(policy, shown.episodes(np.arange(row.demonstrations, row.demonstrations + HELD_OUT)))
+            held_out = distance(policy, others.episodes(np.arange(HELD_OUT)))
         success = evaluate(GreedyPolicy(policy), envs, EVALUATED, seed + 7)["success"]
     return float(np.mean(learned[-max(1, updates // 5) :])), float(held_out), success
 

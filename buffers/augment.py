@@ -18,9 +18,9 @@ from torch.nn.functional import grid_sample
 
 from buffers.images import ImageRows, PlainRows
 from envs.base import EnvSpec
-from utils.errors import UserError, choose
+from utils.errors import UserError, choose_name
 
-KINDS = {"": "no copies", "se2": "turned", "e2": "turned, half of them mirrored before"}
+KINDS = ("", "se2", "e2")  # no copies; turned ones; of which half are mirrored before
 PLANES = {4: slice(0, 2), 5: slice(1, 3)}  # where x and y stand: (x, y, z, yaw), and with the gripper before them
 MIRROR = 2 * np.pi  # added to the angle of what is mirrored before it is turned
 CHUNK = 64  # images turned at a time, so that their sampling grids stay in the cache
@@ -40,6 +40,11 @@ def check_turnable(spec: EnvSpec, flag: str) -> None:
         raise UserError(f"{flag}: x and y are known of actions of width 4 or 5; those of {spec.env_id} are {kind}")
 
 
+def choose_kind(kind: str) -> str:
+    """Returns a kind of copies, `config_env.augment`, if there is one of that name, else raises a `UserError`."""
+    return choose_name(KINDS, kind, "--config_env.augment")
+
+
 def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
     """The share of drawn episodes that are to be turned, so that `n_aug` copies come on each as it was.
 
@@ -49,7 +54,7 @@ def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
     Raises:
         UserError: an unknown kind, a negative number, or a domain that cannot be turned.
     """
-    choose(KINDS, kind, "--config_env.augment")
+    choose_kind(kind)
     if n_aug < 0:
         raise UserError(f"--config_env.n_aug={n_aug}: it cannot be below 0")
     if not kind or not n_aug:

@@ -13,7 +13,6 @@ from policies.agent import Agent, HistoryPolicy
 from policies.belief import Believer, BelieverConfig, believer_config, load_believer
 from policies.dqn import DQN, Q_TARGETS, ValueNetworks
 from policies.embedders import encoder_config, image_encoder, load_encoder
-from policies.parts import choose_name
 from policies.sac import SAC
 from policies.sides import Side, build_memory, check_belief, vector_embedder
 from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
@@ -22,7 +21,7 @@ from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import Memory
 from utils.config import flatten
 from utils.device import choose_precision
-from utils.errors import UserError, at_least_one, choose
+from utils.errors import UserError, at_least_one, choose, choose_name
 
 SIZES = (
     *("rl.head_dims", "rl.action_dim", "seq.state_dim"),

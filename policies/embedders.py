@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -62,11 +63,12 @@ def image_encoder(
         side = ((side - kernel) // stride + 1) // pool
         if side < 1:
             raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
-    centre, spread = (tuple(map(float, layers.get(name, ()))) for name in ("centre", "spread"))
-    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or min(spread, default=1.0) <= 0:
+    centre, spread = (tuple(layers.get(name, ())) for name in ("centre", "spread"))
+    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (*centre, *spread))
+    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or not numbers or min(spread, default=1.0) <= 0:
         raise UserError(
             f"{flag}: centre {centre} and spread {spread} must have a number for each of the {image_shape[0]} channels "
-            "of the image, or none, each spread above 0"
+            "of the image, or none, as (), each spread above 0"
         )
     return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)
 

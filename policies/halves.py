@@ -32,7 +32,7 @@ class Half:
     """The distinct (observation, state, action, reward) rows of one half of the episodes, with their shares.
 
     Attributes:
-        views: by name of `VIEWS`, and of `UNTRAINED` where asked for, (R, F) float32.
+        views: `obs`, `state` and embeddings by name of `MADE_OF`, (R, F) float32.
         action: (R, A) as networks read it.
         reward: (R,).
         weight: (R,) shares of the steps, summing to 1 where the half is whole.
@@ -106,7 +106,7 @@ def embed(encoder: Encoder, x_RO: Array, chunk: int = 4096) -> Array:
     return torch.cat(parts).numpy()
 
 
-def standardised(train: Half, test: Half, parts: tuple[str, ...]) -> tuple[Array, Array]:
+def side_by_side(train: Half, test: Half, parts: tuple[str, ...]) -> tuple[Array, Array]:
     """Each view centred and divided by its root mean square, side by side."""
     columns = []
     for view in parts:

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from envs.make import make_vector_env
 from policies.embedders import load_encoder
-from policies.parts import choose_name
-from utils.errors import UserError
+from utils.errors import UserError, choose_name
 
 EMBEDDINGS = ("z_obs", "z_state")
 

@@ -19,7 +19,6 @@ from policies.belief import Believer
 from policies.losses import masked_mean
 from torchkit.actions import Actions
 from torchkit.sequence import Memory
-from utils.errors import choose
 
 
 class AuxiliaryLoss(nn.Module):
@@ -155,8 +154,3 @@ class Parts(Protocol):
 
     def width(self, view: str) -> int:
         """The number of features F of a view (T+1, B, F); to ask for it is to have it computed, if it can be."""
-
-
-def choose_name(names: tuple[str, ...], name: str, what: str) -> str:
-    """Returns `name` if it is one of `names`, else raises a `UserError`."""
-    return choose({n: n for n in names}, name, what)

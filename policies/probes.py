@@ -22,8 +22,8 @@ from policies.halves import (
     hardly_varies,
     moments,
     root_mean_square,
+    side_by_side,
     split_episodes,
-    standardised,
     variance_share,
 )
 from policies.readers import fit, fit_mlp, linear_probe
@@ -138,7 +138,7 @@ def probe_with_shown(train: Asked, test: Asked, views: Sequence[str], seed: int,
     for name in ("shown", *views):
         x, x_test = on_train.shown_RK, on_test.shown_RK
         if name != "shown":
-            beside, beside_test = standardised(a, b, (name,))
+            beside, beside_test = side_by_side(a, b, (name,))
             x, x_test = np.concatenate([x, beside], axis=1), np.concatenate([x_test, beside_test], axis=1)
         predict = fit_mlp(x, len(classes), a.weight, seed, steps, lambda out, i: fn.cross_entropy(out, labels[i]))
         accuracy[name] = float((classes[predict(x_test).argmax(axis=1)] == on_test.label_R) @ share)
@@ -188,7 +188,7 @@ def zero_on_off(
     }
     report: dict[str, dict[str, float]] = {"reward_r2": {}, "informed_action": {}}
     for name, parts in views.items():
-        x, x_test = standardised(train, test, parts)
+        x, x_test = side_by_side(train, test, parts)
         xa, xa_test = (np.concatenate([v, half.action], axis=1) for v, half in ((x, train), (x_test, test)))
         report["reward_r2"][name] = _reward_r2(xa, train, xa_test, test, seed, steps)
         if best_train is not None and best_test is not None:

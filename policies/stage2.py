@@ -35,7 +35,6 @@ from policies.embedders import (
     save_encoder,
     save_tensors,
 )
-from policies.parts import choose_name
 from policies.probe_text import as_text
 from policies.probes import report
 from policies.representation import (
@@ -52,7 +51,7 @@ from torchkit.networks import Encoder
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import check_numbers, to_dict, warn_of_another_task
 from utils.device import choose_precision, device_of, prepare_cpu
-from utils.errors import UserError, choose, first_line
+from utils.errors import UserError, choose, choose_name, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
 from utils.run import Run, atomic_write
@@ -332,7 +331,7 @@ def load_objective(folder: str, objective: RepresentationObjective, stored: Stor
     for name, in_dim in (("s_encoder", spec.state_dim), ("o_encoder", spec.obs_dim)):
         encoder, ours = load_encoder(folder, name, in_dim, flag, env_id=spec.env_id), getattr(objective, name)
         if encoder.config != ours.config:
-            raise UserError(f"{flag}: the {name} of {folder} is not of the sizes that --config_repr asks for")
+            raise UserError(f"{flag}: the {name} of {folder} is not as --config_repr asks for it")
         ours.load_state_dict(encoder.state_dict())
     rest = Path(folder).expanduser() / "objective.safetensors"
     if not rest.is_file():

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from utils.errors import UserError, choose
-
-PRECISIONS = {"fp32": "fp32", "bf16": "bf16"}
+from utils.errors import UserError, choose_name
 
 
 def device_of(cuda: int | None) -> torch.device:
@@ -40,7 +38,7 @@ def choose_precision(name: str, device: torch.device, flag: str) -> str:
     Raises:
         UserError: no such precision; names `flag`.
     """
-    if choose(PRECISIONS, name, flag) == "bf16" and not has_bfloat16(device):
+    if choose_name(("fp32", "bf16"), name, flag) == "bf16" and not has_bfloat16(device):
         here = "processor" if device.type == "cpu" else "GPU"
         warnings.warn(f"{flag}=bf16: this {here} has no bfloat16; fp32 is faster here", RuntimeWarning, stacklevel=3)
     return name
@@ -49,7 +47,8 @@ def choose_precision(name: str, device: torch.device, flag: str) -> str:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 itself; a processor of which torch does not say so is believed to."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     ask = getattr(torch.cpu, "get_capabilities", None)  # torch below 2.10 has none
     able = {} if ask is None else ask()
     told = [able[name] for name in ("avx512_bf16", "amx_bf16", "bf16") if name in able]

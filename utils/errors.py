@@ -26,6 +26,11 @@ def choose(table: Mapping[str, T], name: str, what: str) -> T:
     return table[name]
 
 
+def choose_name(names: tuple[str, ...], name: str, what: str) -> str:
+    """Returns `name` if it is one of `names`, else raises a `UserError`."""
+    return choose({n: n for n in names}, name, what)
+
+
 def at_least_one(sizes: Mapping[str, int | tuple[int, ...]]) -> None:
     """Refuses widths and numbers of layers below 1.
 

@@ -140,7 +140,7 @@ class Run:
             if any(name == free or name.startswith(f"{free}.") for free in unlike):
                 continue
             was, is_now = (json.dumps(side[name]) if name in side else "nothing" for side in (before, after))
-            if was != is_now:
+            if was != is_now and {was, is_now} != {"nothing", "[]"}:  # an empty tuple asks for nothing
                 raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name")
 
 

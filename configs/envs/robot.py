@@ -46,11 +46,8 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
             "sac:believer": {"temperature": {"lr": 3e-4}},
         }
     )
-    # the same of every memory; published: images as they are, where a block is lower than the floor varies
+    # the same of every memory; published: images as they are
     layers = {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
-    scale = {
-        "centre": (0.14, 0.0),
-        "spread": (0.05, 1.0),
-    }  # metres, of the depths of demonstrations; and the mask as it is
-    config.seq = ConfigDict({"image": {"obs_dim": 64, "cnn": layers | scale}})
+    scale = {"centre": (0.14, 0.0), "spread": (0.05, 1.0)}  # metres, those of demonstrations' depths; masks as they are
+    config.seq = ConfigDict({"image": {"obs_dim": 64, "cnn": {**layers, **scale}}})
     return config.lock()

@@ -1,7 +1,7 @@
 """The comparison on the robot domains, as published or small: --config_sweep=configs/sweeps/robot_domains.py:BUDGET.
 
 `published`, three seeds: budgets of the published scripts where known, 80 expert episodes, 800 episodes of training, a
-transformer. `two_cores`: what docs/robot_domains.md reports of Block-Pushing and Drawer-Opening, without a GPU.
+transformer. `two_cores`: what can be done without a GPU, by what docs/robot_domains.md reports.
 """
 
 from typing import Any
@@ -39,7 +39,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "--config_repr.num_epochs=8",
             "--config_repr.batch_size=128",
             "--config_repr.anneal=0.5",
-            "--config_repr.precision=bf16",
         ),
         "train": (
             "--train_episodes=100",
@@ -47,7 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "--config_rl.return_lambda=0.9",
             "--config_rl.auxiliary.use_actor=('behaviour_cloning',)",
             "--config_rl.temperature.target_entropy=-2",
-            "--config_rl.precision=bf16",
+            "--config_env.kwargs.first=nearest",
             "--config_env.eval.interval=500",
         ),
     },

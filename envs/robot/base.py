@@ -61,8 +61,8 @@ class RobotEnv(PartiallyObservableEnv):
     `scene` returns it, sets everything. A state is a picture, from which no episode can start.
 
     The expert goes for one object and, once that has shown to be fixed, for the other. Where it guesses, it stays with
-    the first one to the end. By "either" a coin says which one is first, as published; by "nearest" the picture does,
-    so that a policy of the history can do all that the expert does. Both are the movable one in half of the episodes.
+    the first one to the end. By "either" a coin says which one is first, of which no history tells; by "nearest" the
+    picture does, as far as it resolves which is nearer. Both are the movable one in half of the episodes.
 
     Args:
         render_mode: "rgb_array" or None.

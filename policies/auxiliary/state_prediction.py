@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.losses import PREDICTION_ERRORS, prediction_error
-from policies.parts import AuxiliaryLoss, Parts, choose_name
+from policies.parts import AuxiliaryLoss, Parts
 from torchkit.networks import mlp
+from utils.errors import choose_name
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -162,6 +162,14 @@ REFUSED = {
         {"spec": IMAGES, "seq": {"image.cnn.centre": (0.2, 0.0), "image.cnn.spread": (0.1, 0.0)}},
         "--config_seq.image.cnn: centre",
     ),
+    "words for numbers": (
+        {"spec": IMAGES, "seq": {"image.cnn.centre": ("",), "image.cnn.spread": ("",)}},
+        "--config_seq.image.cnn: centre",
+    ),
+    "endless spread": (
+        {"spec": IMAGES, "seq": {"image.cnn.centre": (0.0, 0.0), "image.cnn.spread": (1.0, float("inf"))}},
+        "--config_seq.image.cnn: centre",
+    ),
     "wide convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2, 9)}}, "--config_seq.image.cnn: the layers"),
     "no stride": ({"spec": IMAGES, "seq": {"image.cnn.strides": (1, 0)}}, "--config_seq.image.cnn.strides=(1, 0)"),
     "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),

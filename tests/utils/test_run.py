@@ -69,6 +69,17 @@ def test_another_config_is_refused_by_its_first_field(tmp_path, changed, parts):
     create(tmp_path).close()  # the refused one has given the folder back
 
 
+@pytest.mark.parametrize(("before", "now"), [({}, {"centre": ()}), ({"centre": ()}, {})])
+def test_an_empty_tuple_is_as_good_as_no_field(tmp_path, before, now):
+    """A field that is new does not shut out older runs where it asks for nothing."""
+    create(tmp_path, CONFIG | {"encoder": {"dims": (3,), **before}}).close()
+    again = create(tmp_path, CONFIG | {"encoder": {"dims": (3,), **now}})
+    assert again.resumed
+    again.close()
+    with pytest.raises(UserError, match=r"encoder.centre = (nothing|\[\]), not \[0.1\]"):
+        create(tmp_path, CONFIG | {"encoder": {"dims": (3,), "centre": (0.1,)}})
+
+
 def test_fields_that_may_differ_do_not_matter(tmp_path):
     create(tmp_path).close()
     assert create(tmp_path, CONFIG | {"seed": 4, "rl": {"x": 1}}, may_differ=("seed", "rl")).resumed

@@ -67,7 +67,7 @@ def test_the_fixed_object_stays_where_it_is(env_id, robots):
 
 @pytest.mark.parametrize("first", ["movable", "fixed", "nearest"])
 @pytest.mark.parametrize("env_id", IDS)
-def test_experts_of_both_kinds_succeed(env_id, first, robots):
+def test_experts_of_all_kinds_succeed(env_id, first, robots):
     env = robots(env_id, first=first)
     solved, informed = [], []
     for seed in SEEDS:
@@ -138,29 +138,29 @@ def test_an_episode_in_a_mirror_is_one_that_the_augmentation_mirrors(env_id, rob
     """A direct attempt, and the same actions as the augmentation mirrors them in the scene that is mirrored."""
     env = robots(env_id, action_dim=4, first="movable")
     flip, compared = torch.tensor([MIRROR], dtype=torch.float64), slice(2, -2)
-    succeeded = []
+    succeeded, alike = [], []
     for seed in SEEDS:
         env.reset(seed=seed)
         scene = env.scene.copy()
-        actions, seen, success = [], [images(env.get_state())], False
+        actions, seen, success = [], [], False
         while not success and len(actions) < 50:
+            seen.append((images(env.get_state()), env._yaw, env.saw_information()))
             actions.append(env.expert_action())
-            _, _, _, _, info = env.step(actions[-1])
-            seen.append(images(env.get_state()))
-            success = info["success"]
+            success = env.step(actions[-1])[4]["success"]
         env.reset(options={"scene": mirrored(scene, env_id)})
-        for step, action in enumerate([*actions, None]):
-            found = images(env.get_state())
-            wanted = turn_images(torch.from_numpy(seen[step])[None], flip)[0].numpy()
-            if step == 0:
+        for step, action in enumerate(actions):
+            picture, yaw, touched = seen[step]
+            wanted = turn_images(torch.from_numpy(picture)[None], flip)[0].numpy()
+            if not touched:
+                assert (env._yaw + yaw + np.pi) % (2 * np.pi) - np.pi == pytest.approx(0.0, abs=0.03)
                 for channel, small in ((0, 0.005), (1, 0.5)):
-                    error = np.abs(found[channel] - wanted[channel])[compared, compared] > small
-                    assert error.mean() < 0.002
-            if action is not None:
-                played = turn_actions(torch.from_numpy(action)[None], flip)[0].numpy()
-                _, _, _, _, info = env.step(played)
-        succeeded.append(info["success"] == success)
-    assert np.mean(succeeded) >= 0.9
+                    error = np.abs(images(env.get_state())[channel] - wanted[channel])[compared, compared] > small
+                    assert error.mean() < (0.002 if step == 0 else 0.05)  # an arm arrives within 2 mm, half a pixel
+            played = turn_actions(torch.from_numpy(action)[None], flip)[0].numpy()
+            info = env.step(played)[4]
+        succeeded.append(success)
+        alike.append(info["success"] == success)
+    assert np.mean(succeeded) >= 0.8 and np.mean(alike) >= 0.9
 
 
 @pytest.mark.parametrize("action_dim", [4, 5])
