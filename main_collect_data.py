@@ -114,7 +114,7 @@ def copies_asked_for(config_env: Any) -> int:
     if not _AUG.value:
         return 0
     if not choose_kind(config_env.augment):
-        raise UserError(f"--aug: {config_env.id} has nothing to turn (augment in its config is ''); leave out --aug")
+        raise UserError(f"--aug: {config_env.id} has no images that can be turned (its augment is ''); leave out --aug")
     return int(_N_AUG.value or max(1, config_env.n_aug))
 
 

@@ -22,8 +22,12 @@ def choose(table: Mapping[str, T], name: str, what: str) -> T:
         UserError: `name` is not a key of `table`; `what` names the flag or field.
     """
     if name not in table:
-        raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {', '.join(sorted(table))}")
+        raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {_listed(table)}")
     return table[name]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(name or "''" for name in names))
 
 
 def choose_name(names: tuple[str, ...], name: str, what: str) -> str:

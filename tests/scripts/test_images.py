@@ -74,12 +74,12 @@ def test_stages_2_and_3_learn_from_it(data, call):
 
 def test_what_cannot_be_turned_is_one_line(call, tmp_path):
     flags = ("--episodes=2", "--random_episodes=2", f"--data_path={tmp_path / 'd'}")
-    assert_refused(call("main_collect_data.py", *flags, "--aug", "--config_env.augment=''"), "--aug", "Blob-v0")
+    assert_refused(call("main_collect_data.py", *flags, "--aug", "--config_env.augment="), "--aug", "Blob-v0")
     assert_refused(call("main_collect_data.py", *flags, "--n_aug=2"), "--n_aug")
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.n_aug=-1", "--save_dir=logs")
     assert_refused(refused, "--config_env.n_aug=-1")
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.augment=se3", "--save_dir=logs")
-    assert_refused(refused, "--config_env.augment", "e2, se2")
+    assert_refused(refused, "--config_env.augment", "choose from '', e2, se2")
 
 
 def test_mirrored_copies_are_asked_for_by_the_data_set(call, tmp_path):

@@ -148,7 +148,7 @@ def test_init_model_starts_from_the_weights_of_an_earlier_result(trained, data, 
 
 
 def test_init_model_needs_the_same_sizes(trained, data, tmp_path, without_report):
-    with pytest.raises(UserError, match=r"--init_model: .*s_encoder .*not of the sizes"):
+    with pytest.raises(UserError, match=r"--init_model: .*s_encoder .*not as --config_repr asks"):
         pretrain_here(data, tmp_path / "more", 1, init_model=trained[0], embedding_dim=16)
     with pytest.raises(UserError, match=r"--init_model: no folder"):
         pretrain_here(data, tmp_path / "more", 1, init_model=tmp_path / "nothing")

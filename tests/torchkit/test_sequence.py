@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from torchkit import kernels
-from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt
+from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, recurrent
 from torchkit.sequence.gru_scan import gru_scan
 from utils.errors import UserError
 
@@ -332,6 +332,16 @@ def test_bfloat16_products_stay_near_float32_ones(kind):
         rounded = memory.encode(x)
     assert torch.isfinite(rounded).all()
     torch.testing.assert_close(rounded.float(), exact, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_an_lstm_runs_in_float32_where_bfloat16_would_be_imitated(able, monkeypatch):
+    monkeypatch.setattr(recurrent, "has_bfloat16", lambda device: able)
+    memory, x, seen = MAKE["lstm"]().eval(), features(), []
+    monkeypatch.setattr(memory.net, "forward", lambda x, carry: (seen.append(x.dtype) or x, carry))
+    with torch.autocast("cpu", torch.bfloat16):
+        memory.encode(x.bfloat16())
+    assert seen == [torch.bfloat16 if able else torch.float32]
 
 
 def test_attention_written_out_is_that_of_torch(monkeypatch):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchkit.sequence.base import Carry, Memory, at
 from torchkit.sequence.gru_scan import gru_scan
 from torchkit.sequence.gru_scans import gru_scans
+from utils.device import has_bfloat16
 from utils.errors import at_least_one
 
 
@@ -116,4 +117,9 @@ class LSTM(Recurrent):
         return nn.LSTM(in_dim, out_dim, layers)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
+        kind = x_TBF.device.type
+        if torch.is_autocast_enabled(kind) and not has_bfloat16(x_TBF.device):
+            with torch.autocast(kind, enabled=False):  # oneDNN has no LSTM in bfloat16 that it would have to imitate
+                output, carry = self.net(x_TBF.float(), carry)
+                return output, carry
         return self.net(x_TBF, carry)
