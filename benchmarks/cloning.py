@@ -20,10 +20,10 @@ import torch
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from buffers.augment import draw_angles, mirrors, turned_share  # noqa: E402
+from buffers.augment import draw_angles, mirrors, turned_share  # noqa: E402 after the path
 from buffers.batch import EpisodeBatch  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
-from configs.envs import robot  # noqa: E402 after the path
+from configs.envs import robot  # noqa: E402
 from configs.rl import sac  # noqa: E402
 from configs.seq import gpt  # noqa: E402
 from envs.base import AsymmetricVectorEnv  # noqa: E402

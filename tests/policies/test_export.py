@@ -49,10 +49,11 @@ CASES = [
     ("car_flag_1d", "sac:mi", "lstm", {}),
     ("car_flag_2d_continuous", "a2c:history", "gru", {}),
     ("car_flag_1d", "sac:embed", "gru", {}),
+    ("sphinx", "history", "gru", {"seq": {"image__cnn__centre": (0.1, 0.2), "image__cnn__spread": (0.5, 2.0)}}),
 ]
 
 
-EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7)]
+EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10)]
 
 
 @pytest.mark.parametrize(("domain", "variant", "memory", "overrides", "kind"), EVERY)

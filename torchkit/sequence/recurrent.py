@@ -120,6 +120,5 @@ class LSTM(Recurrent):
         kind = x_TBF.device.type
         if torch.is_autocast_enabled(kind) and not has_bfloat16(x_TBF.device):
             with torch.autocast(kind, enabled=False):  # oneDNN has no LSTM in bfloat16 that it would have to imitate
-                output, carry = self.net(x_TBF.float(), carry)
-                return output, carry
+                return self.net(x_TBF.float(), carry)
         return self.net(x_TBF, carry)
