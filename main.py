@@ -69,8 +69,8 @@ _CHECKPOINT = flags.DEFINE_float("checkpoint_minutes", 5.0, "at most so long bet
 def main() -> None:
     """Resolves the configs, builds the parts in the order in which data meets them, and hands over."""
     from envs.make import horizon_of
-    from policies import stage3
-    from policies.seeds import SeedRun, train_seeds
+    from policies.training import run as stage3
+    from policies.training.many_seeds import SeedRun, train_seeds
     from utils.config import override_values
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}

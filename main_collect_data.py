@@ -40,8 +40,8 @@ def main() -> None:
     from buffers.augment import check_turnable
     from buffers.dataset import check_destination, write_dataset
     from envs.make import make_vector_env
-    from policies.collect import collect_episodes, coverage
-    from policies.rollout import check_expert
+    from policies.acting.collect import collect_episodes, coverage
+    from policies.acting.rollout import check_expert
     from utils.progress import progress
     from utils.run import git_revision
 

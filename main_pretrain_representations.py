@@ -30,7 +30,7 @@ _REPORT = flags.DEFINE_integer("report_steps", 800, "optimiser steps of each net
 
 def main() -> None:
     """Resolves the config and hands over."""
-    from policies import stage2
+    from policies.representation import run as stage2
 
     config_env, config_repr = _ENV.value, _REPR.value
     if _EPOCHS.value is not None:

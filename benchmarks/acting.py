@@ -12,8 +12,8 @@ from benchmarks.settings import domain, make_agent, make_envs
 from benchmarks.straightforward import PlainDQN, PlainReplay, play
 from buffers.episode_buffer import EpisodeBuffer
 from envs.make import make_env
-from policies.evaluate import evaluate
-from policies.rollout import EpisodeStream
+from policies.acting.evaluate import evaluate
+from policies.acting.rollout import EpisodeStream
 
 TEXT = """
 Milliseconds of the processor on one thread, the median and in brackets the least. *Acting*: an env step of HeavenHell

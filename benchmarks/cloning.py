@@ -28,12 +28,12 @@ from configs.rl import sac  # noqa: E402
 from configs.seq import gpt  # noqa: E402
 from envs.base import AsymmetricVectorEnv  # noqa: E402
 from envs.make import make_vector_env  # noqa: E402
-from policies.agent import HistoryPolicy  # noqa: E402
+from policies.acting.evaluate import GreedyPolicy, evaluate  # noqa: E402
+from policies.acting.rollout import ExpertPolicy, iterate_episodes  # noqa: E402
+from policies.agents.base import HistoryPolicy  # noqa: E402
 from policies.build import Builder  # noqa: E402
-from policies.evaluate import GreedyPolicy, evaluate  # noqa: E402
 from policies.losses import masked_mean  # noqa: E402
-from policies.rollout import ExpertPolicy, iterate_episodes  # noqa: E402
-from policies.stage3 import resolve  # noqa: E402
+from policies.training.run import resolve  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
 BATCH, HELD_OUT, EVALUATED = 16, 40, 100  # episodes

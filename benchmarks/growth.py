@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measure import Section, least, short
 from benchmarks.settings import made_up_episodes, make_agent, make_envs, random_episodes, replays
-from policies.rollout import EpisodeStream
+from policies.acting.rollout import EpisodeStream
 from utils.device import prepare_cpu
 
 TEXT = """

@@ -33,9 +33,9 @@ from buffers.augment import turned_share  # noqa: E402 after the path
 from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from envs.base import EnvSpec  # noqa: E402
-from policies.agent import Agent  # noqa: E402
+from policies.agents.base import Agent  # noqa: E402
 from policies.build import Builder  # noqa: E402
-from policies.views import Head  # noqa: E402
+from policies.models.views import Head  # noqa: E402
 from torchkit.networks import Encoder  # noqa: E402
 from torchkit.sequence import Memory  # noqa: E402
 

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.learner import CASES, make_update
 from benchmarks.measure import Section, least, short
-from torchkit import kernels
+from torchkit.fast import kernels
 from utils.device import prepare_cpu
 
 TEXT = """

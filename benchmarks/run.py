@@ -80,8 +80,8 @@ Kept, because it measured:
   2.1 and 5.3), 2.3 and 8.5 at 64 (5.6 and 14.5), on one thread. Compiled for the first time it takes 6 s (a cache
   beside the code keeps it), in each process 0.8 s. From a width of 256 and 64 episodes on nothing is gained, at 512
   some 5 to 15 % are lost; it uses one thread. Near 0 its tanh is exact to 3e-6 of its size, torch's to 2e-8.
-- Adam's kernel without `torch.optim` (`torchkit/adam.py`): the same steps to the bit, 1.5 s less at every start, since
-  the first optimiser of a process imports torch's compiler, and 0.2 ms less a step.
+- Adam's kernel without `torch.optim` (`torchkit/fast/adam.py`): the same steps to the bit, 1.5 s less at every start,
+  since the first optimiser of a process imports torch's compiler, and 0.2 ms less a step.
 - CLUB's shuffled pairs as counts of how often two distinct transitions meet: two small products in place of four
   gathers of 500 rows and their backward passes.
 - Strided numbers made contiguous before softplus, which takes 17 times as long otherwise: a tenth of the Believer's

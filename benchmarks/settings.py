@@ -15,8 +15,8 @@ from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from envs.make import make_vector_env
+from policies.acting.rollout import RandomPolicy, run_episodes
 from policies.build import Builder
-from policies.rollout import RandomPolicy, run_episodes
 from utils.config import apply_domain
 
 CPU = torch.device("cpu")

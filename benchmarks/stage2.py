@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.measure import Section, Variant, interleaved, middle, ratio, short
 from benchmarks.settings import CPU, random_episodes
 from benchmarks.straightforward import PlainRepresentation
-from policies.embedders import encoder_config
-from policies.representation import (
+from buffers.transitions import TransitionData
+from policies.models.on_disk import encoder_config
+from policies.representation.disentangled import (
     RepresentationConfig,
     RepresentationObjective,
     RepresentationTrainer,
     TrainingConfig,
 )
-from policies.transitions import TransitionData
 
 TEXT = """
 Seconds of the processor on one thread for an epoch of {steps:,} transitions of random episodes, in batches of 500

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from buffers.batch import Episode, EpisodeBatch
 from envs.base import EnvSpec
-from policies.agent import HistoryPolicy, to_tensors
+from policies.agents.base import HistoryPolicy, to_tensors
+from policies.agents.dqn import DQN
+from policies.agents.sac import SAC
 from policies.auxiliary.state_prediction import StatePrediction
-from policies.dqn import DQN
 from policies.losses import lambda_returns, last_steps, masked_mean, prediction_error, taken
-from policies.representation import RepresentationObjective
-from policies.sac import SAC
-from policies.views import Critic, Head, History, PrivilegedViews, PublicViews, Views
+from policies.models.views import Critic, Head, History, PrivilegedViews, PublicViews, Views
+from policies.representation.disentangled import RepresentationObjective
 from torchkit.distributions import sample_tanh_gaussian
 from torchkit.mutual_information import jsd_loss
 from torchkit.networks import Encoder

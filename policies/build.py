@@ -1,4 +1,4 @@
-"""From configs to agents: here and in `policies.sides`, and nowhere else, names in a config become objects."""
+"""From configs to agents: here and in `policies.models.trunk`, and nowhere else, names in a config become objects."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from ml_collections import ConfigDict
 from torch import nn
 
 from envs.base import EnvSpec
-from policies.a2c import A2C
-from policies.agent import Agent, HistoryPolicy
-from policies.belief import Believer, BelieverConfig, believer_config, load_believer
-from policies.dqn import DQN, Q_TARGETS, ValueNetworks
-from policies.embedders import encoder_config, image_encoder, load_encoder
-from policies.sac import SAC
-from policies.sides import Side, build_memory, check_belief, vector_embedder
-from policies.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
+from policies.agents.a2c import A2C
+from policies.agents.base import Agent, HistoryPolicy
+from policies.agents.dqn import DQN, Q_TARGETS, ValueNetworks
+from policies.agents.sac import SAC
+from policies.models.believer import Believer, BelieverConfig, believer_config, load_believer
+from policies.models.on_disk import encoder_config, image_encoder, load_encoder
+from policies.models.trunk import Side, build_memory, check_belief, vector_embedder
+from policies.models.views import PRIVILEGED, PUBLIC, Critic, Head, PrivilegedViews
 from torchkit.actions import Actions, ActionValues, Categorical, TanhGaussian
 from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import Memory

@@ -35,8 +35,8 @@ def main() -> None:
     from ml_collections import ConfigDict
 
     from envs.make import make_env, make_vector_env
-    from policies import export
-    from policies.policy_files import load_policy
+    from policies.deployed import export
+    from policies.deployed.files import load_policy
     from utils.config import json_tuples
     from utils.errors import choose
 

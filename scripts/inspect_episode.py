@@ -35,10 +35,10 @@ def main() -> None:
     from ml_collections import ConfigDict
 
     from envs.make import make_env
-    from policies import inspection
-    from policies.evaluate import FPS, write_gif
-    from policies.observe import env_maker
-    from policies.policy_files import load_policy
+    from policies.acting.embedded_envs import env_maker
+    from policies.acting.evaluate import FPS, write_gif
+    from policies.deployed import inspection
+    from policies.deployed.files import load_policy
     from scripts.inspect_page import Views, ending, page
     from utils.config import json_tuples
     from utils.seeding import generator

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from envs.base import Belief, EnvSpec
-from policies.evaluate import BAD, GOOD, framed
-from policies.inspection import Judged, Played, story
+from policies.acting.evaluate import BAD, GOOD, framed
+from policies.deployed.inspection import Judged, Played, story
 from torchkit.actions import Actions
 
 TEMPLATE = Path(__file__).with_suffix(".html")

@@ -92,7 +92,7 @@ class Club(nn.Module):
         """
         if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32:
             return self._ascend_by_autograd
-        from torchkit.kernels import club_gradient  # when it is needed: it takes a while
+        from torchkit.fast.kernels import club_gradient  # when it is needed: it takes a while
 
         layers = (self.hidden, self.mu, self.logvar)
         parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]

@@ -4,7 +4,7 @@ from policies.auxiliary.behaviour_cloning import BehaviourCloning
 from policies.auxiliary.belief_elbo import BeliefElbo
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
-from policies.parts import AuxiliaryLoss
+from policies.extensions import AuxiliaryLoss
 
 AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
     "state_prediction": StatePrediction,

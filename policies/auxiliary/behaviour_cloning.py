@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.parts import AuxiliaryLoss, Parts, transition_rows
+from policies.extensions import AuxiliaryLoss, Parts, transition_rows
 from torchkit.actions import Distribution
 
 

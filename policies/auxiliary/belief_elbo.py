@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.belief import Believer
-from policies.parts import AuxiliaryLoss, Parts
+from policies.extensions import AuxiliaryLoss, Parts
+from policies.models.believer import Believer
 from torchkit.cvae import elbo
 from utils.errors import UserError
 

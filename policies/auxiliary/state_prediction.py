@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
+from policies.extensions import AuxiliaryLoss, Parts
 from policies.losses import PREDICTION_ERRORS, prediction_error
-from policies.parts import AuxiliaryLoss, Parts
 from torchkit.networks import mlp
 from utils.errors import choose_name
 

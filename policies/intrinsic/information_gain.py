@@ -8,8 +8,8 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.auxiliary.state_prediction import StatePrediction
+from policies.extensions import IntrinsicReward, Parts
 from policies.losses import prediction_error
-from policies.parts import IntrinsicReward, Parts
 from utils.errors import UserError, choose_name
 
 BONUS_TARGETS = ("common", "own_step", "potential", "foreseen")

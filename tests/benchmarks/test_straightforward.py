@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.straightforward import PlainDQN, PlainReplay, PlainRepresentation, PlainSAC
 from buffers.episode_buffer import EpisodeBuffer
+from buffers.transitions import Batch, TransitionData
 from policies.build import Builder
-from policies.representation import RepresentationConfig, RepresentationObjective
-from policies.transitions import Batch, TransitionData
+from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
 from tests.buffers.test_images import blob_like
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, make_agent, make_config
 from tests.helpers.blob import spec_of

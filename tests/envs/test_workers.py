@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from envs.make import make_vector_env
 from envs.replayed import SyncAsymmetricVectorEnv
 from envs.workers import Crashed, ProcessAsymmetricVectorEnv, Worker
-from policies.rollout import EpisodeStream
+from policies.acting.rollout import EpisodeStream
 from tests.envs.test_make import config_of, same, third_party
 from utils.errors import UserError
 

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from buffers.batch import EpisodeBatch, Rows
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import EnvSpec
-from policies.belief import Believer, BelieverConfig, save_believer
 from policies.build import Builder
-from policies.embedders import save_encoder
-from policies.sides import build_memory
+from policies.models.believer import Believer, BelieverConfig, save_believer
+from policies.models.on_disk import save_encoder
+from policies.models.trunk import build_memory
 from tests.helpers.configs import config_named
 from tests.helpers.episodes import random_episode
 from torchkit.networks import Encoder, EncoderConfig

@@ -11,7 +11,7 @@ from torch import nn
 from envs.base import EnvSpec
 from policies.build import FAMILIES, Builder
 from policies.intrinsic.information_gain import InformationGain
-from policies.stage3 import resolve
+from policies.training.run import resolve
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,

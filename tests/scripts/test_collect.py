@@ -16,8 +16,8 @@ import pytest
 from buffers.batch import Episode
 from buffers.dataset import read_dataset
 from envs.base import EnvSpec
-from policies.collect import collect_episodes, coverage
-from policies.rollout import check_expert
+from policies.acting.collect import collect_episodes, coverage
+from policies.acting.rollout import check_expert
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

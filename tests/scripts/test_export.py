@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from policies.evaluate import GreedyPolicy
-from policies.policy_files import load_policy
+from policies.acting.evaluate import GreedyPolicy
+from policies.deployed.files import load_policy
 from tests.helpers.scripts import ROOT, Scripts, assert_refused
 
 SCRATCH = (

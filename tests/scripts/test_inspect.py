@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageSequence
 from safetensors.numpy import load_file
 
-from policies.embedders import save_encoder
+from policies.models.on_disk import save_encoder
 from tests.helpers.scripts import Scripts, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
 from utils.checkpoint import load_checkpoint

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from configs.rl import a2c, dqn, sac
-from policies.belief import save_believer
-from policies.embedders import save_encoder
+from policies.models.believer import save_believer
+from policies.models.on_disk import save_encoder
 from tests.helpers.agents import make_believer
 from tests.helpers.scripts import ROOT, Scripts, assert_refused
 from torchkit.networks import Encoder, EncoderConfig

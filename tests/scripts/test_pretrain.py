@@ -13,9 +13,9 @@ import torch
 
 from buffers.dataset import write_dataset
 from envs.make import make_vector_env
-from policies.collect import collect_episodes
-from policies.embedders import load_encoder, load_tensors
-from policies.representation import METRICS, RepresentationTrainer
+from policies.acting.collect import collect_episodes
+from policies.models.on_disk import load_encoder, load_tensors
+from policies.representation.disentangled import METRICS, RepresentationTrainer
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts, assert_refused
 from utils.errors import UserError
@@ -82,7 +82,7 @@ def trained(data, tmp_path_factory):
 
 def pretrain_here(data, folder, num_epochs, init_model=None, domain="heaven_hell", cuda=-1, **fields):
     """The same in this process, where starting Python does not count; no report."""
-    from policies import stage2
+    from policies.representation import run as stage2
 
     config_repr = config_of("repr", "heaven_hell").unlock()
     config_repr.update({"num_epochs": num_epochs, "batch_size": 100, "hidden_dim": 16} | fields)
@@ -95,8 +95,8 @@ def pretrain_here(data, folder, num_epochs, init_model=None, domain="heaven_hell
 
 @pytest.fixture
 def without_report(monkeypatch):
-    monkeypatch.setattr("policies.stage2.report", lambda *_: {})
-    monkeypatch.setattr("policies.stage2.as_text", lambda _: "report")
+    monkeypatch.setattr("policies.representation.run.report", lambda *_: {})
+    monkeypatch.setattr("policies.representation.run.as_text", lambda _: "report")
 
 
 def metrics(folder):
@@ -168,7 +168,7 @@ def test_more_epochs_go_on_only_where_the_learning_rates_do_not_depend_on_them(d
 
 def test_a_short_training_reaches_the_figures_of_the_method(tmp_path):
     """Away from the priest z^s tells heaven's side and z^o does not; z^o tells the position, which fades in z^s."""
-    from policies import stage2
+    from policies.representation import run as stage2
 
     config_repr = config_of("repr", "heaven_hell").unlock()
     config_repr.num_epochs, config_repr.anneal = 20, 0.5

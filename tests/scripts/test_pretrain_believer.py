@@ -6,8 +6,8 @@ import signal
 import pytest
 import torch
 
-from policies.belief_training import StateModel, _so_far
-from policies.embedders import load_encoder, load_tensors
+from policies.models.on_disk import load_encoder, load_tensors
+from policies.representation.believer import StateModel, _so_far
 from tests.helpers.scripts import Scripts, assert_refused, wait_until
 from tests.scripts.test_pretrain import collect, metrics
 from torchkit.networks import EncoderConfig

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from policies.embedders import save_encoder
+from policies.models.on_disk import save_encoder
 from tests.helpers.runs import assert_identical, metrics, outcome
 from tests.helpers.scripts import Scripts, assert_refused, wait_until
 from torchkit.networks import Encoder, EncoderConfig

@@ -17,7 +17,7 @@ FLAGS = (
 )  # fmt: skip
 DIVERGING = """
 import runpy, sys
-from policies.dqn import DQN
+from policies.agents.dqn import DQN
 update = DQN.update
 def failing(self, batch, aux_batch=None):
     if self._rng.initial_seed() == {seed} and self.env_steps > 150:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import softplus
 
-from policies.transitions import Batch
-from torchkit.adam import Adam
+from buffers.transitions import Batch
+from torchkit.fast.adam import Adam
 from torchkit.mutual_information import (
     Club,
     club_log_likelihood,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from torchkit import kernels
+from torchkit.fast import kernels
+from torchkit.fast.gru_loop import gru_scan
 from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, recurrent
-from torchkit.sequence.gru_scan import gru_scan
 from utils.errors import UserError
 
 IN, T, B = 6, 11, 3

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.gelu import gelu, tanh_gelu
+from torchkit.fast.gelu import gelu, tanh_gelu
 from torchkit.sequence.base import Carry, Memory, at
 from utils.errors import UserError, at_least_one
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.fast.gru_loop import gru_scan
+from torchkit.fast.gru_loops import gru_scans
 from torchkit.sequence.base import Carry, Memory, at
-from torchkit.sequence.gru_scan import gru_scan
-from torchkit.sequence.gru_scans import gru_scans
 from utils.device import has_bfloat16
 from utils.errors import at_least_one
 

@@ -1,0 +1,1 @@
+"""Envs played by any policy."""

@@ -1,0 +1,91 @@
+"""Stage 1: random and expert episodes, and what they cover."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from buffers.batch import Episode
+from buffers.images import row_storages
+from envs.base import AsymmetricVectorEnv
+from policies.acting.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
+from utils.seeding import generator
+
+MAX_ENV_SEED = 2**31
+
+
+def collect_episodes(
+    make_envs: Callable[[int, int], AsymmetricVectorEnv],
+    num_random: int,
+    num_expert: int,
+    *,
+    num_envs: int,
+    seed: int,
+    guess_share: float = 0.0,
+    on_episode: Callable[[Episode], object] = lambda episode: None,
+) -> list[Episode]:
+    """Plays `num_random` episodes with uniform actions, then `num_expert` with the expert.
+
+    Both kinds have random streams of their own: how many there are of one kind changes nothing in the other. The order
+    does not depend on how long episodes take, so that the first n of a kind are as fair a sample as all of them. Images
+    are kept in the few bits that the domain declares.
+
+    Args:
+        make_envs: called with a number of envs and a seed.
+        num_random: episodes with uniform actions.
+        num_expert: episodes of the expert; 0 where the domain has none.
+        num_envs: envs stepped together, at most; the episodes depend on it.
+        seed: fixes everything else.
+        guess_share: share of the expert's episodes in which it guesses instead of looking.
+        on_episode: told of each episode when it ends.
+    """
+    collected: list[Episode] = []
+    for expert, num_episodes in ((False, num_random), (True, num_expert)):
+        if num_episodes == 0:
+            continue
+        kind = "expert" if expert else "random"
+        env_seed = int(generator(seed, "collect", kind, "envs").integers(MAX_ENV_SEED))
+        rng = generator(seed, "collect", kind, "policy")
+        envs = make_envs(min(num_envs, num_episodes), env_seed)
+        try:
+            spec = envs.spec_sizes
+            policy: Policy = (
+                ExpertPolicy(envs, guess_share, rng) if expert else RandomPolicy(spec.action_dim, spec.discrete, rng)
+            )
+            by_slot: list[list[Episode]] = [[] for _ in range(envs.num_envs)]
+            for slot, episode in iterate_episodes(envs, policy, num_episodes, env_seed):
+                episode.expert = expert
+                for view, storage in row_storages(spec).items():
+                    setattr(episode, view, storage.encode(getattr(episode, view)))
+                by_slot[slot].append(episode)
+                on_episode(episode)
+        finally:
+            envs.close()
+        rounds = range(len(by_slot[0]))  # the first slot plays as many as any
+        collected += [played[i] for i in rounds for played in by_slot if i < len(played)]
+    return collected
+
+
+def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
+    """What the episodes hold: for `random` and `expert` ones, where there are such, and for `all`.
+
+    Returns:
+        By kind: `episodes` and `steps`, how many; `success` and `informed`, shares of the episodes; `length` (steps)
+        and `return` (undiscounted), means over the episodes.
+    """
+    groups = {
+        "random": [episode for episode in episodes if not episode.expert],
+        "expert": [episode for episode in episodes if episode.expert],
+        "all": episodes,
+    }
+    return {
+        kind: {
+            "episodes": len(group),
+            "steps": sum(len(episode) for episode in group),
+            "success": float(np.mean([episode.success for episode in group])),
+            "informed": float(np.mean([episode.informed for episode in group])),
+            "length": float(np.mean([len(episode) for episode in group])),
+            "return": float(np.mean([episode.reward.sum(dtype=np.float64) for episode in group])),
+        }
+        for kind, group in groups.items()
+        if group
+    }

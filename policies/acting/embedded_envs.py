@@ -1,0 +1,141 @@
+"""Envs whose observation is an embedding of stage 2: the checks zero-on and zero-off of what the embeddings hold.
+
+What acts sees φ(s) here because it is this env's observation. No policy learned on it can be deployed on the domain.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from envs.base import AsymmetricVectorEnv, EnvSpec
+from envs.make import make_vector_env
+from policies.models.on_disk import load_encoder
+from utils.errors import UserError, choose_name
+
+EMBEDDINGS = ("z_obs", "z_state")
+
+MakeEnvs = Callable[..., AsymmetricVectorEnv]
+
+
+class EmbeddedObservations:
+    """N envs whose observation is made of embeddings of the observation and of the state; all else is theirs.
+
+    Args:
+        envs: the domain.
+        embedders: for each part of the new observation, `z_obs` or `z_state`, an encoder of that view.
+    """
+
+    def __init__(self, envs: AsymmetricVectorEnv, embedders: dict[str, nn.Module]):
+        self.envs, self.embedders = envs, embedders
+        width = self._embed(np.zeros((1, envs.spec_sizes.obs_dim)), np.zeros((1, envs.spec_sizes.state_dim))).shape[1]
+        self.spec_sizes: EnvSpec = replace(envs.spec_sizes, obs_dim=width, obs_image_shape=None, obs_storage=())
+
+    @torch.inference_mode()
+    def _embed(self, obs_NO: NDArray[Any], state_NS: NDArray[Any]) -> NDArray[np.float32]:
+        views = {"z_obs": obs_NO, "z_state": state_NS}
+        rows: list[Tensor] = [
+            embed(torch.as_tensor(views[name], dtype=torch.float32)) for name, embed in self.embedders.items()
+        ]
+        return torch.cat(rows, dim=-1).numpy()
+
+    def _seen(self, views: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        return {"obs": self._embed(views["obs"], views["state"]), "state": views["state"]}
+
+    @property
+    def num_envs(self) -> int:
+        """N."""
+        return self.envs.num_envs
+
+    @property
+    def single_action_space(self) -> spaces.Space[Any]:
+        """The actions of one env."""
+        return self.envs.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """As the domain's."""
+        views, info = self.envs.reset(seed=seed, options=options)
+        return self._seen(views), info
+
+    def step(
+        self, actions: NDArray[Any]
+    ) -> tuple[
+        dict[str, NDArray[np.float32]], NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
+        """As the domain's."""
+        views, reward_N, terminated_N, truncated_N, info = self.envs.step(actions)
+        return self._seen(views), reward_N, terminated_N, truncated_N, info
+
+    def expert_action(self, guess_N: NDArray[np.bool_]) -> NDArray[Any]:
+        """The domain's expert."""
+        return self.envs.expert_action(guess_N)
+
+    def saw_information(self) -> NDArray[np.bool_]:
+        """Whether the domain's own observation has shown the hidden fact (N,)."""
+        return self.envs.saw_information()
+
+    def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
+        """A picture of the domain."""
+        return self.envs.render_frame(index)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The domain's."""
+        return self.envs.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The domain's."""
+        self.envs.load_state_dict(state)
+
+    def close(self) -> None:
+        """Frees what the domain holds."""
+        self.envs.close()
+
+
+def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str | None) -> tuple[MakeEnvs, set[str]]:
+    """Makes envs of `config.env` that show what `config.rl.observe` says; and the embedder flags that this needs.
+
+    The function takes `num_envs`, and `seed` and `render_mode` as `make_vector_env` does.
+
+    Raises:
+        UserError: an embedder is missing or does not fit.
+    """
+    observe = config.rl.observe
+    if not observe:
+        return lambda num_envs, **options: make_vector_env(config.env, num_envs, **options), set()
+    with closing(make_vector_env(config.env, 1, seed=0)) as domain:
+        spec = domain.spec_sizes
+    sources = {
+        "z_obs": ("--obs_embedder_dir", obs_embedder, "o_encoder", spec.obs_dim, spec.obs_image_shape),
+        "z_state": ("--state_embedder_dir", state_embedder, "s_encoder", spec.state_dim, spec.state_image_shape),
+    }
+    embedders: dict[str, nn.Module] = {}
+    flags = set()
+    of_file = {"z_state": ("pretrained",), "z_obs": ("trainable", "frozen")}
+    for name in observe:
+        if name in of_file and config.rl[name] not in of_file[name]:
+            raise UserError(
+                f"--config_rl.{name}={config.rl[name]}: what acts on {name} (config_rl.observe) takes it from a file; "
+                f"choose {' or '.join(of_file[name])}"
+            )
+        flag, path, kind, dim, shape = sources[choose_name(EMBEDDINGS, name, "--config_rl.observe")]
+        if path is None:
+            raise UserError(f"{flag}: needed by config_rl.observe={tuple(observe)}")
+        encoder = load_encoder(
+            path, kind, dim, flag, env_id=spec.env_id, image_shape=shape, config_repr=config.get("repr")
+        )
+        embedders[name] = encoder.eval()
+        flags.add(flag)
+
+    def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:
+        return EmbeddedObservations(make_vector_env(config.env, num_envs, **options), embedders)
+
+    return make, flags

@@ -1,0 +1,80 @@
+"""Greedy episodes: how well a policy does, and films of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from buffers.batch import Episode
+from envs.base import AsymmetricVectorEnv
+from policies.acting.rollout import EpisodeStream, Policy, run_episodes
+from policies.agents.base import HistoryPolicy, to_tensors
+from utils.run import atomic_path
+
+Array = NDArray[Any]
+FPS = 6  # frames a second
+GOOD, BAD = (76, 175, 80), (214, 69, 65)
+
+
+class GreedyPolicy:
+    """A saved `HistoryPolicy` that does what it holds to be best."""
+
+    def __init__(self, policy: HistoryPolicy):
+        self.policy = policy
+        self.device = next(policy.parameters()).device
+
+    @torch.inference_mode()
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        output, carry = self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        return self.policy.greedy(output).cpu().numpy(), carry
+
+
+def statistics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Undiscounted return, success, length and share that saw the information, averaged over episodes."""
+    return {
+        "return": float(np.mean([e.reward.sum() for e in episodes])),
+        "success": float(np.mean([e.success for e in episodes])),
+        "length": float(np.mean([len(e) for e in episodes])),
+        "informed": float(np.mean([e.informed for e in episodes])),
+    }
+
+
+def evaluate(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int) -> dict[str, float]:
+    """Plays whole episodes and returns their `statistics`."""
+    return statistics(run_episodes(envs, policy, num_episodes, seed))
+
+
+def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int, path: Path, fps: int = FPS) -> Path:
+    """Writes a GIF of episodes of the first env; each ends on a frame of its own colour, held for a second."""
+    frames: list[Array] = []
+    stream = EpisodeStream(envs, seed, after_step=lambda: frames.append(envs.render_frame(0)))
+    frames.append(envs.render_frame(0))
+    while num_episodes:
+        ended = dict(stream.step(policy))
+        if 0 in ended:
+            num_episodes -= 1
+            frames += [framed(frames.pop(), GOOD if ended[0].success else BAD)] * fps
+            if num_episodes:
+                frames.append(envs.render_frame(0))
+    write_gif(frames, path, fps)
+    return path
+
+
+def write_gif(frames: Sequence[Array], path: Path, fps: int) -> None:
+    """Writes pictures (height, width, 3) of one size as an endless film."""
+    import imageio.v3 as iio
+
+    with atomic_path(path) as draft:
+        iio.imwrite(draft, np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
+
+
+def framed(frame: Array, colour: tuple[int, int, int]) -> Array:
+    """The picture with a border of four pixels."""
+    frame = frame.copy()
+    frame[:4], frame[-4:], frame[:, :4], frame[:, -4:] = colour, colour, colour, colour
+    return frame

@@ -1,0 +1,1 @@
+"""A family of agents a file, as its paper reads, and what families share."""

@@ -1,0 +1,108 @@
+"""Recurrent Advantage Actor-Critic on whole fresh episodes, whose variants differ in what the critic may see.
+
+V(h) is the symmetric one, V(h, s) unbiased asymmetric learning (Baisero & Amato, AAMAS 2022), V(h, i) its
+generalisation to any signal i that depends on the state (informed asymmetric actor-critic, Ebi et al., 2026), V(s) the
+biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
+"""
+
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.agents.base import HistoryPolicy
+from policies.agents.learner import ActorCritic, linear
+from policies.extensions import PartSet
+from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
+from policies.models.views import Critic, PrivilegedViews, Views
+
+
+class A2C(ActorCritic):
+    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/a2c.py.
+
+    The critic is V, with views of its own; a frozen copy is made here.
+    """
+
+    on_policy = True
+
+    def __init__(
+        self,
+        policy: HistoryPolicy,
+        critic: Critic,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        actor_parts: PartSet,
+        config: ConfigDict,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
+        self.updates = 0
+        self._settle(device)
+        self.target = self._copy_of(critic)
+        self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
+        self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
+
+    def entropy_weight(self) -> float:
+        """What the entropy is worth now."""
+        settings = self.config.entropy
+        return linear(settings.start, settings.end, settings.steps, self.env_steps)
+
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of episodes that the present policy has played."""
+        with self._autocast():
+            given = self.state_views(batch)
+            critic_views, actor_views = self._look(batch, given)
+            value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
+        with torch.no_grad():
+            with self._autocast():
+                seen = self._without_dropout(batch, given) if self._has_dropout else critic_views
+                frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
+            bonus_TB = self._bonus(seen, batch, metrics)
+            target_TB = lambda_returns(
+                batch.reward + bonus_TB,
+                self.config.discount * batch.discount,
+                frozen_TB[1:],
+                torch.ones_like(batch.reward),
+                last_steps(batch.mask),
+                self.config.return_lambda,
+            )
+            advantage_TB = target_TB - value_TB[:-1]
+        output = actor_views["policy"][:-1]
+        log_prob_TB, entropy_TB = self.actions.log_prob(output, batch.action), self.actions.entropy(output)
+        discount = self.config.discount if self.config.discounted_gradient else 1.0
+        metrics["loss/td"] = masked_mean((value_TB[:-1] - target_TB).square(), batch.mask)
+        metrics["loss/actor"] = masked_mean(policy_gradient(log_prob_TB, advantage_TB, discount), batch.mask)
+        metrics["policy/entropy"] = masked_mean(entropy_TB, batch.mask)
+        weight = self.entropy_weight()
+        losses = {
+            "critic": metrics["loss/td"] + self.parts.total(critic_views, batch, metrics),
+            "actor": metrics["loss/actor"]
+            - weight * metrics["policy/entropy"]
+            + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
+        }
+        metrics["q/target"] = masked_mean(target_TB, batch.mask)
+        metrics["policy/entropy_weight"] = torch.tensor(weight)
+        return losses
+
+    def _after_step(self) -> None:
+        super()._after_step()
+        self.updates += 1
+        if self.updates % self.config.target_interval == 0:
+            self.target.load_state_dict(self.critic.state_dict())
+
+    def checkpoint(self) -> dict[str, Any]:
+        return super().checkpoint() | {"updates": self.updates}
+
+    def load_checkpoint(self, state: dict[str, Any]) -> None:
+        super().load_checkpoint(state)
+        self.updates = state["updates"]
+
+    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
+        """The critic's views, the parts' among them, as the acting agent computes them: what bonuses are paid for."""
+        with self._as_acting():
+            views = self.critic.views(batch, given)
+            self.parts.extend(views, batch)
+        return views

@@ -1,0 +1,155 @@
+"""Recurrent DQN and Asymmetric DQN: one algorithm, whose variants differ in what a critic may see.
+
+Without a critic: Q(h) learns by (double) Q-learning over whole episodes. With one, Asymmetric DQN (Baisero, Daley &
+Amato, UAI 2022): U(h, s), or the state-only U(s), supplies the bootstrap value of Q's greedy action, and both regress
+to the same target of the same time step; or, with reduced variance, Q regresses to U itself.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch
+from policies.agents.base import Array, HistoryPolicy
+from policies.agents.learner import Learner, linear
+from policies.extensions import PartSet
+from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.models.views import Critic, PrivilegedViews, Views
+
+Q_TARGETS = ("return", "critic", "released")
+
+
+class ValueNetworks(nn.Module):
+    """Q(history views), and for asymmetric learning U(views, the state's among them)."""
+
+    def __init__(self, policy: HistoryPolicy, critic: Critic | None):
+        super().__init__()
+        self.policy, self.critic = policy, critic
+
+    def forward(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
+        """All public views and those `given`, Q and U of every row: (T+1, B, F), (T+1, B, A), (T+1, B, A) or None."""
+        views = self.policy.public(batch) | given
+        q = self.policy.head(views, batch)
+        u = None if self.critic is None else self.critic(self.critic.views(batch, views), batch)[0]
+        return views, q, u
+
+
+class DQN(Learner):
+    """ε-greedy on Q, trained on replayed episodes; see the module's docstring.
+
+    Args:
+        networks: the online networks; a target copy is made here.
+        state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/dqn.py.
+    """
+
+    def __init__(
+        self,
+        networks: ValueNetworks,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        config: ConfigDict,
+        num_actions: int,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(networks.policy, state_views, parts, config, seed)
+        self.num_actions, self.online = num_actions, networks
+        self._settle(device)
+        self.target = self._copy_of(self.online)
+        self._follow(self.target, self.online)
+        self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
+        if self.wants_aux_batch:
+            self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
+
+    def epsilon(self) -> float:
+        """The exploration rate now."""
+        settings = self.config.exploration
+        return linear(settings.start, settings.end, settings.steps, self.env_steps)
+
+    @torch.inference_mode()
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        action_N = self.policy.greedy(output).cpu()
+        if explore:
+            draw_N = torch.rand(len(action_N), generator=self._rng)
+            random_N = torch.randint(self.num_actions, (len(action_N),), generator=self._rng)
+            action_N = torch.where(draw_N < self.epsilon(), random_N, action_N)
+        return action_N.numpy(), carry
+
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        with batch.encoding_once():
+            with self._autocast():
+                given = self.state_views(batch)
+                views, q_TBA, u_TBA = self._look(batch, given)
+            with torch.no_grad(), self._autocast():
+                seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
+                bonus_TB = self._bonus(seen, batch, metrics)
+                targets = self._targets(judged_TBA, batch, given, bonus_TB)
+
+        metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)
+        if u_TBA is not None:
+            error_TB = (taken(u_TBA[:-1], batch.action) - targets.returns_TB).square()
+            metrics["loss/critic"] = critic_loss = masked_mean(error_TB, batch.mask)
+            loss = loss + critic_loss
+        metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
+        metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
+        metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
+        return {"values": loss + self.parts.total(views, batch, metrics)}
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        return (self.online,)
+
+    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
+        """All views, the parts' among them, Q and U."""
+        views, q_TBA, u_TBA = self.online(batch, given)
+        self.parts.extend(views, batch)
+        return views, q_TBA, u_TBA
+
+    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor]:
+        """Views and Q as the acting agent computes them, for bonuses and for the choice of actions in the targets."""
+        with self._as_acting():
+            views, q_TBA, _ = self._look(batch, given)
+        return views, q_TBA
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        return self.online.policy.public(batch) | self.state_views(batch)
+
+    def _targets(self, q_online_TBA: Tensor, batch: EpisodeBatch, given: Views, bonus_TB: Tensor) -> "Targets":
+        """λ-returns with the target networks' bootstrap values, U's where there is a critic."""
+        _, q_target_TBA, u_target_TBA = self.target(batch, given)
+        select_TBA = q_online_TBA if self.config.double_q else q_target_TBA
+        evaluate_TBA = q_target_TBA if u_target_TBA is None else u_target_TBA
+        best_TB = select_TBA.argmax(dim=-1)
+        greedy_TB = best_TB[:-1] == batch.action
+        keep_TB = greedy_TB if self.config.cut_traces else torch.ones_like(greedy_TB)
+        next_TB = taken(evaluate_TBA, best_TB)[1:]
+        returns_TB = lambda_returns(
+            batch.reward + bonus_TB,
+            self.config.discount * batch.discount,
+            next_TB,
+            keep_TB.to(batch.reward.dtype),
+            last_steps(batch.mask),
+            self.config.return_lambda,
+        )
+        return Targets(returns_TB, evaluate_TBA[:-1], next_TB)
+
+    def _q_error(self, q_TBA: Tensor, targets: "Targets", batch: EpisodeBatch) -> Tensor:
+        """The squared error (T, B) of Q by what `q_target` says it regresses to."""
+        if self.config.q_target == "return":
+            return (taken(q_TBA, batch.action) - targets.returns_TB).square()
+        if self.config.q_target == "released":
+            return (q_TBA - targets.next_TB[..., None]).square().sum(-1)
+        error_TBA = (q_TBA - targets.now_TBA).square()
+        return error_TBA.mean(-1) if self.config.vr_all_actions else taken(error_TBA, batch.action)
+
+
+class Targets(NamedTuple):
+    """What Q and U may regress to: returns, and the target critic's values of this row and the next."""
+
+    returns_TB: Tensor
+    now_TBA: Tensor
+    next_TB: Tensor

@@ -1,0 +1,275 @@
+"""What the families that learn by gradient share: parts, optimisers, target networks, checkpoints."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from buffers.batch import EpisodeBatch
+from policies.agents.base import Agent, Array, HistoryPolicy, to_tensors
+from policies.extensions import PartSet
+from policies.models.views import Critic, PrivilegedViews, Views
+from torchkit.actions import Distribution
+from torchkit.fast.adam import Adam
+from utils.errors import DivergenceError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Learner(Agent):
+    """An agent whose update is one forward pass of each network and one backward pass an optimiser.
+
+    A family says what its losses are, and which networks learn.
+
+    Args:
+        policy: the module that acts.
+        state_views: frozen views of the state, φ, that parts and critics are given.
+        parts: auxiliary losses and intrinsic rewards of the network that learns values.
+        config: the family's settings.
+        seed: of exploration.
+    """
+
+    def __init__(
+        self, policy: HistoryPolicy, state_views: PrivilegedViews, parts: PartSet, config: ConfigDict, seed: int
+    ):
+        super().__init__()
+        self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
+        self.state_views, self.parts = state_views, parts
+        self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
+        self._rng = torch.Generator().manual_seed(seed)
+        self._optimisers: dict[str, Adam] = {}
+        self._parameters_of: dict[str, list[Tensor]] = {}
+        self._followers: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    @property
+    def policy(self) -> HistoryPolicy:
+        return self._policy[0]
+
+    def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        metrics: dict[str, Tensor] = {}
+        self._in_training_mode(True)
+        try:
+            if aux_batch is not None:
+                metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
+            self._step(self.losses(batch, metrics), metrics)
+            self._after_step()
+        finally:
+            self._in_training_mode(False)
+        return {name: value.detach() for name, value in metrics.items()}
+
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What each optimiser descends, by its name; metrics are added."""
+        raise NotImplementedError
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        """The networks that drop values while they learn."""
+        raise NotImplementedError
+
+    def _after_step(self) -> None:
+        """Called after each step of the optimisers."""
+        self.parts.after_step(self.config.tau)
+
+    def _in_training_mode(self, on: bool) -> None:
+        for network in self._learning():
+            network.train(on)
+
+    @contextmanager
+    def _as_acting(self) -> Iterator[None]:
+        """Within it nothing is dropped, as when the agent acts: for bonuses and targets."""
+        self._in_training_mode(False)
+        try:
+            yield
+        finally:
+            self._in_training_mode(True)
+
+    def _settle(self, device: torch.device) -> None:
+        """Moves all modules to the device; to be called when they are there, before targets and optimisers."""
+        self.device = device
+        self.to(device)
+        self.eval()
+        self._has_dropout = has_dropout(self)
+
+    def _train_with(self, name: str, parameters: Iterable[Tensor], lr: float) -> None:
+        """Adam on those parameters that learn."""
+        mine = [p for p in parameters if p.requires_grad]
+        self._parameters_of[name] = mine
+        self._optimisers[name] = Adam(mine, lr, self.config.adam_eps)
+
+    def _copy_of(self, online: M) -> M:
+        """A frozen copy, to be a target network."""
+        copied = copy.deepcopy(online).requires_grad_(False)
+        for module in copied.modules():
+            if isinstance(module, nn.RNNBase):
+                module.flatten_parameters()  # which a copy undoes; else cuDNN gathers them at each call
+        return copied
+
+    def _follow(self, target: nn.Module, online: nn.Module) -> None:
+        """From now on the target moves after the online network, by τ a step."""
+        self._followers.append((list(target.parameters()), list(online.parameters())))
+
+    def _policy_step(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Tensor, Any]:
+        """The policy head's output (N, ·) and the carry."""
+        carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
+        return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+
+    def _autocast(self) -> torch.autocast:
+        """bfloat16 for the large products of a forward pass, where the config asks for it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    @torch.no_grad()
+    def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What an update would make of a batch: each auxiliary loss (T+1, B), and each bonus in full (T, B)."""
+        with self._autocast():
+            views = self._part_views(batch)
+            self.parts.extend(views, batch)
+            full = {name: weight * bonus for name, (bonus, weight) in self.parts.bonuses(views, batch).items()}
+            return self.parts.row_losses(views, batch), full
+
+    def _predictor_step(self, batch: EpisodeBatch) -> Tensor:
+        """The released code's own step of the predictors, on a batch of their own and with the memory left alone."""
+        with torch.no_grad():
+            views = self._part_views(batch)
+        self.parts.extend(views, batch)
+        loss = torch.stack([loss for loss, _ in self.parts.losses(views, batch).values()]).sum()
+        if not torch.isfinite(loss):
+            raise DivergenceError(f"the loss of the predictor step is {loss.item()}")
+        self._optimisers["predictor"].zero_grad()
+        loss.backward()
+        self._optimisers["predictor"].step()
+        return loss.detach()
+
+    def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
+        """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
+        return self.parts.bonus(views, batch, metrics, self.bonus_share())
+
+    def bonus_share(self) -> float:
+        """What is paid of the bonuses now, 1 where they are not annealed."""
+        steps = self.config.intrinsic.anneal_steps
+        return linear(1.0, 0.0, steps, self.env_steps) if steps else 1.0
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        """The views that `parts` read."""
+        raise NotImplementedError
+
+    def _step(self, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> None:
+        """One step of each named optimiser on its own loss, then of the targets; logs gradient norms before clipping.
+
+        Raises:
+            DivergenceError: a loss or its gradient is not finite; nothing has been changed.
+        """
+        for name, loss in losses.items():
+            mine = self._parameters_of[name]
+            self._optimisers[name].zero_grad()
+            torch.autograd.backward(loss, inputs=mine)
+            norm = nn.utils.clip_grad_norm_(mine, self.config.max_grad_norm)
+            if not torch.isfinite(norm):
+                raise DivergenceError(f"the {name} loss is {loss.item()} and its gradient norm {norm.item()}")
+            metrics["grad_norm" if len(losses) == 1 else f"grad_norm/{name}"] = norm.detach()
+        for name in losses:
+            self._optimisers[name].step()
+        with torch.no_grad():
+            for target, online in self._followers:
+                torch._foreach_lerp_(target, online, self.config.tau)
+
+    def checkpoint(self) -> dict[str, Any]:
+        return {
+            "modules": self.state_dict(),
+            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
+            "rng": self._rng.get_state(),
+            "env_steps": self.env_steps,
+        }
+
+    def load_checkpoint(self, state: dict[str, Any]) -> None:
+        self.load_state_dict(state["modules"])
+        for name, optimiser in self._optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self._rng.set_state(state["rng"])
+        self.env_steps = state["env_steps"]
+
+
+def linear(start: float, end: float, steps: int, now: int) -> float:
+    """A number that goes from `start` to `end` over so many env steps, and stays there."""
+    done = min(1.0, now / max(1, steps))
+    return start + done * (end - start)
+
+
+def has_dropout(network: nn.Module) -> bool:
+    """Whether a part of it drops values in training: a layer of torch's, or one that has a rate named `dropout`."""
+    rates = (m.p if isinstance(m, _DropoutNd) else getattr(m, "dropout", 0.0) for m in network.modules())
+    return any(isinstance(rate, float | int) and rate > 0 for rate in rates)
+
+
+class ActorCritic(Learner):
+    """A learner whose policy is an actor, judged by critics of their own.
+
+    Args:
+        policy: the actor.
+        critic: the online critics.
+        parts: auxiliary losses and intrinsic rewards on the critics' views.
+        actor_parts: auxiliary losses on the actor's own views.
+        state_views, config, seed: see `Learner`.
+    """
+
+    def __init__(
+        self,
+        policy: HistoryPolicy,
+        critic: Critic,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        actor_parts: PartSet,
+        config: ConfigDict,
+        seed: int,
+    ):
+        super().__init__(policy, state_views, parts, config, seed)
+        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
+        assert isinstance(policy.actions, Distribution)
+        self.actions: Distribution = policy.actions
+
+    def _learning(self) -> tuple[nn.Module, ...]:
+        return self.actor, self.critic
+
+    def _after_step(self) -> None:
+        super()._after_step()
+        self.actor_parts.after_step(self.config.tau)
+
+    @torch.inference_mode()
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        output = output.cpu()
+        action = self.actions.draw(output, self._rng) if explore else self.actions.best(output)
+        return action.numpy(), carry
+
+    @torch.no_grad()
+    def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        losses, full = super().look_back(batch)
+        if len(self.actor_parts.auxiliary):
+            with self._autocast():
+                _, actor_views = self._look(batch, self.state_views(batch))
+                of_actor = self.actor_parts.row_losses(actor_views, batch)
+            losses |= {f"actor_{name}": loss for name, loss in of_actor.items()}
+        return losses, full
+
+    def _part_views(self, batch: EpisodeBatch) -> Views:
+        return self.critic.views(batch, self.state_views(batch))
+
+    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Views]:
+        """The views of critic and actor, the parts' and the actor's output `policy` among them."""
+        critic_views = self.critic.views(batch, given)
+        self.parts.extend(critic_views, batch)
+        actor_views = self._actor_views(batch, given, critic_views)
+        actor_views["policy"] = self.policy.head(actor_views, batch)
+        self.actor_parts.extend(actor_views, batch)
+        return critic_views, actor_views
+
+    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
+        """The actor's own; a family in which it may share the critics' says so."""
+        return given | self.policy.public(batch)

@@ -1,0 +1,136 @@
+"""Recurrent Soft Actor-Critic with twin critics, whose variants differ in what actor and critics may see.
+
+Haarnoja et al. (2018) over whole stored episodes: continuous actions by a Gaussian under tanh, discrete ones by a
+softmax, whose expectations are then sums. Actor and critics keep memories of their own, or share the critics'.
+"""
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch
+from policies.agents.base import HistoryPolicy
+from policies.agents.learner import ActorCritic
+from policies.extensions import PartSet, transition_rows
+from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.models.views import Critic, PrivilegedViews, Views
+from torchkit.distributions import sample_tanh_gaussian
+
+
+class SAC(ActorCritic):
+    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/sac.py.
+
+    Where the policy's public views are also the critic's, the critics' loss alone trains them. A target copy of the
+    critics is made here.
+    """
+
+    def __init__(
+        self,
+        policy: HistoryPolicy,
+        critic: Critic,
+        state_views: PrivilegedViews,
+        parts: PartSet,
+        actor_parts: PartSet,
+        config: ConfigDict,
+        action_dim: int,
+        seed: int,
+        device: torch.device,
+    ):
+        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
+        self.shared, self.discrete = critic.public is policy.public, self.actions.discrete
+        self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
+        self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
+        self._settle(device)
+        self.target = self._copy_of(critic)
+        self._follow(self.target, critic)
+        actor = policy.head if self.shared else policy
+        self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
+        self._train_with("actor", [*actor.parameters(), *actor_parts.parameters()], config.actor_lr)
+        self._train_with("temperature", [self.log_alpha], config.temperature.lr)
+        if self.wants_aux_batch:
+            self._train_with("predictor", parts.parameters(), config.predictor_lr)
+
+    def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        alpha = self.log_alpha.detach().exp()
+        with batch.encoding_once():
+            with self._autocast():
+                given = self.state_views(batch)
+                critic_views, actor_views = self._look(batch, given)
+                stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
+                action, log_prob = self._draw(actor_views["policy"])
+                if self.discrete:
+                    hoped = torch.stack(stored).amin(0).detach()
+                else:
+                    hoped = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
+            with torch.no_grad(), self._autocast():
+                seen, next_action, next_log_prob = critic_views, action, log_prob
+                if self._has_dropout:
+                    seen, next_action, next_log_prob = self._without_dropout(batch, given)
+                bonus_TB = self._bonus(seen, batch, metrics)
+                judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
+                value_TB = self._expected(torch.stack(judged).amin(0), next_log_prob)[1:]
+                discount_TB = self.config.discount * batch.discount
+                entropy_TB = self._expected(-alpha * next_log_prob, next_log_prob)[1:]  # to come, weighted
+                target_TB = lambda_returns(
+                    batch.reward + bonus_TB + discount_TB * entropy_TB,
+                    discount_TB,
+                    value_TB,
+                    torch.ones_like(batch.reward),
+                    last_steps(batch.mask),
+                    self.config.return_lambda,
+                )
+        taken_values = [taken(q[:-1], batch.action) if self.discrete else q[:-1] for q in stored]
+        errors = [masked_mean((q_TB - target_TB).square(), batch.mask) for q_TB in taken_values]
+        metrics["loss/td"] = torch.stack(errors).sum()
+        actor_TB = self._expected(alpha * log_prob - hoped, log_prob)[:-1]
+        metrics["loss/actor"] = masked_mean(actor_TB, batch.mask)
+        entropy = masked_mean(self._expected(-log_prob, log_prob)[:-1], batch.mask).detach()
+        losses = {
+            "critic": metrics["loss/td"] + self.parts.total(critic_views, batch, metrics),
+            "actor": metrics["loss/actor"] + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
+        }
+        if self.config.temperature.auto:
+            losses["temperature"] = self.log_alpha.exp() * (entropy - self.target_entropy)
+        metrics |= {"policy/entropy": entropy, "policy/temperature": alpha}
+        metrics["q/taken"] = masked_mean(taken_values[0], batch.mask)
+        metrics["q/target"] = masked_mean(target_TB, batch.mask)
+        return losses
+
+    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
+        return _detached(critic_views) if self.shared else super()._actor_views(batch, given, critic_views)
+
+    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor]:
+        """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
+        with self._as_acting():
+            critic_views, actor_views = self._look(batch, given)
+        return critic_views, *self._draw(actor_views["policy"])
+
+    def _draw(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Fresh actions (T+1, B, A) and their log-densities (T+1, B); of discrete ones all log-probabilities."""
+        if self.discrete:
+            return output, output.log_softmax(-1)  # no critic reads the action
+        noise = torch.randn_like(output[..., : output.shape[-1] // 2])
+        return sample_tanh_gaussian(output, noise)
+
+    def _values(self, critic: Critic, views: Views, batch: EpisodeBatch, action: Tensor) -> list[Tensor]:
+        """Each critic's value of the action (T+1, B), or of all discrete actions (T+1, B, A)."""
+        values = critic(views, batch, action)
+        return values if self.discrete else [q.squeeze(-1) for q in values]
+
+    def _expected(self, value: Tensor, log_prob: Tensor) -> Tensor:
+        """The policy's expectation (T+1, B): of a sampled action the value itself."""
+        return (log_prob.exp() * value).sum(-1) if self.discrete else value
+
+
+def target_entropy(temperature: ConfigDict, action_dim: int, discrete: bool) -> float:
+    """The entropy in nats that the temperature is to hold.
+
+    Of continuous actions `target_entropy` a dimension; of discrete ones the share `target_share` of log A.
+    """
+    if discrete:
+        return temperature.target_share * float(torch.tensor(float(action_dim)).log())
+    return temperature.target_entropy * action_dim
+
+
+def _detached(views: Views) -> Views:
+    return {name: view.detach() for name, view in views.items()}

@@ -1,0 +1,1 @@
+"""Finished policies: kept, exported, looked into."""

@@ -1,0 +1,174 @@
+"""Episodes of a policy step by step: what it saw and held, how far the predictor was off, and what was paid.
+
+Errors and bonuses are computed by the agent's own auxiliary losses and intrinsic rewards, on a batch of the episode.
+
+Dimension key: T steps, R = T+1 rows, A actions, X outputs of the head.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+
+from buffers.batch import Episode
+from buffers.episode_buffer import EpisodeBuffer
+from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
+from policies.acting.rollout import EpisodeStream
+from policies.agents.base import HistoryPolicy, to_tensors
+from policies.agents.learner import Learner
+from policies.build import Builder
+from policies.training.trainer import end_at_limit
+from torchkit.networks import misfit
+from utils.checkpoint import load_checkpoint
+from utils.errors import UserError
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Played:
+    """One episode and what was to be seen while it was played.
+
+    Attributes:
+        output_TX: the head's output at each step.
+        saw_R: whether the episode had shown the hidden fact by each row.
+        frames: pictures of the rows; empty if none were drawn.
+    """
+
+    episode: Episode
+    output_TX: NDArray[np.float32]
+    saw_R: NDArray[np.bool_]
+    frames: list[NDArray[np.uint8]]
+
+    @property
+    def terminated(self) -> bool:
+        """Whether it came to an end before, or apart from, the time limit."""
+        return bool(self.episode.discount[-1] == 0)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the agent's parts say of an episode: losses by row (NaN where there is none), weighted bonuses by step."""
+
+    losses: Mapping[str, NDArray[np.float32]]
+    bonuses: Mapping[str, NDArray[np.float32]]
+
+
+class _Watched:
+    """A greedy policy whose outputs are kept."""
+
+    def __init__(self, policy: HistoryPolicy):
+        self.policy, self.outputs = policy, list[Array]()
+
+    @torch.inference_mode()
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        now = to_tensors(torch.device("cpu"), obs_NO, prev_action_NA, prev_reward_N, start_N)
+        output, carry = self.policy.step(now, carry)
+        self.outputs.append(output[0].numpy())
+        return self.policy.greedy(output).numpy(), carry
+
+
+def play(policy: HistoryPolicy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int, draw: bool) -> list[Played]:
+    """Greedy episodes of one env, watched.
+
+    Raises:
+        UserError: `draw` is asked for and the env cannot be drawn.
+    """
+    watched = _Watched(policy)
+    saw, frames, played = list[bool](), list[NDArray[np.uint8]](), list[Played]()
+
+    def look() -> None:
+        saw.append(bool(envs.saw_information()[0]))
+        if draw:
+            frames.append(envs.render_frame(0))
+
+    stream = EpisodeStream(envs, seed, after_step=look)
+    look()
+    while len(played) < num_episodes:
+        for _, episode in stream.step(watched):
+            played.append(Played(episode, np.stack(watched.outputs), np.array(saw), list(frames)))
+            for kept in (watched.outputs, saw, frames):
+                kept.clear()
+            look()
+    return played
+
+
+def rebuilt_agent(
+    folder: Path, spec: EnvSpec, config: ConfigDict, state_embedder: str | None, obs_embedder: str | None
+) -> Learner:
+    """The agent of a run as of its newest checkpoint, on the CPU.
+
+    Args:
+        folder: the run's.
+        spec: sizes of the domain.
+        config: the run's, as `load_policy` gives it.
+        state_embedder, obs_embedder: what it was built with; their weights come from the checkpoint.
+
+    Raises:
+        UserError: there is no whole checkpoint, or something is missing of which the agent is built.
+    """
+    saved = load_checkpoint(folder / "checkpoint")
+    if saved is None:
+        raise UserError(f"--run: there is no checkpoint in {folder}")
+    agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
+    if not isinstance(agent, Learner):
+        raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
+    if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:
+        raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config ({wrong})")
+    agent.load_state_dict(saved["agent"]["modules"])
+    agent.env_steps = saved["agent"]["env_steps"]
+    return agent.eval()
+
+
+def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
+    """Losses and bonuses of one episode, as an update would compute them."""
+    buffer = EpisodeBuffer(spec, len(episode) + 1, spec.max_episode_steps, seed=0)
+    kept = Episode(**vars(episode) | {"discount": episode.discount.copy()})
+    if agent.config.time_limit_is_terminal:
+        end_at_limit(kept, spec.max_episode_steps)
+    buffer.add(kept)
+    losses, bonuses = agent.look_back(buffer.newest(1))
+    return Judged(
+        {name: value[:, 0].numpy() for name, value in losses.items() if bool(value.isfinite().any())},
+        {name: value[:, 0].numpy() for name, value in bonuses.items()},
+    )
+
+
+def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[str]:
+    """When the hidden fact was learned, and what it was paid: sentences."""
+    episode, said = played.episode, []
+    first = int(played.saw_R.argmax()) if played.saw_R.any() else None
+    if first is None:
+        said.append("The observations never showed the hidden fact.")
+    elif first == 0:
+        said.append("The hidden fact was to be seen from the start.")
+    else:
+        paid = "" if judged is None else "".join(
+            f", {name} paid {bonus[first - 1]:+.4g}" for name, bonus in judged.bonuses.items()
+        )  # fmt: skip
+        said.append(
+            f"The hidden fact was first seen at step {first}; for the action that led there the domain paid "
+            f"{episode.reward[first - 1]:+.4g}{paid}."
+        )
+        for name, loss in ({} if judged is None else judged.losses).items():
+            if np.isfinite(loss[first - 1 : first + 1]).all():
+                said.append(f"The loss {name} went from {loss[first - 1]:.4g} to {loss[first]:.4g} by it.")
+    for name, bonus in ({} if judged is None else judged.bonuses).items():
+        best = int(bonus.argmax())
+        said.append(
+            f"{name} paid {bonus.sum():+.4g} in all, most, {bonus[best]:+.4g}, for the action that led to step "
+            f"{best + 1}."
+        )
+    if belief is not None:
+        entropy_R = belief.entropy()
+        sure = np.flatnonzero(entropy_R < 1e-9)
+        when = f"nothing was left to learn from step {sure[0]} on" if len(sure) else "something was left to the end"
+        said.append(f"The exact belief began with {entropy_R[0]:.3g} nats over {len(belief.names)} facts; {when}.")
+    return said

@@ -1,0 +1,186 @@
+"""The Believer (Wang et al., ICML 2023): a policy that reads samples of the state's embedding given its history.
+
+A conditional VAE is taught what z^s may be, given what has been observed. Its decoder turns noise into samples of z^s;
+an MLP of each, averaged, is the view `belief`. What of this acts reads observations alone; the posterior, which reads
+z^s, stays with the training.
+
+Dimension key: T steps, B batch, N envs, K samples, C context, X embedding of the state, Z latent, F features.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor, nn
+
+from buffers.batch import PublicBatch
+from policies.models.on_disk import encoder_config, load_module, save_module
+from policies.models.views import Fold, Inputs, Views
+from torchkit.cvae import ConditionalGaussian, elbo
+from torchkit.networks import ACTIVATION, Encoder, EncoderConfig, mlp
+from torchkit.sequence import Carry, Memory
+from utils.config import json_tuples, to_dict
+from utils.errors import UserError
+
+KIND = "believer"
+BLOCK = 64  # contexts: with 30 samples each a hidden layer of 256 is 2 MB
+
+MemoryMaker = Callable[[ConfigDict, int], Memory]  # of a memory's settings, for inputs of a width
+
+
+@dataclass(frozen=True)
+class BelieverConfig:
+    """All that is needed to rebuild a belief model (stored beside its weights).
+
+    `memory` has the fields `memory` and `kwargs` of a file of configs/seq; `x_dim` is the width X of z^s. The context
+    has the last of `context_dims`.
+    """
+
+    obs_encoder: EncoderConfig
+    memory: dict[str, Any]
+    context_dims: tuple[int, ...]
+    x_dim: int
+    latent_dim: int
+    hidden_dims: tuple[int, ...]
+    min_std: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a json file."""
+        return {"in_dim": self.obs_encoder.in_dim, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "BelieverConfig":
+        """The inverse of `to_json`; lists become tuples."""
+        sizes: dict[str, Any] = {key: json_tuples(value) for key, value in values.items() if key != "in_dim"}
+        return cls(**sizes | {"obs_encoder": EncoderConfig.from_json(values["obs_encoder"])})
+
+
+class HistoryModel(nn.Module):
+    """From observations to a context (…, C), and from a context to samples of z^s: all of it that acts."""
+
+    def __init__(self, config: BelieverConfig, make_memory: MemoryMaker):
+        super().__init__()
+        self.config = config
+        self.obs_encoder = Encoder(config.obs_encoder)
+        width = config.obs_encoder.out_dim
+        self.memory = make_memory(ConfigDict(config.memory), width)
+        *hidden_dims, context_dim = config.context_dims
+        self.context = mlp(self.memory.out_dim + width, hidden_dims, context_dim, out_bound=None)
+        self.noise_dim = config.latent_dim + config.x_dim
+        sizes = (config.latent_dim, context_dim, config.hidden_dims, config.x_dim)
+        self.decoder = ConditionalGaussian(*sizes, config.min_std)
+
+    def forward(self, batch: PublicBatch) -> Tensor:
+        """The context of every row (T+1, B, C); 0 on padding."""
+        obs = batch.obs.through(self.obs_encoder)
+        return batch.on_real_rows(self.context, torch.cat([self.memory.encode(obs), obs], dim=-1))
+
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
+        """The context (N, C) of one step, and the memory's carry."""
+        obs_NF = self.obs_encoder(now.obs_NO)
+        history_1NH, carry = self.memory(obs_NF[None], now.start_N[None], carry)
+        return self.context(torch.cat([history_1NH[0], obs_NF], dim=-1)), carry
+
+    def samples(self, context: Tensor, noise: Tensor) -> Tensor:
+        """K samples of z^s a context, from its own context alone: (…, C), noise (…, K, Z + X) -> (…, K, X)."""
+        z, of_x = noise.split([self.config.latent_dim, self.config.x_dim], dim=-1)
+        return self.decoder(z, context[..., None, :]).at(of_x)
+
+
+class Believer(nn.Module):
+    """The conditional VAE of z^s given the history: `history` acts, `posterior` reads z^s and is there in training."""
+
+    def __init__(self, config: BelieverConfig, make_memory: MemoryMaker):
+        super().__init__()
+        self.history = HistoryModel(config, make_memory)
+        sizes = (config.x_dim, config.context_dims[-1], config.hidden_dims, config.latent_dim)
+        self.posterior = ConditionalGaussian(*sizes, config.min_std)
+
+    def elbo(self, context: Tensor, z_state: Tensor, noise: Tensor) -> Tensor:
+        """The evidence bound of z^s (…, X) given contexts (…, C), by noise (…, Z): (…)."""
+        return elbo(self.posterior, self.history.decoder, z_state, context, noise)
+
+
+def believer_config(config_repr: ConfigDict, obs_dim: int, image_shape: tuple[int, ...] | None) -> BelieverConfig:
+    """The sizes that a config of kind `believer` asks for.
+
+    Raises:
+        UserError: the config is of another kind.
+    """
+    if config_repr.get("kind") != KIND:
+        raise UserError(f"--config_repr: one with kind = {KIND} is needed, such as configs/repr/believer_vector.py")
+    belief = config_repr.belief
+    return BelieverConfig(
+        obs_encoder=encoder_config(belief, obs_dim, image_shape),
+        memory={"memory": belief.memory, "kwargs": to_dict(belief.kwargs)},
+        context_dims=tuple(belief.context_dims),
+        x_dim=config_repr.embedding_dim,
+        latent_dim=belief.latent_dim,
+        hidden_dims=tuple(belief.hidden_dims),
+        min_std=belief.min_std,
+    )
+
+
+def save_believer(folder: Path, believer: Believer, extra: Mapping[str, Any]) -> None:
+    """Writes `believer.safetensors` and `believer.json`."""
+    save_module(folder, KIND, KIND, believer.history.config.to_json(), believer, extra)
+
+
+def load_believer(path: str, obs_dim: int, make_memory: MemoryMaker, flag: str, env_id: str | None = None) -> Believer:
+    """Reads what `save_believer` wrote; errors are those of `load_module`."""
+
+    def build(sizes: dict[str, Any]) -> Believer:
+        return Believer(BelieverConfig.from_json(sizes), make_memory)
+
+    return load_module(path, KIND, KIND, build, obs_dim, flag, env_id)
+
+
+class Belief(Fold):
+    """The view `belief` (…, F): the mean over K samples of an MLP of each, then another MLP.
+
+    The samples carry no gradient: these MLPs learn to act, the history model learns by the evidence bound alone. For
+    that it publishes the view `belief_context`. In training mode every row draws its own noise. In evaluation mode the
+    noise is a buffer, the same for all rows, so that an action depends on the history alone and not on who else acts.
+    """
+
+    def __init__(self, model: HistoryModel, num_samples: int, sample_dims: tuple[int, ...], out_dim: int):
+        super().__init__()
+        self.model, self.out_dim = model, out_dim
+        width = sample_dims[-1]
+        self.of_sample = nn.Sequential(*mlp(model.config.x_dim, sample_dims[:-1], width, out_bound=None), ACTIVATION())
+        self.of_mean = mlp(width, (width,), out_dim, out_bound=None)
+        rng = torch.Generator().manual_seed(0)
+        noise_KF = torch.randn(num_samples, model.noise_dim, generator=rng)
+        self.noise = nn.Buffer(noise_KF)
+
+    def initial_carry(self, batch_size: int) -> Carry:
+        return self.model.memory.initial_carry(batch_size)
+
+    @torch.no_grad()
+    def samples(self, context: Tensor) -> Tensor:
+        """Samples of z^s (…, K, X) for contexts (…, C)."""
+        if not self.training:
+            return self.model.samples(context, self.noise)
+        return self.model.samples(context, torch.randn(*context.shape[:-1], *self.noise.shape, device=context.device))
+
+    def feature(self, samples: Tensor) -> Tensor:
+        """The view (…, F) of samples (…, K, X)."""
+        return self.of_mean(self.of_sample(samples).mean(dim=-2))
+
+    def _of_many(self, context: Tensor) -> Tensor:
+        """The view of contexts (…, C); on a CPU so few at a time that its cache holds the decoder's work."""
+        rows = context.flatten(0, -2)
+        blocks = rows.split(BLOCK) if rows.device.type == "cpu" else (rows,)
+        samples = torch.cat([self.samples(block) for block in blocks])
+        return self.feature(samples.view(*context.shape[:-1], *samples.shape[1:]))
+
+    def forward(self, batch: PublicBatch) -> Views:
+        context = self.model(batch)
+        return {"belief": batch.on_real_rows(self._of_many, context), "belief_context": context}
+
+    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
+        context_NC, carry = self.model.step(now, carry)
+        return self.feature(self.samples(context_NC)), carry

@@ -1,0 +1,211 @@
+"""Embedders on disk: a pretrained encoder as safetensors, with a json that says how to rebuild it."""
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from ml_collections import ConfigDict
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from policies.models import published
+from torchkit.networks import Encoder, EncoderConfig
+from utils.errors import UserError, first_line
+from utils.run import atomic_write, content_digest
+
+FORMAT_VERSION = 1
+KIND = "encoder"
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
+    """The encoder that a config asks for: convolutions where the view is an image, else an MLP.
+
+    Raises:
+        UserError: the config has no convolutions for an image, or they do not fit into it.
+    """
+    encoder = config_repr.encoder
+    if image_shape is None:
+        return EncoderConfig(in_dim, config_repr.embedding_dim, tuple(encoder.hidden_dims))
+    return image_encoder(encoder, in_dim, config_repr.embedding_dim, image_shape, "--config_repr.encoder")
+
+
+def image_encoder(
+    layers: ConfigDict, in_dim: int, out_dim: int, image_shape: tuple[int, ...], flag: str
+) -> EncoderConfig:
+    """Convolutions of an image, an entry of `channels`, `kernels`, `strides` and `pools` each; `pools` may be absent.
+
+    `centre` and `spread` have an entry a channel of the image, or none.
+
+    Raises:
+        UserError: names `flag`; they are not of one number, or do not fit into the image.
+    """
+    channels = tuple(layers.channels)
+    pools = tuple(layers.get("pools", (1,) * len(channels)))
+    table = {"channels": channels, "kernels": tuple(layers.kernels), "strides": tuple(layers.strides), "pools": pools}
+    if not channels or len({len(row) for row in table.values()}) != 1:
+        raise UserError(
+            f"{flag}: {', '.join(table)} must name the same number of layers, at least one, "
+            f"for an image of {image_shape}"
+        )
+    for name, row in table.items():
+        if min(row) < 1:
+            raise UserError(f"{flag}.{name}={row}: at least 1 is needed")
+    side = min(image_shape[1:])
+    for kernel, stride, pool in zip(table["kernels"], table["strides"], pools):
+        side = ((side - kernel) // stride + 1) // pool
+        if side < 1:
+            raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
+    centre, spread = (tuple(layers.get(name, ())) for name in ("centre", "spread"))
+    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (*centre, *spread))
+    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or not numbers or min(spread, default=1.0) <= 0:
+        raise UserError(
+            f"{flag}: centre {centre} and spread {spread} must have a number for each of the {image_shape[0]} channels "
+            "of the image, or none, as (), each spread above 0"
+        )
+    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)
+
+
+def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:
+    """Writes an encoder as `name`, see `save_module`."""
+    save_module(folder, name, KIND, encoder.config.to_json(), encoder, extra)
+
+
+def load_encoder(
+    path: str | Path,
+    name: str,
+    in_dim: int,
+    flag: str,
+    *,
+    env_id: str | None = None,
+    image_shape: tuple[int, ...] | None = None,
+    config_repr: ConfigDict | None = None,
+) -> Encoder:
+    """Rebuilds `s_encoder` or `o_encoder`, published ones (.pt) included; see `load_module`.
+
+    Args:
+        env_id: the domain that it is to be used on, of which a published file does not speak; None for any.
+        image_shape, config_repr: what a published file does not say of itself, see `published.load_encoder`.
+    """
+    if (file := published.encoder_file(Path(path).expanduser(), name)) is not None:
+        return published.load_encoder(file, name, in_dim, flag, image_shape, config_repr)
+    return load_module(path, name, KIND, lambda sizes: Encoder(EncoderConfig.from_json(sizes)), in_dim, flag, env_id)
+
+
+def save_module(
+    folder: Path, name: str, kind: str, sizes: Mapping[str, Any], module: nn.Module, extra: Mapping[str, Any]
+) -> None:
+    """Writes `name.safetensors` and `name.json` (`sizes` under the key `kind`, and `extra`), each atomically.
+
+    Raises:
+        OSError: the folder cannot be written; names the file.
+    """
+    description = {"format_version": FORMAT_VERSION, "kind": kind, "name": name, kind: sizes, **extra}
+    atomic_write(folder / f"{name}.json", json.dumps(description, indent=2) + "\n")
+    save_tensors(folder / f"{name}.safetensors", module.state_dict())
+
+
+def load_module(
+    path: str | Path,
+    name: str,
+    kind: str,
+    build: Callable[[dict[str, Any]], M],
+    in_dim: int,
+    flag: str,
+    env_id: str | None = None,
+) -> M:
+    """Rebuilds a module from a folder, or from its .safetensors or .json file, on the CPU.
+
+    One that was trained on another domain than `env_id` is taken, with a warning.
+
+    Args:
+        path: a folder that holds `name.json`, or one of the module's two files, however they are called.
+        name, kind: as it was saved.
+        build: makes the module of the saved sizes.
+        in_dim: the size of the view that it is to embed; the saved sizes have it, too.
+        flag: how the user named `path`, for errors.
+        env_id: the domain that it is to be used on; None for any.
+
+    Raises:
+        UserError: it is missing, damaged, of another kind, or made for inputs of another size.
+    """
+    path = Path(path).expanduser()
+    stem = path / name if path.is_dir() else path.with_suffix("")
+    described, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
+    for file in (described, weights):
+        if not file.is_file():
+            raise UserError(f"{flag}: no {file}; main_pretrain_representations.py writes it")
+    try:
+        description = json.loads(described.read_text())
+        if description["kind"] != kind:
+            raise UserError(f"{flag}: {described} describes a {description['kind']!r}, not {kind!r}")
+        if description["format_version"] != FORMAT_VERSION:
+            version = description["format_version"]
+            raise UserError(f"{flag}: {described} has format {version}, this version reads {FORMAT_VERSION}")
+        if description["name"] != name:
+            raise UserError(f"{flag}: {described} is {description['name']!r}, not {name!r}")
+        sizes = description[kind]
+        if sizes["in_dim"] != in_dim:
+            raise UserError(
+                f"{flag}: {described} embeds {sizes['in_dim']} numbers, the domain has {in_dim}"
+                f" (it was trained on {description.get('env_id', 'another domain')})"
+            )
+        module = build(sizes)
+        module.load_state_dict(load_tensors(weights))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{flag}: {stem} is damaged ({first_line(error)}); train it again") from error
+    trained_on = description.get("env_id", env_id)
+    if env_id not in (None, trained_on):
+        warnings.warn(f"{flag}: {described} was trained on {trained_on}, not on {env_id}", stacklevel=2)
+    return module
+
+
+def embedders_digest(path: str | None, names: Iterable[str]) -> str | None:
+    """SHA-256 of the files of the modules of these names that are at `path`, which is as for `load_encoder`.
+
+    None where there are none.
+    """
+    if path is None:
+        return None
+    where = Path(path).expanduser()
+    stems = [where / name for name in names] if where.is_dir() else [where.with_suffix("")]
+    files = [stem.with_suffix(suffix) for stem in stems for suffix in (".json", ".safetensors", published.SUFFIX)]
+    there = [file for file in files if file.is_file()]
+    return content_digest(there) if there else None
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes tensors with a checksum of their values, atomically."""
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    atomic_write(path, to_safetensors(plain, {"sha256": _digest(plain)}))
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads what `save_tensors` wrote.
+
+    Raises:
+        ValueError: a value has changed since.
+        SafetensorError: the file is cut short or is something else.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 it is no mapping
+        checksum = (file.metadata() or {}).get("sha256")
+    if checksum != _digest(tensors):
+        raise ValueError("its checksum does not match")
+    return tensors
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and bytes."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(tensors[key].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

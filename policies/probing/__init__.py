@@ -1,0 +1,1 @@
+"""What features hold: rows, fits and reports."""

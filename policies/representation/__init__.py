@@ -1,0 +1,1 @@
+"""Stage 2: embeddings of state and observation, and the Believer."""

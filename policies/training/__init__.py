@@ -1,0 +1,1 @@
+"""A run of stage 3, alone or many seeds of one."""

@@ -1,0 +1,399 @@
+"""Stage 3 put together: configs to parts, parts to a run, a run to its report."""
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from buffers import augment
+from buffers.episode_buffer import EpisodeBuffer
+from envs.make import width_for
+from policies.acting.embedded_envs import MakeEnvs, env_maker
+from policies.acting.evaluate import GreedyPolicy, evaluate, film
+from policies.acting.rollout import Policy, check_expert
+from policies.agents.base import Agent
+from policies.build import FAMILIES, Builder
+from policies.deployed.files import load_policy, save_policy
+from policies.models.on_disk import embedders_digest
+from policies.training.trainer import Schedule, Show, Stopped, Trainer
+from utils.checkpoint import load_checkpoint
+from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict, warn_of_another_task
+from utils.device import device_of, prepare_cpu
+from utils.errors import UserError, choose
+from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
+from utils.progress import progress
+from utils.run import Run
+from utils.seeding import generator, seed_everything
+
+FINAL_EPISODES = 100
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags that decide what a run comes to; they are kept in its config.json."""
+
+    seed: int
+    train_episodes: int
+    num_envs: int
+    start_random: int
+    start_expert: int
+    window: int
+    state_embedder: str | None
+    obs_embedder: str | None
+    threads: int
+
+
+def resolve(
+    config_env: ConfigDict,
+    config_rl: ConfigDict,
+    config_seq: ConfigDict,
+    config_repr: ConfigDict | None,
+    overridden: set[str],
+    flags: Mapping[str, Any],
+    overridden_seq: Collection[str] = (),
+) -> ConfigDict:
+    """All configs as one; settings of method and memory come from their files, the domain, then the command line.
+
+    Args:
+        overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
+        flags: fields of `config_rl` that have a flag of their own; None where it was not given.
+    """
+    for name in config_env.get("rl", {}):
+        choose(FAMILIES, name.partition(":")[0], f"--config_env: rl of {config_env.id}")
+    apply_domain(config_rl, config_env, config_rl.family, overridden, variant=config_rl.variant)
+    apply_domain_memory(config_seq, config_env, overridden_seq)
+    for field, value in flags.items():
+        if value is not None:
+            config_rl[field] = value
+    check_ranges(config_env, config_rl)
+    return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
+
+
+def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
+    """Refuses numbers with which nothing can be learned.
+
+    Raises:
+        UserError: names the field.
+    """
+    positive = (
+        "lr",
+        "actor_lr",
+        "critic_lr",
+        "target_interval",
+        "temperature.lr",
+        "temperature.initial",
+        "adam_eps",
+        "max_grad_norm",
+        "batch_size",
+        "aux_batch_size",
+        "replay_steps",
+        "predictor_lr",
+    )
+    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end", "temperature.target_share")
+    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
+    check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
+
+
+def train(
+    config: ConfigDict,
+    settings: Settings,
+    *,
+    folder: tuple[str, str],
+    command: Sequence[str],
+    cuda: int | None,
+    mirrors: Sequence[str],
+    film_episodes: int,
+    checkpoint_minutes: float,
+    time_limit_hours: float | None,
+    say: Say,
+    show: Show = progress,
+    adapt: Callable[[Agent], Agent] = lambda agent: agent,
+) -> int:
+    """Trains or resumes a run and writes its report; returns the exit code.
+
+    `adapt` puts something in the agent's place before it is used.
+    """
+    prepare_cpu(settings.threads)
+    seed_everything(settings.seed)
+    device = device_of(cuda)
+    if (summary := read_summary(Path(*folder))) is not None:
+        say(f"{open_run(config, settings, folder, command).folder} is finished; its report:\n{table(summary)}")
+        return 0
+    make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
+    envs = make_envs(settings.num_envs, seed=settings.seed)
+    spec = envs.spec_sizes
+    parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
+    agent = adapt(parts.agent(settings.seed, device))
+    # embeddings cannot be turned, what they are made of is not stored
+    turned = 0.0 if config.rl.observe else augment.turned_share(config.env.augment, config.env.n_aug, spec)
+    if config.rl.observe and config.env.augment and config.env.n_aug:
+        warnings.warn(f"no turned copies for {config.rl.family}:{config.rl.variant}: it sees embeddings", stacklevel=2)
+    for flag in sorted(parts.unused - used):
+        warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
+    check_demonstrations(config, settings, agent, make_envs)
+    buffer_seed = int(generator(settings.seed, "replay").integers(2**31))
+    run = open_run(config, settings, folder, command)
+    saved = load_checkpoint(run.checkpoint_dir)
+    if saved is not None:
+        say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
+    jsonl = JsonlWriter(run.metrics_path)
+    first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
+    group = folder[1].rpartition("/")[0]
+    logger = Logger([jsonl, *open_mirrors(mirrors, run, plain_configs(config), group, settings.seed, first_step)])
+
+    def keep_policy(where: Path) -> None:
+        save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
+
+    eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
+    trainer = Trainer(
+        agent,
+        envs,
+        eval_envs,
+        EpisodeBuffer(
+            spec, config.rl.replay_steps, settings.window, buffer_seed, turned, augment.mirrors(config.env.augment)
+        ),
+        make_schedule(config, settings, checkpoint_minutes, time_limit_hours),
+        run,
+        logger,
+        jsonl,
+        keep_policy,
+        settings.seed,
+        show,
+    )
+    try:
+        history = trainer.train(saved)
+    except Stopped as stop:
+        say(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
+        return stop.exit_code
+    finally:
+        logger.close()
+        envs.close()
+        eval_envs.close()
+    finish(agent, make_envs, config, settings, run, history, film_episodes, say)
+    return 0
+
+
+def check_demonstrations(config: ConfigDict, settings: Settings, agent: Agent, make_envs: MakeEnvs) -> None:
+    """Warns of a cloning actor that is given no demonstrations.
+
+    Raises:
+        UserError: some are asked for, of a family that cannot learn from them or of a domain without an expert.
+    """
+    family, flag = config.rl.family, "--start_expert_training"
+    if not settings.start_expert:
+        if "behaviour_cloning" in config.rl.auxiliary.get("use_actor", ()):
+            text = f"{family}:{config.rl.variant} has nothing to clone: give {flag}"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        return
+    if agent.on_policy:
+        raise UserError(f"{flag}: {family} learns from fresh episodes alone; leave the flag out")
+    with closing(make_envs(1, seed=0)) as one:
+        check_expert(one, flag, "leave the flag out")
+
+
+def make_schedule(
+    config: ConfigDict, settings: Settings, checkpoint_minutes: float, time_limit_hours: float | None
+) -> Schedule:
+    """How long a run collects, learns and judges itself, and when it stops."""
+    return Schedule(
+        train_episodes=settings.train_episodes,
+        start_random=settings.start_random,
+        start_expert=settings.start_expert,
+        updates_per_step=config.rl.updates_per_step,
+        batch_size=config.rl.batch_size,
+        aux_batch_size=config.rl.aux_batch_size,
+        eval_interval=config.env.eval.interval,
+        eval_episodes=config.env.eval.episodes,
+        checkpoint_minutes=checkpoint_minutes,
+        time_limit_is_terminal=config.rl.time_limit_is_terminal,
+        time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
+    )
+
+
+def plain_configs(config: ConfigDict) -> dict[str, Any]:
+    """The groups that there are, as plain values."""
+    return {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
+
+
+def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], command: Sequence[str]) -> Run:
+    """The folder of a run, new or of the same run, locked.
+
+    Raises:
+        UserError: it holds another run, or is another process's.
+    """
+    digests = {
+        "state_embedder_sha256": embedders_digest(settings.state_embedder, ("s_encoder",)),
+        "obs_embedder_sha256": embedders_digest(settings.obs_embedder, ("o_encoder", "believer")),
+    }
+    configs = plain_configs(config) | {"run": asdict(settings) | digests}
+    may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
+    return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What a finished run has come to; None of one that is not finished."""
+    run = Run(folder)
+    if not run.finished:
+        return None
+    try:
+        return dict(json.loads(run.summary_path.read_text()))
+    except ValueError as error:
+        raise UserError(
+            f"--save_dir: {run.summary_path} is damaged; remove it, and the same command writes it again"
+        ) from error
+
+
+def open_mirrors(
+    names: Sequence[str], run: Run, configs: dict[str, Any], group: str, seed: int, first_step: int
+) -> list[Writer]:
+    """TensorBoard and wandb, as asked for; what they hold of later steps is from before an interruption."""
+    writers: list[Writer] = []
+    env, rl, seq = configs["env"], configs["rl"], configs["seq"]
+    tags = {"domain": env["id"], "method": f"{rl['family']}:{rl['variant']}", "memory": seq["memory"]}
+    if "tensorboard" in names:
+        about = {"run": run.folder.name, "group": group, "seed": seed}
+        writers.append(TensorBoardWriter(run.folder / "tensorboard", first_step, tags | about))
+    if "wandb" in names:
+        labels = [*tags.values(), f"seed {seed}"]
+        writers.append(WandbWriter(run.folder, run.folder.name, configs | {"seed": seed}, group=group, tags=labels))
+    return writers
+
+
+def finish(
+    agent: Agent,
+    make_envs: MakeEnvs,
+    config: ConfigDict,
+    settings: Settings,
+    run: Run,
+    history: list[dict[str, float]],
+    film_episodes: int,
+    say: Say,
+) -> None:
+    """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
+    final = judge(agent.greedy(), make_envs, config.env, settings.seed)
+    last = history[-10:]
+    summary: dict[str, Any] = {
+        "env": config.env.id,
+        "method": f"{config.rl.family}:{config.rl.variant}",
+        "memory": config.seq.memory,
+        "seed": settings.seed,
+        "demonstrations": settings.start_expert,
+        "env_steps": history[-1]["step"],
+        "final_episodes": FINAL_EPISODES,
+        "final": final,
+        "last_evaluation": history[-1],
+        "mean_of_last_ten": {k: sum(row[k] for row in last) / len(last) for k in ("return", "success", "length")},
+        "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
+    }
+    plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
+    if film_episodes:
+        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, run.films_dir, film_episodes)
+    run.finish(summary)
+    say(table(summary))
+    say(f"everything is in {run.folder}")
+
+
+def replay(
+    policy_dir: str,
+    config: ConfigDict,
+    *,
+    state_embedder: str | None,
+    obs_embedder: str | None,
+    seed: int,
+    film_episodes: int,
+    cuda: int | None,
+    threads: int,
+    save_dir: str,
+    say: Say,
+) -> None:
+    """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
+    prepare_cpu(threads)
+    make_envs, _ = env_maker(config, state_embedder, obs_embedder)
+    with closing(make_envs(1, seed=0)) as envs:
+        module, about = load_policy(policy_dir, envs.spec_sizes, config)
+    warn_of_another_task("--policy_dir", about["config"].get("env", {}), config.env)
+    policy = GreedyPolicy(module.to(device_of(cuda)))
+    trained_on = about["config"].get("env", {}).get("id", "?")
+    method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
+    summary: dict[str, Any] = {
+        "env": config.env.id,
+        "method": method if trained_on == config.env.id else f"{method} trained on {trained_on}",
+        "memory": about["config"]["seq"]["memory"],
+        "seed": seed,
+        "final_episodes": config.env.eval.episodes,
+        "final": judge(policy, make_envs, config.env, seed, config.env.eval.episodes),
+    }
+    say(table(summary))
+    if film_episodes:
+        folder = Path(policy_dir)
+        folder = folder.parent if folder.name in ("policy", "policy_best") else folder
+        folder = Path(save_dir, folder.stem) if folder.is_file() else folder
+        path = write_film(policy, make_envs, seed, folder / "films", film_episodes)
+        if path is not None:
+            say(f"film: {path}")
+
+
+def judge(
+    policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
+) -> dict[str, float]:
+    """Greedy episodes that no evaluation during training has seen."""
+    with closing(make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)) as envs:
+        return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
+
+
+def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
+    """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
+    film_seed = int(generator(seed, "film").integers(2**31))
+    try:
+        with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
+            folder.mkdir(parents=True, exist_ok=True)
+            return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
+    except UserError as error:
+        warnings.warn(f"no film: {error}", stacklevel=2)
+        return None
+
+
+def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
+    """Success and return of the evaluations against env steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from utils.run import atomic_path
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    steps = [row["step"] for row in history]
+    for name in ("success", "return"):
+        axes.plot(steps, [row[name] for row in history], marker=".", label=name)
+    axes.set(xlabel="environment steps", ylabel="mean of greedy episodes", title=title)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with atomic_path(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")
+    plt.close(figure)
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """A short table of a summary."""
+    final = summary["final"]
+    rows = [
+        ("domain", summary["env"]),
+        ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
+        (f"success of {summary['final_episodes']} greedy episodes", f"{final['success']:.2f}"),
+        ("return", f"{final['return']:.2f}"),
+        ("length", f"{final['length']:.1f}"),
+    ]
+    if "mean_of_last_ten" in summary:
+        rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
+        rows.append(("env steps", str(summary["env_steps"])))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

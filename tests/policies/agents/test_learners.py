@@ -1,0 +1,214 @@
+"""What every family must do: DQN, SAC and A2C, of continuous and of discrete actions, each with all its rows."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from buffers.batch import Rows
+from policies.agents.learner import has_dropout
+from tests.helpers.agents import (
+    A2C_VARIANTS,
+    CONTINUOUS,
+    MEMORIES,
+    SAC_VARIANTS,
+    SPEC,
+    VARIANTS,
+    changed,
+    make_agent,
+    make_batch,
+    weights,
+)  # fmt: skip
+from utils.errors import DivergenceError
+
+GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS)
+METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
+
+
+def spec_of(method):
+    return CONTINUOUS if method.startswith(("sac:", "a2c:")) else SPEC
+
+
+def agent_for(method, memory="gru", **options):
+    """An agent of the row, on continuous actions but for DQN's rows and those that are called discrete."""
+    if "informed" in method:
+        options["critic__signal"] = ("1", "4")
+    return make_agent(method.removeprefix("discrete "), memory, spec_of(method), **options)
+
+
+def batch_for(method, **options):
+    return make_batch(spec=spec_of(method), **options)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_what_stands_on_padding_changes_nothing(method, memory):
+    batch = batch_for(method)
+    spoilt = copy.deepcopy(batch)
+    over, over_rows = batch.mask == 0, batch.row_mask == 0
+    assert over.any()
+    for rows in (spoilt.obs, spoilt.state):
+        rows.distinct[over_rows.flatten()] = 1e3
+    spoilt.prev_action[over_rows] = 1e3
+    spoilt.prev_reward[over_rows] = 1e3
+    spoilt.action[over] = 3
+    spoilt.reward[over] = torch.nan
+    spoilt.discount[over] = torch.nan
+    results = []
+    for each in (batch, spoilt):
+        agent = agent_for(method, memory)  # and seeds the noise of fresh actions
+        metrics = agent.update(each)
+        results.append((metrics, weights(agent)))
+    assert results[0][0].keys() == results[1][0].keys()
+    for name, value in results[0][0].items():
+        assert torch.equal(value, results[1][0][name]), name
+    for name, value in results[0][1].items():
+        assert torch.equal(value, results[1][1][name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_bfloat16_updates_stay_near_float32_ones(method, memory):
+    results = {p: agent_for(method, memory, precision=p).update(batch_for(method)) for p in ("fp32", "bf16")}
+    for name, value in results["fp32"].items():
+        assert results["bf16"][name].dtype == torch.float32, name
+        torch.testing.assert_close(results["bf16"][name], value, rtol=0.1, atol=0.05, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_rows_searched_for_doubles_give_the_same_update():
+    batch = make_batch()
+    few = copy.deepcopy(batch)
+    for name in ("obs", "state"):
+        full = getattr(batch, name).full()
+        distinct, place = torch.unique(full.flatten(0, 1), dim=0, return_inverse=True)
+        setattr(few, name, Rows(distinct, place.view(full.shape[:2])))
+    for method in ("mi", "ua"):
+        metrics = [make_agent(method).update(each) for each in (batch, few)]
+        for name, value in metrics[0].items():
+            torch.testing.assert_close(metrics[1][name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_separate_predictor_step_moves_the_predictor_and_nothing_else():
+    agent = make_agent("mi", predictor_step="separate")
+    assert agent.wants_aux_batch
+    before = weights(agent)
+    agent._predictor_step(make_batch())
+    moved = changed(before, agent)
+    assert moved == {name for name in before if name.startswith("parts.auxiliary")}
+    assert not any(p.grad is not None and p.grad.any() for p in agent.online.parameters())
+    assert "loss/predictor_step" in agent.update(make_batch(), make_batch(seed=1))
+    assert not make_agent("mi").wants_aux_batch
+    assert not make_agent("history", predictor_step="separate").wants_aux_batch
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_update_moves_everything_that_should_learn(method):
+    agent = agent_for(method)
+    before = weights(agent)
+    agent.update(batch_for(method))
+    still = set(before) - changed(before, agent) - {n for n in before if agent.on_policy and n.startswith("target.")}
+    assert all("state_views" in name or name.endswith("belief.noise") for name in still), still
+
+
+def critic_values(agent, batch):
+    """What the critics' heads give; of a DQN without a critic, Q."""
+    given = agent.state_views(batch)
+    if not hasattr(agent, "critic"):
+        _, q, u = agent.online(batch, given)
+        return [q if u is None else u]
+    return agent.critic(agent.critic.views(batch, given), batch, torch.zeros(*batch.row_mask.shape, 2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
+    """The policy's outputs are the same; agents that see no state at all make the same update."""
+    agent, batch = agent_for(method), batch_for(method)
+    spoilt = copy.deepcopy(batch)
+    spoilt.state.distinct[:] = torch.nan
+    outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
+    assert torch.equal(*outputs)
+    row = method.rpartition(":")[-1]
+    in_heads = row in ("ua", "ua_vr", "ba", "ba_vr", "informed")  # mi and believer learn of it by a loss alone
+    assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))
+    if in_heads or row in ("mi", "believer"):
+        with pytest.raises(DivergenceError):
+            agent.update(spoilt)
+        return
+    plain, other = (agent_for(method) for _ in range(2))
+    for one, each in ((plain, batch), (other, spoilt)):
+        torch.manual_seed(0)
+        one.update(each)
+    assert all(torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(other).values(), strict=True))
+
+
+def test_whatever_drops_values_is_known_to():
+    class Own(torch.nn.Module):
+        dropout = 0.1
+
+    for silent in (torch.nn.Dropout(0.0), torch.nn.GRU(2, 2), torch.nn.Linear(2, 2)):
+        assert not has_dropout(torch.nn.Sequential(silent))
+    for drops in (torch.nn.Dropout(0.5), torch.nn.Dropout2d(1), torch.nn.GRU(2, 2, 2, dropout=0.5), Own()):
+        assert has_dropout(torch.nn.Sequential(drops))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_loss_that_is_not_finite_raises_and_changes_nothing(method):
+    agent = agent_for(method)
+    agent.update(batch_for(method))
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = batch_for(method)
+    spoilt.reward[0, 0] = torch.nan
+    with pytest.raises(DivergenceError, match="nan"):
+        agent.update(spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
+    agent = make_agent("mi", predictor_step="separate")
+    agent.update(make_batch(), make_batch())
+    before = copy.deepcopy(agent.checkpoint())
+    spoilt = make_batch()
+    spoilt.state.distinct[0] = torch.nan
+    with pytest.raises(DivergenceError):
+        agent.update(make_batch(), spoilt)
+    assert_same(agent.checkpoint(), before)
+
+
+def assert_same(left, right, where=""):
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
+
+
+@pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
+@pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua"])
+def test_a_checkpointed_agent_goes_on_the_same(method, options):
+    if options and method.startswith("a2c"):
+        pytest.skip("it has no step of its own for predictors")
+    first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
+    aux = batch_for(method, seed=9) if options else None
+    obs = [np.ones((5, 3)), np.zeros((5, spec_of(method).action_dim)), np.zeros(5), np.ones(5)]
+    first.env_steps = 77
+    first.update(batch_for(method), aux)
+    first.act(*obs, None, True)
+    second.load_checkpoint(copy.deepcopy(first.checkpoint()))
+    for step in range(3):
+        results = []
+        for agent in (first, second):
+            torch.manual_seed(step)
+            results.append(agent.update(batch_for(method, seed=step), aux))
+        assert_same(*results)
+        actions = [agent.act(*obs, None, True)[0].tolist() for agent in (first, second)]
+        assert actions[0] == actions[1]
+    assert_same(first.checkpoint(), second.checkpoint())

@@ -1,0 +1,86 @@
+"""A saved policy: of an earlier version it is read, damaged it is refused, and a defect of the code is neither."""
+
+import json
+
+import pytest
+import torch
+from ml_collections import ConfigDict
+
+from policies.build import Builder
+from policies.deployed.files import load_policy, save_policy
+from policies.deployed.inspection import rebuilt_agent
+from tests.helpers.agents import CPU, SPEC, make_config
+from utils.checkpoint import save_checkpoint
+from utils.config import json_tuples
+from utils.errors import UserError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A run's folder with policy and checkpoint, and its agent."""
+    config = make_config("mi", z_obs="scratch", z_state="random")
+    agent = Builder(SPEC, config).agent(0, CPU)
+    save_policy(tmp_path / "policy", agent.policy, SPEC, config, {})
+    save_checkpoint(tmp_path / "checkpoint", {"agent": agent.checkpoint()})
+    return tmp_path, agent
+
+
+def edit(folder, change):
+    file = folder / "policy" / "policy.json"
+    about = json.loads(file.read_text())
+    change(about)
+    file.write_text(json.dumps(about))
+
+
+def test_policy_and_agent_of_before_a_field_came_are_as_they_were(saved):
+    folder, agent = saved
+    about = load_policy(str(folder))[1]
+    gone = ("return_lambda", "cut_traces", "precision", "auxiliary", "policy_inputs")
+    edit(folder, lambda old: [old["config"]["rl"].pop(name) for name in gone])
+    edit(folder, lambda old: old["config"]["rl"]["intrinsic"].pop("anneal_steps"))
+    policy, again = load_policy(str(folder))
+    new = json.loads(json.dumps(again["config"]))
+    assert new["rl"].pop("auxiliary")["use"] == ["state_prediction"]  # the row's, at the file's own sizes
+    assert new["rl"] == {name: value for name, value in about["config"]["rl"].items() if name != "auxiliary"}
+    for name, value in agent.policy.state_dict().items():
+        assert torch.equal(policy.state_dict()[name], value)
+    edit(folder, lambda old: old["config"]["rl"].update(auxiliary=about["config"]["rl"]["auxiliary"]))
+    config = ConfigDict(json_tuples(load_policy(str(folder))[1]["config"]))
+    rebuilt = rebuilt_agent(folder, SPEC, config, None, None)
+    assert all(torch.equal(rebuilt.state_dict()[name], value) for name, value in agent.state_dict().items())
+
+
+DAMAGE = {
+    "no group": (lambda about: about["config"].pop("seq"), "ValueError: its config lacks rl or seq"),
+    "no view": (lambda about: about["views"].pop("folds"), "KeyError: 'folds'"),
+    "odd spec": (lambda about: about["spec"].update(width=3), "unexpected keyword argument 'width'"),
+    "list": (lambda about: about.update(config=[]), "'list' object has no attribute"),
+    "sizes": (lambda about: about["config"]["rl"].update(head_dims=[5]), r"head.net.0.bias: .* by the config"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_told_with_what_is_wrong(saved, case):
+    change, why = DAMAGE[case]
+    edit(saved[0], change)
+    with pytest.raises(UserError, match=f"--policy_dir: the policy in .* is damaged.*{why}"):
+        load_policy(str(saved[0]))
+
+
+def test_a_checkpoint_of_another_agent_is_told_with_what_differs(saved):
+    with pytest.raises(UserError, match=r"--run: the checkpoint .* is not of the agent .*head.* by the config"):
+        rebuilt_agent(saved[0], SPEC, make_config("history"), None, None)
+
+
+@pytest.mark.parametrize("error", [KeyError, AttributeError, TypeError, ValueError, RuntimeError])
+def test_a_defect_of_the_code_is_not_called_damage(saved, monkeypatch, error):
+    def broken(*_):
+        raise error("a defect")
+
+    monkeypatch.setattr(Builder, "policy_head", broken)
+    for call in (
+        lambda: load_policy(str(saved[0])),
+        lambda: rebuilt_agent(saved[0], SPEC, make_config("history"), None, None),
+    ):
+        with pytest.raises(error, match="a defect"):
+            call()

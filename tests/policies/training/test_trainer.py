@@ -1,0 +1,281 @@
+"""The trainer: what it does when, on an agent that only counts."""
+
+import contextlib
+import itertools
+import json
+import signal
+
+import numpy as np
+import pytest
+import torch
+
+from buffers.episode_buffer import EpisodeBuffer
+from policies.agents.base import Agent
+from policies.training.trainer import Averages, Schedule, Stopped, Trainer, crossed
+from tests.helpers.envs import Countdown
+from utils.checkpoint import load_checkpoint
+from utils.device import device_of
+from utils.errors import DivergenceError, UserError
+from utils.logger import JsonlWriter, Logger
+from utils.run import Run
+from utils.stopping import UNFINISHED
+
+H = 5
+
+
+class Counting(Agent):
+    """Random actions; an update counts, and remembers its batches."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, wants_aux_batch=False, diverge_at=None, stop_at=None):
+        super().__init__()
+        self.wants_aux_batch, self.diverge_at, self.stop_at = wants_aux_batch, diverge_at, stop_at
+        self.updates, self.batches, self.epsilon_steps = 0, [], []
+        self.rng = np.random.default_rng(0)
+
+    def act(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore):
+        if explore:
+            self.epsilon_steps.append(self.env_steps)
+        return self.rng.integers(2, size=len(obs_NO)), carry
+
+    def update(self, batch, aux_batch=None):
+        if self.updates == self.diverge_at:
+            raise DivergenceError("the loss is nan")
+        if self.updates == self.stop_at:
+            signal.raise_signal(signal.SIGUSR1)
+        self.updates += 1
+        self.batches.append((batch, aux_batch))
+        return {"loss": torch.tensor(float(self.updates))}
+
+    def checkpoint(self):
+        return {"updates": self.updates, "rng": self.rng.bit_generator.state}
+
+    def load_checkpoint(self, state):
+        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    def trainer(agent=None, num_envs=4, horizon=H, expert=True, name="run", capacity=10_000, **schedule):
+        settings = {
+            "train_episodes": 40, "start_random": 3, "start_expert": 0, "updates_per_step": 0.25, "batch_size": 2,
+            "aux_batch_size": 6, "eval_interval": 50, "eval_episodes": 4, "log_interval": 30,
+        }  # fmt: skip
+        envs, eval_envs = (Countdown(n, horizon, expert) for n in (num_envs, 4))
+        run = Run.create(tmp_path, name, {}, [])
+        jsonl = JsonlWriter(run.metrics_path)
+        buffer = EpisodeBuffer(envs.spec_sizes, capacity, horizon, seed=0)
+        parts = (agent or Counting(), envs, eval_envs, buffer, Schedule(**settings | schedule))
+        made = Trainer(
+            *parts, run, Logger([jsonl]), jsonl, lambda folder: kept.append((folder.name, made.env_steps)), 0
+        )
+        made.kept = kept = []
+        return made
+
+    return trainer
+
+
+def rows_of(trainer):
+    return [json.loads(line) for line in trainer.run.metrics_path.read_text().splitlines()]
+
+
+def test_steps_updates_evaluations_and_lines_come_when_they_are_due(make):
+    trainer = make()
+    history = trainer.train(None)
+    start = trainer.start_steps
+    assert trainer.total_steps == start + 40 * H
+    assert trainer.total_steps <= trainer.env_steps < trainer.total_steps + 4
+    assert trainer.updates == trainer.agent.updates == int(0.25 * trainer.env_steps)
+    due = [start, *(next(n for n in range(start, 999, 4) if n >= k) for k in (50, 100, 150, 200)), trainer.env_steps]
+    assert [row["step"] for row in history] == sorted(set(due))
+    rows = rows_of(trainer)
+    assert [row["step"] for row in rows if "eval/return" in row] == [row["step"] for row in history]
+    logged = [row["step"] for row in rows if "updates" in row]
+    assert logged[-1] == trainer.env_steps
+    assert all(any(k <= step < k + 4 for step in logged) for k in range(30 * (start // 30 + 1), trainer.env_steps, 30))
+    assert trainer.agent.epsilon_steps == list(range(start, trainer.env_steps, 4))
+
+
+def test_a_lines_means_are_those_since_the_line_before(make):
+    trainer = make()
+    trainer.train(None)
+    done = 0
+    for row in rows_of(trainer):
+        if "loss" in row:
+            assert row["loss"] == pytest.approx(np.mean(range(done + 1, row["updates"] + 1)))
+            done = row["updates"]
+    assert done == trainer.updates
+
+
+@pytest.mark.parametrize("aux", [True, False])
+def test_a_second_batch_is_drawn_for_agents_that_ask(make, aux):
+    trainer = make(Counting(wants_aux_batch=aux))
+    trainer.train(None)
+    for batch, second in trainer.agent.batches:
+        assert batch.mask.shape[1] == 2
+        assert (second is not None) == aux
+        assert second is None or second.mask.shape[1] == 6
+
+
+def test_demonstrations_succeed_are_protected_and_come_first(make):
+    trainer = make(start_expert=5, capacity=60, train_episodes=60)
+    trainer.train(None)
+    buffer = trainer.buffer
+    assert buffer._num_protected == 5
+    for slot in range(5):
+        first, length = buffer._first[slot], buffer._length[slot]
+        assert (buffer._rows["action"][first : first + length] == 1).all()
+    assert buffer._oldest > 0  # the ring went round
+
+
+def test_a_signal_among_the_demonstrations_stops_with_nothing_saved(make, monkeypatch):
+    trainer, kept = make(start_expert=5), []
+
+    def keep(episode, protect=False):
+        kept.append(episode)
+        if len(kept) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(trainer, "_keep", keep)
+    with pytest.raises(Stopped, match="stopped by SIGTERM"):
+        trainer.train(None)
+    assert len(kept) == 2
+    assert load_checkpoint(trainer.run.checkpoint_dir) is None
+
+
+def test_an_expert_that_never_succeeds_is_an_error_that_names_the_flag(make):
+    trainer = make(start_expert=1)
+    trainer.envs.expert_action = lambda guess_N: np.zeros(4, np.int64)
+    with pytest.raises(UserError, match="--start_expert_training: after 20 rounds the expert still lacks 1"):
+        trainer.train(None)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_at_the_time_limit_the_discount_says_whether_it_is_terminal(make, terminal):
+    trainer = make(time_limit_is_terminal=terminal)
+    trainer.train(None)
+    buffer = trainer.buffer
+    slots = buffer._slots(np.arange(len(buffer)))
+    last = buffer._first[slots] + buffer._length[slots] - 1
+    discount, at_limit = buffer._rows["discount"][last], buffer._length[slots] == H
+    assert at_limit.any()
+    np.testing.assert_array_equal(discount, 0.0 if terminal else at_limit)
+
+
+def test_without_prefill_training_waits_for_the_first_episode(make):
+    trainer = make(start_random=0, updates_per_step=2.0)
+    trainer.train(None)
+    assert trainer.start_steps == 0
+    assert trainer.updates == 2 * trainer.env_steps
+
+
+def test_a_divergence_leaves_the_last_checkpoint(make):
+    trainer = make(Counting(diverge_at=20))
+    with pytest.raises(DivergenceError, match="the loss is nan after 20 updates"):
+        trainer.train(None)
+    saved = load_checkpoint(trainer.run.checkpoint_dir)
+    assert saved["counters"]["env_steps"] == trainer.start_steps
+    assert saved["agent"]["updates"] == saved["counters"]["updates"] == 0
+
+
+def test_the_policy_is_kept_at_each_checkpoint_and_whenever_an_evaluation_is_the_best(make):
+    trainer = make(checkpoint_minutes=0.0)
+    history = trainer.train(None)
+    best, steps = -np.inf, []
+    for row in history:
+        if row["return"] > best:
+            best = row["return"]
+            steps.append(row["step"])
+    assert [step for name, step in trainer.kept if name == "policy_best"] == steps
+    kept = [step for name, step in trainer.kept if name == "policy"]
+    assert sorted(set(kept)) == list(range(trainer.start_steps, trainer.env_steps + 1, 4))
+
+
+@pytest.mark.parametrize("updates_per_step", [0.25, 6.0])  # the 20th update is one of 24 that four steps earn
+def test_a_signal_stops_after_the_update_saves_and_leaves_the_handlers_as_they_were(make, updates_per_step):
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+    trainer = make(Counting(stop_at=20), updates_per_step=updates_per_step)
+    with pytest.raises(Stopped, match="stopped by SIGUSR1") as stopped:
+        trainer.train(None)
+    assert trainer.updates == 21
+    assert stopped.value.exit_code == UNFINISHED
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)] == handlers
+    trainer.run.close()
+
+    saved = load_checkpoint(trainer.run.checkpoint_dir)
+    resumed, unbroken = (make(name=name, updates_per_step=updates_per_step) for name in ("run", "unbroken"))
+    assert resumed.train(saved) == unbroken.train(None)
+    assert resumed.agent.updates == unbroken.agent.updates
+
+    def lines(trainer):
+        return [{k: v for k, v in row.items() if not k.startswith("clock/")} for row in rows_of(trainer)]
+
+    assert lines(resumed) == lines(unbroken)
+
+
+def test_the_bar_counts_down_what_the_first_episodes_have_earned(make):
+    told = []
+
+    class Bar(contextlib.nullcontext):
+        def update(self, steps):
+            told.append(steps)
+
+        def set_postfix(self, shown, refresh=True):
+            told.append(shown)
+
+    trainer = make(start_random=25, updates_per_step=1.0)
+    trainer._show = lambda *about: Bar(Bar())
+    trainer.train(None)
+    name = "updates owed"
+    expected = [[{name: n}, 0] for n in range(trainer.start_steps + 4, 99, -1) if n % 10 == 0]
+    assert told[: told.index(4)] == list(itertools.chain.from_iterable(expected))
+    assert not any(name in shown for shown in told[told.index(4) :] if isinstance(shown, dict))
+
+
+def test_averages_start_anew_once_read():
+    averages = Averages()
+    averages.add({"a": 1.0, "b": torch.tensor(2.0)})
+    averages.add({"a": 3.0})
+    assert averages.read() == {"a": 2.0, "b": 2.0}
+    averages.add({"a": 5.0})
+    assert averages.read() == {"a": 5.0}
+
+
+def test_crossed_by_hand():
+    assert [crossed(a, b, 10) for a, b in ((0, 9), (0, 10), (10, 19), (9, 10), (11, 40))] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_devices():
+    assert device_of(-1) == torch.device("cpu")
+    with pytest.raises(UserError, match=f"--cuda={torch.cuda.device_count()}"):
+        device_of(torch.cuda.device_count())
+
+
+class OnPolicy(Counting):
+    """Acts by the number of its updates, so that an episode tells which policy played it."""
+
+    on_policy = True
+
+    def act(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore):
+        assert explore, "it learns from what it explores"
+        return np.full(len(obs_NO), self.updates % 2), carry
+
+
+def test_an_on_policy_agent_learns_from_what_it_has_just_played_and_nothing_else(make):
+    agent = OnPolicy()
+    trainer = make(agent, train_episodes=12, batch_size=3, updates_per_step=0.0, eval_interval=10_000)
+    trainer._evaluate = lambda: trainer.history.append({"step": trainer.env_steps, "success": 0.0, "return": 0.0})
+    trainer.train(None)
+    assert trainer.start_steps == 0, "no random episodes: it could not learn from them"
+    assert agent.updates == len(agent.batches) >= 4
+    for number, (batch, _) in enumerate(agent.batches):
+        assert batch.mask.shape[1] == 3
+        assert bool((batch.action[batch.mask > 0] == number % 2).all())
+    assert trainer.env_steps == sum(int(batch.mask.sum()) for batch, _ in agent.batches)

@@ -1,0 +1,1 @@
+"""The same results as torch, faster: optional, and tested against it."""
