@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from utils.app import run
+from utils.app import define_seed, run
 from utils.config import define_config_flag
 from utils.errors import UserError
 
@@ -32,7 +32,7 @@ _RUN_NAME = flags.DEFINE_string(
     None,
     "the run's folder; made of env, method, memory and seed if not given; of several seeds, `_s<seed>` is appended",
 )
-_SEED = flags.DEFINE_integer("seed", 42, "fixes everything on the CPU", lower_bound=0)
+_SEED = define_seed(42, "fixes everything on the CPU")
 _NUM_SEEDS = flags.DEFINE_integer(
     "num_seeds", 1, "independent runs in one command: --seed, --seed + 1, …, each in its folder", lower_bound=1
 )
@@ -72,6 +72,7 @@ def main() -> None:
     from policies.training import run as stage3
     from policies.training.many_seeds import SeedRun, train_seeds
     from utils.config import override_values
+    from utils.run import check_name
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
     config = stage3.resolve(
@@ -83,6 +84,8 @@ def main() -> None:
         flags_for_rl,
         set(override_values("config_seq")),
     )
+    for flag in (_GROUP, _RUN_NAME):
+        check_name(flag.value, f"--{flag.name}")
     save_dir = str(Path(_SAVE_DIR.value).expanduser())  # a shell leaves the ~ of --save_dir=~/logs as it is
     with config.env.unlocked():
         config.env.horizon = horizon_of(config.env)

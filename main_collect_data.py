@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-from utils.app import run
+from utils.app import define_seed, run
 from utils.config import define_config_flag, to_dict
 from utils.errors import UserError
 from utils.stopping import StopRequest
@@ -25,7 +25,7 @@ _GUESS = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
-_SEED = flags.DEFINE_integer("seed", 42, "the same seed and --num_envs give the same episodes", lower_bound=0)
+_SEED = define_seed(42, "the same seed and --num_envs give the same episodes")
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "envs that are stepped together", lower_bound=1)
 _PATH = flags.DEFINE_string("data_path", None, "folder to write; data/<env id>_s<seed>_<episodes>ep if not given")
 _OVERWRITE = flags.DEFINE_boolean("overwrite", False, "replace a dataset that is already there")
@@ -36,6 +36,19 @@ _N_AUG = flags.DEFINE_integer("n_aug", None, "how many copies --aug asks for; th
 
 
 def main() -> None:
+    """Keeps the destination for this process, and hands over."""
+    from utils.folders import kept_for_us
+
+    path = Path(_PATH.value or f"data/{_ENV.value.id}_s{_SEED.value}_{_EPISODES.value}ep").expanduser()
+    if _RANDOM.value > _EPISODES.value:
+        raise UserError(
+            f"--random_episodes={_RANDOM.value} is more than --episodes={_EPISODES.value}; it is a part of them"
+        )
+    with kept_for_us(path):
+        collect(path)
+
+
+def collect(path: Path) -> None:
     """Checks the flags, plays, writes and tells what the episodes cover."""
     from buffers.augment import check_turnable
     from buffers.dataset import check_destination, write_dataset
@@ -46,10 +59,7 @@ def main() -> None:
     from utils.run import git_revision
 
     config_env, episodes, num_random = _ENV.value, _EPISODES.value, _RANDOM.value
-    if num_random > episodes:
-        raise UserError(f"--random_episodes={num_random} is more than --episodes={episodes}; it is a part of them")
     n_aug = copies_asked_for(config_env)
-    path = Path(_PATH.value or f"data/{config_env.id}_s{_SEED.value}_{episodes}ep")
     check_destination(path, overwrite=_OVERWRITE.value)
     envs = make_vector_env(config_env, 1, seed=0)
     spec, action_space = envs.spec_sizes, envs.single_action_space

@@ -8,14 +8,14 @@ import sys
 
 from absl import flags
 
-from utils.app import run
+from utils.app import define_seed, run
 from utils.config import define_config_flag
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _REPR = define_config_flag("config_repr", None, "sizes and weights, such as configs/repr/heaven_hell.py", required=True)
 _DATA = flags.DEFINE_string("data_path", None, "data set written by main_collect_data.py", required=True)
 _EPOCHS = flags.DEFINE_integer("num_epochs", None, "passes over the data; the config's if not given", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "fixes everything on the CPU", lower_bound=0)
+_SEED = define_seed(0, "fixes everything on the CPU")
 _CUDA = flags.DEFINE_integer("cuda", None, "index of the GPU, -1 for the CPU; a GPU if there is one, if not given")
 _THREADS = flags.DEFINE_integer("threads", 1, "CPU threads of one process", lower_bound=1)
 _LOG_FREQ = flags.DEFINE_integer(

@@ -12,6 +12,7 @@ the metadata, under `spec`.
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
 
+import errno
 import json
 import os
 import re
@@ -43,6 +44,7 @@ from utils.run import content_digest, sync
 Array = NDArray[Any]
 
 FORMAT_VERSION = 1
+HDF5_BYTES = 25_000  # of an episode, beside its arrays
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,7 @@ def write_dataset(
     )
     try:
         with scratch_beside(path, os.getpid(), flag) as scratch:
+            _check_room(scratch, _bytes_on_disk(episodes, storages))
             with _minari_root(scratch), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Minari asks for an author, an e-mail address and an evaluation env
                 dataset = minari.create_dataset_from_buffers(
@@ -215,7 +218,42 @@ def write_dataset(
                 sync(file)
             put_in_place(written, path)
     except (OSError, RuntimeError) as error:  # h5py reports some failed writes as RuntimeError
-        raise UserError(f"{flag}: could not write {path}: {first_line(error)}") from error
+        raise UserError(f"{flag}: could not write {path}: {_why(error)}") from error
+
+
+def _bytes_on_disk(episodes: Sequence[Episode], storages: dict[str, PlainRows | ImageRows]) -> int:
+    """What episodes take, about: their arrays as they are stored, and what HDF5 adds for names and pages."""
+    one = episodes[0]
+    row = sum(storage.encode(getattr(one, name)[:1]).nbytes for name, storage in storages.items())
+    step = sum(array[:1].nbytes for array in (one.action, one.reward, one.discount))
+    return sum(map(len, episodes)) * (row + step) + len(episodes) * (row + HDF5_BYTES)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """Takes so many bytes of the disk, and gives them back: HDF5 cannot be trusted to survive a full one.
+
+    Raises:
+        OSError: they are not there.
+    """
+    trial = folder / "room"
+    try:
+        with trial.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, needed)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OSError(
+                error.errno, f"{os.strerror(error.errno)}; about {needed / 1e6:,.1f} MB are needed"
+            ) from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _why(error: Exception) -> str:
+    """What went wrong, in the system's words where HDF5 has hidden them behind its own."""
+    said = re.search(r"error message = '([^']+)'", str(error))
+    if said is not None:
+        return said[1]
+    return error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
 
 
 def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisodes:

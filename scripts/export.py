@@ -17,15 +17,15 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
-from utils.app import run
+from utils.app import define_seed, run
 from utils.errors import UserError
-from utils.run import atomic_path, atomic_write, git_revision
+from utils.run import atomic_path, git_revision, write_json
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _FORMAT = flags.DEFINE_string("format", "onnx", "onnx, or torchscript")
 _OUT = flags.DEFINE_string("out", None, "the file; policy.onnx or policy.pt in --run if not given")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "random episodes to compare over", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "of these episodes", lower_bound=0)
+_SEED = define_seed(0, "of these episodes")
 
 FORMAT = 1
 
@@ -79,7 +79,7 @@ def main() -> None:
         "git_revision": git_revision(),
         "trained_by_git_revision": revision,
     }
-    atomic_write(f"{file}.json", json.dumps(description, indent=2) + "\n")
+    write_json(f"{file}.json", description)
     names = ", ".join(port.name for port in signature.inputs)
     print(f"{file}: ({names}) -> ({', '.join(port.name for port in signature.outputs)})")
     exactly = ", in double precision," if found.precision == "double" else ""

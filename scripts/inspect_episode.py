@@ -17,14 +17,14 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
-from utils.app import run
+from utils.app import define_seed, run
 from utils.errors import UserError
 from utils.run import atomic_write
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the run's folder if not given")
-_SEED = flags.DEFINE_integer("seed", 0, "of the episodes", lower_bound=0)
+_SEED = define_seed(0, "of the episodes")
 _GIF = flags.DEFINE_boolean("gif", False, "write the film as well")
 _STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "where the run's is now, if it was moved")
 _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "where the run's is now, if it was moved")

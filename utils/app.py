@@ -1,8 +1,11 @@
 """The frame around every script: takes the flags, calls `main`, turns errors that a user can mend into one line."""
 
 import errno
+import itertools
 import math
 import os
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,7 +13,11 @@ from typing import Any, NoReturn, TextIO
 
 from absl import flags
 
-from utils.errors import DivergenceError, UserError, suggest
+from utils.errors import DivergenceError, UserError, first_line, suggest
+from utils.standards import check_kind
+from utils.stopping import UNFINISHED, handling
+
+flags.disclaim_key_flags()  # a flag belongs to the script that asks for it
 
 CRASHED = 1
 USER_ERROR = 2
@@ -32,13 +39,16 @@ _MENDABLE = {
     errno.ENAMETOOLONG,
     errno.EEXIST,
 }
+_TORCH_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+LESS_MEMORY = "choose a smaller --config_rl.replay_steps, --num_envs, --batch_size or smaller networks"
 
 
 def run(main: Callable[[], None], positional: str = "") -> NoReturn:
     """Takes the flags from the command line, calls `main` and exits.
 
-    The exit code is 0, 2 for input that the user can mend, 3 when the loss diverged, 130 after Ctrl-C. Import what is
-    slow (torch, the policies) inside `main`, so that `--help` and a wrong flag are answered at once.
+    The exit code is 0, 2 for input that the user can mend, 3 when the loss diverged, 75 after SIGTERM or SIGUSR1 and
+    130 after Ctrl-C; what has something to save at a signal listens itself (`utils.stopping`). Import what is slow
+    (torch, the policies) inside `main`, so that `--help` and a wrong flag are answered at once.
 
     Args:
         main: the script.
@@ -50,8 +60,9 @@ def run(main: Callable[[], None], positional: str = "") -> NoReturn:
         if _asks_for_help(sys.argv[1:]):
             sys.stdout.write(help_text())
         else:
-            take_flags(sys.argv, positional)
-            main()
+            with handling(_end, (signal.SIGTERM, signal.SIGUSR1)):
+                take_flags(sys.argv, positional)
+                main()
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -74,7 +85,14 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         return "interrupted", INTERRUPTED
     if isinstance(error, OSError) and error.errno in _MENDABLE:
         return _describe(error), USER_ERROR
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return f"out of memory ({first_line(error)}); {LESS_MEMORY}", USER_ERROR
     return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch could not have the memory that it asked for; its error is none of Python's kind."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _TORCH_OUT_OF_MEMORY)
 
 
 def take_flags(argv: Sequence[str], positional: str = "") -> None:
@@ -87,11 +105,14 @@ def take_flags(argv: Sequence[str], positional: str = "") -> None:
     Raises:
         UserError: an unknown, malformed or missing flag, or an argument that is not a flag.
     """
+    argv = _with_files(argv)
+    sys.argv = list(argv)  # where config flags look for their fields
     defaults = []
     for name in flags.FLAGS:
         default = getattr(flags.FLAGS[name].parser, "default_path", None)
         if default is not None and not any(a.lstrip("-").split("=")[0] == name for a in argv[1:] if a.startswith("-")):
             defaults.append(f"--{name}={default}")
+    lists = {name: given for name in flags.FLAGS if (given := _repeated(name, argv))}
     try:
         rest = flags.FLAGS([argv[0], *defaults, *argv[1:]])
     except flags.UnrecognizedFlagError as error:
@@ -104,6 +125,10 @@ def take_flags(argv: Sequence[str], positional: str = "") -> None:
         value = flags.FLAGS[name].value
         if isinstance(value, float) and math.isnan(value):
             raise UserError(f"--{name}=nan: a number is needed")
+        if hasattr(flags.FLAGS[name].parser, "default_path") and value is not None:
+            check_kind(name.removeprefix("config_"), value, f"--{name}")
+    for name, given in lists.items():
+        flags.FLAGS[name].value = given
     words = rest[1:]
     if words and positional:
         flag = flags.FLAGS[positional]
@@ -113,6 +138,34 @@ def take_flags(argv: Sequence[str], positional: str = "") -> None:
             flag.value = words.pop(0)
     if words:
         raise UserError(f"unexpected argument {words[0]!r}: every input is a flag, --name=value (see --help)")
+
+
+def _with_files(argv: Sequence[str]) -> list[str]:
+    """The command line with the lines of each --flagfile in its place.
+
+    Raises:
+        UserError: such a file cannot be read.
+    """
+    try:
+        return [argv[0], *flags.FLAGS.read_flags_from_files(list(argv[1:]))]
+    except (flags.Error, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--flagfile: {first_line(error)}") from error
+
+
+def _repeated(name: str, argv: Sequence[str]) -> list[str]:
+    """The entries of a list flag that was given more than once, all of them; none of another flag."""
+    flag = flags.FLAGS[name]
+    if not isinstance(flag.parser, flags.BaseListParser):
+        return []
+    words = list(argv[1 : argv.index("--") if "--" in argv else None])
+    given = [word.split("=", 1)[1] for word in words if re.match(rf"--?{re.escape(name)}=", word)]
+    given += [after for word, after in itertools.pairwise(words) if word in (f"--{name}", f"-{name}")]
+    return [entry for text in given for entry in flag.parser.parse(text)] if len(given) > 1 else []
+
+
+def define_seed(default: int, help: str) -> flags.FlagHolder[int]:  # noqa: A002
+    """Defines `--seed`, within what all generators take."""
+    return flags.DEFINE_integer("seed", default, help, lower_bound=0, upper_bound=2**63 - 1)
 
 
 def help_text() -> str:
@@ -164,6 +217,12 @@ def _show_warning(
 ) -> None:
     """A warning as one line, without the source line that gave it."""
     _tell(f"warning: {message}")
+
+
+def _end(number: int) -> NoReturn:
+    """Ends the script at a stop signal that nothing in it listens to."""
+    _tell(f"stopped by {signal.Signals(number).name}")
+    raise SystemExit(UNFINISHED)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -7,16 +7,17 @@ footer: its length, its SHA-256 and a mark. It holds data only: no code runs whe
 import contextlib
 import hashlib
 import os
+import pickle
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.run import sync
 
 SUFFIX = ".ckpt"
@@ -25,6 +26,7 @@ FOOTER = struct.Struct("<Q32s8s")
 MARK = b"ckpt-v1\n"
 TAG = "__kind__"
 CHUNK = 1 << 22
+PLAIN = "biufc"  # kinds of dtypes: truth values, whole, real and complex numbers
 
 
 def save_checkpoint(folder: str | os.PathLike[str], state: Mapping[str, Any]) -> Path:
@@ -65,7 +67,7 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     A damaged newest one is set aside as `….damaged`, with a warning, and the one before it is used.
 
     Raises:
-        UserError: there are checkpoints and all are damaged.
+        UserError: there are checkpoints and all are damaged; or the newest holds what no checkpoint of ours holds.
     """
     damaged: list[Path] = []
     for path in _numbered(Path(folder)):
@@ -73,13 +75,43 @@ def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
             for bad in damaged:  # else it would count as one of the two to keep
                 with contextlib.suppress(OSError):
                     bad.replace(bad.with_suffix(".damaged"))
-            return dict(_decode(torch.load(path, map_location="cpu", weights_only=True)))
+            return _read(path)
         warnings.warn(f"checkpoint {path} is damaged; looking for the one before it", RuntimeWarning, stacklevel=2)
         damaged.append(path)
     if damaged:
         names = ", ".join(path.name for path in damaged)
         raise UserError(f"every checkpoint in {folder} is damaged ({names}); remove them to start afresh")
     return None
+
+
+@contextlib.contextmanager
+def restoring(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Has what goes wrong while the content of a folder's checkpoint is taken over say so in one line.
+
+    Raises:
+        UserError: the content is that of another version, method, memory or size.
+    """
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UserError(
+            f"the checkpoint in {folder} does not fit this run, as if another version or another method had written it "
+            f"({type(error).__name__}: {first_line(error)}); move it away to start afresh"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a file whose checksum is right, whoever wrote it.
+
+    Raises:
+        UserError: it holds something else than `save_checkpoint` writes.
+    """
+    try:
+        return dict(_decode(torch.load(path, map_location="cpu", weights_only=True)))
+    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"checkpoint {path} holds something else than this program writes ({first_line(error)}); move it away"
+        ) from error
 
 
 class _Hashing:
@@ -176,7 +208,7 @@ def _key(key: Any, where: str) -> str | int:
 def _encode_array(value: "np.ndarray[Any, Any] | np.generic", where: str) -> dict[str, Any]:
     """An array or scalar as bytes, so that every dtype comes back as it was."""
     array = np.asarray(value)
-    if array.dtype.hasobject or array.dtype.fields:
+    if array.dtype.kind not in PLAIN:
         raise TypeError(f"{where}: cannot store an array of {array.dtype}")
     flat = np.ascontiguousarray(array).reshape(-1)
     data = flat.view(np.uint8) if flat.size and flat.itemsize else np.zeros(0, np.uint8)
@@ -199,7 +231,10 @@ def _decode(value: Any) -> Any:
             case "bytes":
                 return b"" if value["data"] is None else value["data"].numpy().tobytes()
             case kind:
-                array = np.ndarray(value["shape"], value["dtype"], value["data"].numpy().data)
+                dtype = np.dtype(value["dtype"])
+                if dtype.kind not in PLAIN:
+                    raise ValueError(f"an array of {dtype}, which is no plain number")
+                array = np.ndarray(value["shape"], dtype, value["data"].numpy().data)
                 return array if kind == "array" else array[()]
     if isinstance(value, list | tuple):
         return type(value)(_decode(item) for item in value)

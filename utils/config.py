@@ -5,8 +5,10 @@ import inspect
 import math
 import re
 import sys
+import traceback
 import warnings
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from utils.errors import UserError, choose, first_line, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
 TASK = ("kwargs", "horizon", "hidden", "state_fn")  # fields of a domain's config that make another task of it
-NAMED_BY = {"rl": ("family", "variant"), "seq": ("memory", "")}  # fields that tell a group's file, and its variant
 
 flags.disclaim_key_flags()  # a config flag belongs to the script that asks for it
 
@@ -29,7 +30,11 @@ def define_config_flag(name: str, default: str | None, help: str, *, required: b
     FILE is sought from the current directory, then from the repository's root, and defines `get_config()`, or
     `get_config(variant)`. The flag's value is a locked `ConfigDict`. Flags are taken by `utils.app.run`.
     """
-    holder = config_flags.DEFINE_config_file(name, None, help)
+    given, sys.argv = sys.argv, sys.argv[:1]  # a --flagfile on it is looked into when flags are taken
+    try:
+        holder = config_flags.DEFINE_config_file(name, None, help)
+    finally:
+        sys.argv = given
     flags.FLAGS[name].parser = _ConfigParser(name, default)
     if required:
         flags.mark_flag_as_required(name)
@@ -110,6 +115,26 @@ def check_fields(names: Iterable[str], config: ConfigDict, where: str) -> None:
             raise UserError(f"{where}: unknown field {bare!r}{_nearest(bare, leaves)}")
 
 
+def check_leaves(names: Iterable[str], config: ConfigDict, where: str) -> None:
+    """Refuses to set a whole group of fields, or one entry of a tuple.
+
+    Raises:
+        UserError: names the field.
+    """
+    for name in names:
+        bare, index, _ = name.partition("[")
+        value = config
+        for part in bare.split("."):
+            value = value[part]
+        if index and isinstance(value, list | tuple):
+            raise UserError(
+                f'{where}.{name}: a tuple is given as a whole, as in --{where.lstrip("-")}.{bare}="{value}"'
+            )
+        if isinstance(value, ConfigDict):
+            inside = ", ".join(f"{bare}.{field}" for field in flatten(value))
+            raise UserError(f"{where}.{bare}: a group of fields is set field by field; it has {inside or 'none'}")
+
+
 def check_numbers(
     group: str,
     config: ConfigDict,
@@ -152,40 +177,6 @@ def flatten(config: ConfigDict | Mapping[str, Any], prefix: str = "") -> dict[st
 def to_dict(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
     """The same fields in plain dicts, lists, numbers, strings and None, as JSON keeps them."""
     return {str(key): _plain(value) for key, value in config.items()}
-
-
-def with_new_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A config as it was stored, with the fields that its files have got since, at the values that these give them.
-
-    So the default of a new field must be what was done without it. Groups of which the file is not known stay as they
-    are, and so do `kwargs`, for which the part that takes them has defaults.
-    """
-    return {
-        name: _filled(group, _defaults(name, group)) if isinstance(group, Mapping) else group
-        for name, group in stored.items()
-    }
-
-
-def _defaults(name: str, group: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file of a group, in its variant, or else without one, gives now; nothing where there is no such file."""
-    stem, variant = (str(group.get(field, "")) for field in NAMED_BY.get(name, ("", "")))
-    file = next((file for file in (ROOT / "configs" / name).glob("*.py") if file.stem == stem), None)
-    if file is None:
-        return {}
-    try:
-        return to_dict(load_config(file, variant, f"{file}:{variant}"))
-    except UserError:  # a variant of the user's own
-        return to_dict(load_config(file, "", str(file)))
-
-
-def _filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The group, and what it lacks of its defaults."""
-    inner = {
-        key: _filled(value, defaults[key])
-        for key, value in group.items()
-        if key != "kwargs" and isinstance(value, Mapping) and isinstance(defaults.get(key), Mapping)
-    }
-    return {**defaults, **group, **inner}
 
 
 def warn_of_another_task(flag: str, before: Mapping[str, Any], config_env: ConfigDict) -> None:
@@ -236,6 +227,7 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
         given = re.compile(rf"--?(?:no)?{re.escape(self.name)}\.([^=]+)")
         fields = [match[1] for match in map(given.match, sys.argv[1:]) if match]
         check_fields(fields, config, f"--{self.name}")
+        check_leaves(fields, config, f"--{self.name}")
         return config.lock()
 
     def _find(self, file: str) -> Path:
@@ -253,33 +245,47 @@ def load_config(file: Path, variant: str, flag: str) -> ConfigDict:
     """Runs a config file and calls its `get_config`, with the variant unless that is empty.
 
     Raises:
-        UserError: begins with `flag`; it does not run, or has no such variant.
+        UserError: begins with `flag`; it does not run, has no such variant, or gives something else than fields.
     """
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise UserError(f"{flag}: {file} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    try:
+    with _blaming(file, flag):
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{flag}: {file}, line {error.lineno}: {error.msg}") from error
-    except (ImportError, NameError) as error:
-        raise UserError(f"{flag}: {file}: {first_line(error)}") from error
     get_config = getattr(module, "get_config", None)
-    if get_config is None:
+    if not callable(get_config):
         raise UserError(f"{flag}: {file} does not define get_config()")
-    parameters = inspect.signature(get_config).parameters.values()
+    with _blaming(file, flag):
+        parameters = inspect.signature(get_config).parameters.values()
     variants = getattr(module, "VARIANTS", None)
     if variant and not parameters:
         raise UserError(f"{flag}: this config has no variants; leave out ':{variant}'")
-    if variant and variants is not None:
+    if variant and isinstance(variants, Mapping):
         choose(variants, variant, f"{flag}: variant")
     if not variant and any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
         among = f"; choose from {', '.join(sorted(variants))}" if variants else ""
         raise UserError(f"{flag}: name a variant, as in {file.name}:NAME{among}")
+    with _blaming(file, flag, f"unknown variant {variant!r}" if variant and not variants else ""):
+        config = get_config(*([variant] if variant else []))
+        config = ConfigDict(dict(config)) if isinstance(config, Mapping) else config
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{flag}: get_config() of {file} gives {type(config).__name__}, not a ConfigDict")
+    return config
+
+
+@contextmanager
+def _blaming(file: Path, flag: str, lookup: str = "") -> Iterator[None]:
+    """Has what a config file raises name the file and the line in it; a failed look-up is `lookup`, where given."""
     try:
-        return get_config(*([variant] if variant else []))
-    except (KeyError, ValueError) as error:
-        if not variant:
-            raise
-        raise UserError(f"{flag}: unknown variant {variant!r} ({error})") from error
+        yield
+    except SyntaxError as error:
+        raise UserError(f"{flag}: {error.filename or file}, line {error.lineno}: {error.msg}") from error
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        if lookup and isinstance(error, KeyError | ValueError):
+            raise UserError(f"{flag}: {lookup} ({error})") from error
+        own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+        where = f", line {own[-1]}" if own else ""
+        raise UserError(f"{flag}: {file}{where}: {type(error).__name__}: {first_line(error)}") from error

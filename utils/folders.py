@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.run import lock_folder, sync
+from utils.run import lock_file, lock_folder, sync
 
 
 def put_in_place(written: Path, path: Path) -> None:
@@ -29,6 +29,35 @@ def put_in_place(written: Path, path: Path) -> None:
     sync(path.parent)
     if old.is_dir():
         old.rename(written)  # what is named `old` is whole
+
+
+@contextmanager
+def kept_for_us(path: Path, flag: str = "--data_path") -> Iterator[None]:
+    """Keeps what is to become the folder `path` for this process while the block runs.
+
+    Raises:
+        UserError: another process is going to write it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    handle = lock_file(lock, path, flag)
+    while not _is_same_file(handle, lock):  # it was taken away between opening and locking
+        os.close(handle)
+        handle = lock_file(lock, path, flag)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        os.close(handle)
+
+
+def _is_same_file(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

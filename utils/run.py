@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import shlex
@@ -14,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.config import ROOT, flatten, to_dict, with_new_fields
+from utils.config import ROOT, flatten, to_dict
 from utils.errors import UserError, first_line
+from utils.standards import with_new_fields
 
 PACKAGES = ("torch", "numpy", "gymnasium")
 UNKNOWN = "unknown"
@@ -114,7 +116,7 @@ class Run:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Writes `summary.json`, after which the run counts as finished."""
-        atomic_write(self.summary_path, json.dumps(to_dict(summary), indent=2) + "\n")
+        write_json(self.summary_path, to_dict(summary))
 
     def close(self) -> None:
         """Lets another process have the folder; the end of the process does so too."""
@@ -144,6 +146,19 @@ class Run:
                 raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name")
 
 
+def check_name(name: str | None, flag: str) -> None:
+    """Refuses the name of a folder within another that would lie outside of it, or be that one; None is no name.
+
+    Raises:
+        UserError: names `flag`.
+    """
+    if name is None:
+        return
+    parts = name.split("/")
+    if any(part.strip() in ("", ".", "..") for part in parts) or not name.isprintable():
+        raise UserError(f"{flag}={name!r}: a name within --save_dir is needed, without '..', and no path from the root")
+
+
 def git_revision() -> str:
     """The commit of this code, with `-dirty` where tracked files differ from it; `unknown` outside of a checkout."""
     top, revision = UNKNOWN, UNKNOWN
@@ -162,6 +177,24 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
     """
     with atomic_path(path) as draft:
         draft.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Replaces `path` by a value as JSON, as `atomic_write` does; a number that is not finite is `null`, as in metrics.
+
+    Raises:
+        OSError: names `path`.
+    """
+    atomic_write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """A value with None for what is no number at any depth; JSON has neither NaN nor infinity."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager
@@ -226,12 +259,17 @@ def lock_folder(folder: Path, flag: str = "--run_name") -> int:
     Raises:
         UserError: another process has it; `flag` is what to change.
     """
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    return lock_file(folder / ".lock", folder, flag)
+
+
+def lock_file(file: Path, what: Path, flag: str) -> int:
+    """Takes a file, made if it is not there, that stands for `what`; else as `lock_folder`."""
+    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise UserError(f"{flag}: another process is writing into {folder}; wait for it or choose another") from error
+        raise UserError(f"{flag}: another process is writing into {what}; wait for it or choose another") from error
     except OSError:  # a file system without locks
         pass
     return handle

@@ -15,9 +15,10 @@ from policies.models import published
 from policies.models.believer import BelieverConfig
 from policies.models.on_disk import load_tensors, save_tensors
 from torchkit.networks import EncoderConfig, misfit
-from utils.config import json_tuples, to_dict, with_new_fields
+from utils.config import json_tuples, to_dict
 from utils.errors import UserError, first_line
 from utils.run import atomic_write
+from utils.standards import with_new_fields
 
 POLICY_FORMAT = 2
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from policies.models import published
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError, first_line
-from utils.run import atomic_write, content_digest
+from utils.run import atomic_write, content_digest, write_json
 
 FORMAT_VERSION = 1
 KIND = "encoder"
@@ -108,7 +108,7 @@ def save_module(
         OSError: the folder cannot be written; names the file.
     """
     description = {"format_version": FORMAT_VERSION, "kind": kind, "name": name, kind: sizes, **extra}
-    atomic_write(folder / f"{name}.json", json.dumps(description, indent=2) + "\n")
+    write_json(folder / f"{name}.json", description)
     save_tensors(folder / f"{name}.safetensors", module.state_dict())
 
 

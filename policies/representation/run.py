@@ -54,7 +54,7 @@ from utils.device import choose_precision, device_of, prepare_cpu
 from utils.errors import UserError, choose, choose_name, first_line
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
 from utils.progress import progress
-from utils.run import Run, atomic_write
+from utils.run import Run, atomic_write, write_json
 from utils.seeding import seed_everything
 
 CHECKPOINT_SECONDS = 60.0
@@ -105,7 +105,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         seconds = fit(trainer, run, settings, stored, kind, config_repr)
         with closing(make_env(config_env)) as env:
             result, text = kind.report(trainer, stored, env, settings)
-        atomic_write(run.folder / "report.json", json.dumps(result, indent=2) + "\n")
+        write_json(run.folder / "report.json", result)
         atomic_write(run.folder / "report.md", text)
         run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
     finally:

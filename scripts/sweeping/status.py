@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.sweeping.plan import FLAG, RECORDS, Job
 from utils.errors import UserError
-from utils.run import atomic_write
+from utils.run import write_json
 
 WAITING, QUEUED, RUNNING, STOPPED = "waiting", "queued", "running", "stopped"
 DONE, FAILED, BLOCKED, LOST = "done", "failed", "blocked", "lost"
@@ -72,7 +72,7 @@ class Records:
         """Keeps a record."""
         path = self._path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(path, json.dumps(asdict(record), indent=2) + "\n")
+        write_json(path, asdict(record))
 
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuses jobs whose place was taken by another command, whose result would pass for theirs.

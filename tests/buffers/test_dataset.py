@@ -458,19 +458,24 @@ sys.path[:0] = {paths!r}
 import test_dataset as t
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file may grow beyond this, as on a full disk
 try:
-    t.write({path!r}, overwrite=True)
+    {unready}t.write({path!r}, overwrite=True)
 except t.UserError as error:
     print("refused:", error)
 """
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="no file size limits here")
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("unready", "said"),
+    [("", "File too large; about 0.1 MB are needed"), ("t.dataset_module._check_room = print; ", "")],
+)
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, unready, said):
     write(tmp_path / "data", make_episodes(seed=1))
     here = Path(__file__).parent
-    code = FULL_DISK.format(paths=[str(here), str(here.parents[1])], path=str(tmp_path / "data"))
+    code = FULL_DISK.format(unready=unready, paths=[str(here), str(here.parents[1])], path=str(tmp_path / "data"))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.stdout.startswith("refused: --data_path: could not write"), done.stdout + done.stderr
+    told = done.stdout.splitlines()[-1]
+    assert told.startswith("refused: --data_path: could not write") and said in told, done.stdout + done.stderr
     assert_same(read_dataset(tmp_path / "data").episode(0), make_episodes(seed=1)[0])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 

@@ -22,6 +22,7 @@ SCRIPT = '''
 
     METHOD = define_config_flag("config_rl", "method.py:plain", "the method")
     ENV = define_config_flag("config_env", None, "the domain", required="--config_env" in sys.argv[-1])
+    WORDS = flags.DEFINE_list("words", [], "some")
     NUM = flags.DEFINE_integer("num_envs", 4, "how many", lower_bound=1)
     THEN = flags.DEFINE_string("then", "", "what to run in main")
 
@@ -39,7 +40,8 @@ METHOD = """
     VARIANTS = {"plain": {}, "half": {"discount": 0.5}}
 
     def get_config(variant="plain"):
-        config = ConfigDict({"discount": 0.9, "critic": {"inputs": ("history",), "lr": 1e-3}, "layers": 3, "on": True})
+        critic = {"inputs": ("history",), "lr": 1e-3}
+        config = ConfigDict({"family": "toy", "discount": 0.9, "critic": critic, "layers": 3, "on": True})
         config.update_from_flattened_dict(VARIANTS[variant])
         return config.lock()
 """
@@ -53,6 +55,10 @@ def script(tmp_path):
     (tmp_path / "method.py").write_text(textwrap.dedent(METHOD))
     (tmp_path / "plain.py").write_text("discount = 1\n")
     (tmp_path / "broken.py").write_text("def get_config(:\n")
+    (tmp_path / "memory.py").write_text("def get_config():\n    return {'memory': 'gru'}\n")
+    for name, body in {"none": "pass", "number": "return 3", "raises": "return {}['x']", "leaves": "exit(1)"}.items():
+        (tmp_path / f"{name}.py").write_text(f"def get_config():\n    {body}\n")
+    (tmp_path / "late.py").write_text("import sys\n1 / 0\n")
 
     def call(*arguments, redirect=None):
         return subprocess.run(
@@ -112,6 +118,17 @@ def test_default_config_can_be_overridden(script):
         (["--config_rl.layers=1", "--config_rl=method.py"], ["--config_rl.layers", "before"]),
         (["--then=--config_env"], ["--config_env is required"]),
         (["stray"], ["'stray'"]),
+        (["--config_rl=memory.py"], ["--config_rl", "is a memory, for --config_seq", "it is not a method"]),
+        (["--config_rl=none.py"], ["--config_rl=none.py", "gives NoneType, not a ConfigDict"]),
+        (["--config_rl=number.py"], ["--config_rl=number.py", "gives int, not a ConfigDict"]),
+        (["--config_rl=raises.py"], ["--config_rl=raises.py", "raises.py, line 2: KeyError: 'x'"]),
+        (["--config_rl=leaves.py"], ["--config_rl=leaves.py", "line 2: SystemExit: 1"]),
+        (["--config_rl=late.py"], ["--config_rl=late.py", "late.py, line 2: ZeroDivisionError"]),
+        (["--config_rl.critic.inputs[0]=x"], ["--config_rl.critic.inputs[0]", "given as a whole"]),
+        (["--config_rl.critic=3"], ["--config_rl.critic", "critic.inputs, critic.lr"]),
+        (["--flagfile=nowhere"], ["--flagfile", "nowhere"]),
+        (["--then=raise MemoryError('Unable to allocate 376. GiB')"], ["out of memory", "376", "replay_steps"]),
+        (['--then=raise RuntimeError("can\'t allocate memory: you tried")'], ["out of memory", "--batch_size"]),
         (["--then=raise UserError('--flag: one\\nline')"], ["--flag: one line"]),
         (["--then=raise OSError(30, '', '/nowhere/x')"], ["/nowhere/x: Read-only file system"]),
         (["--then=open('method.py/x')"], ["method.py/x", "Not a directory"]),
@@ -129,6 +146,27 @@ def test_mendable_input_is_one_line_and_code_2(script, arguments, parts):
     assert len(done.stderr.splitlines()) == 1
     for part in parts:
         assert part in done.stderr
+
+
+def test_a_flagfile_may_hold_a_config_and_its_fields(tmp_path, script):
+    (tmp_path / "flags").write_text("--config_rl=method.py:half\n# a comment\n--config_rl.layers=7\n--num_envs=9\n")
+    done = script("--flagfile=flags", "--config_rl.critic.lr=0.5")
+    assert done.returncode == 0, done.stderr
+    assert "'discount': 0.5" in done.stdout and "9" in done.stdout
+    assert "{'layers': 7, 'critic.lr': 0.5}" in done.stdout
+
+
+def test_a_list_that_is_given_twice_is_one_list(script):
+    done = script("--words=a,b", "--words=c", "--then=print(WORDS.value)")
+    assert done.returncode == 0, done.stderr
+    assert "['a', 'b', 'c']" in done.stdout
+
+
+@pytest.mark.parametrize(("signal", "code"), [("SIGTERM", 75), ("SIGUSR1", 75), ("SIGINT", 130)])
+def test_a_stop_signal_to_what_does_not_listen_has_its_code(script, signal, code):
+    done = script(f"--then=import os, signal; os.kill(os.getpid(), signal.{signal}); import time; time.sleep(30)")
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from utils.checkpoint import TAG, load_checkpoint, save_checkpoint
+from utils import checkpoint
+from utils.checkpoint import TAG, load_checkpoint, restoring, save_checkpoint
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,6 @@ DTYPES = [
     "float32",
     "float64",
     ">f4",
-    "U3",
     "complex64",
 ]
 TORCH_DTYPES = [torch.bool, torch.uint8, torch.int64, torch.float32, torch.float64, torch.bfloat16]
@@ -202,6 +202,39 @@ def test_no_code_runs_on_loading(tmp_path):
 
     with pytest.raises(TypeError):
         save_checkpoint(tmp_path, {"x": Harm()})
+
+
+@pytest.mark.parametrize("dtype", ["O", "U3", "S2", "V4", "M8[s]", "m8", "f4,i4", "nothing", 3])
+def test_only_plain_numbers_are_read_from_what_a_stranger_wrote(tmp_path, monkeypatch, dtype):
+    array = {TAG: "array", "dtype": dtype, "shape": (0,), "data": torch.zeros(0, dtype=torch.uint8)}
+    monkeypatch.setattr(checkpoint, "_encode", lambda state, where: state)
+    save_checkpoint(tmp_path, {"x": array})
+    with pytest.raises(UserError, match="holds something else than this program writes"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [1],
+        {"x": {TAG: "array"}},
+        {"x": {TAG: "int", "hex": "z"}},
+        {"x": {TAG: "bytes", "data": 3}},
+        {"x": {TAG: "array", "dtype": "f4", "shape": (9,), "data": torch.zeros(2, dtype=torch.uint8)}},
+    ],
+)
+def test_other_content_is_refused_in_one_line(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(checkpoint, "_encode", lambda state, where: content)
+    path = save_checkpoint(tmp_path, {})
+    with pytest.raises(UserError, match=str(path)):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_something_else_says_so(tmp_path):
+    net = torch.nn.Linear(4, 2)
+    for state in ({}, {"net": {"weight": torch.zeros(3, 3)}}, {"net": 3}):
+        with pytest.raises(UserError, match="does not fit this run"), restoring(tmp_path):
+            net.load_state_dict(state["net"])
 
 
 @pytest.mark.parametrize("limit", [10, 5_000, 400_000])

@@ -15,9 +15,9 @@ from utils.config import (
     json_tuples,
     to_dict,
     warn_of_another_task,
-    with_new_fields,
 )
 from utils.errors import UserError
+from utils.standards import with_new_fields
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.configs import config_named
 from utils.config import to_dict
 from utils.errors import UserError
-from utils.run import Run, atomic_path, atomic_write, content_digest, git_revision
+from utils.run import Run, atomic_path, atomic_write, check_name, content_digest, git_revision, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"rl": {"discount": 0.99, "inputs": ("history", "state")}, "seed": 3, "note": float("nan"), "none": {}}
@@ -209,3 +209,20 @@ def test_failed_atomic_write_names_the_target(tmp_path):
 def test_git_revision_is_a_commit_or_unknown():
     revision = git_revision()
     assert revision == "unknown" or len(revision.removesuffix("-dirty")) == 40
+
+
+@pytest.mark.parametrize("name", ["", " ", "/", "/tmp/x", "..", "a/../b", "a//b", "a/", ".", "a\nb", "a\0b"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(name):
+    with pytest.raises(UserError, match=r"^--group="):
+        check_name(name, "--group")
+
+
+@pytest.mark.parametrize("name", [None, "a", "a/b", "a..b", "ALE/Pong-v5_s0", "ψ $1"])
+def test_other_names_are_taken(name):
+    check_name(name, "--group")
+
+
+def test_a_number_that_is_none_is_null(tmp_path):
+    write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5, (float("inf"),)], "b": {"c": -float("inf")}})
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"a": [None, 1.5, [None]], "b": {"c": None}}
