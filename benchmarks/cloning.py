@@ -30,9 +30,10 @@ from envs.base import AsymmetricVectorEnv  # noqa: E402
 from envs.make import make_vector_env  # noqa: E402
 from policies.acting.evaluate import GreedyPolicy, evaluate  # noqa: E402
 from policies.acting.rollout import ExpertPolicy, iterate_episodes  # noqa: E402
-from policies.agents.base import HistoryPolicy  # noqa: E402
-from policies.build import Builder  # noqa: E402
+from policies.build import build_agent  # noqa: E402
 from policies.losses import masked_mean  # noqa: E402
+from policies.models.policy import HistoryPolicy  # noqa: E402
+from policies.models.sources import Sources  # noqa: E402
 from policies.training.run import resolve  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
@@ -89,7 +90,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
     with closing(make_vector_env(config_env, 16, seed=seed)) as envs:
         spec = envs.spec_sizes
         shown, others = (demonstrations(envs, *of) for of in ((row.demonstrations, seed), (HELD_OUT, seed + HELD_OUT)))
-        agent = Builder(spec, config).agent(seed, torch.device("cpu"))
+        agent = build_agent(Sources(spec, config), seed, torch.device("cpu"))
         policy, rng = agent.policy, np.random.default_rng(seed)
         adam = torch.optim.Adam(policy.parameters(), config.rl.actor_lr)
         share = turned_share(config_env.augment, config_env.n_aug, spec)

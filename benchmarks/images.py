@@ -34,8 +34,9 @@ from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from envs.base import EnvSpec  # noqa: E402
 from policies.agents.base import Agent  # noqa: E402
-from policies.build import Builder  # noqa: E402
-from policies.models.views import Head  # noqa: E402
+from policies.build import build_agent  # noqa: E402
+from policies.models.heads import Head  # noqa: E402
+from policies.models.sources import Sources  # noqa: E402
 from torchkit.networks import Encoder  # noqa: E402
 from torchkit.sequence import Memory  # noqa: E402
 
@@ -86,7 +87,7 @@ def make_agent(dropout: float) -> Agent:
     config["seq"].kwargs.dropout = dropout
     config["seq"].image.obs_dim = 64
     config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
-    return Builder(SPEC, ConfigDict(config)).agent(0, torch.device("cpu"))
+    return build_agent(Sources(SPEC, ConfigDict(config)), 0, torch.device("cpu"))
 
 
 PARTS: dict[str, type[nn.Module]] = {"encoders": Encoder, "memories": Memory, "heads": Head}

@@ -16,7 +16,8 @@ from buffers.episode_buffer import EpisodeBuffer
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from envs.make import make_vector_env
 from policies.acting.rollout import RandomPolicy, run_episodes
-from policies.build import Builder
+from policies.build import build_agent
+from policies.models.sources import Sources
 from utils.config import apply_domain
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def make_agent(
         config["seq"].kwargs.out_dim = width
     unknown = {} if embedders else {"z_obs": "scratch", "z_state": "random"}
     config["rl"].update(unknown | rl)
-    return Builder(spec, ConfigDict(config), embedders, embedders).agent(0, CPU)
+    return build_agent(Sources(spec, ConfigDict(config), embedders, embedders), 0, CPU)
 
 
 def random_episodes(count: int, length: int | None = None, num_envs: int = 64) -> tuple[EnvSpec, list[Episode]]:

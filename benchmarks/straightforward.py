@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from buffers.batch import Episode, EpisodeBatch
 from envs.base import EnvSpec
-from policies.agents.base import HistoryPolicy, to_tensors
 from policies.agents.dqn import DQN
 from policies.agents.sac import SAC
 from policies.auxiliary.state_prediction import StatePrediction
 from policies.losses import lambda_returns, last_steps, masked_mean, prediction_error, taken
-from policies.models.views import Critic, Head, History, PrivilegedViews, PublicViews, Views
+from policies.models.heads import Critic, Head
+from policies.models.history import History
+from policies.models.policy import HistoryPolicy, to_tensors
+from policies.models.views import PrivilegedViews, PublicViews, Views
 from policies.representation.disentangled import RepresentationObjective
 from torchkit.distributions import sample_tanh_gaussian
 from torchkit.mutual_information import jsd_loss

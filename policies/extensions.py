@@ -134,15 +134,12 @@ class PartSet(nn.Module):
 
 
 class Parts(Protocol):
-    """What a part may ask of the network that it becomes part of; `policies.models.trunk.Side` answers."""
+    """What a part may ask of the network that it becomes part of; `policies.models.trunk.Trunk` answers."""
 
     spec: EnvSpec
     config: ConfigDict
-    auxiliary: dict[str, AuxiliaryLoss]
-
-    @property
-    def actions(self) -> Actions:
-        """What the policy's outputs mean."""
+    auxiliary: Mapping[str, nn.Module]
+    actions: Actions  # what the policy's outputs mean
 
     @property
     def memory(self) -> Memory:

@@ -1,7 +1,7 @@
 """What the outputs of a head mean for actions: values of discrete ones, or the parameters of a distribution.
 
-A family says which of these its policies use, in `policies.build.FAMILIES`. `discrete` tells two exceptions apart: an
-exported action can be -1, and a soft actor-critic takes expectations of discrete actions as sums.
+A family says which of these its policies use, in `discrete_actions` and `continuous_actions`. `discrete` tells two
+exceptions apart: an exported action can be -1, and a soft actor-critic takes expectations of discrete actions as sums.
 
 Dimension key: A actions, or numbers of a continuous one; X outputs.
 """

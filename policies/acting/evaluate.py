@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
 from policies.acting.rollout import EpisodeStream, Policy, run_episodes
-from policies.agents.base import HistoryPolicy, to_tensors
+from policies.models.policy import HistoryPolicy, to_tensors
 from utils.run import atomic_path
 
 Array = NDArray[Any]

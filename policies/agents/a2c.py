@@ -5,18 +5,25 @@ generalisation to any signal i that depends on the state (informed asymmetric ac
 biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.agents.base import HistoryPolicy
-from policies.agents.learner import ActorCritic, linear
+from policies.agents.actor_critic import ActorCritic
+from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head
+from policies.agents.learner import linear
 from policies.extensions import PartSet
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
-from policies.models.views import Critic, PrivilegedViews, Views
+from policies.models.heads import Critic
+from policies.models.policy import HistoryPolicy
+from policies.models.sources import Sources
+from policies.models.trunk import Trunk
+from policies.models.views import PrivilegedViews, Views
+from torchkit.actions import Actions
+from utils.errors import UserError
 
 
 class A2C(ActorCritic):
@@ -44,6 +51,28 @@ class A2C(ActorCritic):
         self.target = self._copy_of(critic)
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
         self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
+
+    @classmethod
+    def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
+        """An A2C of any variant."""
+        rl = sources.config.rl
+        if rl.updates_per_step:
+            raise UserError("--updates_per_step: a2c learns once from each batch of fresh episodes; leave the flag out")
+        if rl.critic_memory == "shared":
+            raise UserError("--config_rl.critic_memory: a2c's critic has a memory of its own; choose separate")
+        if rl.predictor_step == "separate":
+            raise UserError("--config_rl.predictor_step: a2c has one batch for all; choose shared")
+        trunk = Trunk(sources, actions)
+        head = policy_head(trunk)
+        own = critic_trunk(trunk)
+        heads = [own.head(rl.critic_inputs, 1)]
+        check_belief(own, rl.auxiliary.use, "use")
+        check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
+        parts = extensions(own, rl.auxiliary.use, rl.intrinsic.use)
+        actor_parts = extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
+        critic = Critic(own.public(), own.privileged(), heads)
+        policy = HistoryPolicy(trunk.public(), head, actions)
+        return cls(policy, critic, sources.state_views(), parts, actor_parts, rl, seed, device)
 
     def entropy_weight(self) -> float:
         """What the entropy is worth now."""

@@ -1,40 +1,18 @@
-"""What every family of agents is to the trainer, and the policy that is left when training is over."""
+"""What every family of agents is to the trainer."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.models.views import Head, Inputs, PublicViews
+from policies.models.policy import HistoryPolicy
+from policies.models.sources import Sources
 from torchkit.actions import Actions
-from torchkit.sequence import Carry
 
 Array = NDArray[Any]
-
-
-class HistoryPolicy(nn.Module):
-    """The deployed part: public views and one head, which may read these alone.
-
-    `actions` says what the head's outputs mean.
-    """
-
-    def __init__(self, public: PublicViews, head: Head, actions: Actions):
-        super().__init__()
-        assert set(head.inputs) <= set(public.names), f"a policy reads {public.names}, not {head.inputs}"
-        self.public, self.head, self.actions = public, head, actions
-
-    def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
-        """The head's output (N, X), and the carry."""
-        views, carry = self.public.step(now, carry)
-        return self.head(views), carry
-
-    def greedy(self, output: Tensor) -> Tensor:
-        """The best action (N,), or (N, A), by the head's output."""
-        return self.actions.best(output)
 
 
 class Agent(nn.Module):
@@ -42,12 +20,24 @@ class Agent(nn.Module):
 
     `wants_aux_batch` asks the trainer for a second batch an update; `on_policy` for fresh whole episodes, of which each
     batch is learned from once. `env_steps` is set by the trainer and drives whatever follows a schedule.
+    `discrete_actions` and `continuous_actions` say what its policy's outputs mean; None where it takes no such actions.
     """
 
+    discrete_actions: ClassVar[Actions]
+    continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
     on_policy: bool = False
     env_steps: int = 0
     device: torch.device
+
+    @classmethod
+    def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
+        """An agent of any variant of the family, by `sources.config.rl`.
+
+        Raises:
+            UserError: the config asks for what cannot be.
+        """
+        raise NotImplementedError
 
     @property
     def policy(self) -> HistoryPolicy:
@@ -95,11 +85,3 @@ class Acting:
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
     ) -> tuple[Array, Any]:
         return self.agent.act(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, self.explore)
-
-
-def to_tensors(
-    device: torch.device, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array
-) -> Inputs:
-    """What a policy reads at a step, as float32 tensors on the device."""
-    arrays = (obs_NO, prev_action_NA, prev_reward_N, start_N)
-    return Inputs(*(torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device) for a in arrays))

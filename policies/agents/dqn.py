@@ -5,18 +5,25 @@ Amato, UAI 2022): U(h, s), or the state-only U(s), supplies the bootstrap value 
 to the same target of the same time step; or, with reduced variance, Q regresses to U itself.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.base import Array, HistoryPolicy
+from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head, shares_memory
+from policies.agents.base import Array
 from policies.agents.learner import Learner, linear
 from policies.extensions import PartSet
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
-from policies.models.views import Critic, PrivilegedViews, Views
+from policies.models.heads import Critic
+from policies.models.policy import HistoryPolicy
+from policies.models.sources import Sources
+from policies.models.trunk import Trunk
+from policies.models.views import PrivilegedViews, Views
+from torchkit.actions import Actions, ActionValues
+from utils.errors import UserError, choose_name
 
 Q_TARGETS = ("return", "critic", "released")
 
@@ -44,6 +51,8 @@ class DQN(Learner):
         state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/dqn.py.
     """
 
+    discrete_actions = ActionValues()
+
     def __init__(
         self,
         networks: ValueNetworks,
@@ -62,6 +71,29 @@ class DQN(Learner):
         self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
+
+    @classmethod
+    def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
+        """A DQN of any variant."""
+        rl, spec = sources.config.rl, sources.spec
+        choose_name(Q_TARGETS, rl.q_target, "--config_rl.q_target")
+        shares_memory(rl)  # a wrong name is refused with or without a critic
+        if rl.q_target != "return" and not rl.critic_inputs:
+            raise UserError(f"--config_rl.q_target={rl.q_target}: needs a critic, name its views in critic_inputs")
+        trunk, critic = Trunk(sources, actions), None
+        head = policy_head(trunk)
+        if rl.critic_inputs:
+            own = critic_trunk(trunk)
+            critic_head = own.head(rl.critic_inputs, spec.action_dim)
+            critic = Critic(None if own is trunk else own.public(), own.privileged(), [critic_head])
+            if own is not trunk and "belief" in own.folds:
+                raise UserError(
+                    "--config_rl.critic_memory=separate: nothing would train the critic's own belief; choose shared"
+                )
+        check_belief(trunk, rl.auxiliary.use, "use")
+        parts = extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
+        networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
+        return cls(networks, sources.state_views(), parts, rl, spec.action_dim, seed, device)
 
     def epsilon(self) -> float:
         """The exploration rate now."""

@@ -4,17 +4,26 @@ Haarnoja et al. (2018) over whole stored episodes: continuous actions by a Gauss
 softmax, whose expectations are then sums. Actor and critics keep memories of their own, or share the critics'.
 """
 
+from typing import Self
+
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.base import HistoryPolicy
-from policies.agents.learner import ActorCritic
+from policies.agents.actor_critic import ActorCritic
+from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head
 from policies.extensions import PartSet, transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
-from policies.models.views import Critic, PrivilegedViews, Views
+from policies.models.heads import Critic
+from policies.models.history import vector_embedder
+from policies.models.policy import HistoryPolicy
+from policies.models.sources import Sources
+from policies.models.trunk import Trunk
+from policies.models.views import PrivilegedViews, Views
+from torchkit.actions import Actions
 from torchkit.distributions import sample_tanh_gaussian
+from utils.errors import UserError
 
 
 class SAC(ActorCritic):
@@ -49,6 +58,39 @@ class SAC(ActorCritic):
         self._train_with("temperature", [self.log_alpha], config.temperature.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", parts.parameters(), config.predictor_lr)
+
+    @classmethod
+    def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
+        """A SAC of any variant."""
+        rl, spec = sources.config.rl, sources.spec
+        trunk = Trunk(sources, actions)
+        head = policy_head(trunk)
+        own = critic_trunk(trunk)
+        if own is trunk and (left_out := sorted(set(rl.policy_inputs) - set(rl.critic_inputs))):
+            raise UserError(
+                "--config_rl.critic_memory=shared: the critics' loss alone trains what both read, and critic_inputs "
+                f"lack {', '.join(left_out)}; choose separate"
+            )
+        if spec.discrete:
+            heads = [own.head(rl.critic_inputs, spec.action_dim) for _ in range(2)]
+            action_embedder = None
+        else:
+            heads = [own.head(rl.critic_inputs, 1, action=rl.action_dim) for _ in range(2)]
+            action_embedder = vector_embedder(spec.action_dim, rl.action_dim)
+        check_belief(own, rl.auxiliary.use, "use")
+        if own is not trunk:
+            check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
+        parts = extensions(own, rl.auxiliary.use, rl.intrinsic.use)
+        actor_parts = extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
+        if own is trunk and (idle := sorted(name for name, part in trunk.auxiliary.items() if not part.of_actor)):
+            raise UserError(
+                f"--config_rl.auxiliary.use_actor: {', '.join(idle)} cannot reach a memory that the critics' loss "
+                "trains (critic_memory=shared); name it in auxiliary.use, or choose separate"
+            )
+        public = trunk.public()
+        critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
+        policy = HistoryPolicy(public, head, actions)
+        return cls(policy, critic, sources.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from policies.acting.rollout import RandomPolicy, run_episodes
-from policies.agents.base import HistoryPolicy, to_tensors
+from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import Inputs
 from torchkit.sequence import Carry, Memory
 from utils.errors import UserError, choose

@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError
 
 from envs.base import EnvSpec
-from policies.agents.base import HistoryPolicy
-from policies.build import Builder
+from policies.build import build_policy
 from policies.models import published
 from policies.models.believer import BelieverConfig
 from policies.models.on_disk import load_tensors, save_tensors
+from policies.models.policy import HistoryPolicy
+from policies.models.sources import Sources
 from torchkit.networks import EncoderConfig, misfit
 from utils.config import json_tuples, to_dict
 from utils.errors import UserError, first_line
@@ -72,13 +73,13 @@ def load_policy(
         raise UserError(f"{flag}: the policy in {path} is damaged ({why})") from error
     about["config"] = with_new_fields(about["config"])
     horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
-    builder = Builder(
+    sources = Sources(
         replace(saved, max_episode_steps=horizon),
         ConfigDict(json_tuples(about["config"])),
         z_obs_config=z_obs,
         believer_config=believer,
     )
-    policy = builder.policy(**views)
+    policy = build_policy(sources, **views)
     if (wrong := misfit(policy, tensors)) is not None:
         raise UserError(f"{flag}: the policy in {path} is damaged, its two files do not fit ({wrong})")
     policy.load_state_dict(tensors)
@@ -103,7 +104,7 @@ def load_published_policy(file: Path, spec: EnvSpec, config: ConfigDict) -> tupl
         UserError: see `published.policy_tensors` and `published.fill_policy`.
     """
     z_obs, tensors = published.policy_tensors(file, spec)
-    policy = Builder(spec, config, z_obs_config=z_obs).policy()
+    policy = build_policy(Sources(spec, config, z_obs_config=z_obs))
     published.fill_policy(policy, tensors, file)
     groups = {name: to_dict(config[name]) for name in ("rl", "seq")}
     return policy.eval(), {"config": groups | {"env": {"id": "a domain that it does not name"}}}

@@ -19,9 +19,10 @@ from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
 from policies.acting.rollout import EpisodeStream
-from policies.agents.base import HistoryPolicy, to_tensors
 from policies.agents.learner import Learner
-from policies.build import Builder
+from policies.build import build_agent
+from policies.models.policy import HistoryPolicy, to_tensors
+from policies.models.sources import Sources
 from policies.training.trainer import end_at_limit
 from torchkit.networks import misfit
 from utils.checkpoint import load_checkpoint
@@ -117,7 +118,7 @@ def rebuilt_agent(
     saved = load_checkpoint(folder / "checkpoint")
     if saved is None:
         raise UserError(f"--run: there is no checkpoint in {folder}")
-    agent = Builder(spec, config, state_embedder, obs_embedder).agent(0, torch.device("cpu"))
+    agent = build_agent(Sources(spec, config, state_embedder, obs_embedder), 0, torch.device("cpu"))
     if not isinstance(agent, Learner):
         raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
     if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:

@@ -1,44 +1,38 @@
-"""The views of one network, made of a config on first demand, and the parts that stand on them."""
+"""The public views of one network with their memory, and its embeddings of the state: made on first demand."""
 
-import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
-from ml_collections import ConfigDict
 from torch import nn
 
-from policies.auxiliary import AUXILIARY
-from policies.extensions import AuxiliaryLoss, PartSet
-from policies.intrinsic import INTRINSIC
 from policies.models.believer import Belief, Believer
-from policies.models.views import Fold, Head, History, PrivilegedViews, PublicViews
+from policies.models.heads import Head
+from policies.models.history import History, build_memory, vector_embedder
+from policies.models.sources import Sources
+from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
-from torchkit.networks import Entries, init_linear
-from torchkit.sequence import MEMORIES, Memory
+from torchkit.networks import Entries
+from torchkit.sequence import Memory
 from utils.errors import UserError, choose
 
-if TYPE_CHECKING:
-    from policies.build import Builder
 
+class Trunk:
+    """The views of one network: made on first demand, and only then computed.
 
-class Side:
-    """The views of one network and the parts that stand on them: made on first demand, and only then computed.
+    A policy's head may ask for public views only; a critic's head and extensions for any.
 
-    A policy's head may ask for public views only; a critic's head and the parts for any. `Parts` is what parts see.
+    Attributes:
+        actions: what the outputs of the policy's head mean.
+        auxiliary: the auxiliary losses on these views, by name, once they are there.
     """
 
-    def __init__(self, builder: "Builder"):
-        self.builder, self.spec, self.config = builder, builder.spec, builder.config
+    def __init__(self, sources: Sources, actions: Actions):
+        self.sources, self.spec, self.config, self.actions = sources, sources.spec, sources.config, actions
         self.dims: dict[str, int] = {}
         self.folds: dict[str, Fold] = {}
         self.shortcuts: dict[str, nn.Module] = {}
         self.embedders: dict[str, nn.Module] = {}
-        self.auxiliary: dict[str, AuxiliaryLoss] = {}
+        self.auxiliary: Mapping[str, nn.Module] = {}
         self._believer: Believer | None = None
-
-    @property
-    def actions(self) -> Actions:
-        """What the outputs of the policy's head mean."""
-        return self.builder.actions
 
     def width(self, view: str) -> int:
         """The number of features of a view, which is computed from now on if it was not before.
@@ -84,32 +78,12 @@ class Side:
         assert self._believer is not None
         return self._believer
 
-    def parts(self, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> PartSet:
-        """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then.
-
-        Raises:
-            UserError: there is no such part, or it is the actor's and these are not.
-        """
-        self.auxiliary = {}
-        flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
-        for name in losses:
-            loss = choose(AUXILIARY, name, flag)
-            if loss.of_actor and not actor:
-                raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
-            self.auxiliary[name] = loss.build(self, self.builder.settings_of("auxiliary", name, flag))
-        intrinsic = {}
-        for name in bonuses:
-            bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
-            settings = self.builder.settings_of("intrinsic", name, "--config_rl.intrinsic.use")
-            intrinsic[name] = (bonus.build(self, settings), settings.weight)
-        return PartSet(self.auxiliary, intrinsic)
-
     def make_history(self) -> int:
         """Embedders and the memory of the config."""
-        sizes, spec = self.builder.sizes, self.spec
+        sizes, spec = self.sources.sizes, self.spec
         memory = build_memory(self.config.seq, self._input_width(), spec.max_episode_steps + 1)
         self.folds["history"] = History(
-            obs_embedder=self.builder.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
+            obs_embedder=self.sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
             reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
             memory=memory,
@@ -117,7 +91,7 @@ class Side:
         return memory.out_dim
 
     def _input_width(self) -> int:
-        sizes = self.builder.sizes
+        sizes = self.sources.sizes
         return int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
 
     def make_memory_input(self) -> int:
@@ -127,26 +101,26 @@ class Side:
 
     def make_belief(self) -> int:
         """The part of the Believer that acts, and networks of its samples."""
-        sizes, self._believer = self.config.rl.belief, self.builder.believer()
+        sizes, self._believer = self.config.rl.belief, self.sources.believer()
         self.folds["belief"] = Belief(self._believer.history, sizes.samples, sizes.sample_dims, sizes.out_dim)
         return int(sizes.out_dim)
 
     def make_observation(self) -> int:
         """A learned embedding of the present observation."""
-        spec, width = self.spec, self.builder.sizes.obs_dim
-        self.shortcuts["observation"] = self.builder.embedder(spec.obs_dim, spec.obs_image_shape, width)
+        spec, width = self.spec, self.sources.sizes.obs_dim
+        self.shortcuts["observation"] = self.sources.embedder(spec.obs_dim, spec.obs_image_shape, width)
         return width
 
     def make_z_obs(self) -> int:
         """ψ, with gradients unless it is frozen."""
-        encoder = self.builder.z_obs()
+        encoder = self.sources.z_obs()
         self.shortcuts["z_obs"] = encoder
         return encoder.out_dim
 
     def make_state(self) -> int:
         """A learned embedding of the state."""
         spec, width = self.spec, self.config.seq.state_dim
-        self.embedders["state"] = self.builder.embedder(spec.state_dim, spec.state_image_shape, width)
+        self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width)
         return width
 
     def make_signal(self) -> int:
@@ -160,56 +134,17 @@ class Side:
         return width
 
     def make_z_state(self) -> int:
-        """φ, one and the same for all sides."""
-        return self.builder.frozen_state("z_state")
+        """φ, one and the same for all trunks."""
+        return self.sources.frozen_state("z_state")
 
 
 VIEWS = {
-    "history": Side.make_history,
-    "memory_input": Side.make_memory_input,
-    "belief": Side.make_belief,
-    "observation": Side.make_observation,
-    "z_obs": Side.make_z_obs,
-    "state": Side.make_state,
-    "signal": Side.make_signal,
-    "z_state": Side.make_z_state,
+    "history": Trunk.make_history,
+    "memory_input": Trunk.make_memory_input,
+    "belief": Trunk.make_belief,
+    "observation": Trunk.make_observation,
+    "z_obs": Trunk.make_z_obs,
+    "state": Trunk.make_state,
+    "signal": Trunk.make_signal,
+    "z_state": Trunk.make_z_state,
 }
-
-
-def check_belief(side: Side, losses: tuple[str, ...], field: str) -> None:
-    """Refuses a belief that no loss trains: it learns by its evidence bound alone."""
-    if "belief" in side.folds and "belief_elbo" not in losses:
-        raise UserError(
-            f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
-            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is)"
-        )
-
-
-def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "--config_seq") -> Memory:
-    """The memory that a config names, for inputs of `width`; one with a limited reach gets `context` rows.
-
-    `flag` is how the user named the config, for errors.
-
-    Raises:
-        UserError: an unknown memory, or settings that it does not take.
-    """
-    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
-    takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
-    for name in config_seq.kwargs:
-        if name not in takes:
-            raise UserError(
-                f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
-                f"configs/seq/{config_seq.memory}.py has its own"
-            )
-    kwargs = dict(config_seq.kwargs)
-    if "context" in inspect.signature(kind).parameters:
-        kwargs["context"] = context
-    try:
-        return kind(width, **kwargs)
-    except UserError as error:
-        raise UserError(f"{flag}.kwargs.{error}") from error
-
-
-def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
-    """Linear-ReLU."""
-    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())

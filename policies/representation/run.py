@@ -19,6 +19,7 @@ from buffers.dataset import StoredEpisodes, check_domain, read_dataset
 from buffers.transitions import TransitionData
 from envs.make import make_env, make_vector_env
 from policies.models.believer import Believer, believer_config, save_believer
+from policies.models.history import build_memory
 from policies.models.on_disk import (
     embedders_digest,
     encoder_config,
@@ -27,7 +28,6 @@ from policies.models.on_disk import (
     save_encoder,
     save_tensors,
 )
-from policies.models.trunk import build_memory
 from policies.probing.embeddings import report
 from policies.probing.text import as_text
 from policies.representation.believer import (

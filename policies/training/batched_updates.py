@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch, Rows
-from policies.agents.base import Agent, Array, HistoryPolicy
+from policies.agents.base import Agent, Array
 from policies.agents.dqn import DQN
+from policies.models.policy import HistoryPolicy
 from torchkit.fast.adam import BETAS
 from torchkit.networks import Encoder
 from torchkit.sequence import MEMORIES, Memory

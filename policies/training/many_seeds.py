@@ -27,7 +27,8 @@ from ml_collections import ConfigDict
 from policies.acting.embedded_envs import env_maker
 from policies.agents.base import Agent
 from policies.agents.dqn import DQN
-from policies.build import Builder
+from policies.build import build_agent
+from policies.models.sources import Sources
 from policies.training.batched_updates import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
 from policies.training.run import Say, Settings, open_run, read_summary, train
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
@@ -69,7 +70,7 @@ def train_seeds(
     torch.set_num_threads(1)  # a pool of threads would not outlive a fork
     agent: DQN | None = None
     if batch or (batch is None and device.type != "cpu"):
-        agent = batched_or_not(build_agent(config, runs[0].settings), bool(batch), say)
+        agent = batched_or_not(agent_of(config, runs[0].settings), bool(batch), say)
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
     check_folders(config, runs, options["command"])
     seeds: list[Seed] = []
@@ -102,13 +103,13 @@ def batched_or_not(agent: Agent, demanded: bool, say: Say) -> DQN | None:
         return None
 
 
-def build_agent(config: ConfigDict, settings: Settings) -> Agent:
+def agent_of(config: ConfigDict, settings: Settings) -> Agent:
     """An agent of the config on the CPU."""
     make_envs, _ = env_maker(config, settings.state_embedder, settings.obs_embedder)
     envs = make_envs(1, seed=0)
     try:
-        builder = Builder(envs.spec_sizes, config, settings.state_embedder, settings.obs_embedder)
-        return builder.agent(settings.seed, torch.device("cpu"))
+        sources = Sources(envs.spec_sizes, config, settings.state_embedder, settings.obs_embedder)
+        return build_agent(sources, settings.seed, torch.device("cpu"))
     finally:
         envs.close()
 

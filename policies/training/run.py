@@ -18,9 +18,10 @@ from policies.acting.embedded_envs import MakeEnvs, env_maker
 from policies.acting.evaluate import GreedyPolicy, evaluate, film
 from policies.acting.rollout import Policy, check_expert
 from policies.agents.base import Agent
-from policies.build import FAMILIES, Builder
+from policies.build import FAMILIES, build_agent
 from policies.deployed.files import load_policy, save_policy
 from policies.models.on_disk import embedders_digest
+from policies.models.sources import Sources
 from policies.training.trainer import Schedule, Show, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict, warn_of_another_task
@@ -130,13 +131,13 @@ def train(
     make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
     envs = make_envs(settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
-    parts = Builder(spec, config, settings.state_embedder, settings.obs_embedder)
-    agent = adapt(parts.agent(settings.seed, device))
+    sources = Sources(spec, config, settings.state_embedder, settings.obs_embedder)
+    agent = adapt(build_agent(sources, settings.seed, device))
     # embeddings cannot be turned, what they are made of is not stored
     turned = 0.0 if config.rl.observe else augment.turned_share(config.env.augment, config.env.n_aug, spec)
     if config.rl.observe and config.env.augment and config.env.n_aug:
         warnings.warn(f"no turned copies for {config.rl.family}:{config.rl.variant}: it sees embeddings", stacklevel=2)
-    for flag in sorted(parts.unused - used):
+    for flag in sorted(sources.unused - used):
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     check_demonstrations(config, settings, agent, make_envs)
     buffer_seed = int(generator(settings.seed, "replay").integers(2**31))

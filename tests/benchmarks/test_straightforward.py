@@ -9,7 +9,8 @@ import torch
 from benchmarks.straightforward import PlainDQN, PlainReplay, PlainRepresentation, PlainSAC
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.transitions import Batch, TransitionData
-from policies.build import Builder
+from policies.build import build_agent
+from policies.models.sources import Sources
 from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
 from tests.buffers.test_images import blob_like
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, make_agent, make_config
@@ -46,7 +47,7 @@ def both_batches(spec, seed=0):
 
 def image_agent():
     config = make_config("sac:mi", "gpt", repr_name="sphinx", z_obs="scratch", z_state="random", **ROW)
-    return Builder(IMAGES, config).agent(0, CPU)
+    return build_agent(Sources(IMAGES, config), 0, CPU)
 
 
 CASES = {

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from buffers.batch import EpisodeBatch, Rows
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import EnvSpec
-from policies.build import Builder
+from policies.build import build_agent
 from policies.models.believer import Believer, BelieverConfig, save_believer
+from policies.models.history import build_memory
 from policies.models.on_disk import save_encoder
-from policies.models.trunk import build_memory
+from policies.models.sources import Sources
 from tests.helpers.configs import config_named
 from tests.helpers.episodes import random_episode
 from torchkit.networks import Encoder, EncoderConfig
@@ -82,7 +83,7 @@ def make_agent(variant="history", memory="gru", spec=SPEC, seed=0, embedders=Non
     """An agent; without a folder of embedders φ is random and ψ starts from scratch."""
     if embedders is None:
         overrides = {"z_obs": "scratch", "z_state": "random", "believer": "scratch"} | overrides
-    return Builder(spec, make_config(variant, memory, **overrides), embedders, embedders).agent(seed, CPU)
+    return build_agent(Sources(spec, make_config(variant, memory, **overrides), embedders, embedders), seed, CPU)
 
 
 def make_batch(lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False, True, True)) -> EpisodeBatch:

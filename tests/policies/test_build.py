@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from torch import nn
 
 from envs.base import EnvSpec
-from policies.build import FAMILIES, Builder
+from policies.build import FAMILIES, build_agent
 from policies.intrinsic.information_gain import InformationGain
+from policies.models.sources import Sources
 from policies.training.run import resolve
 from tests.helpers.agents import (
     A2C_VARIANTS,
@@ -123,9 +124,9 @@ def test_embedders_that_nothing_asks_for_are_known(tmp_path):
     files = write_embedders(tmp_path)
     unused = {}
     for variant, options in (("history", {}), ("mi", {}), ("mi", {"z_state": "raw"}), ("mi", {"z_obs": "scratch"})):
-        parts = Builder(SPEC, make_config(variant, **options), files, files)
-        parts.agent(0, CPU)
-        unused[variant, *options] = parts.unused
+        sources = Sources(SPEC, make_config(variant, **options), files, files)
+        build_agent(sources, 0, CPU)
+        unused[variant, *options] = sources.unused
     both = {"--state_embedder_dir", "--obs_embedder_dir"}
     assert unused == {
         ("history",): both, ("mi",): set(),

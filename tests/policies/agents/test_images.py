@@ -12,7 +12,8 @@ from buffers.batch import EpisodeBatch
 from buffers.dataset import StoredEpisodes, read_dataset, write_dataset
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.transitions import Batch
-from policies.build import Builder
+from policies.build import build_agent
+from policies.models.sources import Sources
 from policies.representation.believer import StateModel
 from policies.representation.disentangled import (
     RepresentationConfig,
@@ -36,7 +37,7 @@ def make_agent(dropout):
     config = make_config(
         "sac:mi", "gpt", repr_name="sphinx", seq={"kwargs.dropout": dropout}, z_obs="scratch", z_state="random"
     )
-    return Builder(SPEC, config).agent(0, CPU)
+    return build_agent(Sources(SPEC, config), 0, CPU)
 
 
 def make_batch():

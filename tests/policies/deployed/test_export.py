@@ -6,8 +6,9 @@ import torch
 
 from envs.make import make_vector_env
 from policies.acting.evaluate import GreedyPolicy
-from policies.build import Builder
+from policies.build import build_policy
 from policies.deployed import export
+from policies.models.sources import Sources
 from tests.helpers.agents import CONTINUOUS, SPEC, make_config
 from tests.helpers.configs import config_named
 from utils.errors import UserError
@@ -25,7 +26,7 @@ def envs_of(domain, num_envs=10):
 def make_policy(spec, variant="history", memory="gru", seed=0, **overrides):
     """A policy whose outputs are of some size, as trained ones have."""
     torch.manual_seed(seed)
-    policy = Builder(spec, make_config(variant, memory, z_obs="scratch", **overrides)).policy().eval()
+    policy = build_policy(Sources(spec, make_config(variant, memory, z_obs="scratch", **overrides))).eval()
     with torch.no_grad():
         for parameter in policy.head.parameters():
             parameter.mul_(4.0)

@@ -6,9 +6,11 @@ import pytest
 import torch
 from ml_collections import ConfigDict
 
-from policies.build import Builder
+from policies.build import build_agent
 from policies.deployed.files import load_policy, save_policy
 from policies.deployed.inspection import rebuilt_agent
+from policies.models.sources import Sources
+from policies.models.trunk import Trunk
 from tests.helpers.agents import CPU, SPEC, make_config
 from utils.checkpoint import save_checkpoint
 from utils.config import json_tuples
@@ -19,7 +21,7 @@ from utils.errors import UserError
 def saved(tmp_path):
     """A run's folder with policy and checkpoint, and its agent."""
     config = make_config("mi", z_obs="scratch", z_state="random")
-    agent = Builder(SPEC, config).agent(0, CPU)
+    agent = build_agent(Sources(SPEC, config), 0, CPU)
     save_policy(tmp_path / "policy", agent.policy, SPEC, config, {})
     save_checkpoint(tmp_path / "checkpoint", {"agent": agent.checkpoint()})
     return tmp_path, agent
@@ -74,10 +76,10 @@ def test_a_checkpoint_of_another_agent_is_told_with_what_differs(saved):
 
 @pytest.mark.parametrize("error", [KeyError, AttributeError, TypeError, ValueError, RuntimeError])
 def test_a_defect_of_the_code_is_not_called_damage(saved, monkeypatch, error):
-    def broken(*_):
+    def broken(*_, **__):
         raise error("a defect")
 
-    monkeypatch.setattr(Builder, "policy_head", broken)
+    monkeypatch.setattr(Trunk, "head", broken)
     for call in (
         lambda: load_policy(str(saved[0])),
         lambda: rebuilt_agent(saved[0], SPEC, make_config("history"), None, None),

@@ -7,9 +7,10 @@ import torch
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import Belief
-from policies.build import Builder
+from policies.build import build_policy
 from policies.deployed.inspection import Judged, Played, judge, play, story
 from policies.losses import masked_mean
+from policies.models.sources import Sources
 from tests.helpers.agents import SPEC, make_agent, make_config
 from tests.helpers.envs import Countdown
 from tests.helpers.episodes import random_episode
@@ -18,7 +19,7 @@ from torchkit.actions import ActionValues, Categorical, TanhGaussian
 
 def test_play_keeps_what_was_to_be_seen_at_each_row():
     envs = Countdown(num_envs=1, horizon=6)
-    policy = Builder(envs.spec_sizes, make_config()).policy().eval()
+    policy = build_policy(Sources(envs.spec_sizes, make_config())).eval()
     played = play(policy, envs, 5, seed=3, draw=True)
     assert len({len(one.episode) for one in played}) > 1
     for number, one in enumerate(played):

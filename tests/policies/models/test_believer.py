@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 
 from buffers.batch import EpisodeBatch, Rows
 from configs.repr.believer_grid import get_config
-from policies.build import Builder
+from policies.build import build_agent
 from policies.deployed.files import load_policy, save_policy
 from policies.models.believer import Belief, load_believer, save_believer
+from policies.models.history import build_memory
 from policies.models.on_disk import encoder_config, save_encoder
-from policies.models.trunk import build_memory
+from policies.models.sources import Sources
 from policies.models.views import Inputs
 from tests.helpers.agents import (
     CONTINUOUS,
@@ -175,10 +176,10 @@ def test_the_model_on_disk_is_the_same_and_a_wrong_one_is_refused(tmp_path):
 def test_an_agent_takes_the_models_of_its_folders_and_refuses_others(tmp_path):
     config = make_config("believer", repr_name="believer_vector")
     with pytest.raises(UserError, match=r"--obs_embedder_dir: needed by config_rl.believer=pretrained"):
-        Builder(SPEC, config).agent(0, CPU)
+        build_agent(Sources(SPEC, config), 0, CPU)
     write_embedders(tmp_path)
     believer = load_believer(str(tmp_path), SPEC.obs_dim, make_memory, "--flag")
-    agent = Builder(SPEC, config, str(tmp_path), str(tmp_path)).agent(0, CPU)
+    agent = build_agent(Sources(SPEC, config, str(tmp_path), str(tmp_path)), 0, CPU)
     mine = weights(agent.online.policy.public.folds["belief"].model)
     assert all(torch.equal(mine[name], value) for name, value in weights(believer.history).items())
     assert all(
@@ -189,7 +190,7 @@ def test_an_agent_takes_the_models_of_its_folders_and_refuses_others(tmp_path):
     other.mkdir()
     save_encoder(other, "s_encoder", Encoder(EncoderConfig(SPEC.state_dim, X + 1)), {"env_id": SPEC.env_id})
     with pytest.raises(UserError, match=r"--state_embedder_dir: z_state has 7 numbers, the belief is about 6"):
-        Builder(SPEC, config, str(other), str(tmp_path)).agent(0, CPU)
+        build_agent(Sources(SPEC, config, str(other), str(tmp_path)), 0, CPU)
     with pytest.raises(UserError, match=r"--config_repr: .*kind = believer"):
         make_agent("believer", repr_name="heaven_hell")
 

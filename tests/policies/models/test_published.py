@@ -13,9 +13,10 @@ from envs.base import EnvSpec
 from envs.make import make_vector_env
 from policies.acting.evaluate import GreedyPolicy
 from policies.acting.rollout import run_episodes
-from policies.build import Builder
+from policies.build import build_agent
 from policies.deployed.files import load_policy
 from policies.models.on_disk import load_encoder, save_encoder
+from policies.models.sources import Sources
 from policies.models.views import Inputs
 from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
@@ -103,7 +104,7 @@ def test_the_agent_is_built_with_the_published_encoders(tmp_path):
     for name, module in modules.items():
         save(module, tmp_path / f"{name}.pt")
     spec = EnvSpec("Images-v0", 72, 72, 4, True, 12, (2, 6, 6), (2, 6, 6))
-    agent = Builder(spec, make_config("mi"), str(tmp_path), str(tmp_path)).agent(0, torch.device("cpu"))
+    agent = build_agent(Sources(spec, make_config("mi"), str(tmp_path), str(tmp_path)), 0, torch.device("cpu"))
     x = torch.randn(3, 72)
     torch.testing.assert_close(agent.state_views.frozen["z_state"](x), modules["s_encoder"](x))
     torch.testing.assert_close(agent.policy.public.shortcuts["z_obs"](x), modules["o_encoder"](x))

@@ -13,10 +13,12 @@ from configs.envs.heaven_hell import get_config
 from envs.make import make_vector_env
 from policies.acting.evaluate import GreedyPolicy, evaluate
 from policies.acting.rollout import EpisodeStream
-from policies.agents.base import HistoryPolicy, to_tensors
-from policies.build import Builder
+from policies.build import build_agent
 from policies.deployed.files import load_policy, save_policy
-from policies.models.views import PUBLIC, Fold, Head, Inputs, PublicViews
+from policies.models.heads import Head
+from policies.models.policy import HistoryPolicy, to_tensors
+from policies.models.sources import Sources
+from policies.models.views import PUBLIC, Fold, Inputs, PublicViews
 from tests.helpers.agents import (
     CPU,
     IMAGES,
@@ -67,7 +69,7 @@ def test_images_go_through_convolutions(variant):
     config = make_config(variant, "gru", repr_name=repr_name, **scratch)
     with config.repr.unlocked():
         config.repr.encoder.update({"channels": (4,), "kernels": (2,), "strides": (1,), "pools": (1,)})
-    agent, batch = Builder(IMAGES, config).agent(0, CPU), make_batch(spec=IMAGES)
+    agent, batch = build_agent(Sources(IMAGES, config), 0, CPU), make_batch(spec=IMAGES)
     assert any(isinstance(module, nn.Conv2d) for module in agent.policy.modules())
     metrics = agent.update(batch)
     assert all(torch.isfinite(value) for value in metrics.values())
@@ -219,7 +221,7 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     (tmp_path / "e").mkdir()
     embedders = write_embedders(tmp_path / "e", spec)
     config = make_config(variant, memory)
-    agent = Builder(spec, config, embedders, embedders).agent(0, CPU)
+    agent = build_agent(Sources(spec, config, embedders, embedders), 0, CPU)
     with torch.no_grad():
         for parameter in agent.policy.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))

@@ -1,0 +1,81 @@
+"""How a family puts its networks together: the head that acts, where critics look, extensions, and what cannot be."""
+
+from ml_collections import ConfigDict
+
+from policies.auxiliary import AUXILIARY
+from policies.extensions import AuxiliaryLoss, PartSet
+from policies.intrinsic import INTRINSIC
+from policies.models.heads import Head
+from policies.models.trunk import Trunk
+from policies.models.views import PRIVILEGED, PUBLIC
+from utils.errors import UserError, choose, choose_name
+
+
+def policy_head(trunk: Trunk) -> Head:
+    """The head that acts."""
+    inputs = trunk.config.rl.policy_inputs
+    check_inputs(inputs, PUBLIC, "--config_rl.policy_inputs")
+    actions = trunk.actions
+    return trunk.head(inputs, actions.out_dim(trunk.spec.action_dim), out_bound=actions.first_bound)
+
+
+def shares_memory(rl: ConfigDict) -> bool:
+    """Whether critics read the policy's memory."""
+    return choose_name(("shared", "separate"), rl.critic_memory, "--config_rl.critic_memory") == "shared"
+
+
+def critic_trunk(policy_trunk: Trunk) -> Trunk:
+    """Where critic heads take their views from: the policy's trunk, or one of their own."""
+    rl = policy_trunk.config.rl
+    check_inputs(rl.critic_inputs, (*PUBLIC, *PRIVILEGED), "--config_rl.critic_inputs")
+    return policy_trunk if shares_memory(rl) else Trunk(policy_trunk.sources, policy_trunk.actions)
+
+
+def extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> PartSet:
+    """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then.
+
+    Raises:
+        UserError: there is no such extension, or it is the actor's and these are not.
+    """
+    trunk.auxiliary = auxiliary = dict[str, AuxiliaryLoss]()
+    flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
+    for name in losses:
+        loss = choose(AUXILIARY, name, flag)
+        if loss.of_actor and not actor:
+            raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
+        auxiliary[name] = loss.build(trunk, settings_of(trunk, "auxiliary", name, flag))
+    intrinsic = {}
+    for name in bonuses:
+        bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
+        settings = settings_of(trunk, "intrinsic", name, "--config_rl.intrinsic.use")
+        intrinsic[name] = (bonus.build(trunk, settings), settings.weight)
+    return PartSet(auxiliary, intrinsic)
+
+
+def settings_of(trunk: Trunk, kind: str, name: str, flag: str) -> ConfigDict:
+    """The config row of an auxiliary loss or intrinsic reward; `flag` is what named it, for errors."""
+    settings = trunk.config.rl[kind].get(name)
+    if settings is None:
+        raise UserError(f"{flag}: {name} has no settings; give the config a row {kind}.{name}")
+    return settings
+
+
+def check_belief(trunk: Trunk, losses: tuple[str, ...], field: str) -> None:
+    """Refuses a belief that no loss trains: it learns by its evidence bound alone."""
+    if "belief" in trunk.folds and "belief_elbo" not in losses:
+        raise UserError(
+            f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
+            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is)"
+        )
+
+
+def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:
+    """Refuses an empty tuple of views, and views that the head may not, or cannot, see."""
+    if not inputs or isinstance(inputs, str):
+        raise UserError(f"{flag}: a tuple of views is needed, out of {', '.join(known)}")
+    for name in inputs:
+        if name in PRIVILEGED and known is PUBLIC:
+            raise UserError(
+                f"{flag}: {name!r} is privileged, the policy will not have it; choose from {', '.join(known)}"
+            )
+        choose_name(known, name, flag)

@@ -1,0 +1,69 @@
+"""Heads over named views, and critics, which are heads over public and privileged ones; for training alone."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from buffers.batch import EpisodeBatch, PublicBatch
+from policies.models.views import PrivilegedViews, PublicViews, Views
+from torchkit.networks import mlp
+
+
+class Head(nn.Module):
+    """An MLP over named views; `inputs` is all that it can ever see."""
+
+    def __init__(
+        self,
+        inputs: Iterable[str],
+        dims: Mapping[str, int],
+        hidden_dims: tuple[int, ...],
+        out_dim: int,
+        out_bound: float = 3e-3,
+    ):
+        super().__init__()
+        self.inputs = tuple(inputs)
+        self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim, out_bound)
+
+    def forward(self, views: Mapping[str, Tensor], batch: PublicBatch | None = None) -> Tensor:
+        """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing."""
+        x = views[self.inputs[0]]
+        if len(self.inputs) > 1:
+            x = torch.cat([views[name].to(x.dtype) for name in self.inputs], dim=-1)
+        return self._net(x) if batch is None else batch.on_real_rows(self._net, x)
+
+    def _net(self, x: Tensor) -> Tensor:
+        """Under autocast the hidden layers run in lower precision, the output layer does not."""
+        hidden = self.net[:-1](x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self.net[-1](hidden.float())
+
+
+class Critic(nn.Module):
+    """Heads over public and privileged views, and over a continuous action; for training only.
+
+    `public` is None where it reads the views of the policy's own memory instead. Twin critics are two heads.
+    """
+
+    def __init__(
+        self,
+        public: PublicViews | None,
+        privileged: PrivilegedViews,
+        heads: Iterable[Head],
+        action_embedder: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.public, self.privileged, self.heads = public, privileged, nn.ModuleList(heads)
+        self.action_embedder = action_embedder
+
+    def views(self, batch: EpisodeBatch, given: Views) -> Views:
+        """All that its heads may see (T+1, B, F): its own views beside those given, the policy's among them."""
+        public = {} if self.public is None else self.public(batch)
+        return given | public | self.privileged(batch)
+
+    def forward(self, views: Views, batch: EpisodeBatch, action: Tensor | None = None) -> list[Tensor]:
+        """The outputs (T+1, B, ·) of each head; `action` (T+1, B, A) where the heads see one."""
+        if self.action_embedder is not None:
+            assert action is not None, "this critic judges actions"
+            views = views | {"action": self.action_embedder(action)}
+        return [head(views, batch) for head in self.heads]
