@@ -69,13 +69,15 @@ _CHECKPOINT = flags.DEFINE_float("checkpoint_minutes", 5.0, "at most so long bet
 def main() -> None:
     """Resolves the configs, builds the parts in the order in which data meets them, and hands over."""
     from envs.make import horizon_of
-    from policies.training import run as stage3
     from policies.training.many_seeds import SeedRun, train_seeds
+    from policies.training.replay import replay
+    from policies.training.resolve import resolve
+    from policies.training.run import Settings, train
     from utils.config import override_values
     from utils.run import check_name
 
     flags_for_rl = {"batch_size": _BATCH.value, "updates_per_step": _UPDATES.value}
-    config = stage3.resolve(
+    config = resolve(
         _ENV.value,
         _RL.value,
         _SEQ.value,
@@ -96,7 +98,7 @@ def main() -> None:
             raise UserError(
                 "--num_seeds: a saved policy is evaluated with one seed; leave out this flag or --policy_dir"
             )
-        stage3.replay(
+        replay(
             _POLICY.value,
             config,
             state_embedder=_STATE_EMBEDDER.value,
@@ -117,7 +119,7 @@ def main() -> None:
             return _RUN_NAME.value if _NUM_SEEDS.value == 1 else f"{_RUN_NAME.value}_s{seed}"
         return f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{seed}{suffix}"
 
-    settings = stage3.Settings(
+    settings = Settings(
         seed=_SEED.value,
         train_episodes=_EPISODES.value,
         num_envs=_NUM_ENVS.value,
@@ -144,7 +146,7 @@ def main() -> None:
     if len(runs) == 1:
         if _BATCH_SEEDS.value:
             raise UserError("--batch_seeds: it is for --num_seeds above 1")
-        exit_code = stage3.train(config, runs[0].settings, folder=runs[0].folder, **options)
+        exit_code = train(config, runs[0].settings, folder=runs[0].folder, **options)
     else:
         exit_code = train_seeds(config, runs, batch=_BATCH_SEEDS.value, **options)
     if exit_code:

@@ -30,12 +30,13 @@ _REPORT = flags.DEFINE_integer("report_steps", 800, "optimiser steps of each net
 
 def main() -> None:
     """Resolves the config and hands over."""
-    from policies.representation import run as stage2
+    from policies.representation.kinds import Settings
+    from policies.representation.run import pretrain
 
     config_env, config_repr = _ENV.value, _REPR.value
     if _EPOCHS.value is not None:
         config_repr.num_epochs = _EPOCHS.value
-    settings = stage2.Settings(
+    settings = Settings(
         data_path=_DATA.value,
         save_dir=_SAVE_DIR.value or f"logs/representations/{config_env.id}_s{_SEED.value}",
         seed=_SEED.value,
@@ -47,7 +48,7 @@ def main() -> None:
         wandb_name=_WANDB_NAME.value,
         report_steps=_REPORT.value,
     )
-    print(stage2.pretrain(config_env, config_repr, settings, sys.argv))
+    print(pretrain(config_env, config_repr, settings, sys.argv))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from policies.build import build_agent  # noqa: E402
 from policies.losses import masked_mean  # noqa: E402
 from policies.models.policy import HistoryPolicy  # noqa: E402
 from policies.models.sources import Sources  # noqa: E402
-from policies.training.run import resolve  # noqa: E402
+from policies.training.resolve import resolve  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
 BATCH, HELD_OUT, EVALUATED = 16, 40, 100  # episodes

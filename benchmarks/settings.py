@@ -18,7 +18,7 @@ from envs.make import make_vector_env
 from policies.acting.rollout import RandomPolicy, run_episodes
 from policies.build import build_agent
 from policies.models.sources import Sources
-from utils.config import apply_domain
+from utils.merging import apply_domain
 
 CPU = torch.device("cpu")
 ENCODERS = {6: "sphinx", 11: "car_flag_2d", SIZE: "robot"}  # by the width of the image

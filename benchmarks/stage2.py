@@ -17,13 +17,9 @@ from benchmarks.measure import Section, Variant, interleaved, middle, ratio, sho
 from benchmarks.settings import CPU, random_episodes
 from benchmarks.straightforward import PlainRepresentation
 from buffers.transitions import TransitionData
-from policies.models.on_disk import encoder_config
-from policies.representation.disentangled import (
-    RepresentationConfig,
-    RepresentationObjective,
-    RepresentationTrainer,
-    TrainingConfig,
-)
+from policies.models.encoders import encoder_config
+from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
+from policies.representation.training import RepresentationTrainer, TrainingConfig
 
 TEXT = """
 Seconds of the processor on one thread for an epoch of {steps:,} transitions of random episodes, in batches of 500

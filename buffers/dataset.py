@@ -19,8 +19,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,114 +27,22 @@ import gymnasium as gym
 import h5py
 import minari
 import numpy as np
-import torch
 from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
-from buffers.augment import mirrors
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
+from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
+from utils.files import content_digest, sync
 from utils.folders import mend, put_in_place, scratch_beside
-from utils.run import content_digest, sync
 
 Array = NDArray[Any]
 
 FORMAT_VERSION = 1
 HDF5_BYTES = 25_000  # of an episode, beside its arrays
-
-
-@dataclass(frozen=True)
-class Transitions:
-    """Where the M real steps of a dataset lie: `row` (M,) before the action, `next_row` (M,) after it, int64."""
-
-    row: NDArray[np.int64]
-    next_row: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-
-@dataclass
-class StoredEpisodes:
-    """E episodes as flat arrays over their R rows; on the last row of an episode action, reward and discount are 0.
-
-    Attributes:
-        obs: (R, O) float32, or uint8 where it was stored so; or bytes (R, K) of images, which `read` decodes.
-        state: (R, S), likewise.
-        action: (R,) int64 of a discrete action, or (R, A) float32.
-        reward: (R,) float32.
-        discount: (R,) float32, 0 on a true ending (never at a time limit), 1 on other steps.
-        first: (E,) int64, each episode's first row.
-        length: (E,) int64, its number of steps L; it owns the L + 1 rows from `first` on.
-        success: (E,) bool, whether the task was solved.
-        expert: (E,) bool, whether the expert acted.
-        informed: (E,) bool, whether the episode showed the hidden fact.
-        metadata: what the collector wrote: `env_id`, `seed`, `spec` (sizes), `sha256`, `git_revision`, `coverage`, ...
-    """
-
-    obs: Array
-    state: Array
-    action: Array
-    reward: NDArray[np.float32]
-    discount: NDArray[np.float32]
-    first: NDArray[np.int64]
-    length: NDArray[np.int64]
-    success: NDArray[np.bool_]
-    expert: NDArray[np.bool_]
-    informed: NDArray[np.bool_]
-    metadata: dict[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.length)
-
-    @cached_property
-    def spec(self) -> EnvSpec:
-        """The sizes of the domain that the episodes come from."""
-        return EnvSpec(**json_tuples(self.metadata["spec"]))
-
-    @cached_property
-    def storages(self) -> dict[str, PlainRows | ImageRows]:
-        """How the rows of the views `obs` and `state` are stored."""
-        return row_storages(self.spec)
-
-    @property
-    def n_aug(self) -> int:
-        """How many turned copies of each of the expert's episodes are to be made when it is read; 0 for none."""
-        return int(self.metadata.get("augmentation", {}).get("n_aug", 0))
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether half of these copies are to be mirrored."""
-        return mirrors(self.metadata.get("augmentation", {}).get("kind", ""))
-
-    def read(self, view: str, row: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Some rows (R, F) of a view as float32."""
-        values: NDArray[np.float32] = self.storages[view].decode(torch.from_numpy(getattr(self, view)[row])).numpy()
-        return values
-
-    def episode(self, index: int) -> Episode:
-        """One episode; its arrays are views of the flat ones."""
-        first, end = self.first[index], self.first[index] + self.length[index]
-        return Episode(
-            obs=self.obs[first : end + 1],
-            state=self.state[first : end + 1],
-            action=self.action[first:end],
-            reward=self.reward[first:end],
-            discount=self.discount[first:end],
-            success=bool(self.success[index]),
-            expert=bool(self.expert[index]),
-            informed=bool(self.informed[index]),
-        )
-
-    def transitions(self) -> Transitions:
-        """The rows of all real steps, in order; index the flat arrays with them."""
-        is_step_R = np.ones(len(self.reward), bool)
-        is_step_R[self.first + self.length] = False
-        row = np.flatnonzero(is_step_R)
-        return Transitions(row=row, next_row=row + 1)
 
 
 def check_destination(path: Path | str, *, overwrite: bool = False, flag: str = "--data_path") -> None:

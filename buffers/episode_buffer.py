@@ -6,35 +6,22 @@ where that is asked for.
 Dimension key: T steps, B batch, R rows, U distinct rows, F features of a row, K what is stored of it.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
-from buffers.batch import Episode, EpisodeBatch, Rows
+from buffers.batch import Episode, EpisodeBatch
 from buffers.images import row_storages
+from buffers.rows import Rows, keys_of_versions, row_keys
+from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
 from utils.errors import UserError
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
 VIEWS = ("obs", "state")
-
-
-def row_keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """A 64-bit hash of each row (R, F): equal rows have equal keys, unequal ones practically never (2^-64 a pair)."""
-    words = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
-    pad = -words.shape[1] % 4
-    words = np.pad(words, ((0, 0), (0, pad))).view(np.uint32).astype(np.uint64) if pad else words.view(np.uint32)
-    mixed = (words.astype(np.uint64) + np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _ODD_1) * _ODD_2
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= _ODD_3
-    mixed ^= mixed >> np.uint64(32)
-    return mixed.sum(axis=1, dtype=np.uint64)
-
-
-_ODD_1, _ODD_2, _ODD_3 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 
 
 class EpisodeBuffer:
@@ -72,6 +59,14 @@ class EpisodeBuffer:
         self._num_protected = self._oldest = self._newest = 0  # episode numbers; protected ones are 0 … P-1
         self._protected_rows = self._next_row = self._used_rows = 0
         self._rng = np.random.default_rng(seed)
+
+    @classmethod
+    def of(cls, stored: StoredEpisodes) -> Self:
+        """All episodes of a data set, whole, as large as they are."""
+        buffer = cls(stored.spec, int((stored.length + 1).sum()), int(stored.length.max()), seed=0)
+        for number in range(len(stored)):
+            buffer.add(stored.episode(number))
+        return buffer
 
     def __len__(self) -> int:
         """Number of episodes that can be drawn."""
@@ -228,7 +223,7 @@ class EpisodeBuffer:
         turn_B = np.zeros(rows_T1B.shape[1], np.int64)  # 0 as it was, else a number for each turned column
         if angle_B is not None:
             turn_B = np.where(angle_B == 0, 0, np.arange(1, len(angle_B) + 1))
-        keys = self._rows[f"{view}_key"][rows_T1B] + turn_B.astype(np.uint64) * _ODD_1
+        keys = keys_of_versions(self._rows[f"{view}_key"][rows_T1B], turn_B)
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         turn_U = turn_B[first % len(turn_B)]
         order = np.argsort(turn_U, kind="stable")  # the rows of one turn side by side

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from buffers.augment import copy_angles, turn_rows
 from buffers.images import ImageRows, PlainRows, row_storages
+from buffers.rows import row_ids
 from envs.base import EnvSpec
-from torchkit.mutual_information import row_ids
 from torchkit.networks import Encoder
 
 

@@ -19,7 +19,8 @@ if __name__ == "__main__":
 
 from utils.app import define_seed, run
 from utils.errors import UserError
-from utils.run import atomic_path, git_revision, write_json
+from utils.files import atomic_path, write_json
+from utils.run import git_revision
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _FORMAT = flags.DEFINE_string("format", "onnx", "onnx, or torchscript")

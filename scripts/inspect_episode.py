@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from utils.app import define_seed, run
 from utils.errors import UserError
-from utils.run import atomic_write
+from utils.files import atomic_write
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)

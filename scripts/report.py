@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from utils.app import run
 from utils.errors import UserError
-from utils.run import atomic_write
+from utils.files import atomic_write
 
 STATISTICS = ("mean", "iqm", "median")  # those of scripts.reporting.statistics, which is slow to import
 

@@ -26,7 +26,7 @@ from scripts.sweeping.status import BLOCKED, DONE, FAILED, RUNNING, Records, cou
 from utils.app import run
 from utils.config import define_config_flag
 from utils.errors import UserError
-from utils.run import lock_folder
+from utils.files import lock_folder
 from utils.stopping import UNFINISHED
 
 _SWEEP = define_config_flag("config_sweep", None, "what to run, such as configs/sweeps/quick.py", required=True)

@@ -3,39 +3,14 @@
 Dimension key: B batch, O observation, Z embedding, R rows.
 """
 
-import hashlib
 import math
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
 from torchkit.networks import init_linear
-
-
-def row_ids(x_RO: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers rows so that two rows have the same id if and only if they are equal element by element.
-
-    Rows are compared by a 128-bit digest of their bytes: one pass over the data however many rows there are.
-
-    Returns:
-        The id of each row (R,), counted from 0 in the order of first sight, and the first row of each id.
-    """
-    ids = np.empty(len(x_RO), np.int64)
-    first: list[int] = []
-    seen: dict[bytes, int] = {}
-    signed_zero = np.issubdtype(x_RO.dtype, np.floating)
-    for r, row in enumerate(np.ascontiguousarray(x_RO)):
-        content = row + 0.0 if signed_zero else row  # makes 0.0 of its equal, -0.0
-        digest = hashlib.blake2b(content, digest_size=16).digest()
-        if (number := seen.setdefault(digest, len(seen))) == len(first):
-            first.append(r)
-        ids[r] = number
-    return ids, np.array(first, np.int64)
 
 
 def jsd_loss(local_BZ: Tensor, global_BZ: Tensor, positive_BB: Tensor, count_B: Tensor | None = None) -> Tensor:

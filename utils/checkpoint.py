@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from utils.errors import UserError, first_line
-from utils.run import sync
+from utils.files import sync
 
 SUFFIX = ".ckpt"
 KEPT = 2

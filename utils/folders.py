@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from utils.errors import UserError
-from utils.run import lock_file, lock_folder, sync
+from utils.files import lock_file, lock_folder, sync
 
 
 def put_in_place(written: Path, path: Path) -> None:

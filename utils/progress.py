@@ -1,12 +1,29 @@
 """One progress line for people at a terminal and for logs."""
 
 import sys
-from typing import Any, TextIO
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
 TERMINAL_SECONDS = 0.5
 LOG_SECONDS = 30.0
+
+Say = Callable[[str], None]  # tells the user a line or more
+
+
+class Bar(Protocol):
+    """What shows how far a run is; tqdm's bars do."""
+
+    def update(self, steps: int) -> Any:
+        """So many steps more are done."""
+
+    def set_postfix(self, shown: dict[str, float], refresh: bool = True) -> None:
+        """What stands beside the bar."""
+
+
+Show = Callable[[int, int, str], AbstractContextManager[Bar]]  # steps in all, steps done, title
 
 
 def progress(total: int | None, initial: int = 0, desc: str = "", unit: str = "step", **options: Any) -> "tqdm[Any]":

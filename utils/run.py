@@ -1,22 +1,20 @@
-"""A run's folder: what was asked, what came of it, and who may write into it. And files written all or not at all."""
+"""A run's folder: what was asked, what came of it, and who may write into it."""
 
 import contextlib
-import fcntl
-import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from utils.config import ROOT, flatten, to_dict
 from utils.errors import UserError, first_line
+from utils.files import atomic_write, lock_folder, write_json
 from utils.standards import with_new_fields
 
 PACKAGES = ("torch", "numpy", "gymnasium")
@@ -167,112 +165,6 @@ def git_revision() -> str:
         if _git("status", "--porcelain", "--untracked-files=no"):
             revision += "-dirty"
     return revision if Path(top).resolve() == ROOT else UNKNOWN
-
-
-def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Replaces `path` by `data`, all or nothing, even when the power fails.
-
-    Raises:
-        OSError: names `path`.
-    """
-    with atomic_path(path) as draft:
-        draft.write_bytes(data.encode() if isinstance(data, str) else data)
-
-
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Replaces `path` by a value as JSON, as `atomic_write` does; a number that is not finite is `null`, as in metrics.
-
-    Raises:
-        OSError: names `path`.
-    """
-    atomic_write(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    """A value with None for what is no number at any depth; JSON has neither NaN nor infinity."""
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives a name beside `path` to write a file under; on leaving well, that file takes the place of `path`.
-
-    The name keeps the suffix, by which some writers choose a format.
-
-    Raises:
-        OSError: names `path`.
-    """
-    target = Path(path)
-    draft = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
-    try:
-        yield draft
-        sync(draft)
-        draft.replace(target)
-        sync(target.parent)
-    except OSError as error:
-        _remove(draft)
-        if error.errno is None or error.filename not in (None, str(draft)):
-            raise
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    except BaseException:
-        _remove(draft)
-        raise
-
-
-def _remove(draft: Path) -> None:
-    """Removes an unfinished file, if it can be."""
-    with contextlib.suppress(OSError):
-        draft.unlink()
-
-
-def content_digest(parts: Iterable[Path | str]) -> str:
-    """SHA-256 over the contents of files and over texts, in order."""
-    whole = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Path):
-            with part.open("rb") as file:
-                whole.update(hashlib.file_digest(file, "sha256").digest())
-        else:
-            whole.update(hashlib.sha256(part.encode()).digest())
-    return whole.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Has the disk keep a file's content, or a folder's list of names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def lock_folder(folder: Path, flag: str = "--run_name") -> int:
-    """Takes the folder for this process; the kernel gives it back when the process ends, however it ends.
-
-    Returns:
-        A handle, to be closed to give the folder back before.
-
-    Raises:
-        UserError: another process has it; `flag` is what to change.
-    """
-    return lock_file(folder / ".lock", folder, flag)
-
-
-def lock_file(file: Path, what: Path, flag: str) -> int:
-    """Takes a file, made if it is not there, that stands for `what`; else as `lock_folder`."""
-    handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(handle)
-        raise UserError(f"{flag}: another process is writing into {what}; wait for it or choose another") from error
-    except OSError:  # a file system without locks
-        pass
-    return handle
 
 
 def _record(config: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
 from policies.acting.rollout import EpisodeStream, Policy, run_episodes
 from policies.models.policy import HistoryPolicy, to_tensors
-from utils.run import atomic_path
+from utils.files import atomic_path
 
 Array = NDArray[Any]
 FPS = 6  # frames a second

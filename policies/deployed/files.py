@@ -12,14 +12,14 @@ from envs.base import EnvSpec
 from policies.build import build_policy
 from policies.models import published
 from policies.models.believer import BelieverConfig
-from policies.models.on_disk import load_tensors, save_tensors
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from torchkit.networks import EncoderConfig, misfit
 from utils.config import json_tuples, to_dict
 from utils.errors import UserError, first_line
-from utils.run import atomic_write
+from utils.files import atomic_write
 from utils.standards import with_new_fields
+from utils.tensors import load_tensors, save_tensors
 
 POLICY_FORMAT = 2
 

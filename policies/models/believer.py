@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import PublicBatch
-from policies.models.on_disk import encoder_config, load_module, save_module
+from policies.models.encoders import encoder_config
+from policies.models.on_disk import load_module, save_module
 from policies.models.views import Fold, Inputs, Views
 from torchkit.cvae import ConditionalGaussian, elbo
 from torchkit.networks import ACTIVATION, Encoder, EncoderConfig, mlp

@@ -6,7 +6,8 @@ import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
-from buffers.batch import PublicBatch, Rows
+from buffers.batch import PublicBatch
+from buffers.rows import Rows
 from policies.models.views import Fold, Inputs, Views
 from torchkit.networks import init_linear
 from torchkit.sequence import MEMORIES, Carry, Memory

@@ -1,76 +1,25 @@
 """Embedders on disk: a pretrained encoder as safetensors, with a json that says how to rebuild it."""
 
-import hashlib
 import json
-import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from ml_collections import ConfigDict
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import nn
 
 from policies.models import published
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError, first_line
-from utils.run import atomic_write, content_digest, write_json
+from utils.files import content_digest, write_json
+from utils.tensors import load_tensors, save_tensors
 
 FORMAT_VERSION = 1
 KIND = "encoder"
 
 M = TypeVar("M", bound=nn.Module)
-
-
-def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
-    """The encoder that a config asks for: convolutions where the view is an image, else an MLP.
-
-    Raises:
-        UserError: the config has no convolutions for an image, or they do not fit into it.
-    """
-    encoder = config_repr.encoder
-    if image_shape is None:
-        return EncoderConfig(in_dim, config_repr.embedding_dim, tuple(encoder.hidden_dims))
-    return image_encoder(encoder, in_dim, config_repr.embedding_dim, image_shape, "--config_repr.encoder")
-
-
-def image_encoder(
-    layers: ConfigDict, in_dim: int, out_dim: int, image_shape: tuple[int, ...], flag: str
-) -> EncoderConfig:
-    """Convolutions of an image, an entry of `channels`, `kernels`, `strides` and `pools` each; `pools` may be absent.
-
-    `centre` and `spread` have an entry a channel of the image, or none.
-
-    Raises:
-        UserError: names `flag`; they are not of one number, or do not fit into the image.
-    """
-    channels = tuple(layers.channels)
-    pools = tuple(layers.get("pools", (1,) * len(channels)))
-    table = {"channels": channels, "kernels": tuple(layers.kernels), "strides": tuple(layers.strides), "pools": pools}
-    if not channels or len({len(row) for row in table.values()}) != 1:
-        raise UserError(
-            f"{flag}: {', '.join(table)} must name the same number of layers, at least one, "
-            f"for an image of {image_shape}"
-        )
-    for name, row in table.items():
-        if min(row) < 1:
-            raise UserError(f"{flag}.{name}={row}: at least 1 is needed")
-    side = min(image_shape[1:])
-    for kernel, stride, pool in zip(table["kernels"], table["strides"], pools):
-        side = ((side - kernel) // stride + 1) // pool
-        if side < 1:
-            raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
-    centre, spread = (tuple(layers.get(name, ())) for name in ("centre", "spread"))
-    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (*centre, *spread))
-    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or not numbers or min(spread, default=1.0) <= 0:
-        raise UserError(
-            f"{flag}: centre {centre} and spread {spread} must have a number for each of the {image_shape[0]} channels "
-            "of the image, or none, as (), each spread above 0"
-        )
-    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)
 
 
 def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:
@@ -179,33 +128,3 @@ def embedders_digest(path: str | None, names: Iterable[str]) -> str | None:
     files = [stem.with_suffix(suffix) for stem in stems for suffix in (".json", ".safetensors", published.SUFFIX)]
     there = [file for file in files if file.is_file()]
     return content_digest(there) if there else None
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors with a checksum of their values, atomically."""
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    atomic_write(path, to_safetensors(plain, {"sha256": _digest(plain)}))
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads what `save_tensors` wrote.
-
-    Raises:
-        ValueError: a value has changed since.
-        SafetensorError: the file is cut short or is something else.
-    """
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 it is no mapping
-        checksum = (file.metadata() or {}).get("sha256")
-    if checksum != _digest(tensors):
-        raise ValueError("its checksum does not match")
-    return tensors
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and bytes."""
-    digest = hashlib.sha256()
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(tensors[key].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -5,8 +5,9 @@ from torch import nn
 
 from envs.base import EnvSpec
 from policies.models.believer import Believer, BelieverConfig, believer_config, load_believer
+from policies.models.encoders import encoder_config, image_encoder
 from policies.models.history import build_memory, vector_embedder
-from policies.models.on_disk import encoder_config, image_encoder, load_encoder
+from policies.models.on_disk import load_encoder
 from policies.models.views import PrivilegedViews
 from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import Memory

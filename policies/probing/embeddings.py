@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as fn
 
-from buffers.dataset import StoredEpisodes
+from buffers.stored import StoredEpisodes
 from envs.factors import Factor, factors, informed_actions
 from policies.probing.fit import fit, fit_mlp, linear_probe
 from policies.probing.rows import (

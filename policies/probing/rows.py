@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buffers.dataset import StoredEpisodes
-from torchkit.mutual_information import row_ids
+from buffers.rows import row_ids
+from buffers.stored import StoredEpisodes
 from torchkit.networks import Encoder
 
 Array = NDArray[Any]

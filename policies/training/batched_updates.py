@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch, Rows
+from buffers.batch import EpisodeBatch
+from buffers.rows import Rows
 from policies.agents.base import Agent, Array
 from policies.agents.dqn import DQN
 from policies.models.policy import HistoryPolicy

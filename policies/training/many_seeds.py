@@ -30,12 +30,14 @@ from policies.agents.dqn import DQN
 from policies.build import build_agent
 from policies.models.sources import Sources
 from policies.training.batched_updates import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
-from policies.training.run import Say, Settings, open_run, read_summary, train
+from policies.training.run import Settings, open_run, train
+from policies.training.summary import read_summary
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
 from utils.device import device_of, prepare_cpu
 from utils.errors import DivergenceError, UserError
-from utils.progress import progress
-from utils.run import Run, lock_folder
+from utils.files import lock_folder
+from utils.progress import Say, progress
+from utils.run import Run
 from utils.stopping import STOP_SIGNALS, UNFINISHED, handling
 
 TELL_SECONDS = 0.2  # at most so often does a seed tell how far it is

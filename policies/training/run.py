@@ -1,9 +1,8 @@
-"""Stage 3 put together: configs to parts, parts to a run, a run to its report."""
+"""A run of stage 3 from its configs to its report."""
 
-import json
 import math
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,26 +14,22 @@ from buffers import augment
 from buffers.episode_buffer import EpisodeBuffer
 from envs.make import width_for
 from policies.acting.embedded_envs import MakeEnvs, env_maker
-from policies.acting.evaluate import GreedyPolicy, evaluate, film
-from policies.acting.rollout import Policy, check_expert
+from policies.acting.rollout import check_expert
 from policies.agents.base import Agent
-from policies.build import FAMILIES, build_agent
-from policies.deployed.files import load_policy, save_policy
+from policies.build import build_agent
+from policies.deployed.files import save_policy
 from policies.models.on_disk import embedders_digest
 from policies.models.sources import Sources
-from policies.training.trainer import Schedule, Show, Stopped, Trainer
+from policies.training.summary import FINAL_EPISODES, judge, plot_curve, read_summary, table, write_film
+from policies.training.trainer import Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
-from utils.config import apply_domain, apply_domain_memory, check_numbers, to_dict, warn_of_another_task
+from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
-from utils.errors import UserError, choose
+from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
-from utils.progress import progress
+from utils.progress import Say, Show, progress
 from utils.run import Run
 from utils.seeding import generator, seed_everything
-
-FINAL_EPISODES = 100
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -50,57 +45,6 @@ class Settings:
     state_embedder: str | None
     obs_embedder: str | None
     threads: int
-
-
-def resolve(
-    config_env: ConfigDict,
-    config_rl: ConfigDict,
-    config_seq: ConfigDict,
-    config_repr: ConfigDict | None,
-    overridden: set[str],
-    flags: Mapping[str, Any],
-    overridden_seq: Collection[str] = (),
-) -> ConfigDict:
-    """All configs as one; settings of method and memory come from their files, the domain, then the command line.
-
-    Args:
-        overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
-        flags: fields of `config_rl` that have a flag of their own; None where it was not given.
-    """
-    for name in config_env.get("rl", {}):
-        choose(FAMILIES, name.partition(":")[0], f"--config_env: rl of {config_env.id}")
-    apply_domain(config_rl, config_env, config_rl.family, overridden, variant=config_rl.variant)
-    apply_domain_memory(config_seq, config_env, overridden_seq)
-    for field, value in flags.items():
-        if value is not None:
-            config_rl[field] = value
-    check_ranges(config_env, config_rl)
-    return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
-
-
-def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
-    """Refuses numbers with which nothing can be learned.
-
-    Raises:
-        UserError: names the field.
-    """
-    positive = (
-        "lr",
-        "actor_lr",
-        "critic_lr",
-        "target_interval",
-        "temperature.lr",
-        "temperature.initial",
-        "adam_eps",
-        "max_grad_norm",
-        "batch_size",
-        "aux_batch_size",
-        "replay_steps",
-        "predictor_lr",
-    )
-    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end", "temperature.target_share")
-    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
-    check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
 
 
 def train(
@@ -239,19 +183,6 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
     return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
 
 
-def read_summary(folder: Path) -> dict[str, Any] | None:
-    """What a finished run has come to; None of one that is not finished."""
-    run = Run(folder)
-    if not run.finished:
-        return None
-    try:
-        return dict(json.loads(run.summary_path.read_text()))
-    except ValueError as error:
-        raise UserError(
-            f"--save_dir: {run.summary_path} is damaged; remove it, and the same command writes it again"
-        ) from error
-
-
 def open_mirrors(
     names: Sequence[str], run: Run, configs: dict[str, Any], group: str, seed: int, first_step: int
 ) -> list[Writer]:
@@ -300,101 +231,3 @@ def finish(
     run.finish(summary)
     say(table(summary))
     say(f"everything is in {run.folder}")
-
-
-def replay(
-    policy_dir: str,
-    config: ConfigDict,
-    *,
-    state_embedder: str | None,
-    obs_embedder: str | None,
-    seed: int,
-    film_episodes: int,
-    cuda: int | None,
-    threads: int,
-    save_dir: str,
-    say: Say,
-) -> None:
-    """Evaluates and films a saved policy; the film goes to its run's folder, a published file's into `save_dir`."""
-    prepare_cpu(threads)
-    make_envs, _ = env_maker(config, state_embedder, obs_embedder)
-    with closing(make_envs(1, seed=0)) as envs:
-        module, about = load_policy(policy_dir, envs.spec_sizes, config)
-    warn_of_another_task("--policy_dir", about["config"].get("env", {}), config.env)
-    policy = GreedyPolicy(module.to(device_of(cuda)))
-    trained_on = about["config"].get("env", {}).get("id", "?")
-    method = f"{about['config']['rl']['family']}:{about['config']['rl']['variant']}"
-    summary: dict[str, Any] = {
-        "env": config.env.id,
-        "method": method if trained_on == config.env.id else f"{method} trained on {trained_on}",
-        "memory": about["config"]["seq"]["memory"],
-        "seed": seed,
-        "final_episodes": config.env.eval.episodes,
-        "final": judge(policy, make_envs, config.env, seed, config.env.eval.episodes),
-    }
-    say(table(summary))
-    if film_episodes:
-        folder = Path(policy_dir)
-        folder = folder.parent if folder.name in ("policy", "policy_best") else folder
-        folder = Path(save_dir, folder.stem) if folder.is_file() else folder
-        path = write_film(policy, make_envs, seed, folder / "films", film_episodes)
-        if path is not None:
-            say(f"film: {path}")
-
-
-def judge(
-    policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
-) -> dict[str, float]:
-    """Greedy episodes that no evaluation during training has seen."""
-    with closing(make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)) as envs:
-        return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
-
-
-def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
-    """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
-    film_seed = int(generator(seed, "film").integers(2**31))
-    try:
-        with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
-            folder.mkdir(parents=True, exist_ok=True)
-            return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
-    except UserError as error:
-        warnings.warn(f"no film: {error}", stacklevel=2)
-        return None
-
-
-def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
-    """Success and return of the evaluations against env steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    from utils.run import atomic_path
-
-    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
-    steps = [row["step"] for row in history]
-    for name in ("success", "return"):
-        axes.plot(steps, [row[name] for row in history], marker=".", label=name)
-    axes.set(xlabel="environment steps", ylabel="mean of greedy episodes", title=title)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    with atomic_path(path) as draft:
-        figure.savefig(draft, dpi=120, format="png")
-    plt.close(figure)
-
-
-def table(summary: Mapping[str, Any]) -> str:
-    """A short table of a summary."""
-    final = summary["final"]
-    rows = [
-        ("domain", summary["env"]),
-        ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
-        (f"success of {summary['final_episodes']} greedy episodes", f"{final['success']:.2f}"),
-        ("return", f"{final['return']:.2f}"),
-        ("length", f"{final['length']:.1f}"),
-    ]
-    if "mean_of_last_ten" in summary:
-        rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
-        rows.append(("env steps", str(summary["env_steps"])))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

@@ -4,10 +4,9 @@ import math
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from policies.agents.base import Agent
 from utils.checkpoint import save_checkpoint
 from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
-from utils.progress import progress
+from utils.progress import Bar, Show, progress
 from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
 from utils.stopping import UNFINISHED, StopRequest
@@ -49,19 +48,6 @@ class Schedule:
     checkpoint_minutes: float = 5.0
     time_limit_hours: float = math.inf
     time_limit_is_terminal: bool = False
-
-
-class Bar(Protocol):
-    """What shows how far a run is; tqdm's bars do."""
-
-    def update(self, steps: int) -> Any:
-        """So many steps more are done."""
-
-    def set_postfix(self, shown: dict[str, float], refresh: bool = True) -> None:
-        """What stands beside the bar."""
-
-
-Show = Callable[[int, int, str], AbstractContextManager[Bar]]  # steps in all, steps done, title
 
 
 class Stopped(Exception):

@@ -11,7 +11,7 @@ import numpy as np
 from scripts.reporting.statistics import Interval
 from scripts.reporting.study import ALL, AXES, Panel, Row, Study
 from scripts.reporting.tables import TITLES
-from utils.run import atomic_path
+from utils.files import atomic_path
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, less yellow, which white paper swallows; and three of
 # Tol's.

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.sweeping.plan import FLAG, RECORDS, Job
 from utils.errors import UserError
-from utils.run import write_json
+from utils.files import write_json
 
 WAITING, QUEUED, RUNNING, STOPPED = "waiting", "queued", "running", "stopped"
 DONE, FAILED, BLOCKED, LOST = "done", "failed", "blocked", "lost"

@@ -12,7 +12,7 @@ from envs.base import EnvSpec
 from policies.build import FAMILIES, build_agent
 from policies.intrinsic.information_gain import InformationGain
 from policies.models.sources import Sources
-from policies.training.run import resolve
+from policies.training.resolve import resolve
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,

@@ -14,11 +14,12 @@ import torch
 from buffers.dataset import write_dataset
 from envs.make import make_vector_env
 from policies.acting.collect import collect_episodes
-from policies.models.on_disk import load_encoder, load_tensors
-from policies.representation.disentangled import METRICS, RepresentationTrainer
+from policies.models.on_disk import load_encoder
+from policies.representation.training import METRICS, RepresentationTrainer
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts, assert_refused
 from utils.errors import UserError
+from utils.tensors import load_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
@@ -82,21 +83,22 @@ def trained(data, tmp_path_factory):
 
 def pretrain_here(data, folder, num_epochs, init_model=None, domain="heaven_hell", cuda=-1, **fields):
     """The same in this process, where starting Python does not count; no report."""
-    from policies.representation import run as stage2
+    from policies.representation.kinds import Settings
+    from policies.representation.run import pretrain
 
     config_repr = config_of("repr", "heaven_hell").unlock()
     config_repr.update({"num_epochs": num_epochs, "batch_size": 100, "hidden_dim": 16} | fields)
     config_repr.encoder.hidden_dims = (16, 16)
-    settings = stage2.Settings(
+    settings = Settings(
         str(data), str(folder), log_freq=2, init_model=init_model and str(init_model), cuda=cuda, report_steps=20
     )
-    return stage2.pretrain(config_of("envs", domain), config_repr, settings, ["here"])
+    return pretrain(config_of("envs", domain), config_repr, settings, ["here"])
 
 
 @pytest.fixture
 def without_report(monkeypatch):
-    monkeypatch.setattr("policies.representation.run.report", lambda *_: {})
-    monkeypatch.setattr("policies.representation.run.as_text", lambda _: "report")
+    monkeypatch.setattr("policies.representation.kinds.report", lambda *_: {})
+    monkeypatch.setattr("policies.representation.kinds.as_text", lambda _: "report")
 
 
 def metrics(folder):
@@ -168,14 +170,15 @@ def test_more_epochs_go_on_only_where_the_learning_rates_do_not_depend_on_them(d
 
 def test_a_short_training_reaches_the_figures_of_the_method(tmp_path):
     """Away from the priest z^s tells heaven's side and z^o does not; z^o tells the position, which fades in z^s."""
-    from policies.representation import run as stage2
+    from policies.representation.kinds import Settings
+    from policies.representation.run import pretrain
 
     config_repr = config_of("repr", "heaven_hell").unlock()
     config_repr.num_epochs, config_repr.anneal = 20, 0.5
-    settings = stage2.Settings(
+    settings = Settings(
         str(collect(tmp_path / "data", "heaven_hell", 500)), str(tmp_path / "result"), cuda=-1, report_steps=20
     )
-    stage2.pretrain(config_of("envs", "heaven_hell"), config_repr, settings, ["here"])
+    pretrain(config_of("envs", "heaven_hell"), config_repr, settings, ["here"])
     found = json.loads((tmp_path / "result/report.json").read_text())["factors"]
     goal, cell = found["goal"], found["cell"]
     assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy_with_noise"]["z_s"] >= 0.99

@@ -6,11 +6,13 @@ import signal
 import pytest
 import torch
 
-from policies.models.on_disk import load_encoder, load_tensors
-from policies.representation.believer import StateModel, _so_far
+from policies.models.on_disk import load_encoder
+from policies.probing.believer import _so_far
+from policies.representation.believer import StateModel
 from tests.helpers.scripts import Scripts, assert_refused, wait_until
 from tests.scripts.test_pretrain import collect, metrics
 from torchkit.networks import EncoderConfig
+from utils.tensors import load_tensors
 
 TINY = (
     "--config_repr.state_epochs=1", "--num_epochs=1", "--config_repr.batch_size=50", "--config_repr.hidden_dim=16",

@@ -9,7 +9,7 @@ import pytest
 
 from buffers.dataset import read_dataset
 from envs.make import width_for
-from policies.training.run import resolve
+from policies.training.resolve import resolve
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts, assert_refused
 from tests.test_readme import commands

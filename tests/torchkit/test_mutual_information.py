@@ -11,16 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import softplus
 
+from buffers.rows import row_ids
 from buffers.transitions import Batch
 from torchkit.fast.adam import Adam
-from torchkit.mutual_information import (
-    Club,
-    club_log_likelihood,
-    club_upper_bound,
-    club_upper_bound_of_pairs,
-    jsd_loss,
-    row_ids,
-)
+from torchkit.mutual_information import Club, club_log_likelihood, club_upper_bound, club_upper_bound_of_pairs, jsd_loss
 
 DIM = 4
 

@@ -7,16 +7,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from tests.helpers.configs import config_named
-from utils.config import (
-    apply_domain,
-    apply_domain_memory,
-    check_fields,
-    flatten,
-    json_tuples,
-    to_dict,
-    warn_of_another_task,
-)
+from utils.config import check_fields, flatten, json_tuples, to_dict, warn_of_another_task
 from utils.errors import UserError
+from utils.merging import apply_domain, apply_domain_memory
 from utils.standards import with_new_fields
 
 

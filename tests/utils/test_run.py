@@ -12,7 +12,8 @@ import pytest
 from tests.helpers.configs import config_named
 from utils.config import to_dict
 from utils.errors import UserError
-from utils.run import Run, atomic_path, atomic_write, check_name, content_digest, git_revision, write_json
+from utils.files import atomic_path, atomic_write, content_digest, write_json
+from utils.run import Run, check_name, git_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"rl": {"discount": 0.99, "inputs": ("history", "state")}, "seed": 3, "note": float("nan"), "none": {}}

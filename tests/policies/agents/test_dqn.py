@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from buffers.batch import EpisodeBatch, Rows
+from buffers.batch import EpisodeBatch
+from buffers.rows import Rows
 from policies.agents.dqn import DQN
 from policies.extensions import PartSet
 from policies.models.views import PrivilegedViews

@@ -9,19 +9,16 @@ import torch
 
 from buffers.augment import MIRROR, turn_actions, turn_images
 from buffers.batch import EpisodeBatch
-from buffers.dataset import StoredEpisodes, read_dataset, write_dataset
+from buffers.dataset import read_dataset, write_dataset
 from buffers.episode_buffer import EpisodeBuffer
+from buffers.stored import StoredEpisodes
 from buffers.transitions import Batch
 from policies.build import build_agent
 from policies.models.sources import Sources
 from policies.representation.believer import StateModel
-from policies.representation.disentangled import (
-    RepresentationConfig,
-    RepresentationObjective,
-    RepresentationTrainer,
-    TrainingConfig,
-)
-from policies.representation.run import transition_data
+from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
+from policies.representation.kinds import transition_data
+from policies.representation.training import RepresentationTrainer, TrainingConfig
 from tests.buffers.test_dataset import METADATA, space_of
 from tests.buffers.test_images import blob_like
 from tests.helpers.agents import CPU, make_config, weights

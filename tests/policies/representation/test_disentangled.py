@@ -10,15 +10,10 @@ import torch
 from torch.nn.functional import softplus
 
 from buffers.transitions import Batch, TransitionData, draw
-from policies.models.on_disk import encoder_config, load_encoder, save_encoder
-from policies.representation.disentangled import (
-    METRICS,
-    RepresentationConfig,
-    RepresentationObjective,
-    RepresentationTrainer,
-    TrainingConfig,
-    train_representations,
-)
+from policies.models.encoders import encoder_config
+from policies.models.on_disk import load_encoder, save_encoder
+from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
+from policies.representation.training import METRICS, RepresentationTrainer, TrainingConfig, train_representations
 from tests.helpers.configs import config_named
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import DivergenceError, UserError

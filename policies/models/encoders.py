@@ -1,0 +1,56 @@
+"""The encoders that a config asks for."""
+
+import math
+
+from ml_collections import ConfigDict
+
+from torchkit.networks import EncoderConfig
+from utils.errors import UserError
+
+
+def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
+    """The encoder that a config asks for: convolutions where the view is an image, else an MLP.
+
+    Raises:
+        UserError: the config has no convolutions for an image, or they do not fit into it.
+    """
+    encoder = config_repr.encoder
+    if image_shape is None:
+        return EncoderConfig(in_dim, config_repr.embedding_dim, tuple(encoder.hidden_dims))
+    return image_encoder(encoder, in_dim, config_repr.embedding_dim, image_shape, "--config_repr.encoder")
+
+
+def image_encoder(
+    layers: ConfigDict, in_dim: int, out_dim: int, image_shape: tuple[int, ...], flag: str
+) -> EncoderConfig:
+    """Convolutions of an image, an entry of `channels`, `kernels`, `strides` and `pools` each; `pools` may be absent.
+
+    `centre` and `spread` have an entry a channel of the image, or none.
+
+    Raises:
+        UserError: names `flag`; they are not of one number, or do not fit into the image.
+    """
+    channels = tuple(layers.channels)
+    pools = tuple(layers.get("pools", (1,) * len(channels)))
+    table = {"channels": channels, "kernels": tuple(layers.kernels), "strides": tuple(layers.strides), "pools": pools}
+    if not channels or len({len(row) for row in table.values()}) != 1:
+        raise UserError(
+            f"{flag}: {', '.join(table)} must name the same number of layers, at least one, "
+            f"for an image of {image_shape}"
+        )
+    for name, row in table.items():
+        if min(row) < 1:
+            raise UserError(f"{flag}.{name}={row}: at least 1 is needed")
+    side = min(image_shape[1:])
+    for kernel, stride, pool in zip(table["kernels"], table["strides"], pools):
+        side = ((side - kernel) // stride + 1) // pool
+        if side < 1:
+            raise UserError(f"{flag}: the layers of kernels leave nothing of an image of {image_shape}")
+    centre, spread = (tuple(layers.get(name, ())) for name in ("centre", "spread"))
+    numbers = all(isinstance(x, int | float) and math.isfinite(x) for x in (*centre, *spread))
+    if {len(centre), len(spread)} not in ({0}, {image_shape[0]}) or not numbers or min(spread, default=1.0) <= 0:
+        raise UserError(
+            f"{flag}: centre {centre} and spread {spread} must have a number for each of the {image_shape[0]} channels "
+            "of the image, or none, as (), each spread above 0"
+        )
+    return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)

@@ -1,0 +1,178 @@
+"""The training of stage 2's embedders: epochs that can be put down and taken up.
+
+Dimension key: B batch.
+"""
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from buffers.transitions import Batch, TransitionData, draw, epoch_generator
+from policies.representation.disentangled import RepresentationObjective
+from torchkit.fast.adam import Adam
+from utils.device import products_of
+from utils.errors import DivergenceError, UserError
+
+METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Optimiser settings of stage 2.
+
+    Both learning rates fall linearly to 0 over the last `anneal` share of the `num_epochs`: at a constant rate (0, as
+    published) the loss now and then leaps, and what comes out depends on the epoch at which one stops.
+
+    CLUB's likelihood steps are taken on batches of the epoch drawn at random and embedded for it (`club_rows` fresh, as
+    published), or on the last `club_steps` batches as they were embedded for the encoders' steps (recent). Of images
+    the fresh ones cost more than all the rest.
+
+    `precision` bf16: encoders in bfloat16, where the processor is fast at it.
+    """
+
+    lr: float = 1e-3
+    club_lr: float = 1e-3
+    batch_size: int = 500
+    club_steps: int = 5
+    num_epochs: int = 1000
+    anneal: float = 0.0
+    club_rows: str = "fresh"
+    precision: str = "fp32"
+
+
+class RepresentationTrainer:
+    """Trains a `RepresentationObjective` on data in memory; the draw of an epoch depends on seed and epoch alone."""
+
+    def __init__(
+        self,
+        objective: RepresentationObjective,
+        data: TransitionData,
+        config: TrainingConfig,
+        seed: int,
+        device: torch.device,
+    ):
+        if not len(data):
+            raise UserError("--data_path: the data set holds no transitions")
+        self.objective, self.data, self.config = objective.to(device), data.to(device), config
+        self.seed, self.device, self.epoch, self.num_epochs = seed, device, 0, config.num_epochs
+        self.batch_size = min(config.batch_size, len(data))
+        if self.batch_size < config.batch_size:
+            warnings.warn(
+                f"{len(data)} transitions do not fill a batch of {config.batch_size}: the batch is all of them",
+                stacklevel=2,
+            )
+        self.parameters = objective.representation_parameters()
+        self.optimiser = Adam(self.parameters, config.lr)
+        self.club_optimiser = Adam(objective.club.parameters(), config.club_lr)
+
+    def train_epoch(self) -> dict[str, float]:
+        """One pass over the data in batches, the incomplete last one dropped; returns the means of `METRICS`.
+
+        Raises:
+            DivergenceError: a loss is not finite.
+        """
+        rng = epoch_generator(self.seed, self.epoch)
+        batches = [self.data.batch(i, rng, self.device) for i in draw(len(self.data), self.batch_size, rng)]
+        self._set_learning_rates()
+        total, width = torch.zeros(len(METRICS), device=self.device), self.objective.config.hidden_dim
+        recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
+        for batch in batches:
+            permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
+            self.optimiser.zero_grad()
+            with products_of(len(batch.distinct_D), width, width):
+                with self._autocast():
+                    embedded = self.objective.embed(self.data, batch)
+                losses = self.objective.losses(self.data, batch, permutation_B, embedded)
+                losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
+            self.optimiser.step()
+            if recent is None:
+                picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
+                likelihood = self.fit_club([batches[i] for i in picked])
+            else:
+                recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
+                likelihood = self._fit_club(recent)
+            total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
+        self.epoch += 1
+        return finite_means(self.epoch, METRICS, total / len(batches))
+
+    def fit_club(self, batches: list[Batch]) -> Tensor:
+        """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached)."""
+        with self._autocast():
+            pairs = self.objective.embed_pairs(self.data, batches)
+        return self._fit_club(list(zip(batches, pairs)))
+
+    def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
+        """The same on (z^s, z^o) of the batches' distinct transitions."""
+        mean, ascend = torch.zeros((), device=self.device), self.objective.club.ascent()
+        for batch, (z_s, z_o) in pairs:
+            mean += ascend(z_s, z_o, batch.share_D)
+            self.club_optimiser.step()
+        return mean / len(pairs)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
+
+    def _set_learning_rates(self) -> None:
+        """Those of this epoch."""
+        left = (self.config.num_epochs - self.epoch) / max(1.0, self.config.anneal * self.config.num_epochs)
+        share = min(1.0, max(0.0, left)) if self.config.anneal else 1.0
+        for optimiser, lr in ((self.optimiser, self.config.lr), (self.club_optimiser, self.config.club_lr)):
+            optimiser.lr = share * lr
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes: weights, optimisers, the epoch."""
+        return {
+            "objective": self.objective.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "club_optimiser": self.club_optimiser.state_dict(),
+            "epoch": self.epoch,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        self.objective.load_state_dict(state["objective"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.club_optimiser.load_state_dict(state["club_optimiser"])
+        self.epoch = state["epoch"]
+
+
+def finite_means(epoch: int, names: Sequence[str], values: Tensor) -> dict[str, float]:
+    """Metrics by name.
+
+    Raises:
+        DivergenceError: one is not finite.
+    """
+    metrics = dict(zip(names, values.tolist()))
+    if bad := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise DivergenceError(f"epoch {epoch}: {', '.join(bad)} is not finite; lower lr in --config_repr")
+    return metrics
+
+
+class EpochTrainer(Protocol):
+    """What trains a kind of representations: epochs that can be put down and taken up."""
+
+    epoch: int
+    num_epochs: int
+
+    def train_epoch(self) -> dict[str, float]:
+        """The metrics of one more epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+
+
+def train_representations(trainer: EpochTrainer) -> Iterator[tuple[int, dict[str, float]]]:
+    """Trains all epochs that are left; yields the number of each finished epoch and its metrics."""
+    while trainer.epoch < trainer.num_epochs:
+        metrics = trainer.train_epoch()
+        yield trainer.epoch, metrics

@@ -1,0 +1,91 @@
+"""What a run has come to: its last greedy episodes, curve, film, and a short table."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from envs.make import width_for
+from policies.acting.embedded_envs import MakeEnvs
+from policies.acting.evaluate import evaluate, film
+from policies.acting.rollout import Policy
+from utils.errors import UserError
+from utils.run import Run
+from utils.seeding import generator
+
+FINAL_EPISODES = 100
+
+
+def read_summary(folder: Path) -> dict[str, Any] | None:
+    """What a finished run has come to; None of one that is not finished."""
+    run = Run(folder)
+    if not run.finished:
+        return None
+    try:
+        return dict(json.loads(run.summary_path.read_text()))
+    except ValueError as error:
+        raise UserError(
+            f"--save_dir: {run.summary_path} is damaged; remove it, and the same command writes it again"
+        ) from error
+
+
+def judge(
+    policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
+) -> dict[str, float]:
+    """Greedy episodes that no evaluation during training has seen."""
+    with closing(make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)) as envs:
+        return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
+
+
+def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
+    """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
+    film_seed = int(generator(seed, "film").integers(2**31))
+    try:
+        with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
+            folder.mkdir(parents=True, exist_ok=True)
+            return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
+    except UserError as error:
+        warnings.warn(f"no film: {error}", stacklevel=2)
+        return None
+
+
+def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
+    """Success and return of the evaluations against env steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from utils.files import atomic_path
+
+    figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
+    steps = [row["step"] for row in history]
+    for name in ("success", "return"):
+        axes.plot(steps, [row[name] for row in history], marker=".", label=name)
+    axes.set(xlabel="environment steps", ylabel="mean of greedy episodes", title=title)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    with atomic_path(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")
+    plt.close(figure)
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """A short table of a summary."""
+    final = summary["final"]
+    rows = [
+        ("domain", summary["env"]),
+        ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
+        (f"success of {summary['final_episodes']} greedy episodes", f"{final['success']:.2f}"),
+        ("return", f"{final['return']:.2f}"),
+        ("length", f"{final['length']:.1f}"),
+    ]
+    if "mean_of_last_ten" in summary:
+        rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
+        rows.append(("env steps", str(summary["env_steps"])))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
