@@ -46,6 +46,11 @@ class Episode:
     def __len__(self) -> int:
         return len(self.reward)
 
+    def end_at_limit(self, horizon: int) -> None:
+        """Has the episode end there for good if it is of the horizon's length."""
+        if len(self) == horizon:
+            self.discount[-1] = 0.0
+
 
 @dataclass(kw_only=True)
 class PublicBatch:

@@ -23,7 +23,6 @@ from policies.agents.learner import Learner
 from policies.build import build_agent
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import Sources
-from policies.training.trainer import end_at_limit
 from torchkit.networks import misfit
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
@@ -133,7 +132,7 @@ def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
     buffer = EpisodeBuffer(spec, len(episode) + 1, spec.max_episode_steps, seed=0)
     kept = Episode(**vars(episode) | {"discount": episode.discount.copy()})
     if agent.config.time_limit_is_terminal:
-        end_at_limit(kept, spec.max_episode_steps)
+        kept.end_at_limit(spec.max_episode_steps)
     buffer.add(kept)
     losses, bonuses = agent.look_back(buffer.newest(1))
     return Judged(

@@ -180,7 +180,7 @@ class Trainer:
 
     def _keep(self, episode: Episode, protect: bool = False) -> None:
         if self.schedule.time_limit_is_terminal:
-            end_at_limit(episode, self.spec.max_episode_steps)
+            episode.end_at_limit(self.spec.max_episode_steps)
         self.buffer.add(episode, protect)
 
     def _collect(self) -> None:
@@ -308,10 +308,6 @@ class Trainer:
         self._saved_steps = self.env_steps
 
 
-def end_at_limit(episode: Episode, horizon: int) -> None:
-    """Has an episode of the horizon's length end there for good."""
-    if len(episode) == horizon:
-        episode.discount[-1] = 0.0
 
 
 def crossed(before: int, now: int, interval: int) -> bool:
