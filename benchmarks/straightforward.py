@@ -22,6 +22,7 @@ from envs.base import EnvSpec
 from policies.agents.dqn import DQN
 from policies.agents.sac import SAC
 from policies.auxiliary.state_prediction import StatePrediction
+from policies.extensions import IntrinsicReward
 from policies.losses import lambda_returns, last_steps, masked_mean, prediction_error, taken
 from policies.models.heads import Critic, Head
 from policies.models.history import History
@@ -87,10 +88,12 @@ class PlainLearner:
     def __init__(self, agent: DQN | SAC):
         self.agent = copy.deepcopy(agent)
         self.config = self.agent.config
-        predictor = self.agent.parts.auxiliary["state_prediction"]
+        predictor = self.agent.extensions.auxiliary["state_prediction"]
         assert isinstance(predictor, StatePrediction), "the straightforward implementation is of mi"
         self.predictor = predictor
-        self.bonus_weight = self.agent.parts.intrinsic["information_gain"][1]
+        bonus = self.agent.extensions.intrinsic["information_gain"]
+        assert isinstance(bonus, IntrinsicReward)
+        self.bonus_weight = bonus.weight
         self.predictor_optimiser = torch.optim.Adam(predictor.parameters(), self.config.predictor_lr, eps=1e-8)
         self.losses: dict[str, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""What auxiliary losses and intrinsic rewards offer to an agent, and what they may ask of the rest of it when built.
+"""Extensions of an agent: auxiliary losses and intrinsic rewards, and what they may ask of the rest of it when built.
 
 An agent has one set of them for each network that remembers: one for a DQN, two where actor and critic keep memories of
 their own.
@@ -6,8 +6,8 @@ their own.
 Dimension key: T steps, B batch. A batch has T+1 rows: the one after the last action counts.
 """
 
-from collections.abc import Mapping
-from typing import Protocol, Self
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -18,14 +18,40 @@ from envs.base import EnvSpec
 from policies.losses import masked_mean
 from policies.models.believer import Believer
 from torchkit.actions import Actions
+from torchkit.fast.adam import Adam
 from torchkit.sequence import Memory
 
 
-class AuxiliaryLoss(nn.Module):
+class Extension(nn.Module):
+    """What auxiliary losses and intrinsic rewards have in common: what they hold is in the agent's checkpoint.
+
+    What one learns or counts for itself it does in `learn`: as buffers, or as parameters with an optimiser of its own,
+    which it names in `optimisers`.
+
+    Attributes:
+        under_vmap: whether it works under `torch.func.vmap` (updates of several seeds as one batch), where `learn` is
+            not called.
+    """
+
+    under_vmap: ClassVar[bool] = False
+
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """Called once an update, after the agent's own step; returns scalar metrics."""
+        return {}
+
+    def optimisers(self) -> dict[str, Adam]:
+        """Those of `learn`, by name."""
+        return {}
+
+    def after_step(self, tau: float) -> None:
+        """Called after each step of the agent's optimisers, with the rate of the target networks."""
+
+
+class AuxiliaryLoss(Extension):
     """A further loss on the views of a batch; its own parameters learn with the agent's.
 
-    `loss_weight` is its share in the total. What an intrinsic reward must learn is an auxiliary loss, too: the reward
-    reads the view that the loss publishes by `extend`.
+    `loss_weight` is its share in the total. What an intrinsic reward must learn of the agent's views is an auxiliary
+    loss, too: the reward reads the view that the loss publishes by `extend`.
     """
 
     loss_weight: float = 1.0
@@ -44,11 +70,8 @@ class AuxiliaryLoss(nn.Module):
         raise NotImplementedError
 
     def mask(self, batch: EpisodeBatch) -> Tensor:
-        """1 where there is a loss, (T+1, B), over which its mean is taken: all rows, unless a part says otherwise."""
+        """1 where there is a loss, (T+1, B), over which its mean is taken: all rows, unless it says otherwise."""
         return batch.row_mask
-
-    def after_step(self, tau: float) -> None:
-        """Called after each step of the optimiser, with the rate of the target networks."""
 
 
 def transition_rows(value_TB: Tensor) -> Tensor:
@@ -56,8 +79,10 @@ def transition_rows(value_TB: Tensor) -> Tensor:
     return torch.cat([value_TB, torch.zeros_like(value_TB[:1])])
 
 
-class IntrinsicReward:
-    """A bonus for each step, computed anew whenever the step is replayed; its weight is `settings.weight`."""
+class IntrinsicReward(Extension):
+    """A bonus for each step, computed anew whenever the step is replayed; `weight` is that of its settings."""
+
+    weight: float = 1.0
 
     @classmethod
     def build(cls, parts: "Parts", settings: ConfigDict) -> Self:
@@ -69,28 +94,41 @@ class IntrinsicReward:
         raise NotImplementedError
 
 
-class PartSet(nn.Module):
-    """The auxiliary losses and weighted intrinsic rewards of one network, by name."""
+class Extensions(nn.Module):
+    """The auxiliary losses and intrinsic rewards of one network, by name."""
 
     def __init__(
         self,
         auxiliary: Mapping[str, AuxiliaryLoss] | None = None,
-        intrinsic: Mapping[str, tuple[IntrinsicReward, float]] | None = None,
+        intrinsic: Mapping[str, IntrinsicReward] | None = None,
     ):
         super().__init__()
-        self._losses, self.intrinsic = dict(auxiliary or {}), dict(intrinsic or {})
-        self.auxiliary = nn.ModuleDict(self._losses)
+        self._losses, self._rewards = dict(auxiliary or {}), dict(intrinsic or {})  # the same, with their types
+        self.auxiliary, self.intrinsic = nn.ModuleDict(self._losses), nn.ModuleDict(self._rewards)
+
+    def all(self) -> dict[str, Extension]:
+        """Every one of them, as `auxiliary.<name>` and `intrinsic.<name>`."""
+        kinds: dict[str, Mapping[str, Extension]] = {"auxiliary": self._losses, "intrinsic": self._rewards}
+        return {f"{kind}.{name}": one for kind, ones in kinds.items() for name, one in ones.items()}
+
+    def learned(self) -> Iterator[nn.Parameter]:
+        """The parameters that learn with the agent's, by its losses."""
+        return self.auxiliary.parameters()
+
+    def optimisers(self) -> dict[str, Adam]:
+        """Those that extensions own, by the extension's name and theirs."""
+        return {f"{name}.{own}": o for name, one in self.all().items() for own, o in one.optimisers().items()}
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds the views that the losses publish."""
-        for part in self._losses.values():
-            part.extend(views, batch)
+        for loss in self._losses.values():
+            loss.extend(views, batch)
 
     def losses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, float]]:
         """The mean of each loss and its weight."""
         return {
-            name: (masked_mean(part.loss(views, batch), part.mask(batch)), part.loss_weight)
-            for name, part in self._losses.items()
+            name: (masked_mean(one.loss(views, batch), one.mask(batch)), one.loss_weight)
+            for name, one in self._losses.items()
         }
 
     def total(
@@ -107,13 +145,13 @@ class PartSet(nn.Module):
     def row_losses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
         """Each loss of each row (T+1, B), unweighted; NaN where there is none."""
         return {
-            name: part.loss(views, batch).where(part.mask(batch) > 0, torch.nan) for name, part in self._losses.items()
+            name: one.loss(views, batch).where(one.mask(batch) > 0, torch.nan) for name, one in self._losses.items()
         }
 
     @torch.no_grad()
     def bonuses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, float]]:
         """Each intrinsic reward (T, B), unweighted, and its weight."""
-        return {name: (part.reward(views, batch), weight) for name, (part, weight) in self.intrinsic.items()}
+        return {name: (one.reward(views, batch), one.weight) for name, one in self._rewards.items()}
 
     @torch.no_grad()
     def bonus(
@@ -127,14 +165,19 @@ class PartSet(nn.Module):
             total_TB = total_TB + share * weight * bonus_TB
         return total_TB
 
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """What each learns by itself; its metrics under its name."""
+        found = ((name, one.learn(batch)) for name, one in self.all().items())
+        return {f"{name.replace('.', '/')}/{key}": value for name, metrics in found for key, value in metrics.items()}
+
     def after_step(self, tau: float) -> None:
-        """Lets target networks that parts own follow."""
-        for part in self._losses.values():
-            part.after_step(tau)
+        """Lets target networks that extensions own follow."""
+        for one in self.all().values():
+            one.after_step(tau)
 
 
 class Parts(Protocol):
-    """What a part may ask of the network that it becomes part of; `policies.models.trunk.Trunk` answers."""
+    """What an extension may ask of the network that it is built on; `policies.models.trunk.Trunk` answers."""
 
     spec: EnvSpec
     config: ConfigDict

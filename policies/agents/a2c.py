@@ -13,9 +13,9 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head
+from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head
 from policies.agents.learner import linear
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
 from policies.models.heads import Critic
 from policies.models.policy import HistoryPolicy
@@ -39,18 +39,18 @@ class A2C(ActorCritic):
         policy: HistoryPolicy,
         critic: Critic,
         state_views: PrivilegedViews,
-        parts: PartSet,
-        actor_parts: PartSet,
+        extensions: Extensions,
+        actor_extensions: Extensions,
         config: ConfigDict,
         seed: int,
         device: torch.device,
     ):
-        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
+        super().__init__(policy, critic, state_views, extensions, actor_extensions, config, seed)
         self.updates = 0
         self._settle(device)
         self.target = self._copy_of(critic)
-        self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
-        self._train_with("actor", [*policy.parameters(), *actor_parts.parameters()], config.actor_lr)
+        self._train_with("critic", [*critic.parameters(), *extensions.learned()], config.critic_lr)
+        self._train_with("actor", [*policy.parameters(), *actor_extensions.learned()], config.actor_lr)
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
@@ -68,11 +68,11 @@ class A2C(ActorCritic):
         heads = [own.head(rl.critic_inputs, 1)]
         check_belief(own, rl.auxiliary.use, "use")
         check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
-        parts = extensions(own, rl.auxiliary.use, rl.intrinsic.use)
-        actor_parts = extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
+        extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
+        actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
         critic = Critic(own.public(), own.privileged(), heads)
         policy = HistoryPolicy(trunk.public(), head, actions)
-        return cls(policy, critic, sources.state_views(), parts, actor_parts, rl, seed, device)
+        return cls(policy, critic, sources.state_views(), extensions, actor_extensions, rl, seed, device)
 
     def entropy_weight(self) -> float:
         """What the entropy is worth now."""
@@ -107,10 +107,10 @@ class A2C(ActorCritic):
         metrics["policy/entropy"] = masked_mean(entropy_TB, batch.mask)
         weight = self.entropy_weight()
         losses = {
-            "critic": metrics["loss/td"] + self.parts.total(critic_views, batch, metrics),
+            "critic": metrics["loss/td"] + self.extensions.total(critic_views, batch, metrics),
             "actor": metrics["loss/actor"]
             - weight * metrics["policy/entropy"]
-            + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
+            + self.actor_extensions.total(actor_views, batch, metrics, "actor_"),
         }
         metrics["q/target"] = masked_mean(target_TB, batch.mask)
         metrics["policy/entropy_weight"] = torch.tensor(weight)
@@ -130,8 +130,8 @@ class A2C(ActorCritic):
         self.updates = state["updates"]
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
-        """The critic's views, the parts' among them, as the acting agent computes them: what bonuses are paid for."""
+        """The critic's views, the extensions' among them, as the acting agent computes them: for bonuses."""
         with self._as_acting():
             views = self.critic.views(batch, given)
-            self.parts.extend(views, batch)
+            self.extensions.extend(views, batch)
         return views

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.base import Array
 from policies.agents.learner import Learner
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.models.heads import Critic
 from policies.models.policy import HistoryPolicy
 from policies.models.views import PrivilegedViews, Views
@@ -22,8 +22,8 @@ class ActorCritic(Learner):
     Args:
         policy: the actor.
         critic: the online critics.
-        parts: auxiliary losses and intrinsic rewards on the critics' views.
-        actor_parts: auxiliary losses on the actor's own views.
+        extensions: auxiliary losses and intrinsic rewards on the critics' views.
+        actor_extensions: auxiliary losses on the actor's own views.
         state_views, config, seed: see `Learner`.
     """
 
@@ -35,22 +35,28 @@ class ActorCritic(Learner):
         policy: HistoryPolicy,
         critic: Critic,
         state_views: PrivilegedViews,
-        parts: PartSet,
-        actor_parts: PartSet,
+        extensions: Extensions,
+        actor_extensions: Extensions,
         config: ConfigDict,
         seed: int,
     ):
-        super().__init__(policy, state_views, parts, config, seed)
-        self.actor, self.critic, self.actor_parts = policy, critic, actor_parts
+        super().__init__(policy, state_views, extensions, config, seed)
+        self.actor, self.critic = policy, critic
+        self.add_module("actor_parts", actor_extensions)  # by the name that checkpoints have for them
         assert isinstance(policy.actions, Distribution)
         self.actions: Distribution = policy.actions
+
+    @property
+    def actor_extensions(self) -> Extensions:
+        """Auxiliary losses on the actor's own views."""
+        return self.get_submodule("actor_parts")  # type: ignore[return-value]
 
     def _learning(self) -> tuple[nn.Module, ...]:
         return self.actor, self.critic
 
     def _after_step(self) -> None:
         super()._after_step()
-        self.actor_parts.after_step(self.config.tau)
+        self.actor_extensions.after_step(self.config.tau)
 
     @torch.inference_mode()
     def act(
@@ -64,10 +70,10 @@ class ActorCritic(Learner):
     @torch.no_grad()
     def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         losses, full = super().look_back(batch)
-        if len(self.actor_parts.auxiliary):
+        if len(self.actor_extensions.auxiliary):
             with self._autocast():
                 _, actor_views = self._look(batch, self.state_views(batch))
-                of_actor = self.actor_parts.row_losses(actor_views, batch)
+                of_actor = self.actor_extensions.row_losses(actor_views, batch)
             losses |= {f"actor_{name}": loss for name, loss in of_actor.items()}
         return losses, full
 
@@ -75,12 +81,12 @@ class ActorCritic(Learner):
         return self.critic.views(batch, self.state_views(batch))
 
     def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Views]:
-        """The views of critic and actor, the parts' and the actor's output `policy` among them."""
+        """The views of critic and actor, the extensions' and the actor's output `policy` among them."""
         critic_views = self.critic.views(batch, given)
-        self.parts.extend(critic_views, batch)
+        self.extensions.extend(critic_views, batch)
         actor_views = self._actor_views(batch, given, critic_views)
         actor_views["policy"] = self.policy.head(actor_views, batch)
-        self.actor_parts.extend(actor_views, batch)
+        self.actor_extensions.extend(actor_views, batch)
         return critic_views, actor_views
 
     def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from policies.auxiliary import AUXILIARY
-from policies.extensions import AuxiliaryLoss, PartSet
+from policies.extensions import AuxiliaryLoss, Extensions, IntrinsicReward
 from policies.intrinsic import INTRINSIC
 from policies.models.heads import Head
 from policies.models.trunk import Trunk
@@ -31,7 +31,7 @@ def critic_trunk(policy_trunk: Trunk) -> Trunk:
     return policy_trunk if shares_memory(rl) else Trunk(policy_trunk.sources, policy_trunk.actions)
 
 
-def extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> PartSet:
+def make_extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, ...], actor: bool = False) -> Extensions:
     """The named auxiliary losses and intrinsic rewards; what they need of each other is there by then.
 
     Raises:
@@ -44,12 +44,13 @@ def extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, ...], 
         if loss.of_actor and not actor:
             raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
         auxiliary[name] = loss.build(trunk, settings_of(trunk, "auxiliary", name, flag))
-    intrinsic = {}
+    intrinsic = dict[str, IntrinsicReward]()
     for name in bonuses:
         bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
         settings = settings_of(trunk, "intrinsic", name, "--config_rl.intrinsic.use")
-        intrinsic[name] = (bonus.build(trunk, settings), settings.weight)
-    return PartSet(auxiliary, intrinsic)
+        intrinsic[name] = bonus.build(trunk, settings)
+        intrinsic[name].weight = settings.weight
+    return Extensions(auxiliary, intrinsic)
 
 
 def settings_of(trunk: Trunk, kind: str, name: str, flag: str) -> ConfigDict:

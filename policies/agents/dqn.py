@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head, shares_memory
+from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head, shares_memory
 from policies.agents.base import Array
 from policies.agents.learner import Learner, linear
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.heads import Critic
 from policies.models.policy import HistoryPolicy
@@ -48,7 +48,7 @@ class DQN(Learner):
 
     Args:
         networks: the online networks; a target copy is made here.
-        state_views, parts, config, seed: see `Learner`; settings are those of configs/rl/dqn.py.
+        state_views, extensions, config, seed: see `Learner`; settings are those of configs/rl/dqn.py.
     """
 
     discrete_actions = ActionValues()
@@ -57,20 +57,20 @@ class DQN(Learner):
         self,
         networks: ValueNetworks,
         state_views: PrivilegedViews,
-        parts: PartSet,
+        extensions: Extensions,
         config: ConfigDict,
         num_actions: int,
         seed: int,
         device: torch.device,
     ):
-        super().__init__(networks.policy, state_views, parts, config, seed)
+        super().__init__(networks.policy, state_views, extensions, config, seed)
         self.num_actions, self.online = num_actions, networks
         self._settle(device)
         self.target = self._copy_of(self.online)
         self._follow(self.target, self.online)
-        self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
+        self._train_with("values", [*self.online.parameters(), *self.extensions.learned()], config.lr)
         if self.wants_aux_batch:
-            self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
+            self._train_with("predictor", self.extensions.learned(), config.predictor_lr)
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
@@ -91,9 +91,9 @@ class DQN(Learner):
                     "--config_rl.critic_memory=separate: nothing would train the critic's own belief; choose shared"
                 )
         check_belief(trunk, rl.auxiliary.use, "use")
-        parts = extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
+        extensions = make_extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
-        return cls(networks, sources.state_views(), parts, rl, spec.action_dim, seed, device)
+        return cls(networks, sources.state_views(), extensions, rl, spec.action_dim, seed, device)
 
     def epsilon(self) -> float:
         """The exploration rate now."""
@@ -130,15 +130,15 @@ class DQN(Learner):
         metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
         metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
         metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
-        return {"values": loss + self.parts.total(views, batch, metrics)}
+        return {"values": loss + self.extensions.total(views, batch, metrics)}
 
     def _learning(self) -> tuple[nn.Module, ...]:
         return (self.online,)
 
     def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
-        """All views, the parts' among them, Q and U."""
+        """All views, the extensions' among them, Q and U."""
         views, q_TBA, u_TBA = self.online(batch, given)
-        self.parts.extend(views, batch)
+        self.extensions.extend(views, batch)
         return views, q_TBA, u_TBA
 
     def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor]:

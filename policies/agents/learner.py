@@ -1,4 +1,4 @@
-"""What the families that learn by gradient share: parts, optimisers, target networks, checkpoints."""
+"""What the families that learn by gradient share: extensions, optimisers, target networks, checkpoints."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from buffers.batch import EpisodeBatch
 from policies.agents.base import Agent, Array
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import PrivilegedViews, Views
 from torchkit.fast.adam import Adam
@@ -29,20 +29,21 @@ class Learner(Agent):
 
     Args:
         policy: the module that acts.
-        state_views: frozen views of the state, φ, that parts and critics are given.
-        parts: auxiliary losses and intrinsic rewards of the network that learns values.
+        state_views: frozen views of the state, φ, that extensions and critics are given.
+        extensions: auxiliary losses and intrinsic rewards of the network that learns values.
         config: the family's settings.
         seed: of exploration.
     """
 
     def __init__(
-        self, policy: HistoryPolicy, state_views: PrivilegedViews, parts: PartSet, config: ConfigDict, seed: int
+        self, policy: HistoryPolicy, state_views: PrivilegedViews, extensions: Extensions, config: ConfigDict, seed: int
     ):
         super().__init__()
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
         self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
-        self.state_views, self.parts = state_views, parts
-        self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
+        self.state_views = state_views
+        self.add_module("parts", extensions)  # by the name that checkpoints have for them
+        self.wants_aux_batch = config.predictor_step == "separate" and len(extensions.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
         self._optimisers: dict[str, Adam] = {}
         self._parameters_of: dict[str, list[Tensor]] = {}
@@ -52,6 +53,11 @@ class Learner(Agent):
     def policy(self) -> HistoryPolicy:
         return self._policy[0]
 
+    @property
+    def extensions(self) -> Extensions:
+        """Auxiliary losses and intrinsic rewards."""
+        return self.get_submodule("parts")  # type: ignore[return-value]
+
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
         self._in_training_mode(True)
@@ -60,6 +66,7 @@ class Learner(Agent):
                 metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
             self._step(self.losses(batch, metrics), metrics)
             self._after_step()
+            metrics |= self.extensions.learn(batch)
         finally:
             self._in_training_mode(False)
         return {name: value.detach() for name, value in metrics.items()}
@@ -74,7 +81,7 @@ class Learner(Agent):
 
     def _after_step(self) -> None:
         """Called after each step of the optimisers."""
-        self.parts.after_step(self.config.tau)
+        self.extensions.after_step(self.config.tau)
 
     def _in_training_mode(self, on: bool) -> None:
         for network in self._learning():
@@ -131,16 +138,16 @@ class Learner(Agent):
         """What an update would make of a batch: each auxiliary loss (T+1, B), and each bonus in full (T, B)."""
         with self._autocast():
             views = self._part_views(batch)
-            self.parts.extend(views, batch)
-            full = {name: weight * bonus for name, (bonus, weight) in self.parts.bonuses(views, batch).items()}
-            return self.parts.row_losses(views, batch), full
+            self.extensions.extend(views, batch)
+            full = {name: weight * bonus for name, (bonus, weight) in self.extensions.bonuses(views, batch).items()}
+            return self.extensions.row_losses(views, batch), full
 
     def _predictor_step(self, batch: EpisodeBatch) -> Tensor:
         """The released code's own step of the predictors, on a batch of their own and with the memory left alone."""
         with torch.no_grad():
             views = self._part_views(batch)
-        self.parts.extend(views, batch)
-        loss = torch.stack([loss for loss, _ in self.parts.losses(views, batch).values()]).sum()
+        self.extensions.extend(views, batch)
+        loss = torch.stack([loss for loss, _ in self.extensions.losses(views, batch).values()]).sum()
         if not torch.isfinite(loss):
             raise DivergenceError(f"the loss of the predictor step is {loss.item()}")
         self._optimisers["predictor"].zero_grad()
@@ -150,7 +157,7 @@ class Learner(Agent):
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
         """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
-        return self.parts.bonus(views, batch, metrics, self.bonus_share())
+        return self.extensions.bonus(views, batch, metrics, self.bonus_share())
 
     def bonus_share(self) -> float:
         """What is paid of the bonuses now, 1 where they are not annealed."""
@@ -158,7 +165,7 @@ class Learner(Agent):
         return linear(1.0, 0.0, steps, self.env_steps) if steps else 1.0
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
-        """The views that `parts` read."""
+        """The views that `extensions` read."""
         raise NotImplementedError
 
     def _step(self, losses: dict[str, Tensor], metrics: dict[str, Tensor]) -> None:
@@ -181,17 +188,21 @@ class Learner(Agent):
             for target, online in self._followers:
                 torch._foreach_lerp_(target, online, self.config.tau)
 
+    def _all_optimisers(self) -> dict[str, Adam]:
+        """The agent's and those that extensions own."""
+        return self._optimisers | self.extensions.optimisers()
+
     def checkpoint(self) -> dict[str, Any]:
         return {
             "modules": self.state_dict(),
-            "optimisers": {name: o.state_dict() for name, o in self._optimisers.items()},
+            "optimisers": {name: o.state_dict() for name, o in self._all_optimisers().items()},
             "rng": self._rng.get_state(),
             "env_steps": self.env_steps,
         }
 
     def load_checkpoint(self, state: dict[str, Any]) -> None:
         self.load_state_dict(state["modules"])
-        for name, optimiser in self._optimisers.items():
+        for name, optimiser in self._all_optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
         self._rng.set_state(state["rng"])
         self.env_steps = state["env_steps"]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head
-from policies.extensions import PartSet, transition_rows
+from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head
+from policies.extensions import Extensions, transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.heads import Critic
 from policies.models.history import vector_embedder
@@ -38,14 +38,14 @@ class SAC(ActorCritic):
         policy: HistoryPolicy,
         critic: Critic,
         state_views: PrivilegedViews,
-        parts: PartSet,
-        actor_parts: PartSet,
+        extensions: Extensions,
+        actor_extensions: Extensions,
         config: ConfigDict,
         action_dim: int,
         seed: int,
         device: torch.device,
     ):
-        super().__init__(policy, critic, state_views, parts, actor_parts, config, seed)
+        super().__init__(policy, critic, state_views, extensions, actor_extensions, config, seed)
         self.shared, self.discrete = critic.public is policy.public, self.actions.discrete
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
@@ -53,11 +53,11 @@ class SAC(ActorCritic):
         self.target = self._copy_of(critic)
         self._follow(self.target, critic)
         actor = policy.head if self.shared else policy
-        self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
-        self._train_with("actor", [*actor.parameters(), *actor_parts.parameters()], config.actor_lr)
+        self._train_with("critic", [*critic.parameters(), *extensions.learned()], config.critic_lr)
+        self._train_with("actor", [*actor.parameters(), *actor_extensions.learned()], config.actor_lr)
         self._train_with("temperature", [self.log_alpha], config.temperature.lr)
         if self.wants_aux_batch:
-            self._train_with("predictor", parts.parameters(), config.predictor_lr)
+            self._train_with("predictor", extensions.learned(), config.predictor_lr)
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
@@ -80,8 +80,8 @@ class SAC(ActorCritic):
         check_belief(own, rl.auxiliary.use, "use")
         if own is not trunk:
             check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
-        parts = extensions(own, rl.auxiliary.use, rl.intrinsic.use)
-        actor_parts = extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
+        extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
+        actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
         if own is trunk and (idle := sorted(name for name, part in trunk.auxiliary.items() if not part.of_actor)):
             raise UserError(
                 f"--config_rl.auxiliary.use_actor: {', '.join(idle)} cannot reach a memory that the critics' loss "
@@ -90,7 +90,9 @@ class SAC(ActorCritic):
         public = trunk.public()
         critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
         policy = HistoryPolicy(public, head, actions)
-        return cls(policy, critic, sources.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
+        return cls(
+            policy, critic, sources.state_views(), extensions, actor_extensions, rl, spec.action_dim, seed, device
+        )
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()
@@ -128,8 +130,8 @@ class SAC(ActorCritic):
         metrics["loss/actor"] = masked_mean(actor_TB, batch.mask)
         entropy = masked_mean(self._expected(-log_prob, log_prob)[:-1], batch.mask).detach()
         losses = {
-            "critic": metrics["loss/td"] + self.parts.total(critic_views, batch, metrics),
-            "actor": metrics["loss/actor"] + self.actor_parts.total(actor_views, batch, metrics, "actor_"),
+            "critic": metrics["loss/td"] + self.extensions.total(critic_views, batch, metrics),
+            "actor": metrics["loss/actor"] + self.actor_extensions.total(actor_views, batch, metrics, "actor_"),
         }
         if self.config.temperature.auto:
             losses["temperature"] = self.log_alpha.exp() * (entropy - self.target_entropy)

@@ -39,6 +39,7 @@ class StatePrediction(AuxiliaryLoss):
     """
 
     loss_weight = 1.0  # β acts on the gradient instead
+    under_vmap = True
 
     def __init__(
         self, in_dim: int, target: str, target_dim: int, hidden_dims: tuple[int, ...], weight: float, error: str

@@ -53,7 +53,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the agent's parts say of an episode: losses by row (NaN where there is none), weighted bonuses by step."""
+    """What the extensions say of an episode: losses by row (NaN where there is none), weighted bonuses by step."""
 
     losses: Mapping[str, NDArray[np.float32]]
     bonuses: Mapping[str, NDArray[np.float32]]
@@ -119,7 +119,7 @@ def rebuilt_agent(
         raise UserError(f"--run: there is no checkpoint in {folder}")
     agent = build_agent(Sources(spec, config, state_embedder, obs_embedder), 0, torch.device("cpu"))
     if not isinstance(agent, Learner):
-        raise UserError(f"--run: an agent of the family {config.rl.family} has no parts to look at")
+        raise UserError(f"--run: an agent of the family {config.rl.family} has no extensions to look at")
     if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:
         raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config ({wrong})")
     agent.load_state_dict(saved["agent"]["modules"])

@@ -25,7 +25,10 @@ class InformationGain(IntrinsicReward):
     outcome is known pays nothing.
     """
 
+    under_vmap = True
+
     def __init__(self, target: str, error: str, bonus_target: str, discount: float):
+        super().__init__()
         self.target, self.error, self.bonus_target, self.discount = target, error, bonus_target, discount
 
     @classmethod

@@ -22,6 +22,9 @@ from buffers.batch import EpisodeBatch
 from buffers.rows import Rows
 from policies.agents.base import Agent, Array
 from policies.agents.dqn import DQN
+from policies.auxiliary import AUXILIARY
+from policies.extensions import Extension
+from policies.intrinsic import INTRINSIC
 from policies.models.policy import HistoryPolicy
 from torchkit.fast.adam import BETAS
 from torchkit.networks import Encoder
@@ -48,8 +51,10 @@ def batchable(agent: Agent) -> DQN:
         raise UserError(f"{flag} the memories {able}; {else_}")
     if agent._has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
-    if set(agent.parts.auxiliary) - {"state_prediction"}:
-        raise UserError(f"{flag} config_rl.auxiliary.use=('state_prediction',) or (); {else_}")
+    if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
+        kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
+        able = [name for name, kind in kinds.items() if kind.under_vmap]
+        raise UserError(f"{flag} the extensions {', '.join(able)}, not {', '.join(unable)}; {else_}")
     config = agent.config
     if config.precision != "fp32" or config.predictor_step != "shared" or config.intrinsic.anneal_steps:
         raise UserError(f"{flag} precision=fp32, predictor_step=shared and no anneal_steps; {else_}")

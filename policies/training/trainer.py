@@ -308,8 +308,6 @@ class Trainer:
         self._saved_steps = self.env_steps
 
 
-
-
 def crossed(before: int, now: int, interval: int) -> bool:
     """Whether a multiple of `interval` lies in (before, now]."""
     return now // interval > before // interval

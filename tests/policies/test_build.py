@@ -43,12 +43,13 @@ def test_the_rows_are_the_published_methods():
     critics = {v: agent.online.critic.heads[0].inputs for v, agent in agents.items() if agent.online.critic}
     full, state = ("history", "observation", "state"), ("state",)
     assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
-    assert {variant: list(agent.parts.auxiliary) for variant, agent in agents.items() if agent.parts.auxiliary} == {
+    losses = {variant: list(agent.extensions.auxiliary) for variant, agent in agents.items()}
+    assert {variant: names for variant, names in losses.items() if names} == {
         "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
     }  # fmt: skip
-    bonus, weight = agents["mi"].parts.intrinsic["information_gain"]
+    bonus = agents["mi"].extensions.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
-    assert weight == agents["mi"].config.intrinsic.information_gain.weight
+    assert bonus.weight == agents["mi"].config.intrinsic.information_gain.weight
     assert bonus.discount == agents["mi"].config.discount
 
 
@@ -76,9 +77,9 @@ def test_the_rows_of_the_actor_critics_are_the_published_methods():
         for head in agent.critic.heads:
             assert set(head.inputs) - {"action"} == set(critic)
             assert ("action" in head.inputs) == row.startswith("sac:")
-        assert (list(agent.parts.auxiliary), list(agent.actor_parts.auxiliary)) == (losses, of_actor)
+        assert (list(agent.extensions.auxiliary), list(agent.actor_extensions.auxiliary)) == (losses, of_actor)
         assert agent.config.observe == observe
-        assert list(agent.parts.intrinsic) == (["information_gain"] if row == "sac:mi" else [])
+        assert list(agent.extensions.intrinsic) == (["information_gain"] if row == "sac:mi" else [])
         assert (agent.critic.public is agent.policy.public) == (row == "sac:believer")
 
 
@@ -117,7 +118,7 @@ def test_embedders_are_those_of_the_files(tmp_path):
 def test_phi_may_be_the_state_itself():
     agent = make_agent("mi", z_state="raw")
     assert isinstance(agent.state_views.frozen["z_state"], nn.Identity)
-    assert agent.parts.auxiliary["state_prediction"].net[-1].out_features == SPEC.state_dim
+    assert agent.extensions.auxiliary["state_prediction"].net[-1].out_features == SPEC.state_dim
 
 
 def test_embedders_that_nothing_asks_for_are_known(tmp_path):

@@ -14,7 +14,7 @@ from buffers.batch import EpisodeBatch
 from envs.make import make_env, make_vector_env
 from envs.replayed import SyncAsymmetricVectorEnv
 from policies.agents.a2c import A2C
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.losses import policy_gradient
 from policies.models.views import PrivilegedViews
 from tests.helpers.agents import CONTINUOUS, CPU, SPEC, changed, make_agent, make_batch, make_config, weights
@@ -57,7 +57,7 @@ def test_losses_by_hand(return_lambda, discounted):
     options = {"return_lambda": return_lambda, "discounted_gradient": discounted, "discount": 0.9}
     config = make_config("a2c:history", max_grad_norm=1e9, **options).rl
     policy, critic = FixedPolicy([[0.0, math.log(3.0)]] * 3), FixedCritic([1.0, 3.0, 9.0])
-    agent = A2C(policy, critic, PrivilegedViews({}, {}), PartSet(), PartSet(), config, 0, CPU)
+    agent = A2C(policy, critic, PrivilegedViews({}, {}), Extensions(), Extensions(), config, 0, CPU)
     agent.target = FixedCritic([7.0, 5.0, 9.0])
     metrics = agent.update(example())
     first = 1 + 0.9 * ((1 - return_lambda) * 5 + return_lambda * 2)

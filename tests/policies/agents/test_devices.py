@@ -77,7 +77,7 @@ def test_an_update_leaves_nothing_on_the_cpu(variant, spec, memory, elsewhere):
 
 def test_a_tensor_that_is_left_behind_is_found(elsewhere):
     agent = make_agent("sac:mi", "gru", spec=CONTINUOUS)
-    predictor = agent.parts.auxiliary["state_prediction"].net
+    predictor = agent.extensions.auxiliary["state_prediction"].net
     predictor.register_forward_hook(lambda module, args, out: out + torch.zeros(out.shape))
     with pytest.raises(RuntimeError, match="device"):
         update(agent, CONTINUOUS, elsewhere)

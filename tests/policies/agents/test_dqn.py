@@ -11,7 +11,7 @@ from torch import nn
 from buffers.batch import EpisodeBatch
 from buffers.rows import Rows
 from policies.agents.dqn import DQN
-from policies.extensions import PartSet
+from policies.extensions import Extensions, IntrinsicReward
 from policies.models.views import PrivilegedViews
 from tests.helpers.agents import (
     CPU,
@@ -54,9 +54,16 @@ def example(terminated=True, action=(0, 1, 0)):
     return EpisodeBatch.from_transitions(rows, rows, torch.tensor(action)[:, None], reward, discount, ones, 2)
 
 
+class MadeUp(IntrinsicReward):
+    weight = 10.0
+
+    def reward(self, views, batch):
+        return torch.tensor([[1.0], [-2.0], [3.0]])
+
+
 def table_agent(q_online, q_slow, u_online=None, u_slow=None, **overrides):
     config = make_config(discount=0.9, max_grad_norm=1e9, **({"return_lambda": 0.0, "double_q": False} | overrides)).rl
-    agent = DQN(Table(q_online, u_online), PrivilegedViews({}, {}), PartSet(), config, 2, 0, CPU)
+    agent = DQN(Table(q_online, u_online), PrivilegedViews({}, {}), Extensions(), config, 2, 0, CPU)
     agent.target = Table(q_slow, u_slow)
     return agent
 
@@ -158,12 +165,7 @@ def test_lambda_returns_follow_the_stored_actions_as_long_as_they_are_greedy():
 
 def test_the_bonus_is_part_of_the_target_with_its_weight():
     agent = table_agent(ZEROS, Q_TARGET)
-
-    class Bonus:
-        def reward(self, views, batch):
-            return torch.tensor([[1.0], [-2.0], [3.0]])
-
-    agent.parts.intrinsic = {"made_up": (Bonus(), 10.0)}
+    agent.parts = Extensions(intrinsic={"made_up": MadeUp()})
     metrics = agent.update(example())
     assert metrics["q/target"].item() == pytest.approx((2.7 + 6.4 + 2 + 10 * 2) / 3)
     assert metrics["bonus/made_up"].item() == pytest.approx(2 / 3)
@@ -174,12 +176,7 @@ def test_the_bonus_falls_to_nothing_where_it_is_annealed():
     """The targets of the made-up bonus above, at half of its weight half-way, and at none of it in the end."""
     for env_steps, share in ((0, 1.0), (50, 0.5), (100, 0.0), (200, 0.0)):
         agent = table_agent(ZEROS, Q_TARGET, intrinsic__anneal_steps=100)
-
-        class Bonus:
-            def reward(self, views, batch):
-                return torch.tensor([[1.0], [-2.0], [3.0]])
-
-        agent.parts.intrinsic, agent.env_steps = {"made_up": (Bonus(), 10.0)}, env_steps
+        agent.parts, agent.env_steps = Extensions(intrinsic={"made_up": MadeUp()}), env_steps
         metrics = agent.update(example())
         assert metrics["q/target"].item() == pytest.approx((2.7 + 6.4 + 2 + share * 10 * 2) / 3)
         assert metrics["bonus/made_up"].item() == pytest.approx(2 / 3)

@@ -10,7 +10,7 @@ from torch import nn
 
 from buffers.batch import EpisodeBatch
 from policies.agents.sac import SAC, target_entropy
-from policies.extensions import PartSet
+from policies.extensions import Extensions
 from policies.models.views import PrivilegedViews
 from tests.helpers.agents import (
     CONTINUOUS,
@@ -60,7 +60,7 @@ def fixed_agent(policy, critic, target, **options):
     options = {"discount": 0.9, "temperature__initial": 0.5, "max_grad_norm": 1e9} | options
     config = make_config("sac:history", **options).rl
     empty = PrivilegedViews({}, {})
-    agent = SAC(policy, critic, empty, PartSet(), PartSet(), config, 2 if policy.actions.discrete else 1, 0, CPU)
+    agent = SAC(policy, critic, empty, Extensions(), Extensions(), config, 2 if policy.actions.discrete else 1, 0, CPU)
     agent.target = target
     return agent
 
@@ -212,7 +212,7 @@ def test_the_actor_may_carry_the_auxiliary_loss_too():
     assert {"loss/state_prediction", "loss/actor_state_prediction"} <= metrics.keys()
     moved = changed(before, agent)
     assert any(name.startswith("actor_parts") for name in moved)
-    two = [agent.parts.auxiliary["state_prediction"], agent.actor_parts.auxiliary["state_prediction"]]
+    two = [agent.extensions.auxiliary["state_prediction"], agent.actor_extensions.auxiliary["state_prediction"]]
     assert not torch.equal(*(part.net[0].weight for part in two))
 
 
@@ -245,8 +245,8 @@ def test_an_update_is_that_of_its_losses_on_a_recurrent_agent(return_lambda):
         output = agent.policy.head(agent.policy.public(batch), batch)
         action, log_prob = sample_tanh_gaussian(output, torch.randn(*output.shape[:2], 2))
         views = agent.critic.views(batch, given)
-        agent.parts.extend(views, batch)
-        bonus = agent.parts.bonus(views, batch, {})
+        agent.extensions.extend(views, batch)
+        bonus = agent.extensions.bonus(views, batch, {})
         judged = agent.target(agent.target.views(batch, given), batch, action)
         alpha = agent.log_alpha.exp()
         value, entropy = torch.minimum(*judged)[1:, :, 0], -alpha * log_prob[1:]

@@ -111,7 +111,7 @@ def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
 
 def test_what_is_foreseen_reads_the_history_before_the_step_and_its_action():
     agent, batch = make_agent("mi", intrinsic__information_gain__bonus_target="foreseen"), make_batch()
-    part = agent.parts.auxiliary["state_prediction"]
+    part = agent.extensions.auxiliary["state_prediction"]
     views, _, _ = agent._look(batch, agent.state_views(batch))
     t, b = 3, 1
     known = torch.cat([views["history"][t - 1, b], torch.nn.functional.one_hot(batch.action[t - 1, b], 4).float()])
@@ -123,4 +123,4 @@ def test_what_is_foreseen_reads_the_history_before_the_step_and_its_action():
     before = weights(agent)
     agent.update(batch)
     assert {name for name in before if ".ahead." in name} <= changed(before, agent)
-    assert make_agent("mi").parts.auxiliary["state_prediction"].ahead is None
+    assert make_agent("mi").extensions.auxiliary["state_prediction"].ahead is None

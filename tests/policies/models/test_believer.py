@@ -139,7 +139,7 @@ def test_the_bound_teaches_the_samples_and_nothing_else_does():
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in fold.of_mean.parameters())
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in fold.of_sample.parameters())
     networks.zero_grad()
-    part = agent.parts.auxiliary["belief_elbo"]
+    part = agent.extensions.auxiliary["belief_elbo"]
     part.loss(views, batch).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in fold.model.parameters())
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters())
@@ -186,7 +186,7 @@ def test_an_agent_takes_the_models_of_its_folders_and_refuses_others(tmp_path):
     assert all(torch.equal(mine[name], value) for name, value in weights(believer.history).items())
     assert all(
         torch.equal(value, believer.posterior.state_dict()[name])
-        for name, value in agent.parts.auxiliary["belief_elbo"].posterior.state_dict().items()
+        for name, value in agent.extensions.auxiliary["belief_elbo"].posterior.state_dict().items()
     )
     other = tmp_path / "other"
     other.mkdir()

@@ -161,7 +161,7 @@ def test_no_weight_of_the_policy_has_the_states_width(variant):
     widths = {n for parameter in agent.policy.parameters() for n in parameter.shape}
     assert SPEC.state_dim not in widths
     shared = {id(p) for p in agent.policy.parameters()}
-    for part in (agent.state_views, agent.online.critic or nn.Identity(), agent.parts):
+    for part in (agent.state_views, agent.online.critic or nn.Identity(), agent.extensions):
         assert not shared & {id(p) for p in part.parameters()}
 
 
@@ -228,7 +228,7 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     save_policy(tmp_path / "policy", agent.policy, spec, config, {"note": 1})
     saved = load_file(tmp_path / "policy" / "policy.safetensors")
     assert saved.keys() == agent.policy.state_dict().keys()
-    privileged = [agent.state_views, agent.parts, agent.online.critic or nn.Identity()]
+    privileged = [agent.state_views, agent.extensions, agent.online.critic or nn.Identity()]
     for part in privileged:
         for value in part.state_dict().values():
             assert not any(torch.equal(value, kept) for kept in saved.values() if value.numel() > 1)
