@@ -53,8 +53,8 @@ def batchable(agent: Agent) -> DQN:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
         kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
-        able = [name for name, kind in kinds.items() if kind.under_vmap]
-        raise UserError(f"{flag} the extensions {', '.join(able)}, not {', '.join(unable)}; {else_}")
+        can = [name for name, kind in kinds.items() if kind.under_vmap]
+        raise UserError(f"{flag} the extensions {', '.join(can)}, not {', '.join(unable)}; {else_}")
     config = agent.config
     if config.precision != "fp32" or config.predictor_step != "shared" or config.intrinsic.anneal_steps:
         raise UserError(f"{flag} precision=fp32, predictor_step=shared and no anneal_steps; {else_}")
