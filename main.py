@@ -71,8 +71,8 @@ def main() -> None:
     from envs.make import horizon_of
     from policies.training.many_seeds import SeedRun, train_seeds
     from policies.training.replay import replay
-    from policies.training.resolve import resolve
-    from policies.training.run import Settings, train
+    from policies.training.resolve import Settings, resolve
+    from policies.training.run import train
     from utils.config import override_values
     from utils.run import check_name
 

@@ -196,6 +196,15 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
     return stored
 
 
+def dataset_digest(path: Path | str) -> str | None:
+    """What a dataset says is the digest of all that is read of it; None where it says nothing, or is not there."""
+    try:
+        digest = json.loads(_metadata_file(Path(path)).read_text())["collection"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(digest)
+
+
 def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path") -> None:
     """Makes sure that a dataset comes from the domain that it is to be used for; the horizon may differ.
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
 from buffers.batch import Episode, EpisodeBatch
@@ -56,16 +57,34 @@ class EpisodeBuffer:
         self._rows: dict[str, NDArray[Any]] = {k: np.zeros((self.capacity, *s), t) for k, (s, t) in shapes.items()}
         self._first = np.zeros(self.capacity // 2, np.int64)  # ring over episodes: number i stands at i % size
         self._length = np.zeros(self.capacity // 2, np.int64)
+        self._expert = np.zeros(self.capacity // 2, bool)
         self._num_protected = self._oldest = self._newest = 0  # episode numbers; protected ones are 0 … P-1
         self._protected_rows = self._next_row = self._used_rows = 0
         self._rng = np.random.default_rng(seed)
 
     @classmethod
-    def of(cls, stored: StoredEpisodes) -> Self:
-        """All episodes of a data set, whole, as large as they are."""
-        buffer = cls(stored.spec, int((stored.length + 1).sum()), int(stored.length.max()), seed=0)
+    def of(
+        cls,
+        stored: StoredEpisodes,
+        window: int | None = None,
+        seed: int = 0,
+        turned_share: float = 0.0,
+        mirrored: bool = False,
+        *,
+        limit_is_terminal: bool = False,
+    ) -> Self:
+        """All episodes of a data set, with room for no more; they are drawn whole where no window is given.
+
+        With `limit_is_terminal` those of the horizon's length end there for good.
+        """
+        rows = int((stored.length + 1).sum())
+        buffer = cls(stored.spec, rows, window or int(stored.length.max()), seed, turned_share, mirrored)
         for number in range(len(stored)):
-            buffer.add(stored.episode(number))
+            episode = stored.episode(number)
+            if limit_is_terminal:
+                episode.discount = episode.discount.copy()  # else it is the data set's own
+                episode.end_at_limit(stored.spec.max_episode_steps)
+            buffer.add(episode)
         return buffer
 
     def __len__(self) -> int:
@@ -111,6 +130,7 @@ class EpisodeBuffer:
             self._drop(self._next_row, self._next_row + rows, wrapped=self._next_row < first_free)
             self._newest += 1
             slot = int(self._slots(np.array([len(self) - 1]))[0])
+        self._expert[slot] = episode.expert
         first = self._protected_rows - rows if protect else self._next_row
         for key in FIELDS:
             values = getattr(episode, key)
@@ -148,7 +168,7 @@ class EpisodeBuffer:
         share, mirrored = self.turned_share, self.mirrored
         angle_B = draw_angles(self._rng, batch_size, share, mirrored) if share else None
         batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
-        batch.expert = torch.from_numpy((index_B < self._num_protected).astype(np.float32)).to(device)
+        batch.expert = self._by_expert(slot_B, device)
         return batch
 
     def newest(self, count: int, device: torch.device | str = "cpu") -> EpisodeBatch:
@@ -171,7 +191,13 @@ class EpisodeBuffer:
     ) -> EpisodeBatch:
         """The index-th drawable episodes, counted from the oldest, whole; turned by angles (B,) where given."""
         slot_B = self._slots(index_B)
-        return self._gather(self._first[slot_B], self._length[slot_B], angle_B, device)
+        batch = self._gather(self._first[slot_B], self._length[slot_B], angle_B, device)
+        batch.expert = self._by_expert(slot_B, device)
+        return batch
+
+    def _by_expert(self, slot_B: NDArray[np.int64], device: torch.device | str) -> Tensor:
+        """1 where the expert acted (B,)."""
+        return torch.from_numpy(self._expert[slot_B].astype(np.float32)).to(device)
 
     def _gather(
         self,
@@ -239,23 +265,30 @@ class EpisodeBuffer:
                     turn_rows(distinct[begin:end], self.storages[view], turn)
         return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)).to(device))
 
-    def state_dict(self) -> dict[str, Any]:
-        """Only the rows in use, the spans and the generator."""
+    def state_dict(self, rows: bool = True) -> dict[str, Any]:
+        """Only the rows in use, the spans and the generator; or the generator alone, of a buffer that does not grow."""
+        if not rows:
+            return {"rng": self._rng.bit_generator.state}
         counters = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_row", "_used_rows")
         return {
             "rows": {k: v[: self._used_rows] for k, v in self._rows.items()},
             "first": self._first[: self._used_rows],
             "length": self._length[: self._used_rows],
+            "expert": self._expert[: self._used_rows],
             "counters": {name: getattr(self, name) for name in counters},
             "rng": self._rng.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts everything back where `state_dict` was taken."""
+        self._rng.bit_generator.state = state["rng"]
+        if "rows" not in state:
+            return
         for key, values in state["rows"].items():
             self._rows[key][: len(values)] = values
-        self._first[: len(state["first"])] = state["first"]
-        self._length[: len(state["length"])] = state["length"]
         for name, value in state["counters"].items():
             setattr(self, name, value)
-        self._rng.bit_generator.state = state["rng"]
+        of_older = np.arange(len(state["first"])) < self._num_protected  # it did not tell them from protected ones
+        spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
+        for name, values in spans.items():
+            getattr(self, name)[: len(values)] = values

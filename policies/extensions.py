@@ -56,6 +56,7 @@ class AuxiliaryLoss(Extension):
 
     loss_weight: float = 1.0
     of_actor = False  # reads the view `policy`, which an actor alone has
+    of_expert = False  # says something on the expert's episodes alone
 
     @classmethod
     def build(cls, parts: "Parts", settings: ConfigDict) -> Self:

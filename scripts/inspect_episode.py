@@ -20,6 +20,7 @@ if __name__ == "__main__":
 from utils.app import define_seed, run
 from utils.errors import UserError
 from utils.files import atomic_write
+from utils.seeding import seed_for
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
@@ -41,7 +42,6 @@ def main() -> None:
     from policies.deployed.files import load_policy
     from scripts.inspect_page import Views, ending, page
     from utils.config import json_tuples
-    from utils.seeding import generator
 
     if _RUN.value is None:
         raise UserError("--run is required: a run's folder")
@@ -58,7 +58,7 @@ def main() -> None:
         _OBS_EMBEDDER.value or settings["obs_embedder"],
     )
     make_envs, _ = env_maker(config, *embedders)
-    seed = int(generator(_SEED.value, "inspect").integers(2**31))
+    seed = seed_for(_SEED.value, "inspect")
     notes: dict[str, str] = {}
     try:
         envs = make_envs(1, seed=_SEED.value, render_mode="rgb_array")

@@ -25,6 +25,11 @@ def generator(seed: int, *stream: str | int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=tuple(map(int, words)))))
 
 
+def seed_for(seed: int, *stream: str | int) -> int:
+    """A seed for one purpose, drawn from `generator`."""
+    return int(generator(seed, *stream).integers(2**31))
+
+
 def rng_state() -> dict[str, Any]:
     """Where the global generators are: Python, NumPy, PyTorch and each CUDA device."""
     return {

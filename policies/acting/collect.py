@@ -8,9 +8,7 @@ from buffers.batch import Episode
 from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
 from policies.acting.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
-from utils.seeding import generator
-
-MAX_ENV_SEED = 2**31
+from utils.seeding import generator, seed_for
 
 
 def collect_episodes(
@@ -43,7 +41,7 @@ def collect_episodes(
         if num_episodes == 0:
             continue
         kind = "expert" if expert else "random"
-        env_seed = int(generator(seed, "collect", kind, "envs").integers(MAX_ENV_SEED))
+        env_seed = seed_for(seed, "collect", kind, "envs")
         rng = generator(seed, "collect", kind, "policy")
         envs = make_envs(min(num_envs, num_episodes), env_seed)
         try:

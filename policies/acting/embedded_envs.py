@@ -108,7 +108,7 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
     Raises:
         UserError: an embedder is missing or does not fit.
     """
-    observe = config.rl.observe
+    observe = config.rl.get("observe", ())
     if not observe:
         return lambda num_envs, **options: make_vector_env(config.env, num_envs, **options), set()
     with closing(make_vector_env(config.env, 1, seed=0)) as domain:

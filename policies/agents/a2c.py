@@ -32,7 +32,7 @@ class A2C(ActorCritic):
     The critic is V, with views of its own; a frozen copy is made here.
     """
 
-    on_policy = True
+    learns_from = "fresh_episodes"
 
     def __init__(
         self,

@@ -1,13 +1,10 @@
 """What actor-critics share: an actor, critics of their own, and extensions on the views of either."""
 
-from typing import Any
-
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.base import Array
 from policies.agents.learner import Learner
 from policies.extensions import Extensions
 from policies.models.heads import Critic
@@ -57,15 +54,6 @@ class ActorCritic(Learner):
     def _after_step(self) -> None:
         super()._after_step()
         self.actor_extensions.after_step(self.config.tau)
-
-    @torch.inference_mode()
-    def act(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
-    ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
-        output = output.cpu()
-        action = self.actions.draw(output, self._rng) if explore else self.actions.best(output)
-        return action.numpy(), carry
 
     @torch.no_grad()
     def look_back(self, batch: EpisodeBatch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -18,15 +18,15 @@ Array = NDArray[Any]
 class Agent(nn.Module):
     """Acts on histories, learns from episode batches, and can be put down and taken up.
 
-    `wants_aux_batch` asks the trainer for a second batch an update; `on_policy` for fresh whole episodes, of which each
-    batch is learned from once. `env_steps` is set by the trainer and drives whatever follows a schedule.
+    `wants_aux_batch` asks the trainer for a second batch an update; `learns_from` names its experience
+    (`policies.training.experience`). `env_steps` is set by that and drives whatever follows a schedule.
     `discrete_actions` and `continuous_actions` say what its policy's outputs mean; None where it takes no such actions.
     """
 
     discrete_actions: ClassVar[Actions]
     continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
-    on_policy: bool = False
+    learns_from: ClassVar[str] = "replayed_envs"
     env_steps: int = 0
     device: torch.device
 

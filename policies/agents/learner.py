@@ -15,6 +15,7 @@ from policies.agents.base import Agent, Array
 from policies.extensions import Extensions
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import PrivilegedViews, Views
+from torchkit.actions import Distribution
 from torchkit.fast.adam import Adam
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
@@ -121,6 +122,16 @@ class Learner(Agent):
     def _follow(self, target: nn.Module, online: nn.Module) -> None:
         """From now on the target moves after the online network, by τ a step."""
         self._followers.append((list(target.parameters()), list(online.parameters())))
+
+    @torch.inference_mode()
+    def act(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
+    ) -> tuple[Array, Any]:
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        output, actions = output.cpu(), self.policy.actions
+        assert isinstance(actions, Distribution), "how to explore by values is the family's own"
+        action = actions.draw(output, self._rng) if explore else actions.best(output)
+        return action.numpy(), carry
 
     def _policy_step(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any

@@ -17,7 +17,7 @@ class BehaviourCloning(AuxiliaryLoss):
     It reads the view `policy`, the acting head's output.
     """
 
-    of_actor = True
+    of_actor = of_expert = True
 
     def __init__(self, actions: Distribution, weight: float):
         super().__init__()

@@ -30,7 +30,8 @@ from policies.agents.dqn import DQN
 from policies.build import build_agent
 from policies.models.sources import Sources
 from policies.training.batched_updates import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
-from policies.training.run import Settings, open_run, train
+from policies.training.resolve import Settings
+from policies.training.run import open_run, train
 from policies.training.summary import read_summary
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
 from utils.device import device_of, prepare_cpu

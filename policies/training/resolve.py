@@ -1,6 +1,7 @@
 """The configs and flags of a run as one: what the command line, the domain and the files say, merged and checked."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,6 +10,26 @@ from policies.build import FAMILIES
 from utils.config import check_numbers
 from utils.errors import choose
 from utils.merging import apply_domain, apply_domain_memory
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The flags that decide what a run comes to; they are kept in its config.json."""
+
+    seed: int
+    train_episodes: int
+    num_envs: int
+    start_random: int
+    start_expert: int
+    window: int
+    state_embedder: str | None
+    obs_embedder: str | None
+    threads: int
+    data_path: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is kept of them; a flag that came later only where it is given, so that older runs can be taken up."""
+        return {name: value for name, value in asdict(self).items() if name != "data_path" or value is not None}
 
 
 def resolve(

@@ -3,48 +3,32 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from buffers import augment
-from buffers.episode_buffer import EpisodeBuffer
+from buffers.dataset import dataset_digest
 from envs.make import width_for
 from policies.acting.embedded_envs import MakeEnvs, env_maker
-from policies.acting.rollout import check_expert
 from policies.agents.base import Agent
 from policies.build import build_agent
 from policies.deployed.files import save_policy
+from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
 from policies.models.sources import Sources
+from policies.training.experience import EXPERIENCES, Origin
+from policies.training.observers import Evaluation
+from policies.training.resolve import Settings
 from policies.training.summary import FINAL_EPISODES, judge, plot_curve, read_summary, table, write_film
-from policies.training.trainer import Schedule, Stopped, Trainer
+from policies.training.trainer import Record, Schedule, Stopped, Trainer
 from utils.checkpoint import load_checkpoint
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
-from utils.errors import UserError
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.progress import Say, Show, progress
 from utils.run import Run
-from utils.seeding import generator, seed_everything
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The flags that decide what a run comes to; they are kept in its config.json."""
-
-    seed: int
-    train_episodes: int
-    num_envs: int
-    start_random: int
-    start_expert: int
-    window: int
-    state_embedder: str | None
-    obs_embedder: str | None
-    threads: int
+from utils.seeding import seed_everything
 
 
 def train(
@@ -73,94 +57,61 @@ def train(
         say(f"{open_run(config, settings, folder, command).folder} is finished; its report:\n{table(summary)}")
         return 0
     make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
-    envs = make_envs(settings.num_envs, seed=settings.seed)
-    spec = envs.spec_sizes
-    sources = Sources(spec, config, settings.state_embedder, settings.obs_embedder)
+    eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
+    origin = Origin(config, settings, make_envs, eval_envs.spec_sizes)
+    sources = Sources(origin.spec, config, settings.state_embedder, settings.obs_embedder)
     agent = adapt(build_agent(sources, settings.seed, device))
-    # embeddings cannot be turned, what they are made of is not stored
-    turned = 0.0 if config.rl.observe else augment.turned_share(config.env.augment, config.env.n_aug, spec)
-    if config.rl.observe and config.env.augment and config.env.n_aug:
-        warnings.warn(f"no turned copies for {config.rl.family}:{config.rl.variant}: it sees embeddings", stacklevel=2)
     for flag in sorted(sources.unused - used):
-        warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
-    check_demonstrations(config, settings, agent, make_envs)
-    buffer_seed = int(generator(settings.seed, "replay").integers(2**31))
+        warnings.warn(f"{flag} is not used by {origin.method}", RuntimeWarning, stacklevel=2)
+    experience = EXPERIENCES[agent.learns_from].build(origin)
+    if not settings.start_expert and not settings.data_path and wants_expert(agent):
+        text = f"{origin.method} has nothing to clone: give --start_expert_training"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
-        say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
-    jsonl = JsonlWriter(run.metrics_path)
-    first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
-    group = folder[1].rpartition("/")[0]
-    logger = Logger([jsonl, *open_mirrors(mirrors, run, plain_configs(config), group, settings.seed, first_step)])
-
-    def keep_policy(where: Path) -> None:
-        save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
-
-    eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
-    trainer = Trainer(
-        agent,
-        envs,
+        say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
+    record = open_record(run, agent, origin, mirrors, folder[1].rpartition("/")[0], saved)
+    evaluation = Evaluation(
         eval_envs,
-        EpisodeBuffer(
-            spec, config.rl.replay_steps, settings.window, buffer_seed, turned, augment.mirrors(config.env.augment)
-        ),
-        make_schedule(config, settings, checkpoint_minutes, time_limit_hours),
-        run,
-        logger,
-        jsonl,
-        keep_policy,
+        config.env.eval.episodes,
+        config.env.eval.interval,
         settings.seed,
-        show,
+        lambda: record.keep_policy(run.folder / "policy_best"),
     )
+    limit = math.inf if time_limit_hours is None else time_limit_hours
+    schedule = Schedule(checkpoint_minutes=checkpoint_minutes, time_limit_hours=limit)
     try:
-        history = trainer.train(saved)
+        Trainer(agent, experience, [evaluation], schedule, record, show).train(saved)
     except Stopped as stop:
-        say(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
+        where = f"{experience.progress} of {experience.total} {experience.unit}"
+        say(f"{stop.reason} at {where}; the same command goes on")
         return stop.exit_code
     finally:
-        logger.close()
-        envs.close()
+        record.logger.close()
+        experience.close()
         eval_envs.close()
-    finish(agent, make_envs, config, settings, run, history, film_episodes, say)
+    finish(agent, make_envs, config, settings, run, evaluation.history, film_episodes, say)
     return 0
 
 
-def check_demonstrations(config: ConfigDict, settings: Settings, agent: Agent, make_envs: MakeEnvs) -> None:
-    """Warns of a cloning actor that is given no demonstrations.
-
-    Raises:
-        UserError: some are asked for, of a family that cannot learn from them or of a domain without an expert.
-    """
-    family, flag = config.rl.family, "--start_expert_training"
-    if not settings.start_expert:
-        if "behaviour_cloning" in config.rl.auxiliary.get("use_actor", ()):
-            text = f"{family}:{config.rl.variant} has nothing to clone: give {flag}"
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
-        return
-    if agent.on_policy:
-        raise UserError(f"{flag}: {family} learns from fresh episodes alone; leave the flag out")
-    with closing(make_envs(1, seed=0)) as one:
-        check_expert(one, flag, "leave the flag out")
+def wants_expert(agent: Agent) -> bool:
+    """Whether one of its losses says something on the expert's episodes alone."""
+    return any(isinstance(module, AuxiliaryLoss) and module.of_expert for module in agent.modules())
 
 
-def make_schedule(
-    config: ConfigDict, settings: Settings, checkpoint_minutes: float, time_limit_hours: float | None
-) -> Schedule:
-    """How long a run collects, learns and judges itself, and when it stops."""
-    return Schedule(
-        train_episodes=settings.train_episodes,
-        start_random=settings.start_random,
-        start_expert=settings.start_expert,
-        updates_per_step=config.rl.updates_per_step,
-        batch_size=config.rl.batch_size,
-        aux_batch_size=config.rl.aux_batch_size,
-        eval_interval=config.env.eval.interval,
-        eval_episodes=config.env.eval.episodes,
-        checkpoint_minutes=checkpoint_minutes,
-        time_limit_is_terminal=config.rl.time_limit_is_terminal,
-        time_limit_hours=math.inf if time_limit_hours is None else time_limit_hours,
-    )
+def open_record(
+    run: Run, agent: Agent, origin: Origin, mirrors: Sequence[str], group: str, saved: dict[str, Any] | None
+) -> Record:
+    """The run's metrics, mirrored as asked for, and its policy, which anybody can act by."""
+    jsonl, config = JsonlWriter(run.metrics_path), origin.config
+    first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
+    mirrored = open_mirrors(mirrors, run, plain_configs(config), group, origin.settings.seed, first_step)
+
+    def keep_policy(where: Path) -> None:
+        save_policy(where, agent.policy, origin.spec, config, {"settings": origin.settings.to_dict()})
+
+    return Record(run, Logger([jsonl, *mirrored]), jsonl, keep_policy)
 
 
 def plain_configs(config: ConfigDict) -> dict[str, Any]:
@@ -178,7 +129,9 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
         "state_embedder_sha256": embedders_digest(settings.state_embedder, ("s_encoder",)),
         "obs_embedder_sha256": embedders_digest(settings.obs_embedder, ("o_encoder", "believer")),
     }
-    configs = plain_configs(config) | {"run": asdict(settings) | digests}
+    if settings.data_path is not None:
+        digests["data_path_sha256"] = dataset_digest(settings.data_path)
+    configs = plain_configs(config) | {"run": settings.to_dict() | digests}
     may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
     return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
 

@@ -15,7 +15,7 @@ from policies.acting.evaluate import evaluate, film
 from policies.acting.rollout import Policy
 from utils.errors import UserError
 from utils.run import Run
-from utils.seeding import generator
+from utils.seeding import seed_for
 
 FINAL_EPISODES = 100
 
@@ -38,12 +38,12 @@ def judge(
 ) -> dict[str, float]:
     """Greedy episodes that no evaluation during training has seen."""
     with closing(make_envs(width_for(config_env, min(episodes, FINAL_EPISODES)), seed=seed)) as envs:
-        return evaluate(policy, envs, episodes, int(generator(seed, "final").integers(2**31)))
+        return evaluate(policy, envs, episodes, seed_for(seed, "final"))
 
 
 def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
     """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
-    film_seed = int(generator(seed, "film").integers(2**31))
+    film_seed = seed_for(seed, "film")
     try:
         with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
             folder.mkdir(parents=True, exist_ok=True)

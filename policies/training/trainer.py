@@ -1,53 +1,47 @@
-"""Stage 3: collect, learn, report, save; stopped and resumed at any moment."""
+"""A run of training: experience, updates, observers, reports, checkpoints; stopped and resumed at any moment."""
 
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from buffers.batch import Episode
-from buffers.episode_buffer import EpisodeBuffer
-from envs.base import AsymmetricVectorEnv
-from policies.acting.evaluate import evaluate, statistics
-from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, iterate_episodes
+from policies.acting.evaluate import statistics
 from policies.agents.base import Agent
+from policies.training.experience import Experience
+from policies.training.observers import Observer, crossed
 from utils.checkpoint import save_checkpoint
-from utils.errors import DivergenceError, UserError
+from utils.errors import DivergenceError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
 from utils.run import Run
-from utils.seeding import generator, rng_state, set_rng_state
+from utils.seeding import rng_state, set_rng_state
 from utils.stopping import UNFINISHED, StopRequest
 
 MANY = 100  # updates owed at once, of which the bar tells
-COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train and when to do what; steps are env steps, a demonstration's among them.
+    """When a run writes its means, by its clock, and its checkpoints; and how long it may take."""
 
-    Training goes on for `train_episodes` times the horizon steps after `start_expert` successful expert episodes
-    (kept for good) and `start_random` random ones.
-    """
-
-    train_episodes: int
-    start_random: int
-    start_expert: int
-    updates_per_step: float
-    batch_size: int
-    aux_batch_size: int
-    eval_interval: int
-    eval_episodes: int
     log_interval: int = 1000
     checkpoint_minutes: float = 5.0
     time_limit_hours: float = math.inf
-    time_limit_is_terminal: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a run is written: its folder, its metrics (`jsonl` is one of the logger's), its policy, into a folder."""
+
+    run: Run
+    logger: Logger
+    jsonl: JsonlWriter
+    keep_policy: Callable[[Path], None]
 
 
 class Stopped(Exception):
@@ -79,46 +73,27 @@ class Averages:
 
 
 class Trainer:
-    """One training run: an agent, envs to act in, a replay, and a folder."""
+    """One training run of an agent on an experience, seen by observers; nothing here knows of which kind they are."""
 
     def __init__(
         self,
         agent: Agent,
-        envs: AsymmetricVectorEnv,
-        eval_envs: AsymmetricVectorEnv,
-        buffer: EpisodeBuffer,
+        experience: Experience,
+        observers: Sequence[Observer],
         schedule: Schedule,
-        run: Run,
-        logger: Logger,
-        jsonl: JsonlWriter,
-        keep_policy: Callable[[Path], None],
-        seed: int,
+        record: Record,
         show: Show = progress,
     ):
-        self.agent, self.envs, self.eval_envs, self.buffer = agent, envs, eval_envs, buffer
-        self.schedule, self.run, self.logger, self.jsonl, self.seed = schedule, run, logger, jsonl, seed
-        self._keep_policy, self._show = keep_policy, show
-        self.spec = envs.spec_sizes
-        self.stream = EpisodeStream(envs, self._seed("train"))
-        self.averages = Averages()
-        self.env_steps = self.start_steps = self.reported_steps = self.episodes = self.updates = 0
-        self.history: list[dict[str, float]] = []  # one row an evaluation
+        self.agent, self.experience, self.observers = agent, experience, observers
+        self.schedule, self.record, self._show = schedule, record, show
+        self.averages, self.reported = Averages(), 0  # by the experience's clock
         self._stop = StopRequest()
         self._clock = time.monotonic()
-        self._rate_from = (self._clock, 0, 0)
-        self._saved_at, self._saved_steps = self._clock, 0
+        self._rates_from = (self._clock, dict.fromkeys(experience.rates, 0))
+        self._saved_at, self._saved_progress = self._clock, 0
 
-    def _seed(self, *stream: str | int) -> int:
-        """A seed for one purpose, drawn from the run's."""
-        return int(generator(self.seed, *stream).integers(2**31))
-
-    @property
-    def total_steps(self) -> int:
-        """Env steps at which training is done."""
-        return self.start_steps + self.schedule.train_episodes * self.spec.max_episode_steps
-
-    def train(self, saved: dict[str, Any] | None) -> list[dict[str, float]]:
-        """Trains to the end and returns the evaluations.
+    def train(self, saved: dict[str, Any] | None) -> None:
+        """Trains to the end.
 
         Args:
             saved: the checkpoint to go on from, None to begin.
@@ -127,138 +102,73 @@ class Trainer:
             Stopped: by a signal or the time limit; the checkpoint is written.
             DivergenceError: the loss is not finite; the last checkpoint, from before, stays.
         """
+        experience = self.experience
         with self._stop.listening():
             if saved is None:
-                self.jsonl.truncate(0)
-                self._prefill()
-                self._evaluate()
+                self.record.jsonl.truncate(0)
+                experience.begin(lambda: self._check_stop(begun=False))
+                self.reported = experience.progress
+                self._observe(self.observers)
                 self._save()
             else:
                 self._load(saved)
-            with self._show(self.total_steps, self.reported_steps, "train") as bar:
-                while self.reported_steps < self.total_steps:
-                    if self.env_steps == self.reported_steps:  # else it was stopped among the updates of the last steps
-                        self._collect()
+            with self._show(experience.total, self.reported, "train") as bar:
+                while self.reported < experience.total:
+                    if experience.progress == self.reported:  # else it was stopped among the updates of what came last
+                        for episode in experience.advance(self.agent):
+                            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
                     try:
                         self._learn(bar)
                     except DivergenceError as error:
                         raise DivergenceError(
-                            f"{error} after {self.updates} updates; the last checkpoint, of {self._saved_steps} steps, "
-                            f"stays in {self.run.checkpoint_dir}"
+                            f"{error} after {experience.updates} updates; the last checkpoint, of "
+                            f"{self._saved_progress} {experience.unit}, stays in {self.record.run.checkpoint_dir}"
                         ) from error
                     self._report(bar)
                     self._check_stop()
             self._save()
-        return self.history
-
-    def _prefill(self) -> None:
-        """Demonstrations of the expert, the successful ones, and random episodes."""
-        wanted = self.schedule.start_expert
-        expert = ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
-        tries = 0
-        while wanted:
-            for _, episode in iterate_episodes(self.envs, expert, wanted, self._seed("expert", tries)):
-                self.env_steps += len(episode)
-                if episode.success:
-                    episode.expert = True
-                    self._keep(episode, protect=True)
-                    wanted -= 1
-                self._check_stop(begun=False)
-            tries += 1
-            if tries == 20:
-                raise UserError(
-                    f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful episodes"
-                )
-        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "random"))
-        if self.schedule.start_random and not self.agent.on_policy:  # which would not learn from them
-            for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
-                self.env_steps += len(episode)
-                self._keep(episode)
-                self._check_stop(begun=False)
-        self.start_steps = self.reported_steps = self.env_steps
-        self.stream = EpisodeStream(self.envs, self._seed("train"))
-
-    def _keep(self, episode: Episode, protect: bool = False) -> None:
-        if self.schedule.time_limit_is_terminal:
-            episode.end_at_limit(self.spec.max_episode_steps)
-        self.buffer.add(episode, protect)
-
-    def _collect(self) -> None:
-        """One step of all envs; or for an agent that learns on-policy a batch of whole episodes."""
-        self.agent.env_steps = self.env_steps
-        if self.agent.on_policy:
-            self._collect_batch()
-            return
-        for _, episode in self.stream.step(self.agent.exploring()):
-            self._keep(episode)
-            self.episodes += 1
-            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
-        self.env_steps += self.envs.num_envs
-
-    def _collect_batch(self) -> None:
-        """Fresh episodes of the present policy, all begun after the last update: no checkpoint falls between them."""
-        seed = self._seed("batch", self.updates)
-        for _, episode in iterate_episodes(self.envs, self.agent.exploring(), self.schedule.batch_size, seed):
-            self._keep(episode)
-            self.episodes += 1
-            self.env_steps += len(episode)
-            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
 
     def _learn(self, bar: Bar) -> None:
-        """As many updates as the steps so far have earned; on-policy one on the newest episodes.
+        """As many updates as there are batches.
 
         Demonstrations earn thousands at once: the bar counts them down, and a stop signal does not wait for all.
         """
-        if self.agent.on_policy:
-            batch = self.buffer.newest(self.schedule.batch_size, self.agent.device)
-            self.averages.add(self.agent.update(batch))
-            self.updates += 1
-            return
-        while len(self.buffer) and (owed := int(self.env_steps * self.schedule.updates_per_step) - self.updates) > 0:
+        owed = self.experience.owed
+        for batch, aux in self.experience.batches(self.agent):
             if owed >= MANY and owed % 10 == 0:
                 bar.set_postfix({"updates owed": owed}, refresh=False)
                 bar.update(0)
-            batch = self.buffer.sample(self.schedule.batch_size, self.agent.device)
-            aux = None
-            if self.agent.wants_aux_batch:
-                aux = self.buffer.sample(self.schedule.aux_batch_size, self.agent.device)
             self.averages.add(self.agent.update(batch, aux))
-            self.updates += 1
-            self._check_stop()
+            self.experience.updates += 1
+            owed = self.experience.owed
+            if owed:
+                self._check_stop()
 
     def _report(self, bar: Bar) -> None:
-        """Evaluates and logs where the last report and now lie on different sides of a due step."""
-        before = self.reported_steps
-        evaluated = crossed(before, self.env_steps, self.schedule.eval_interval)
-        done = self.env_steps >= self.total_steps
-        if evaluated or done:
-            self._evaluate()
-        if evaluated or done or crossed(before, self.env_steps, self.schedule.log_interval):
-            now = time.monotonic()
-            clock, steps, updates = self._rate_from
-            elapsed = max(now - clock, 1e-9)
-            means = self.averages.read()
-            means |= {"episodes": self.episodes, "updates": self.updates, "replay/steps": self.buffer.num_steps}
-            means["clock/env_steps_per_second"] = (self.env_steps - steps) / elapsed
-            means["clock/updates_per_second"] = (self.updates - updates) / elapsed
-            self._rate_from = (now, self.env_steps, self.updates)
-            self.logger.write(self.env_steps, means)
-            last = self.history[-1]
-            shown = {"return": last["return"], "success": last["success"]}
+        """Observes and logs where the last report and now lie on different sides of a due moment."""
+        before, now = self.reported, self.experience.progress
+        done = now >= self.experience.total
+        looking = [observer for observer in self.observers if done or observer.due(before, now)]
+        self._observe(looking)
+        if looking or done or crossed(before, now, self.schedule.log_interval):
+            means = self.averages.read() | self.experience.metrics() | self._rates()
+            self.record.logger.write(now, means)
+            shown = {name: value for observer in self.observers for name, value in observer.shown.items()}
             bar.set_postfix(shown | {"updates/s": means["clock/updates_per_second"]}, refresh=False)
-        bar.update(self.env_steps - before)
-        self.reported_steps = self.env_steps
+        bar.update(now - before)
+        self.reported = now
 
-    def _evaluate(self) -> None:
-        """Greedy episodes, fresh ones each time."""
-        began = time.monotonic()
-        seed = self._seed("eval", self.env_steps)
-        row = evaluate(self.agent.greedy(), self.eval_envs, self.schedule.eval_episodes, seed)
-        if row["return"] > max((before["return"] for before in self.history), default=-math.inf):
-            self._keep_policy(self.run.folder / "policy_best")
-        self.history.append({"step": self.env_steps, **row})
-        clock = {"clock/eval_seconds": time.monotonic() - began}
-        self.logger.write(self.env_steps, {f"eval/{k}": v for k, v in row.items()} | clock)
+    def _observe(self, observers: Sequence[Observer]) -> None:
+        for observer in observers:
+            self.record.logger.write(self.experience.progress, observer.look(self.agent, self.experience.progress))
+
+    def _rates(self) -> dict[str, float]:
+        """How fast the experience's counters went since this was last asked."""
+        now, (clock, before) = time.monotonic(), self._rates_from
+        counts = {name: getattr(self.experience, name) for name in self.experience.rates}
+        self._rates_from = (now, counts)
+        elapsed = max(now - clock, 1e-9)
+        return {f"clock/{name}_per_second": (counts[name] - before[name]) / elapsed for name in counts}
 
     def _check_stop(self, begun: bool = True) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
@@ -278,36 +188,23 @@ class Trainer:
             raise Stopped(reason, code)
 
     def _save(self) -> None:
-        save_checkpoint(
-            self.run.checkpoint_dir,
-            {
-                "agent": self.agent.checkpoint(),
-                "stream": self.stream.state_dict(),
-                "buffer": self.buffer.state_dict(),
-                "averages": {"sums": self.averages.sums, "counts": self.averages.counts},
-                "counters": {name: getattr(self, name) for name in COUNTERS},
-                "history": self.history,
-                "metrics_offset": self.jsonl.offset(),
-                "rng": rng_state(),
-            },
-        )
-        self._saved_at, self._saved_steps = time.monotonic(), self.env_steps
-        self._keep_policy(self.run.policy_dir)
+        state = {"agent": self.agent.checkpoint(), **self.experience.state_dict()}
+        state["counters"]["reported_steps"] = self.reported
+        state |= {observer.name: observer.state_dict() for observer in self.observers}
+        state["averages"] = {"sums": self.averages.sums, "counts": self.averages.counts}
+        state |= {"metrics_offset": self.record.jsonl.offset(), "rng": rng_state()}
+        save_checkpoint(self.record.run.checkpoint_dir, state)
+        self._saved_at, self._saved_progress = time.monotonic(), self.experience.progress
+        self.record.keep_policy(self.record.run.policy_dir)
 
     def _load(self, state: dict[str, Any]) -> None:
         self.agent.load_checkpoint(state["agent"])
-        self.stream.load_state_dict(state["stream"])
-        self.buffer.load_state_dict(state["buffer"])
+        self.experience.load_state_dict(state)
+        self.reported = state["counters"]["reported_steps"]
+        for observer in self.observers:
+            observer.load_state_dict(state[observer.name])
         self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
-        self.history = state["history"]
-        self.jsonl.truncate(state["metrics_offset"])
+        self.record.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
-        self._rate_from = (self._clock, self.env_steps, self.updates)
-        self._saved_steps = self.env_steps
-
-
-def crossed(before: int, now: int, interval: int) -> bool:
-    """Whether a multiple of `interval` lies in (before, now]."""
-    return now // interval > before // interval
+        self._rates_from = (self._clock, {name: getattr(self.experience, name) for name in self.experience.rates})
+        self._saved_progress = self.experience.progress

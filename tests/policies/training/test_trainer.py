@@ -11,7 +11,9 @@ import torch
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agents.base import Agent
-from policies.training.trainer import Averages, Schedule, Stopped, Trainer, crossed
+from policies.training.experience import FreshEpisodes, Plan, ReplayedEnvs
+from policies.training.observers import Evaluation, crossed
+from policies.training.trainer import Averages, Record, Schedule, Stopped, Trainer
 from tests.helpers.envs import Countdown
 from utils.checkpoint import load_checkpoint
 from utils.device import device_of
@@ -55,22 +57,47 @@ class Counting(Agent):
         self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
 
 
+class Watched(Trainer):
+    """A trainer, and by short names what tests look at."""
+
+    def train(self, saved):
+        super().train(saved)
+        return self.history if self.observers else []
+
+    def __getattr__(self, name):
+        if name in ("env_steps", "start_steps", "updates", "buffer", "envs"):
+            return getattr(self.experience, name)
+        found = {"total_steps": "experience.total", "history": "observers.0.history", "run": "record.run"}.get(name)
+        if found is None:
+            raise AttributeError(name)
+        value = self
+        for part in found.split("."):
+            value = value[int(part)] if part.isdecimal() else getattr(value, part)
+        return value
+
+
 @pytest.fixture
 def make(tmp_path):
     def trainer(agent=None, num_envs=4, horizon=H, expert=True, name="run", capacity=10_000, **schedule):
-        settings = {
+        plan = {
             "train_episodes": 40, "start_random": 3, "start_expert": 0, "updates_per_step": 0.25, "batch_size": 2,
-            "aux_batch_size": 6, "eval_interval": 50, "eval_episodes": 4, "log_interval": 30,
+            "aux_batch_size": 6,
         }  # fmt: skip
+        when = {"log_interval": 30, "checkpoint_minutes": 5.0, "eval_interval": 50}
+        when = {key: schedule.pop(key, value) for key, value in when.items()}
+        kept = []
         envs, eval_envs = (Countdown(n, horizon, expert) for n in (num_envs, 4))
         run = Run.create(tmp_path, name, {}, [])
         jsonl = JsonlWriter(run.metrics_path)
         buffer = EpisodeBuffer(envs.spec_sizes, capacity, horizon, seed=0)
-        parts = (agent or Counting(), envs, eval_envs, buffer, Schedule(**settings | schedule))
-        made = Trainer(
-            *parts, run, Logger([jsonl]), jsonl, lambda folder: kept.append((folder.name, made.env_steps)), 0
-        )
-        made.kept = kept = []
+        agent = agent or Counting()
+        kind = {"replayed_envs": ReplayedEnvs, "fresh_episodes": FreshEpisodes}[agent.learns_from]
+        experience = kind(envs, buffer, Plan(**plan | schedule), 0)
+        record = Record(run, Logger([jsonl]), jsonl, lambda folder: kept.append((folder.name, experience.env_steps)))
+        keep_best = lambda: record.keep_policy(run.folder / "policy_best")  # noqa: E731
+        observers = [Evaluation(eval_envs, 4, when.pop("eval_interval"), 0, keep_best)]
+        made = Watched(agent, experience, observers, Schedule(**when), record)
+        made.kept = kept
         return made
 
     return trainer
@@ -137,7 +164,7 @@ def test_a_signal_among_the_demonstrations_stops_with_nothing_saved(make, monkey
         if len(kept) == 2:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(trainer, "_keep", keep)
+    monkeypatch.setattr(trainer.experience, "keep", keep)
     with pytest.raises(Stopped, match="stopped by SIGTERM"):
         trainer.train(None)
     assert len(kept) == 2
@@ -261,7 +288,7 @@ def test_devices():
 class OnPolicy(Counting):
     """Acts by the number of its updates, so that an episode tells which policy played it."""
 
-    on_policy = True
+    learns_from = "fresh_episodes"
 
     def act(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore):
         assert explore, "it learns from what it explores"
@@ -271,7 +298,7 @@ class OnPolicy(Counting):
 def test_an_on_policy_agent_learns_from_what_it_has_just_played_and_nothing_else(make):
     agent = OnPolicy()
     trainer = make(agent, train_episodes=12, batch_size=3, updates_per_step=0.0, eval_interval=10_000)
-    trainer._evaluate = lambda: trainer.history.append({"step": trainer.env_steps, "success": 0.0, "return": 0.0})
+    trainer.observers = []  # which would act without exploring
     trainer.train(None)
     assert trainer.start_steps == 0, "no random episodes: it could not learn from them"
     assert agent.updates == len(agent.batches) >= 4

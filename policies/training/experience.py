@@ -1,0 +1,342 @@
+"""Where a run's batches come from, and its clock: envs and a replay, fresh episodes, or episodes that are stored.
+
+A family names its own in `Agent.learns_from`, by a name of `EXPERIENCES`. What is played is played here, and nowhere
+else in training.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from ml_collections import ConfigDict
+
+from buffers import augment
+from buffers.batch import Episode, EpisodeBatch
+from buffers.dataset import check_domain, read_dataset
+from buffers.episode_buffer import EpisodeBuffer
+from envs.base import AsymmetricVectorEnv, EnvSpec
+from policies.acting.embedded_envs import MakeEnvs
+from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, check_expert, iterate_episodes
+from policies.agents.base import Agent
+from policies.training.resolve import Settings
+from utils.errors import UserError
+from utils.seeding import generator, seed_for
+
+Batches = Iterator[tuple[EpisodeBatch, EpisodeBatch | None]]
+ROUNDS = 20  # of demonstrations, in which the expert must have succeeded often enough
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an experience is made of: the run's config and flags, and its domain."""
+
+    config: ConfigDict
+    settings: Settings
+    make_envs: MakeEnvs
+    spec: EnvSpec
+
+    @property
+    def method(self) -> str:
+        """For messages."""
+        return f"{self.config.rl.family}:{self.config.rl.variant}"
+
+    def augmentation(self) -> tuple[float, bool]:
+        """The share of what is sampled that is turned, and whether half of that is mirrored; none of embeddings."""
+        env, observe = self.config.env, self.config.rl.get("observe", ())
+        if observe and env.augment and env.n_aug:  # what they are made of is not stored
+            warnings.warn(f"no turned copies for {self.method}: it sees embeddings", stacklevel=2)
+        share = 0.0 if observe else augment.turned_share(env.augment, env.n_aug, self.spec)
+        return share, augment.mirrors(env.augment)
+
+
+class Experience:
+    """Batches, and the clock by which a run is reported, evaluated and ended.
+
+    Attributes:
+        reads: fields of `config.rl` that it needs.
+        clock: which of the counters is the clock, and `unit` what it counts, in a word.
+        env_steps, episodes: env steps that were taken, those of demonstrations among them, and episodes that ended.
+        updates: batches that were learned from; the trainer counts them.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    clock: ClassVar[str] = "env_steps"
+    unit: ClassVar[str] = "steps"
+    rates: ClassVar[tuple[str, ...]] = ("env_steps", "updates")  # counters of which the rates are logged
+    counters: ClassVar[tuple[str, ...]] = ("env_steps", "episodes", "updates")
+
+    def __init__(self) -> None:
+        self.env_steps = self.episodes = self.updates = 0
+
+    @classmethod
+    def build(cls, origin: Origin) -> Self:
+        """That of a run.
+
+        Raises:
+            UserError: the flags do not give what it needs, or give what it cannot use.
+        """
+        raise NotImplementedError
+
+    @property
+    def progress(self) -> int:
+        """What the clock shows."""
+        return int(getattr(self, self.clock))
+
+    @property
+    def total(self) -> int:
+        """What the clock shows when training is done."""
+        raise NotImplementedError
+
+    @property
+    def owed(self) -> int:
+        """How many batches are to come before it goes on."""
+        return 0
+
+    def begin(self, check_stop: Callable[[], None]) -> None:
+        """What comes before training; `check_stop` is called now and then, and may raise."""
+
+    def advance(self, agent: Agent) -> list[Episode]:
+        """Goes on by as little as can be: the episodes that have ended by it."""
+        return []
+
+    def batches(self, agent: Agent) -> Batches:
+        """What is to be learned from before it goes on, with a second batch for an agent that wants one."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """How much there is of it by now."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes; what is `counters` is joined with the trainer's."""
+        return {"counters": {name: getattr(self, name) for name in self.counters}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        for name in self.counters:
+            setattr(self, name, state["counters"][name])
+
+    def close(self) -> None:
+        """Frees what it holds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is played, and how much of it is learned from; steps are env steps, a demonstration's among them.
+
+    Training goes on for `train_episodes` times the horizon steps after `start_expert` successful expert episodes
+    (kept for good) and `start_random` random ones.
+    """
+
+    train_episodes: int
+    start_random: int
+    start_expert: int
+    updates_per_step: float
+    batch_size: int
+    aux_batch_size: int
+    time_limit_is_terminal: bool = False
+
+
+class PlayedEnvs(Experience):
+    """Episodes that are played while training goes on, and kept in a replay."""
+
+    reads = ("batch_size", "aux_batch_size", "updates_per_step", "replay_steps", "time_limit_is_terminal")
+    counters = ("env_steps", "start_steps", "episodes", "updates")
+
+    def __init__(self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int):
+        super().__init__()
+        self.envs, self.buffer, self.plan, self.seed = envs, buffer, plan, seed
+        self.spec, self.start_steps = envs.spec_sizes, 0
+        self.stream = EpisodeStream(envs, seed_for(seed, "train"))
+
+    @classmethod
+    def build(cls, origin: Origin) -> Self:
+        settings, rl = origin.settings, origin.config.rl
+        if settings.data_path is not None:
+            warnings.warn(f"--data_path is not used by {origin.method}", RuntimeWarning, stacklevel=2)
+        if settings.start_expert:
+            cls.check_demonstrations(origin)
+        buffer = EpisodeBuffer(
+            origin.spec,
+            rl.replay_steps,
+            settings.window,
+            seed_for(settings.seed, "replay"),
+            *origin.augmentation(),
+        )
+        plan = Plan(
+            settings.train_episodes,
+            settings.start_random,
+            settings.start_expert,
+            rl.updates_per_step,
+            rl.batch_size,
+            rl.aux_batch_size,
+            rl.time_limit_is_terminal,
+        )
+        return cls(origin.make_envs(settings.num_envs, seed=settings.seed), buffer, plan, settings.seed)
+
+    @classmethod
+    def check_demonstrations(cls, origin: Origin) -> None:
+        """Refuses demonstrations that cannot be played, or not learned from.
+
+        Raises:
+            UserError: names the flag.
+        """
+        with closing(origin.make_envs(1, seed=0)) as one:
+            check_expert(one, "--start_expert_training", "leave the flag out")
+
+    @property
+    def total(self) -> int:
+        return self.start_steps + self.plan.train_episodes * self.spec.max_episode_steps
+
+    def metrics(self) -> dict[str, float]:
+        return {"episodes": self.episodes, "updates": self.updates, "replay/steps": self.buffer.num_steps}
+
+    def keep(self, episode: Episode, protect: bool = False) -> None:
+        """Puts an episode into the replay."""
+        if self.plan.time_limit_is_terminal:
+            episode.end_at_limit(self.spec.max_episode_steps)
+        self.buffer.add(episode, protect)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"stream": self.stream.state_dict(), "buffer": self.buffer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.stream.load_state_dict(state["stream"])
+        self.buffer.load_state_dict(state["buffer"])
+
+    def close(self) -> None:
+        self.envs.close()
+
+
+class ReplayedEnvs(PlayedEnvs):
+    """Envs that go on step by step, learned from by batches of a replay: as many as the steps so far have earned."""
+
+    def begin(self, check_stop: Callable[[], None]) -> None:
+        """Demonstrations of the expert, the successful ones, and random episodes."""
+        self._demonstrate(check_stop)
+        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "random"))
+        if self.plan.start_random:
+            seed = seed_for(self.seed, "random")
+            for _, episode in iterate_episodes(self.envs, random, self.plan.start_random, seed):
+                self.env_steps += len(episode)
+                self.keep(episode)
+                check_stop()
+        self.start_steps = self.env_steps
+        self.stream = EpisodeStream(self.envs, seed_for(self.seed, "train"))
+
+    def _demonstrate(self, check_stop: Callable[[], None]) -> None:
+        wanted, tries = self.plan.start_expert, 0
+        expert = ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
+        while wanted:
+            for _, episode in iterate_episodes(self.envs, expert, wanted, seed_for(self.seed, "expert", tries)):
+                self.env_steps += len(episode)
+                if episode.success:
+                    episode.expert = True
+                    self.keep(episode, protect=True)
+                    wanted -= 1
+                check_stop()
+            tries += 1
+            if wanted and tries == ROUNDS:
+                raise UserError(
+                    f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful episodes"
+                )
+
+    def advance(self, agent: Agent) -> list[Episode]:
+        """One step of all envs."""
+        agent.env_steps = self.env_steps
+        ended = [episode for _, episode in self.stream.step(agent.exploring())]
+        for episode in ended:
+            self.keep(episode)
+        self.episodes += len(ended)
+        self.env_steps += self.envs.num_envs
+        return ended
+
+    @property
+    def owed(self) -> int:
+        if not len(self.buffer):
+            return 0
+        return max(0, int(self.env_steps * self.plan.updates_per_step) - self.updates)
+
+    def batches(self, agent: Agent) -> Batches:
+        while self.owed:
+            batch = self.buffer.sample(self.plan.batch_size, agent.device)
+            wants_two = agent.wants_aux_batch
+            yield batch, self.buffer.sample(self.plan.aux_batch_size, agent.device) if wants_two else None
+
+
+class FreshEpisodes(PlayedEnvs):
+    """Whole episodes of the present policy, all begun after the last update, of which each is learned from once."""
+
+    @classmethod
+    def check_demonstrations(cls, origin: Origin) -> None:
+        family = origin.config.rl.family
+        raise UserError(f"--start_expert_training: {family} learns from fresh episodes alone; leave the flag out")
+
+    def advance(self, agent: Agent) -> list[Episode]:
+        """A batch of whole episodes: no checkpoint falls between them."""
+        agent.env_steps = self.env_steps
+        seed, ended = seed_for(self.seed, "batch", self.updates), []
+        for _, episode in iterate_episodes(self.envs, agent.exploring(), self.plan.batch_size, seed):
+            self.keep(episode)
+            self.episodes += 1
+            self.env_steps += len(episode)
+            ended.append(episode)
+        return ended
+
+    def batches(self, agent: Agent) -> Batches:
+        yield self.buffer.newest(self.plan.batch_size, agent.device), None
+
+
+class StoredData(Experience):
+    """The episodes of a data set, all of them: the clock counts updates, and no env is stepped to learn."""
+
+    reads = ("batch_size", "num_updates")
+    clock, unit, rates = "updates", "updates", ("updates",)
+
+    def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
+        super().__init__()
+        self.buffer, self.num_updates = buffer, num_updates
+        self.batch_size, self.aux_batch_size = batch_size, aux_batch_size
+
+    @classmethod
+    def build(cls, origin: Origin) -> Self:
+        settings, rl = origin.settings, origin.config.rl
+        if settings.data_path is None:
+            raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
+        if settings.start_expert:
+            raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
+        stored = read_dataset(settings.data_path)
+        check_domain(stored, origin.spec)
+        seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
+        terminal = rl.get("time_limit_is_terminal", False)
+        buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal)
+        return cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
+
+    @property
+    def total(self) -> int:
+        return self.num_updates
+
+    def batches(self, agent: Agent) -> Batches:
+        batch = self.buffer.sample(self.batch_size, agent.device)
+        yield batch, self.buffer.sample(self.aux_batch_size, agent.device) if agent.wants_aux_batch else None
+
+    def metrics(self) -> dict[str, float]:
+        return {"updates": self.updates, "data/epochs": self.updates * self.batch_size / len(self.buffer)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Not the episodes, which stay where they are."""
+        return super().state_dict() | {"buffer": self.buffer.state_dict(rows=False)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.buffer.load_state_dict(state["buffer"])
+
+
+EXPERIENCES: dict[str, type[Experience]] = {
+    "replayed_envs": ReplayedEnvs,
+    "fresh_episodes": FreshEpisodes,
+    "stored_data": StoredData,
+}
