@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from envs.base import EnvSpec
 from policies.losses import masked_mean
-from policies.models.believer import Believer
 from torchkit.actions import Actions
 from torchkit.fast.adam import Adam
 from torchkit.sequence import Memory
@@ -183,15 +182,12 @@ class Parts(Protocol):
     spec: EnvSpec
     config: ConfigDict
     auxiliary: Mapping[str, nn.Module]
+    training_only: dict[str, nn.Module]  # what a fold leaves for its loss
     actions: Actions  # what the policy's outputs mean
 
     @property
     def memory(self) -> Memory:
         """The memory behind `history`."""
-
-    @property
-    def believer(self) -> Believer:
-        """The conditional VAE behind `belief`, its posterior included."""
 
     def width(self, view: str) -> int:
         """The number of features F of a view (T+1, B, F); to ask for it is to have it computed, if it can be."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head
+from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, state_views
 from policies.agents.learner import linear
 from policies.extensions import Extensions
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
@@ -66,13 +66,13 @@ class A2C(ActorCritic):
         head = policy_head(trunk)
         own = critic_trunk(trunk)
         heads = [own.head(rl.critic_inputs, 1)]
-        check_belief(own, rl.auxiliary.use, "use")
-        check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
+        check_folds(own, rl.auxiliary.use, "use")
+        check_folds(trunk, rl.auxiliary.use_actor, "use_actor")
         extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
         actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
         critic = Critic(own.public(), own.privileged(), heads)
         policy = HistoryPolicy(trunk.public(), head, actions)
-        return cls(policy, critic, sources.state_views(), extensions, actor_extensions, rl, seed, device)
+        return cls(policy, critic, state_views(sources), extensions, actor_extensions, rl, seed, device)
 
     def entropy_weight(self) -> float:
         """What the entropy is worth now."""

@@ -6,8 +6,9 @@ from policies.auxiliary import AUXILIARY
 from policies.extensions import AuxiliaryLoss, Extensions, IntrinsicReward
 from policies.intrinsic import INTRINSIC
 from policies.models.heads import Head
-from policies.models.trunk import Trunk
-from policies.models.views import PRIVILEGED, PUBLIC
+from policies.models.sources import Sources
+from policies.models.trunk import PRIVILEGED, PUBLIC, Trunk
+from policies.models.views import PrivilegedViews
 from utils.errors import UserError, choose, choose_name
 
 
@@ -61,13 +62,19 @@ def settings_of(trunk: Trunk, kind: str, name: str, flag: str) -> ConfigDict:
     return settings
 
 
-def check_belief(trunk: Trunk, losses: tuple[str, ...], field: str) -> None:
-    """Refuses a belief that no loss trains: it learns by its evidence bound alone."""
-    if "belief" in trunk.folds and "belief_elbo" not in losses:
-        raise UserError(
-            f"--config_rl.auxiliary.{field}: the belief learns by belief_elbo alone; name it there "
-            "(auxiliary.belief_elbo.weight=0 leaves the belief as it is)"
-        )
+def check_folds(trunk: Trunk, losses: tuple[str, ...], field: str) -> None:
+    """Refuses a fold that no loss trains, where it learns by one alone."""
+    for view, fold in trunk.folds.items():
+        if fold.trained_by is not None and fold.trained_by not in losses:
+            raise UserError(
+                f"--config_rl.auxiliary.{field}: the {view} learns by {fold.trained_by} alone; name it there "
+                f"(auxiliary.{fold.trained_by}.weight=0 leaves the {view} as it is)"
+            )
+
+
+def state_views(sources: Sources) -> PrivilegedViews:
+    """The frozen views of the state that were asked for."""
+    return PrivilegedViews({}, sources.frozen)
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head, shares_memory
+from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, shares_memory, state_views
 from policies.agents.base import Array
 from policies.agents.learner import Learner, linear
 from policies.extensions import Extensions
@@ -86,14 +86,16 @@ class DQN(Learner):
             own = critic_trunk(trunk)
             critic_head = own.head(rl.critic_inputs, spec.action_dim)
             critic = Critic(None if own is trunk else own.public(), own.privileged(), [critic_head])
-            if own is not trunk and "belief" in own.folds:
+            untrained = [view for view, fold in own.folds.items() if fold.trained_by is not None]
+            if own is not trunk and untrained:
                 raise UserError(
-                    "--config_rl.critic_memory=separate: nothing would train the critic's own belief; choose shared"
+                    f"--config_rl.critic_memory=separate: nothing would train the critic's own {untrained[0]}; choose "
+                    "shared"
                 )
-        check_belief(trunk, rl.auxiliary.use, "use")
+        check_folds(trunk, rl.auxiliary.use, "use")
         extensions = make_extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
-        return cls(networks, sources.state_views(), extensions, rl, spec.action_dim, seed, device)
+        return cls(networks, state_views(sources), extensions, rl, spec.action_dim, seed, device)
 
     def epsilon(self) -> float:
         """The exploration rate now."""

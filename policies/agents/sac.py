@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_belief, critic_trunk, make_extensions, policy_head
+from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, state_views
 from policies.extensions import Extensions, transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.models.encoders import vector_embedder
 from policies.models.heads import Critic
-from policies.models.history import vector_embedder
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
@@ -77,9 +77,9 @@ class SAC(ActorCritic):
         else:
             heads = [own.head(rl.critic_inputs, 1, action=rl.action_dim) for _ in range(2)]
             action_embedder = vector_embedder(spec.action_dim, rl.action_dim)
-        check_belief(own, rl.auxiliary.use, "use")
+        check_folds(own, rl.auxiliary.use, "use")
         if own is not trunk:
-            check_belief(trunk, rl.auxiliary.use_actor, "use_actor")
+            check_folds(trunk, rl.auxiliary.use_actor, "use_actor")
         extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
         actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
         if own is trunk and (idle := sorted(name for name, part in trunk.auxiliary.items() if not part.of_actor)):
@@ -91,7 +91,7 @@ class SAC(ActorCritic):
         critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
         policy = HistoryPolicy(public, head, actions)
         return cls(
-            policy, critic, sources.state_views(), extensions, actor_extensions, rl, spec.action_dim, seed, device
+            policy, critic, state_views(sources), extensions, actor_extensions, rl, spec.action_dim, seed, device
         )
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:

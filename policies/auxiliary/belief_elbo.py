@@ -34,7 +34,8 @@ class BeliefElbo(AuxiliaryLoss):
         Raises:
             UserError: z^s is not of the width that the belief is about.
         """
-        believer, width = parts.believer, parts.width("z_state")
+        believer, width = parts.training_only["believer"], parts.width("z_state")
+        assert isinstance(believer, Believer)
         about = believer.history.config.x_dim
         if width != about:
             raise UserError(

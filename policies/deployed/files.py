@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from envs.base import EnvSpec
 from policies.build import build_policy
 from policies.models import published
-from policies.models.believer import BelieverConfig
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
-from torchkit.networks import EncoderConfig, misfit
+from policies.models.trunk import kept_of
+from torchkit.networks import misfit
 from utils.config import json_tuples, to_dict
 from utils.errors import UserError, first_line
 from utils.files import atomic_write
@@ -30,11 +30,14 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     save_tensors(folder / "policy.safetensors", policy.state_dict())
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     views = {"folds": list(policy.public.folds), "shortcuts": list(policy.public.shortcuts)}
-    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, "views": views, **extra}
-    if "z_obs" in policy.public.shortcuts:
-        about["z_obs"] = policy.public.shortcuts["z_obs"].config.to_json()  # type: ignore[union-attr, operator]
-    if "belief" in policy.public.folds:
-        about["believer"] = policy.public.folds["belief"].model.config.to_json()  # type: ignore[union-attr, operator]
+    about = {
+        "format": POLICY_FORMAT,
+        "spec": asdict(spec),
+        "config": groups,
+        "views": views,
+        **extra,
+        **policy.public.kept,
+    }
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
 
@@ -62,8 +65,7 @@ def load_policy(
         if not {"rl", "seq"} <= about["config"].keys():
             raise ValueError("its config lacks rl or seq")
         saved = EnvSpec(**json_tuples(about["spec"]))
-        z_obs = EncoderConfig.from_json(about["z_obs"]) if "z_obs" in about else None
-        believer = BelieverConfig.from_json(about["believer"]) if "believer" in about else None
+        kept = kept_of(about)
         views = {name: tuple(about["views"][name]) for name in ("folds", "shortcuts")}
         tensors = load_tensors(path / "policy.safetensors")
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -76,8 +78,7 @@ def load_policy(
     sources = Sources(
         replace(saved, max_episode_steps=horizon),
         ConfigDict(json_tuples(about["config"])),
-        z_obs_config=z_obs,
-        believer_config=believer,
+        kept=kept,
     )
     policy = build_policy(sources, **views)
     if (wrong := misfit(policy, tensors)) is not None:
@@ -104,7 +105,7 @@ def load_published_policy(file: Path, spec: EnvSpec, config: ConfigDict) -> tupl
         UserError: see `published.policy_tensors` and `published.fill_policy`.
     """
     z_obs, tensors = published.policy_tensors(file, spec)
-    policy = build_policy(Sources(spec, config, z_obs_config=z_obs))
+    policy = build_policy(Sources(spec, config, kept={"z_obs": z_obs}))
     published.fill_policy(policy, tensors, file)
     groups = {name: to_dict(config[name]) for name in ("rl", "seq")}
     return policy.eval(), {"config": groups | {"env": {"id": "a domain that it does not name"}}}

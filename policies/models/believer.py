@@ -10,21 +10,22 @@ Dimension key: T steps, B batch, N envs, K samples, C context, X embedding of th
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import PublicBatch
-from policies.models.encoders import encoder_config
+from policies.models.encoders import build_memory, encoder_config
 from policies.models.on_disk import load_module, save_module
+from policies.models.sources import Sources
 from policies.models.views import Fold, Inputs, Views
 from torchkit.cvae import ConditionalGaussian, elbo
 from torchkit.networks import ACTIVATION, Encoder, EncoderConfig, mlp
 from torchkit.sequence import Carry, Memory
 from utils.config import json_tuples, to_dict
-from utils.errors import UserError
+from utils.errors import UserError, at_least_one, choose_name
 
 KIND = "believer"
 BLOCK = 64  # contexts: with 30 samples each a hidden layer of 256 is 2 MB
@@ -139,6 +140,22 @@ def load_believer(path: str, obs_dim: int, make_memory: MemoryMaker, flag: str, 
     return load_module(path, KIND, KIND, build, obs_dim, flag, env_id)
 
 
+def believer_of(sources: Sources) -> Believer:
+    """The Believer that `config.rl.believer` says, a new one at each call."""
+
+    def make_memory(config: ConfigDict, width: int) -> Memory:
+        return build_memory(config, width, sources.spec.max_episode_steps + 1)
+
+    spec, source, flag = sources.spec, sources.config.rl.believer, "--obs_embedder_dir"
+    if KIND in sources.kept:
+        return Believer(sources.kept[KIND], make_memory)
+    if choose_name(("pretrained", "scratch"), source, "--config_rl.believer") == "scratch":
+        config = believer_config(sources.repr_config("believer"), spec.obs_dim, spec.obs_image_shape)
+        return Believer(config, make_memory)
+    path = sources.embedder_path(flag, "believer=pretrained", "scratch")
+    return load_believer(path, spec.obs_dim, make_memory, flag, spec.env_id)
+
+
 class Belief(Fold):
     """The view `belief` (…, F): the mean over K samples of an MLP of each, then another MLP.
 
@@ -146,6 +163,9 @@ class Belief(Fold):
     that it publishes the view `belief_context`. In training mode every row draws its own noise. In evaluation mode the
     noise is a buffer, the same for all rows, so that an action depends on the history alone and not on who else acts.
     """
+
+    trained_by = "belief_elbo"
+    kept_as = KIND
 
     def __init__(self, model: HistoryModel, num_samples: int, sample_dims: tuple[int, ...], out_dim: int):
         super().__init__()
@@ -156,6 +176,23 @@ class Belief(Fold):
         rng = torch.Generator().manual_seed(0)
         noise_KF = torch.randn(num_samples, model.noise_dim, generator=rng)
         self.noise = nn.Buffer(noise_KF)
+
+    @classmethod
+    def build(cls, sources: Sources, training_only: dict[str, nn.Module]) -> Self:
+        """The part of the Believer that acts, and networks of its samples; all of it is `training_only["believer"]`."""
+        sizes = sources.config.rl.belief
+        at_least_one({f"--config_rl.belief.{name}": sizes[name] for name in ("samples", "sample_dims", "out_dim")})
+        if not sizes.sample_dims:
+            raise UserError("--config_rl.belief.sample_dims=(): at least one layer is needed")
+        training_only[KIND] = believer = believer_of(sources)
+        return cls(believer.history, sizes.samples, sizes.sample_dims, sizes.out_dim)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model.config.to_json()
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> BelieverConfig:
+        return BelieverConfig.from_json(values)
 
     def initial_carry(self, batch_size: int) -> Carry:
         return self.model.memory.initial_carry(batch_size)

@@ -1,11 +1,15 @@
-"""The encoders that a config asks for."""
+"""The encoders, embedders and memories that a config asks for."""
 
+import inspect
 import math
 
 from ml_collections import ConfigDict
+from torch import nn
 
-from torchkit.networks import EncoderConfig
-from utils.errors import UserError
+from torchkit.networks import EncoderConfig, init_linear
+from torchkit.sequence import MEMORIES
+from torchkit.sequence.base import Memory
+from utils.errors import UserError, choose
 
 
 def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
@@ -54,3 +58,33 @@ def image_encoder(
             "of the image, or none, as (), each spread above 0"
         )
     return EncoderConfig(in_dim, out_dim, image_shape=tuple(image_shape), **table, centre=centre, spread=spread)
+
+
+def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "--config_seq") -> Memory:
+    """The memory that a config names, for inputs of `width`; one with a limited reach gets `context` rows.
+
+    `flag` is how the user named the config, for errors.
+
+    Raises:
+        UserError: an unknown memory, or settings that it does not take.
+    """
+    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
+    takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
+    for name in config_seq.kwargs:
+        if name not in takes:
+            raise UserError(
+                f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
+                f"configs/seq/{config_seq.memory}.py has its own"
+            )
+    kwargs = dict(config_seq.kwargs)
+    if "context" in inspect.signature(kind).parameters:
+        kwargs["context"] = context
+    try:
+        return kind(width, **kwargs)
+    except UserError as error:
+        raise UserError(f"{flag}.kwargs.{error}") from error
+
+
+def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
+    """Linear-ReLU."""
+    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())

@@ -1,17 +1,16 @@
 """The view `history`: a memory of embeddings of what was observed, done and, where wanted, paid."""
 
-import inspect
+from typing import Self
 
 import torch
-from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import PublicBatch
 from buffers.rows import Rows
+from policies.models.encoders import build_memory, vector_embedder
+from policies.models.sources import Sources
 from policies.models.views import Fold, Inputs, Views
-from torchkit.networks import init_linear
-from torchkit.sequence import MEMORIES, Carry, Memory
-from utils.errors import UserError, choose
+from torchkit.sequence import Carry, Memory
 
 
 class History(Fold):
@@ -33,6 +32,19 @@ class History(Fold):
         self.memory = memory
         self.out_dim = memory.out_dim
 
+    @classmethod
+    def build(cls, sources: Sources, training_only: dict[str, nn.Module]) -> Self:
+        """Embedders and the memory of `config.seq`."""
+        sizes, spec = sources.sizes, sources.spec
+        width = int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
+        memory = build_memory(sources.config.seq, width, spec.max_episode_steps + 1)
+        return cls(
+            obs_embedder=sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
+            action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
+            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
+            memory=memory,
+        )
+
     def initial_carry(self, batch_size: int) -> Carry:
         return self.memory.initial_carry(batch_size)
 
@@ -51,33 +63,3 @@ class History(Fold):
         x_NF = torch.cat(parts, dim=-1)
         history_1NH, carry = self.memory(x_NF[None], now.start_N[None], carry)
         return history_1NH[0], carry
-
-
-def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "--config_seq") -> Memory:
-    """The memory that a config names, for inputs of `width`; one with a limited reach gets `context` rows.
-
-    `flag` is how the user named the config, for errors.
-
-    Raises:
-        UserError: an unknown memory, or settings that it does not take.
-    """
-    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
-    takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
-    for name in config_seq.kwargs:
-        if name not in takes:
-            raise UserError(
-                f"{flag}.memory: {config_seq.memory} has no kwargs.{name}, it takes {', '.join(sorted(takes))}; "
-                f"configs/seq/{config_seq.memory}.py has its own"
-            )
-    kwargs = dict(config_seq.kwargs)
-    if "context" in inspect.signature(kind).parameters:
-        kwargs["context"] = context
-    try:
-        return kind(width, **kwargs)
-    except UserError as error:
-        raise UserError(f"{flag}.kwargs.{error}") from error
-
-
-def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
-    """Linear-ReLU."""
-    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())

@@ -1,23 +1,21 @@
 """What the networks of an agent are made of, each made when it is asked for: sizes, embedders, the Believer."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 from torch import nn
 
 from envs.base import EnvSpec
-from policies.models.believer import Believer, BelieverConfig, believer_config, load_believer
-from policies.models.encoders import encoder_config, image_encoder
-from policies.models.history import build_memory, vector_embedder
+from policies.models.encoders import encoder_config, image_encoder, vector_embedder
 from policies.models.on_disk import load_encoder
-from policies.models.views import PrivilegedViews
-from torchkit.networks import Encoder, EncoderConfig
-from torchkit.sequence import Memory
+from torchkit.networks import Encoder
 from utils.config import flatten
 from utils.errors import UserError, at_least_one, choose_name
 
 SIZES = (
     *("rl.head_dims", "rl.action_dim", "seq.state_dim"),
     *(f"rl.auxiliary.{name}.hidden_dims" for name in ("state_prediction", "self_prediction")),
-    *(f"rl.belief.{name}" for name in ("samples", "sample_dims", "out_dim")),
     *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
 )
 
@@ -29,8 +27,8 @@ class Sources:
         spec: sizes of the domain.
         config: groups `rl`, `seq` and, where ψ or φ is used, `repr`.
         state_embedder, obs_embedder: folders or files of φ and ψ (stage 2), None where not given.
-        z_obs_config, believer_config: how ψ and the Believer are built where all weights will be loaded, so that
-            their own files are not needed.
+        kept: what the json of a saved policy says of how its views are built, where all weights will be loaded, so
+            that the embedders' own files are not needed; see `policies.models.trunk.kept_of`.
     """
 
     def __init__(
@@ -39,14 +37,12 @@ class Sources:
         config: ConfigDict,
         state_embedder: str | None = None,
         obs_embedder: str | None = None,
-        z_obs_config: EncoderConfig | None = None,
-        believer_config: BelieverConfig | None = None,
+        kept: Mapping[str, Any] | None = None,
     ):
-        self.spec, self.config = spec, config
-        self.z_obs_config, self.believer_config = z_obs_config, believer_config
-        self.state_embedder, self.obs_embedder = state_embedder, obs_embedder
+        self.spec, self.config, self.kept = spec, config, dict(kept or {})
         given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
-        self.unused = {flag for flag, path in given.items() if path is not None}  # flags that nothing has asked for
+        self.given = {flag: path for flag, path in given.items() if path is not None}
+        self.unused = set(self.given)  # flags that nothing has asked for
         check_sizes(config)
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
         self.frozen: dict[str, nn.Module] = {}
@@ -60,16 +56,13 @@ class Sources:
 
     def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
-        if self.z_obs_config is not None:
-            return Encoder(self.z_obs_config)
+        if "z_obs" in self.kept:
+            return Encoder(self.kept["z_obs"])
         source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
         if source == "scratch":
             return Encoder(encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape))
-        if self.obs_embedder is None:
-            raise UserError(f"--obs_embedder_dir: needed by config_rl.z_obs={source}; give it, or choose scratch")
-        self.unused.discard("--obs_embedder_dir")
         encoder = load_encoder(
-            self.obs_embedder,
+            self.embedder_path("--obs_embedder_dir", f"z_obs={source}", "scratch"),
             "o_encoder",
             self.spec.obs_dim,
             "--obs_embedder_dir",
@@ -79,32 +72,11 @@ class Sources:
         )
         return encoder.requires_grad_(source == "trainable")
 
-    def believer(self) -> Believer:
-        """The Believer of stage 2; a new one at each call."""
-
-        def make_memory(config: ConfigDict, width: int) -> Memory:
-            return build_memory(config, width, self.spec.max_episode_steps + 1)
-
-        spec, source = self.spec, self.config.rl.believer
-        if self.believer_config is not None:
-            return Believer(self.believer_config, make_memory)
-        if choose_name(("pretrained", "scratch"), source, "--config_rl.believer") == "scratch":
-            config = believer_config(self.repr_config("believer"), spec.obs_dim, spec.obs_image_shape)
-            return Believer(config, make_memory)
-        if self.obs_embedder is None:
-            raise UserError("--obs_embedder_dir: needed by config_rl.believer=pretrained; give it, or choose scratch")
-        self.unused.discard("--obs_embedder_dir")
-        return load_believer(self.obs_embedder, spec.obs_dim, make_memory, "--obs_embedder_dir", spec.env_id)
-
     def frozen_state(self, view: str) -> int:
         """The width of a frozen view of the state, which is computed from now on."""
         if view not in self.frozen:
             self.frozen[view], self._frozen_dims[view] = self.z_state()
         return self._frozen_dims[view]
-
-    def state_views(self) -> PrivilegedViews:
-        """The frozen views of the state that were asked for."""
-        return PrivilegedViews({}, self.frozen)
 
     def z_state(self) -> tuple[nn.Module, int]:
         """φ and the width of its embedding."""
@@ -114,11 +86,8 @@ class Sources:
         if source == "random":
             config = encoder_config(self.repr_config("z_state"), self.spec.state_dim, self.spec.state_image_shape)
             return Encoder(config), config.out_dim
-        if self.state_embedder is None:
-            raise UserError("--state_embedder_dir: needed by config_rl.z_state=pretrained; give it, or random or raw")
-        self.unused.discard("--state_embedder_dir")
         encoder = load_encoder(
-            self.state_embedder,
+            self.embedder_path("--state_embedder_dir", "z_state=pretrained", "random or raw"),
             "s_encoder",
             self.spec.state_dim,
             "--state_embedder_dir",
@@ -127,6 +96,17 @@ class Sources:
             config_repr=self.config.get("repr"),
         )
         return encoder, encoder.out_dim
+
+    def embedder_path(self, flag: str, user: str, instead: str) -> str:
+        """What an embedder flag gave, which counts as used from now on.
+
+        Raises:
+            UserError: it was not given; `user` is the setting that needs it, `instead` what else to set.
+        """
+        if flag not in self.given:
+            raise UserError(f"{flag}: needed by config_rl.{user}; give it, or choose {instead}")
+        self.unused.discard(flag)
+        return self.given[flag]
 
     def repr_config(self, user: str) -> ConfigDict:
         """The sizes of encoders that are not read from a file."""
@@ -142,8 +122,6 @@ def check_sizes(config: ConfigDict) -> None:
         UserError: names the field.
     """
     values = flatten({"rl": config.rl, "seq": config.seq})
-    if values.get("rl.belief.sample_dims") == ():
-        raise UserError("--config_rl.belief.sample_dims=(): at least one layer is needed")
     for kind in ("vector", "image"):
         if (width := values.get(f"seq.{kind}.reward_dim", 0)) < 0:
             raise UserError(f"--config_seq.{kind}.reward_dim={width}: 0, for none, or more is needed")

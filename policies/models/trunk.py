@@ -1,16 +1,19 @@
 """The public views of one network with their memory, and its embeddings of the state: made on first demand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from torch import nn
 
-from policies.models.believer import Belief, Believer
+from policies.models.believer import Belief
+from policies.models.encoders import vector_embedder
 from policies.models.heads import Head
-from policies.models.history import History, build_memory, vector_embedder
+from policies.models.history import History
 from policies.models.sources import Sources
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
-from torchkit.networks import Entries
+from torchkit.networks import EncoderConfig, Entries
 from torchkit.sequence import Memory
 from utils.errors import UserError, choose
 
@@ -23,6 +26,8 @@ class Trunk:
     Attributes:
         actions: what the outputs of the policy's head mean.
         auxiliary: the auxiliary losses on these views, by name, once they are there.
+        training_only: what a fold leaves for its loss and no policy has, such as the `believer` behind `belief`.
+        kept: what a policy's json must say of public views beside the configs.
     """
 
     def __init__(self, sources: Sources, actions: Actions):
@@ -32,7 +37,8 @@ class Trunk:
         self.shortcuts: dict[str, nn.Module] = {}
         self.embedders: dict[str, nn.Module] = {}
         self.auxiliary: Mapping[str, nn.Module] = {}
-        self._believer: Believer | None = None
+        self.training_only: dict[str, nn.Module] = {}
+        self.kept: dict[str, dict[str, Any]] = {}
 
     def width(self, view: str) -> int:
         """The number of features of a view, which is computed from now on if it was not before.
@@ -41,8 +47,8 @@ class Trunk:
             UserError: there is no such view, or something is missing of which it is made.
         """
         if view not in self.dims:
-            maker = choose(VIEWS, view, "--config_rl: views")
-            self.dims[view] = maker(self)
+            make = choose(MAKERS, view, "--config_rl: views")
+            self.dims[view] = make(self)
         return self.dims[view]
 
     def head(self, inputs: tuple[str, ...], out_dim: int, out_bound: float = 3e-3, **other: int) -> Head:
@@ -52,7 +58,7 @@ class Trunk:
 
     def public(self) -> PublicViews:
         """The public views that were asked for."""
-        return PublicViews(self.folds, self.shortcuts)
+        return PublicViews(self.folds, self.shortcuts, self.kept)
 
     def privileged(self) -> PrivilegedViews:
         """The learned embeddings of the state that were asked for."""
@@ -71,39 +77,17 @@ class Trunk:
         """The memory behind `history`."""
         return self.history.memory
 
-    @property
-    def believer(self) -> Believer:
-        """The conditional VAE behind `belief`."""
-        self.width("belief")
-        assert self._believer is not None
-        return self._believer
-
-    def make_history(self) -> int:
-        """Embedders and the memory of the config."""
-        sizes, spec = self.sources.sizes, self.spec
-        memory = build_memory(self.config.seq, self._input_width(), spec.max_episode_steps + 1)
-        self.folds["history"] = History(
-            obs_embedder=self.sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
-            action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
-            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
-            memory=memory,
-        )
-        return memory.out_dim
-
-    def _input_width(self) -> int:
-        sizes = self.sources.sizes
-        return int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
+    def make_fold(self, view: str) -> int:
+        """A view that remembers, by its name in `FOLDS`."""
+        self.folds[view] = fold = FOLDS[view].build(self.sources, self.training_only)
+        if fold.kept_as is not None:
+            self.kept[fold.kept_as] = fold.to_json()
+        return fold.out_dim
 
     def make_memory_input(self) -> int:
-        """What goes into that memory."""
-        self.history.shows_input = True
-        return self._input_width()
-
-    def make_belief(self) -> int:
-        """The part of the Believer that acts, and networks of its samples."""
-        sizes, self._believer = self.config.rl.belief, self.sources.believer()
-        self.folds["belief"] = Belief(self._believer.history, sizes.samples, sizes.sample_dims, sizes.out_dim)
-        return int(sizes.out_dim)
+        """What goes into the memory behind `history`."""
+        self.history.shows_input, sizes = True, self.sources.sizes
+        return int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
 
     def make_observation(self) -> int:
         """A learned embedding of the present observation."""
@@ -114,7 +98,7 @@ class Trunk:
     def make_z_obs(self) -> int:
         """ψ, with gradients unless it is frozen."""
         encoder = self.sources.z_obs()
-        self.shortcuts["z_obs"] = encoder
+        self.shortcuts["z_obs"], self.kept["z_obs"] = encoder, encoder.config.to_json()
         return encoder.out_dim
 
     def make_state(self) -> int:
@@ -138,13 +122,26 @@ class Trunk:
         return self.sources.frozen_state("z_state")
 
 
-VIEWS = {
-    "history": Trunk.make_history,
+FOLDS: dict[str, type[Fold]] = {"history": History, "belief": Belief}
+MAKERS: dict[str, Callable[[Trunk], int]] = {
+    **{view: partial(Trunk.make_fold, view=view) for view in FOLDS},
     "memory_input": Trunk.make_memory_input,
-    "belief": Trunk.make_belief,
     "observation": Trunk.make_observation,
     "z_obs": Trunk.make_z_obs,
     "state": Trunk.make_state,
     "signal": Trunk.make_signal,
     "z_state": Trunk.make_z_state,
 }
+PUBLIC = (*FOLDS, "observation", "z_obs")  # what a policy's head may read
+PRIVILEGED = ("state", "z_state", "signal")  # and in training a critic's
+
+
+def kept_of(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a policy's json says of how its public views are built, by its keys.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is damaged.
+    """
+    readers: dict[str, Callable[[dict[str, Any]], Any]] = {"z_obs": EncoderConfig.from_json}
+    readers |= {fold.kept_as: fold.from_json for fold in FOLDS.values() if fold.kept_as is not None}
+    return {key: read(about[key]) for key, read in readers.items() if key in about}

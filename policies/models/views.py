@@ -5,16 +5,14 @@ what they will not have.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch, PublicBatch
+from policies.models.sources import Sources
 from torchkit.sequence import Carry
-
-PUBLIC = ("history", "belief", "observation", "z_obs")
-PRIVILEGED = ("state", "z_state", "signal")
 
 Views = dict[str, Tensor]
 
@@ -29,9 +27,40 @@ class Inputs(NamedTuple):
 
 
 class Fold(nn.Module):
-    """A public view that remembers. It reads observations and its own past, of a batch as of a step."""
+    """A public view that remembers. It reads observations and its own past, of a batch as of a step.
+
+    Attributes:
+        out_dim: the width F of the view.
+        trained_by: the auxiliary loss by which alone it learns; None for one that learns by whatever reads it.
+        kept_as: the key in a policy's json of what says how to rebuild it; None where the configs say it all.
+    """
 
     out_dim: int
+    trained_by: ClassVar[str | None] = None
+    kept_as: ClassVar[str | None] = None
+
+    @classmethod
+    def build(cls, sources: Sources, training_only: dict[str, nn.Module]) -> Self:
+        """The fold that the config asks for.
+
+        Args:
+            sources: what it is made of; `sources.kept` has what `from_json` gave, where all weights will be loaded.
+            training_only: where it puts what its loss needs and no policy may have, under a name of its choice.
+        """
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a policy's json, under `kept_as`."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Any:
+        """What `build` reads of these values in `sources.kept`.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged.
+        """
+        raise NotImplementedError
 
     def initial_carry(self, batch_size: int) -> Carry:
         """The carry of `batch_size` episodes that have seen nothing."""
@@ -47,10 +76,19 @@ class Fold(nn.Module):
 
 
 class PublicViews(nn.Module):
-    """Views of what a policy has: `folds`, which remember, and `shortcuts`, embeddings of the present observation."""
+    """Views of what a policy has: `folds`, which remember, and `shortcuts`, embeddings of the present observation.
 
-    def __init__(self, folds: Mapping[str, Fold], shortcuts: Mapping[str, nn.Module]):
+    `kept` is what a policy's json must say of them beside the configs, by its keys.
+    """
+
+    def __init__(
+        self,
+        folds: Mapping[str, Fold],
+        shortcuts: Mapping[str, nn.Module],
+        kept: Mapping[str, dict[str, Any]] | None = None,
+    ):
         super().__init__()
+        self.kept = dict(kept or {})
         self.folds, self.shortcuts = nn.ModuleDict(folds), nn.ModuleDict(shortcuts)
         self._folds = dict(folds)  # the same, with their types
         self._carry_sizes = [len(fold.initial_carry(1)) for fold in folds.values()]

@@ -109,9 +109,9 @@ class BelieverTrainer:
         copies = [np.flatnonzero(stored.expert)] * stored.n_aug  # numbers of episodes, those of copies at the end
         self.episode_numbers = np.concatenate([np.arange(len(stored)), *copies])
         self.num_epochs = config.num_epochs
-        self.extensions = {"state_model": self.state_model, "believer": self.believer}
+        self.networks = {"state_model": self.state_model, "believer": self.believer}
         rates = {"state_model": config.state_lr, "believer": config.lr}
-        self.optimisers = {name: Adam(part.parameters(), rates[name]) for name, part in self.extensions.items()}
+        self.optimisers = {name: Adam(part.parameters(), rates[name]) for name, part in self.networks.items()}
 
     def train_epoch(self) -> dict[str, float]:
         """One pass over all transitions or all episodes; returns the means of the metrics of the phase.
@@ -157,14 +157,14 @@ class BelieverTrainer:
     def state_dict(self) -> dict[str, Any]:
         """All that changes: weights, optimisers, the epoch."""
         return {
-            **{name: part.state_dict() for name, part in self.extensions.items()},
+            **{name: part.state_dict() for name, part in self.networks.items()},
             "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
             "epoch": self.epoch,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where `state_dict` was taken."""
-        for name, part in self.extensions.items():
+        for name, part in self.networks.items():
             part.load_state_dict(state[name])
             self.optimisers[name].load_state_dict(state["optimisers"][name])
         self.epoch = state["epoch"]

@@ -15,8 +15,7 @@ from buffers.augment import check_turnable
 from buffers.stored import StoredEpisodes
 from buffers.transitions import TransitionData
 from policies.models.believer import Believer, believer_config, save_believer
-from policies.models.encoders import encoder_config
-from policies.models.history import build_memory
+from policies.models.encoders import build_memory, encoder_config
 from policies.models.on_disk import load_encoder, save_encoder
 from policies.probing.believer import believer_report, believer_text
 from policies.probing.embeddings import report

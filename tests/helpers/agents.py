@@ -13,7 +13,7 @@ from buffers.rows import Rows
 from envs.base import EnvSpec
 from policies.build import build_agent
 from policies.models.believer import Believer, BelieverConfig, save_believer
-from policies.models.history import build_memory
+from policies.models.encoders import build_memory
 from policies.models.on_disk import save_encoder
 from policies.models.sources import Sources
 from tests.helpers.configs import config_named

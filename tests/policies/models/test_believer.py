@@ -15,8 +15,7 @@ from configs.repr.believer_grid import get_config
 from policies.build import build_agent
 from policies.deployed.files import load_policy, save_policy
 from policies.models.believer import Belief, load_believer, save_believer
-from policies.models.encoders import encoder_config
-from policies.models.history import build_memory
+from policies.models.encoders import build_memory, encoder_config
 from policies.models.on_disk import save_encoder
 from policies.models.sources import Sources
 from policies.models.views import Inputs

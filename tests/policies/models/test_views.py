@@ -18,7 +18,8 @@ from policies.deployed.files import load_policy, save_policy
 from policies.models.heads import Head
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import Sources
-from policies.models.views import PUBLIC, Fold, Inputs, PublicViews
+from policies.models.trunk import PUBLIC
+from policies.models.views import Fold, Inputs, PublicViews
 from tests.helpers.agents import (
     CPU,
     IMAGES,
