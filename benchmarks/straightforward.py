@@ -99,7 +99,7 @@ class PlainLearner:
 
     def optimiser(self, name: str, lr: float) -> torch.optim.Adam:
         """Adam on what the agent trains under that name."""
-        return torch.optim.Adam(self.agent._parameters_of[name], lr, eps=self.config.adam_eps)
+        return torch.optim.Adam(self.agent.parameters_of[name], lr, eps=self.config.adam_eps)
 
     def remembering(self) -> PublicViews:
         """The views whose memory is to predict z^s."""
@@ -147,7 +147,7 @@ class PlainLearner:
     def learn(self, **tasks: tuple[torch.optim.Adam, Tensor]) -> None:
         """The gradients of each named loss, then the steps; what else a loss reaches learns nothing from it."""
         for name, (_, loss) in tasks.items():
-            mine = self.agent._parameters_of[name]
+            mine = self.agent.parameters_of[name]
             for parameter, gradient in zip(mine, torch.autograd.grad(loss, mine), strict=True):
                 parameter.grad = gradient
             nn.utils.clip_grad_norm_(mine, self.config.max_grad_norm)

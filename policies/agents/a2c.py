@@ -87,7 +87,7 @@ class A2C(ActorCritic):
             value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
         with torch.no_grad():
             with self._autocast():
-                seen = self._without_dropout(batch, given) if self._has_dropout else critic_views
+                seen = self._without_dropout(batch, given) if self.has_dropout else critic_views
                 frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
             bonus_TB = self._bonus(seen, batch, metrics)
             target_TB = lambda_returns(

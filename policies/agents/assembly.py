@@ -9,7 +9,7 @@ from policies.models.heads import Head
 from policies.models.sources import Sources
 from policies.models.trunk import PRIVILEGED, PUBLIC, Trunk
 from policies.models.views import PrivilegedViews
-from utils.errors import UserError, choose, choose_name
+from utils.errors import UserError, at_least_one, choose, choose_name
 
 
 def policy_head(trunk: Trunk) -> Head:
@@ -59,6 +59,8 @@ def settings_of(trunk: Trunk, kind: str, name: str, flag: str) -> ConfigDict:
     settings = trunk.config.rl[kind].get(name)
     if settings is None:
         raise UserError(f"{flag}: {name} has no settings; give the config a row {kind}.{name}")
+    widths = {field: value for field, value in settings.items() if field.endswith(("_dim", "_dims"))}
+    at_least_one({f"--config_rl.{kind}.{name}.{field}": value for field, value in widths.items()})
     return settings
 
 

@@ -20,12 +20,14 @@ class Agent(nn.Module):
 
     `wants_aux_batch` asks the trainer for a second batch an update; `learns_from` names its experience
     (`policies.training.experience`). `env_steps` is set by that and drives whatever follows a schedule.
+    `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
     `discrete_actions` and `continuous_actions` say what its policy's outputs mean; None where it takes no such actions.
     """
 
     discrete_actions: ClassVar[Actions]
     continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
+    under_vmap: ClassVar[bool] = False
     learns_from: ClassVar[str] = "replayed_envs"
     env_steps: int = 0
     device: torch.device

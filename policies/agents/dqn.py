@@ -52,6 +52,7 @@ class DQN(Learner):
     """
 
     discrete_actions = ActionValues()
+    under_vmap = True
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class DQN(Learner):
                 given = self.state_views(batch)
                 views, q_TBA, u_TBA = self._look(batch, given)
             with torch.no_grad(), self._autocast():
-                seen, judged_TBA = (views, q_TBA) if not self._has_dropout else self._without_dropout(batch, given)
+                seen, judged_TBA = (views, q_TBA) if not self.has_dropout else self._without_dropout(batch, given)
                 bonus_TB = self._bonus(seen, batch, metrics)
                 targets = self._targets(judged_TBA, batch, given, bonus_TB)
 

@@ -34,6 +34,11 @@ class Learner(Agent):
         extensions: auxiliary losses and intrinsic rewards of the network that learns values.
         config: the family's settings.
         seed: of exploration.
+
+    Attributes:
+        optimisers, parameters_of: Adam and what it trains, by the name of a loss.
+        followers: pairs of the parameters of a target network and those of the network that it follows.
+        has_dropout: whether a network drops values while it learns.
     """
 
     def __init__(
@@ -46,9 +51,9 @@ class Learner(Agent):
         self.add_module("parts", extensions)  # by the name that checkpoints have for them
         self.wants_aux_batch = config.predictor_step == "separate" and len(extensions.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
-        self._optimisers: dict[str, Adam] = {}
-        self._parameters_of: dict[str, list[Tensor]] = {}
-        self._followers: list[tuple[list[Tensor], list[Tensor]]] = []
+        self.optimisers: dict[str, Adam] = {}
+        self.parameters_of: dict[str, list[Tensor]] = {}
+        self.followers: list[tuple[list[Tensor], list[Tensor]]] = []
 
     @property
     def policy(self) -> HistoryPolicy:
@@ -103,13 +108,13 @@ class Learner(Agent):
         self.device = device
         self.to(device)
         self.eval()
-        self._has_dropout = has_dropout(self)
+        self.has_dropout = has_dropout(self)
 
     def _train_with(self, name: str, parameters: Iterable[Tensor], lr: float) -> None:
         """Adam on those parameters that learn."""
         mine = [p for p in parameters if p.requires_grad]
-        self._parameters_of[name] = mine
-        self._optimisers[name] = Adam(mine, lr, self.config.adam_eps)
+        self.parameters_of[name] = mine
+        self.optimisers[name] = Adam(mine, lr, self.config.adam_eps)
 
     def _copy_of(self, online: M) -> M:
         """A frozen copy, to be a target network."""
@@ -121,7 +126,7 @@ class Learner(Agent):
 
     def _follow(self, target: nn.Module, online: nn.Module) -> None:
         """From now on the target moves after the online network, by τ a step."""
-        self._followers.append((list(target.parameters()), list(online.parameters())))
+        self.followers.append((list(target.parameters()), list(online.parameters())))
 
     @torch.inference_mode()
     def act(
@@ -161,9 +166,9 @@ class Learner(Agent):
         loss = torch.stack([loss for loss, _ in self.extensions.losses(views, batch).values()]).sum()
         if not torch.isfinite(loss):
             raise DivergenceError(f"the loss of the predictor step is {loss.item()}")
-        self._optimisers["predictor"].zero_grad()
+        self.optimisers["predictor"].zero_grad()
         loss.backward()
-        self._optimisers["predictor"].step()
+        self.optimisers["predictor"].step()
         return loss.detach()
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
@@ -186,22 +191,22 @@ class Learner(Agent):
             DivergenceError: a loss or its gradient is not finite; nothing has been changed.
         """
         for name, loss in losses.items():
-            mine = self._parameters_of[name]
-            self._optimisers[name].zero_grad()
+            mine = self.parameters_of[name]
+            self.optimisers[name].zero_grad()
             torch.autograd.backward(loss, inputs=mine)
             norm = nn.utils.clip_grad_norm_(mine, self.config.max_grad_norm)
             if not torch.isfinite(norm):
                 raise DivergenceError(f"the {name} loss is {loss.item()} and its gradient norm {norm.item()}")
             metrics["grad_norm" if len(losses) == 1 else f"grad_norm/{name}"] = norm.detach()
         for name in losses:
-            self._optimisers[name].step()
+            self.optimisers[name].step()
         with torch.no_grad():
-            for target, online in self._followers:
+            for target, online in self.followers:
                 torch._foreach_lerp_(target, online, self.config.tau)
 
     def _all_optimisers(self) -> dict[str, Adam]:
         """The agent's and those that extensions own."""
-        return self._optimisers | self.extensions.optimisers()
+        return self.optimisers | self.extensions.optimisers()
 
     def checkpoint(self) -> dict[str, Any]:
         return {

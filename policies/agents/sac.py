@@ -23,7 +23,7 @@ from policies.models.trunk import Trunk
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Actions
 from torchkit.distributions import sample_tanh_gaussian
-from utils.errors import UserError
+from utils.errors import UserError, at_least_one
 
 
 class SAC(ActorCritic):
@@ -63,6 +63,7 @@ class SAC(ActorCritic):
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
         """A SAC of any variant."""
         rl, spec = sources.config.rl, sources.spec
+        at_least_one({"--config_rl.action_dim": rl.action_dim})
         trunk = Trunk(sources, actions)
         head = policy_head(trunk)
         own = critic_trunk(trunk)
@@ -108,7 +109,7 @@ class SAC(ActorCritic):
                     hoped = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
             with torch.no_grad(), self._autocast():
                 seen, next_action, next_log_prob = critic_views, action, log_prob
-                if self._has_dropout:
+                if self.has_dropout:
                     seen, next_action, next_log_prob = self._without_dropout(batch, given)
                 bonus_TB = self._bonus(seen, batch, metrics)
                 judged = self._values(self.target, self.target.views(batch, given), batch, next_action)

@@ -10,14 +10,7 @@ from envs.base import EnvSpec
 from policies.models.encoders import encoder_config, image_encoder, vector_embedder
 from policies.models.on_disk import load_encoder
 from torchkit.networks import Encoder
-from utils.config import flatten
 from utils.errors import UserError, at_least_one, choose_name
-
-SIZES = (
-    *("rl.head_dims", "rl.action_dim", "seq.state_dim"),
-    *(f"rl.auxiliary.{name}.hidden_dims" for name in ("state_prediction", "self_prediction")),
-    *(f"seq.{kind}.{name}" for kind in ("vector", "image") for name in ("obs_dim", "action_dim")),
-)
 
 
 class Sources:
@@ -43,8 +36,9 @@ class Sources:
         given = {"--state_embedder_dir": state_embedder, "--obs_embedder_dir": obs_embedder}
         self.given = {flag: path for flag, path in given.items() if path is not None}
         self.unused = set(self.given)  # flags that nothing has asked for
-        check_sizes(config)
-        self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
+        kind = "vector" if spec.obs_image_shape is None else "image"
+        self.sizes = config.seq[kind]
+        check_sizes(self.sizes, f"--config_seq.{kind}")
         self.frozen: dict[str, nn.Module] = {}
         self._frozen_dims: dict[str, int] = {}
 
@@ -115,14 +109,12 @@ class Sources:
         return self.config.repr
 
 
-def check_sizes(config: ConfigDict) -> None:
-    """Refuses layers without any width.
+def check_sizes(sizes: ConfigDict, flag: str) -> None:
+    """Refuses embedders without any width; that of rewards may be 0, for none.
 
     Raises:
         UserError: names the field.
     """
-    values = flatten({"rl": config.rl, "seq": config.seq})
-    for kind in ("vector", "image"):
-        if (width := values.get(f"seq.{kind}.reward_dim", 0)) < 0:
-            raise UserError(f"--config_seq.{kind}.reward_dim={width}: 0, for none, or more is needed")
-    at_least_one({f"--config_{field}": values.get(field, ()) for field in SIZES})
+    at_least_one({f"{flag}.{name}": sizes[name] for name in ("obs_dim", "action_dim")})
+    if sizes.reward_dim < 0:
+        raise UserError(f"{flag}.reward_dim={sizes.reward_dim}: 0, for none, or more is needed")

@@ -15,7 +15,7 @@ from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
 from torchkit.networks import EncoderConfig, Entries
 from torchkit.sequence import Memory
-from utils.errors import UserError, choose
+from utils.errors import UserError, at_least_one, choose
 
 
 class Trunk:
@@ -53,6 +53,7 @@ class Trunk:
 
     def head(self, inputs: tuple[str, ...], out_dim: int, out_bound: float = 3e-3, **other: int) -> Head:
         """A head over views, and `other` inputs of given widths."""
+        at_least_one({"--config_rl.head_dims": self.config.rl.head_dims})
         dims = {name: self.width(name) for name in inputs} | other
         return Head((*inputs, *other), dims, self.config.rl.head_dims, out_dim, out_bound)
 
@@ -103,7 +104,7 @@ class Trunk:
 
     def make_state(self) -> int:
         """A learned embedding of the state."""
-        spec, width = self.spec, self.config.seq.state_dim
+        spec, width = self.spec, self._state_dim()
         self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width)
         return width
 
@@ -113,9 +114,14 @@ class Trunk:
         if not names or isinstance(names, str):
             raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
         entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
-        width = self.config.seq.state_dim
+        width = self._state_dim()
         self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
         return width
+
+    def _state_dim(self) -> int:
+        """The width of a learned embedding of the state."""
+        at_least_one({"--config_seq.state_dim": self.config.seq.state_dim})
+        return int(self.config.seq.state_dim)
 
     def make_z_state(self) -> int:
         """φ, one and the same for all trunks."""

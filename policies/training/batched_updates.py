@@ -1,4 +1,4 @@
-"""The updates of several seeds as one batch: stacked parameters, and `torch.func.vmap` over the loss of a DQN.
+"""The updates of several seeds as one batch: stacked parameters, and `torch.func.vmap` over the loss of a learner.
 
 For a GPU, which one small network leaves idle. Each seed acts, keeps its replay and its checkpoint in a process of its
 own (`policies.training.many_seeds`); there a `RemoteLearner` stands for the agent, sends its batches to the one process
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from buffers.rows import Rows
 from policies.agents.base import Agent, Array
-from policies.agents.dqn import DQN
+from policies.agents.learner import Learner
 from policies.auxiliary import AUXILIARY
+from policies.build import FAMILIES
 from policies.extensions import Extension
 from policies.intrinsic import INTRINSIC
 from policies.models.policy import HistoryPolicy
@@ -36,20 +37,23 @@ VIEWS = ("obs", "state")
 Packed = dict[str, Any]  # a batch as NumPy arrays
 
 
-def batchable(agent: Agent) -> DQN:
+def batchable(agent: Agent) -> Learner:
     """The agent, if updates of several such can be computed as one batch.
 
     Raises:
         UserError: names the field, and what can be.
     """
     flag, else_ = "--batch_seeds: updates of several seeds as one batch are for", "give --nobatch_seeds"
-    if not isinstance(agent, DQN):
-        raise UserError(f"{flag} --config_rl=configs/rl/dqn.py; {else_}")
+    if not isinstance(agent, Learner) or not agent.under_vmap:
+        families = " or ".join(
+            f"--config_rl=configs/rl/{name}.py" for name, kind in FAMILIES.items() if kind.under_vmap
+        )
+        raise UserError(f"{flag} {families}; {else_}")
     memories = [module for module in agent.modules() if isinstance(module, Memory)]
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
         raise UserError(f"{flag} the memories {able}; {else_}")
-    if agent._has_dropout:
+    if agent.has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
         kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
@@ -83,13 +87,13 @@ class SharedSeeds:
         return cls(*(torch.zeros(shape).share_memory_() for shape in shapes))
 
 
-def ordered(agent: DQN) -> dict[str, nn.Parameter]:
+def ordered(agent: Learner) -> dict[str, nn.Parameter]:
     """All parameters by name, those of the acting policy first."""
     acting = {id(p) for p in agent.policy.parameters()}
     return dict(sorted(agent.named_parameters(), key=lambda item: id(item[1]) not in acting))
 
 
-def spans(agent: DQN) -> dict[str, slice]:
+def spans(agent: Learner) -> dict[str, slice]:
     """Where each parameter stands among the P numbers."""
     begin, found = 0, {}
     for name, parameter in ordered(agent).items():
@@ -101,7 +105,7 @@ def spans(agent: DQN) -> dict[str, slice]:
 class RemoteLearner(Agent):
     """A seed's agent whose updates another process computes; its parameters and moments lie in shared memory."""
 
-    def __init__(self, agent: DQN, shared: SharedSeeds, index: int, pipe: Connection):
+    def __init__(self, agent: Learner, shared: SharedSeeds, index: int, pipe: Connection):
         super().__init__()
         self.agent, self.shared, self.index, self.pipe = agent, shared, index, pipe
         self.device, self.env_steps = agent.device, agent.env_steps
@@ -144,7 +148,7 @@ class RemoteLearner(Agent):
 
     def _attach(self) -> None:
         """Puts what the agent holds into the shared memory, and has it hold that."""
-        optimiser = self.agent._optimisers["values"]
+        (optimiser,) = self.agent.optimisers.values()
         row = SharedSeeds(*(tensor[self.index] for tensor in vars(self.shared).values()))
         row.steps.copy_(optimiser.state[0]["step"])
         number = {id(parameter): i for i, parameter in enumerate(optimiser.parameters)}
@@ -169,18 +173,19 @@ class BatchedLearner:
         shared: where the seeds' processes put what they begin with.
     """
 
-    def __init__(self, agent: DQN, shared: SharedSeeds, device: torch.device):
+    def __init__(self, agent: Learner, shared: SharedSeeds, device: torch.device):
         self.shared, self.device, self.config = shared, device, agent.config
+        (self.loss,) = agent.optimisers  # the name of the only one
         self.spans = spans(agent)
         self.skeleton = _Loss(agent).to(device)
         agent.device = device
         self.shapes = {name: p.shape for name, p in agent.named_parameters()}
-        trained = {id(p) for p in agent._parameters_of["values"]}
+        trained = {id(p) for p in agent.parameters_of[self.loss]}
         names = {id(p): name for name, p in agent.named_parameters()}
         self.trained = [name for name, p in agent.named_parameters() if id(p) in trained]
         self.followers = [
             (names[id(target)], names[id(online)])
-            for targets, onlines in agent._followers
+            for targets, onlines in agent.followers
             for target, online in zip(targets, onlines, strict=True)
         ]
         acting = {id(p) for p in agent.policy.parameters()}
@@ -217,7 +222,7 @@ class BatchedLearner:
         self.shared.values[self.members, : self.acting_size] = self.now.values[:, : self.acting_size].cpu()
         answers: dict[int, tuple[dict[str, float], str | None]] = {}
         for row, (seed, good, loss) in enumerate(zip(self.members, good_K.tolist(), loss_K.tolist(), strict=True)):
-            error = None if good else f"the values loss is {loss} and its gradient norm {table['grad_norm'][row]}"
+            error = None if good else f"the {self.loss} loss is {loss} and its gradient norm {table['grad_norm'][row]}"
             answers[seed] = {name: column[row] for name, column in table.items()}, error
         return answers
 
@@ -270,7 +275,7 @@ class BatchedLearner:
 class _Loss(nn.Module):
     """One seed's loss and metrics as a function of its batch, in operations that `vmap` knows."""
 
-    def __init__(self, agent: DQN):
+    def __init__(self, agent: Learner):
         super().__init__()
         self.agent = agent
         for module in agent.modules():
@@ -284,7 +289,7 @@ class _Loss(nn.Module):
         steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
-        loss = self.agent.losses(whole, metrics)["values"]
+        (loss,) = self.agent.losses(whole, metrics).values()
         return loss, {name: value.detach() for name, value in metrics.items()}
 
 

@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from policies.acting.embedded_envs import env_maker
 from policies.agents.base import Agent
-from policies.agents.dqn import DQN
+from policies.agents.learner import Learner
 from policies.build import build_agent
 from policies.models.sources import Sources
 from policies.training.batched_updates import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
@@ -71,7 +71,7 @@ def train_seeds(
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # to look for a GPU must not spoil it for a fork
     device = device_of(cuda)
     torch.set_num_threads(1)  # a pool of threads would not outlive a fork
-    agent: DQN | None = None
+    agent: Learner | None = None
     if batch or (batch is None and device.type != "cpu"):
         agent = batched_or_not(agent_of(config, runs[0].settings), bool(batch), say)
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
@@ -91,7 +91,7 @@ def train_seeds(
     return outcome(seeds, stopped, say)
 
 
-def batched_or_not(agent: Agent, demanded: bool, say: Say) -> DQN | None:
+def batched_or_not(agent: Agent, demanded: bool, say: Say) -> Learner | None:
     """The agent, if updates of several such are to be one batch; None, and why, where they cannot be.
 
     Raises:

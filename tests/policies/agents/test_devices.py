@@ -27,9 +27,9 @@ def moved(x):
 def step_unseen(self, losses, metrics):
     """`Learner._step` but for what looks at values, of which there are none."""
     for name, loss in losses.items():
-        torch.autograd.backward(loss, inputs=self._parameters_of[name])
+        torch.autograd.backward(loss, inputs=self.parameters_of[name])
     with torch.no_grad():
-        for target, online in self._followers:
+        for target, online in self.followers:
             torch._foreach_lerp_(target, online, self.config.tau)
 
 
@@ -49,8 +49,8 @@ def elsewhere(monkeypatch):
         def same(parameters):
             return [now[names[id(p)]] for p in parameters]
 
-        agent._parameters_of = {name: same(mine) for name, mine in agent._parameters_of.items()}
-        agent._followers = [(same(target), same(online)) for target, online in agent._followers]
+        agent.parameters_of = {name: same(mine) for name, mine in agent.parameters_of.items()}
+        agent.followers = [(same(target), same(online)) for target, online in agent.followers]
         return agent
 
     return move
