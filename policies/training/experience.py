@@ -20,7 +20,7 @@ from envs.base import AsymmetricVectorEnv, EnvSpec
 from policies.acting.embedded_envs import MakeEnvs
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, check_expert, iterate_episodes
 from policies.agents.base import Agent
-from policies.training.resolve import Settings
+from policies.training.settings import Settings
 from utils.errors import UserError
 from utils.seeding import generator, seed_for
 
@@ -340,3 +340,12 @@ EXPERIENCES: dict[str, type[Experience]] = {
     "fresh_episodes": FreshEpisodes,
     "stored_data": StoredData,
 }
+
+
+def experience_of(agent: Agent, origin: Origin) -> Experience:
+    """That from which the agent learns.
+
+    Raises:
+        UserError: the flags do not give what it needs, or give what it cannot use.
+    """
+    return EXPERIENCES[agent.learns_from].build(origin)

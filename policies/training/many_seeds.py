@@ -13,12 +13,11 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -30,8 +29,8 @@ from policies.agents.learner import Learner
 from policies.build import build_agent
 from policies.models.sources import Sources
 from policies.training.batched_updates import BatchedLearner, Packed, RemoteLearner, SharedSeeds, batchable
-from policies.training.resolve import Settings
-from policies.training.run import open_run, train
+from policies.training.run import open_run
+from policies.training.settings import Options, Settings
 from policies.training.summary import read_summary
 from utils.app import CRASHED, DIVERGED, INTERRUPTED, USER_ERROR, explain
 from utils.device import device_of, prepare_cpu
@@ -46,39 +45,40 @@ LOCK_SECONDS = 3.0  # processes of a command that was killed may take so long to
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 
+Train = Callable[..., int]
+
+
 class SeedRun(NamedTuple):
-    """One seed: its settings, and its folder as (save_dir, name)."""
+    """One seed: its settings, and where it is written."""
 
     settings: Settings
-    folder: tuple[str, str]
+    options: Options
 
 
-def train_seeds(
-    config: ConfigDict, runs: Sequence[SeedRun], *, cuda: int | None, batch: bool | None, say: Say, **options: Any
-) -> int:
+def train_seeds(train: Train, config: ConfigDict, runs: Sequence[SeedRun], batch: bool | None, say: Say) -> int:
     """Trains or resumes all runs and says what came of each; returns the exit code.
 
     Whatever ends one of them leaves the others alone, but for input that the user can mend.
 
     Args:
+        train: trains or resumes one run, and returns its exit code; it takes what `Telling` has by name.
         batch: whether updates are computed as one batch; None for where there is a GPU.
-        options: as for `stage3.train`.
 
     Raises:
         UserError: of whichever run it is; the others have been stopped, and saved.
         DivergenceError: of some runs; the others are finished.
     """
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # to look for a GPU must not spoil it for a fork
-    device = device_of(cuda)
+    device = device_of(runs[0].options.cuda)
     torch.set_num_threads(1)  # a pool of threads would not outlive a fork
     agent: Learner | None = None
     if batch or (batch is None and device.type != "cpu"):
         agent = batched_or_not(agent_of(config, runs[0].settings), bool(batch), say)
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
-    check_folders(config, runs, options["command"])
+    check_folders(config, runs)
     seeds: list[Seed] = []
     try:
-        seeds += (Seed.started(index, run, config, options, shared) for index, run in enumerate(runs))
+        seeds += (Seed.started(index, run, train, config, shared) for index, run in enumerate(runs))
         learner = None if agent is None or shared is None else BatchedLearner(agent, shared, device)
         if learner is not None:
             prepare_cpu(runs[0].settings.threads)
@@ -117,7 +117,7 @@ def agent_of(config: ConfigDict, settings: Settings) -> Agent:
         envs.close()
 
 
-def check_folders(config: ConfigDict, runs: Sequence[SeedRun], command: Sequence[str]) -> None:
+def check_folders(config: ConfigDict, runs: Sequence[SeedRun]) -> None:
     """Looks into the folders that are there already, once what a killed command left behind has ended.
 
     Raises:
@@ -125,7 +125,7 @@ def check_folders(config: ConfigDict, runs: Sequence[SeedRun], command: Sequence
     """
     deadline = time.monotonic() + LOCK_SECONDS
     for run in runs:
-        folder = Path(*run.folder)
+        folder = run.options.folder
         while folder.is_dir():
             try:
                 os.close(lock_folder(folder))
@@ -135,7 +135,7 @@ def check_folders(config: ConfigDict, runs: Sequence[SeedRun], command: Sequence
                     raise
                 time.sleep(0.05)
         if Run(folder).config_path.exists():
-            open_run(config, run.settings, run.folder, command).close()
+            open_run(config, run.settings, run.options).close()
 
 
 @dataclass
@@ -158,12 +158,10 @@ class Seed:
     error: str | None = None
 
     @classmethod
-    def started(
-        cls, index: int, run: SeedRun, config: ConfigDict, options: dict[str, Any], shared: SharedSeeds | None
-    ) -> Self:
+    def started(cls, index: int, run: SeedRun, train: Train, config: ConfigDict, shared: SharedSeeds | None) -> Self:
         """Forks the process that trains it; with `shared` given its updates are to be computed here."""
         ear, mouth = multiprocessing.Pipe()
-        arguments = (index, run, config, options, shared, mouth, os.getpid())
+        arguments = (index, run, train, config, shared, mouth, os.getpid())
         process = multiprocessing.get_context("fork").Process(target=_child, args=arguments)
         process.start()
         mouth.close()  # the child alone holds it, so that its end is heard
@@ -247,7 +245,7 @@ def mean_of(shown: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def outcome(seeds: Sequence[Seed], stopped: int | None, say: Say) -> int:
     """Says what each has come to; the exit code, or the error that says more."""
-    summaries = (read_summary(Path(*seed.run.folder)) for seed in seeds)
+    summaries = (read_summary(seed.run.options.folder) for seed in seeds)
     finished = [summary for summary in summaries if summary is not None]
     if finished:
         say(seeds_table(finished))
@@ -334,8 +332,8 @@ class _Told:
 def _child(
     index: int,
     run: SeedRun,
+    train: Train,
     config: ConfigDict,
-    options: dict[str, Any],
     shared: SharedSeeds | None,
     mouth: Connection,
     parent: int,
@@ -356,12 +354,10 @@ def _child(
         code = train(
             config,
             run.settings,
-            folder=run.folder,
-            cuda=-1,
+            replace(run.options, cuda=-1),
             say=lambda text: mouth.send(("say", text)),
             show=lambda total, initial, title: _Told(mouth, total, initial),
             adapt=adapt,
-            **options,
         )
     except (Exception, KeyboardInterrupt) as error:
         known = explain(error)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from ml_collections import ConfigDict
+
 from envs.base import AsymmetricVectorEnv
 from policies.acting.evaluate import evaluate
 from policies.agents.base import Agent
@@ -45,7 +47,7 @@ class Evaluation(Observer):
 
     Args:
         envs: to play in.
-        episodes, interval: how many, and after how much of the run's clock.
+        config: `config.env.eval`: how many `episodes`, and after what `interval` of the run's clock.
         seed: the run's.
         keep_best: called when an evaluation has been better than all before.
 
@@ -55,11 +57,9 @@ class Evaluation(Observer):
 
     name = "history"
 
-    def __init__(
-        self, envs: AsymmetricVectorEnv, episodes: int, interval: int, seed: int, keep_best: Callable[[], None]
-    ):
+    def __init__(self, envs: AsymmetricVectorEnv, config: ConfigDict, seed: int, keep_best: Callable[[], None]):
         super().__init__()
-        self.envs, self.episodes, self.interval, self.seed = envs, episodes, interval, seed
+        self.envs, self.episodes, self.interval, self.seed = envs, config.episodes, config.interval, seed
         self._keep_best = keep_best
         self.history: list[dict[str, float]] = []
 

@@ -1,35 +1,15 @@
 """The configs and flags of a run as one: what the command line, the domain and the files say, merged and checked."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from envs.make import horizon_of
 from policies.build import FAMILIES
 from utils.config import check_numbers
 from utils.errors import choose
 from utils.merging import apply_domain, apply_domain_memory
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The flags that decide what a run comes to; they are kept in its config.json."""
-
-    seed: int
-    train_episodes: int
-    num_envs: int
-    start_random: int
-    start_expert: int
-    window: int
-    state_embedder: str | None
-    obs_embedder: str | None
-    threads: int
-    data_path: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """What is kept of them; a flag that came later only where it is given, so that older runs can be taken up."""
-        return {name: value for name, value in asdict(self).items() if name != "data_path" or value is not None}
 
 
 def resolve(
@@ -40,12 +20,14 @@ def resolve(
     overridden: set[str],
     flags: Mapping[str, Any],
     overridden_seq: Collection[str] = (),
+    eval_episodes: int | None = None,
 ) -> ConfigDict:
     """All configs as one; settings of method and memory come from their files, the domain, then the command line.
 
     Args:
         overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
         flags: fields of `config_rl` that have a flag of their own; None where it was not given.
+        eval_episodes: that of `config_env.eval`, where it was given.
     """
     for name in config_env.get("rl", {}):
         choose(FAMILIES, name.partition(":")[0], f"--config_env: rl of {config_env.id}")
@@ -55,6 +37,10 @@ def resolve(
         if value is not None:
             config_rl[field] = value
     check_ranges(config_env, config_rl)
+    with config_env.unlocked():
+        config_env.horizon = horizon_of(config_env)
+        if eval_episodes is not None:
+            config_env.eval.episodes = eval_episodes
     return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
 
 

@@ -1,27 +1,23 @@
-"""A run of stage 3 from its configs to its report."""
+"""What a run of stage 3 opens, keeps and says; main.py has its parts in order."""
 
-import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
-from envs.make import width_for
-from policies.acting.embedded_envs import MakeEnvs, env_maker
 from policies.agents.base import Agent
-from policies.build import build_agent
 from policies.deployed.files import save_policy
 from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
-from policies.models.sources import Sources
-from policies.training.experience import EXPERIENCES, Origin
-from policies.training.observers import Evaluation
-from policies.training.resolve import Settings
+from policies.training.experience import Experience, Origin
+from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, judge, plot_curve, read_summary, table, write_film
-from policies.training.trainer import Record, Schedule, Stopped, Trainer
+from policies.training.trainer import Record
 from utils.checkpoint import load_checkpoint
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
@@ -31,68 +27,44 @@ from utils.run import Run
 from utils.seeding import seed_everything
 
 
-def train(
-    config: ConfigDict,
-    settings: Settings,
-    *,
-    folder: tuple[str, str],
-    command: Sequence[str],
-    cuda: int | None,
-    mirrors: Sequence[str],
-    film_episodes: int,
-    checkpoint_minutes: float,
-    time_limit_hours: float | None,
-    say: Say,
-    show: Show = progress,
-    adapt: Callable[[Agent], Agent] = lambda agent: agent,
-) -> int:
-    """Trains or resumes a run and writes its report; returns the exit code.
+@dataclass(frozen=True)
+class Telling:
+    """How a run tells of itself: in lines, and by a progress bar.
 
     `adapt` puts something in the agent's place before it is used.
     """
+
+    say: Say = print
+    show: Show = progress
+    adapt: Callable[[Agent], Agent] = lambda agent: agent
+
+
+def prepare(settings: Settings, options: Options) -> torch.device:
+    """Threads and global generators as the settings say, and the device."""
     prepare_cpu(settings.threads)
     seed_everything(settings.seed)
-    device = device_of(cuda)
-    if (summary := read_summary(Path(*folder))) is not None:
-        say(f"{open_run(config, settings, folder, command).folder} is finished; its report:\n{table(summary)}")
-        return 0
-    make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
-    eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
-    origin = Origin(config, settings, make_envs, eval_envs.spec_sizes)
-    sources = Sources(origin.spec, config, settings.state_embedder, settings.obs_embedder)
-    agent = adapt(build_agent(sources, settings.seed, device))
-    for flag in sorted(sources.unused - used):
+    return device_of(options.cuda)
+
+
+def said_of_finished(config: ConfigDict, settings: Settings, options: Options, say: Say) -> bool:
+    """Whether the run is finished; then its report has been told again.
+
+    Raises:
+        UserError: its folder holds another run.
+    """
+    summary = read_summary(options.folder)
+    if summary is not None:
+        say(f"{open_run(config, settings, options).folder} is finished; its report:\n{table(summary)}")
+    return summary is not None
+
+
+def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
+    """Warns of flags that nothing has asked for, and of losses that want an expert's episodes where there are none."""
+    for flag in sorted(unused):
         warnings.warn(f"{flag} is not used by {origin.method}", RuntimeWarning, stacklevel=2)
-    experience = EXPERIENCES[agent.learns_from].build(origin)
-    if not settings.start_expert and not settings.data_path and wants_expert(agent):
+    if not origin.settings.start_expert and not origin.settings.data_path and wants_expert(agent):
         text = f"{origin.method} has nothing to clone: give --start_expert_training"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    run = open_run(config, settings, folder, command)
-    saved = load_checkpoint(run.checkpoint_dir)
-    if saved is not None:
-        say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
-    record = open_record(run, agent, origin, mirrors, folder[1].rpartition("/")[0], saved)
-    evaluation = Evaluation(
-        eval_envs,
-        config.env.eval.episodes,
-        config.env.eval.interval,
-        settings.seed,
-        lambda: record.keep_policy(run.folder / "policy_best"),
-    )
-    limit = math.inf if time_limit_hours is None else time_limit_hours
-    schedule = Schedule(checkpoint_minutes=checkpoint_minutes, time_limit_hours=limit)
-    try:
-        Trainer(agent, experience, [evaluation], schedule, record, show).train(saved)
-    except Stopped as stop:
-        where = f"{experience.progress} of {experience.total} {experience.unit}"
-        say(f"{stop.reason} at {where}; the same command goes on")
-        return stop.exit_code
-    finally:
-        record.logger.close()
-        experience.close()
-        eval_envs.close()
-    finish(agent, make_envs, config, settings, run, evaluation.history, film_episodes, say)
-    return 0
 
 
 def wants_expert(agent: Agent) -> bool:
@@ -101,17 +73,22 @@ def wants_expert(agent: Agent) -> bool:
 
 
 def open_record(
-    run: Run, agent: Agent, origin: Origin, mirrors: Sequence[str], group: str, saved: dict[str, Any] | None
-) -> Record:
-    """The run's metrics, mirrored as asked for, and its policy, which anybody can act by."""
-    jsonl, config = JsonlWriter(run.metrics_path), origin.config
+    origin: Origin, options: Options, agent: Agent, experience: Experience, say: Say
+) -> tuple[Record, dict[str, Any] | None]:
+    """The run's folder with its metrics and its policy, which anybody can act by; and the checkpoint to go on from."""
+    config, settings = origin.config, origin.settings
+    run = open_run(config, settings, options)
+    saved = load_checkpoint(run.checkpoint_dir)
+    if saved is not None:
+        say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
+    jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
-    mirrored = open_mirrors(mirrors, run, plain_configs(config), group, origin.settings.seed, first_step)
+    mirrored = open_mirrors(options, run, plain_configs(config), settings.seed, first_step)
 
     def keep_policy(where: Path) -> None:
-        save_policy(where, agent.policy, origin.spec, config, {"settings": origin.settings.to_dict()})
+        save_policy(where, agent.policy, origin.spec, config, {"settings": settings.to_dict()})
 
-    return Record(run, Logger([jsonl, *mirrored]), jsonl, keep_policy)
+    return Record(run, Logger([jsonl, *mirrored]), jsonl, keep_policy), saved
 
 
 def plain_configs(config: ConfigDict) -> dict[str, Any]:
@@ -119,7 +96,7 @@ def plain_configs(config: ConfigDict) -> dict[str, Any]:
     return {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
 
 
-def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], command: Sequence[str]) -> Run:
+def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
     """The folder of a run, new or of the same run, locked.
 
     Raises:
@@ -133,14 +110,13 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
         digests["data_path_sha256"] = dataset_digest(settings.data_path)
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
     may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
-    return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
+    return Run.create(options.save_dir, options.name, configs, options.command, may_differ=may_differ)
 
 
-def open_mirrors(
-    names: Sequence[str], run: Run, configs: dict[str, Any], group: str, seed: int, first_step: int
-) -> list[Writer]:
+def open_mirrors(options: Options, run: Run, configs: dict[str, Any], seed: int, first_step: int) -> list[Writer]:
     """TensorBoard and wandb, as asked for; what they hold of later steps is from before an interruption."""
     writers: list[Writer] = []
+    names, group = options.mirrors, options.name.rpartition("/")[0]
     env, rl, seq = configs["env"], configs["rl"], configs["seq"]
     tags = {"domain": env["id"], "method": f"{rl['family']}:{rl['variant']}", "memory": seq["memory"]}
     if "tensorboard" in names:
@@ -152,17 +128,9 @@ def open_mirrors(
     return writers
 
 
-def finish(
-    agent: Agent,
-    make_envs: MakeEnvs,
-    config: ConfigDict,
-    settings: Settings,
-    run: Run,
-    history: list[dict[str, float]],
-    film_episodes: int,
-    say: Say,
-) -> None:
+def finish(origin: Origin, options: Options, agent: Agent, run: Run, history: list[dict[str, float]], say: Say) -> None:
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
+    config, settings, make_envs = origin.config, origin.settings, origin.make_envs
     final = judge(agent.greedy(), make_envs, config.env, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {
@@ -179,8 +147,9 @@ def finish(
         "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
     }
     plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
-    if film_episodes:
-        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, run.films_dir, film_episodes)
+    if options.film_episodes:
+        films = (run.films_dir, options.film_episodes)
+        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, *films)
     run.finish(summary)
     say(table(summary))
     say(f"everything is in {run.folder}")

@@ -1,6 +1,5 @@
 """A run of training: experience, updates, observers, reports, checkpoints; stopped and resumed at any moment."""
 
-import math
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from policies.acting.evaluate import statistics
 from policies.agents.base import Agent
 from policies.training.experience import Experience
 from policies.training.observers import Observer, crossed
+from policies.training.settings import Schedule
 from utils.checkpoint import save_checkpoint
 from utils.errors import DivergenceError
 from utils.logger import JsonlWriter, Logger
@@ -26,15 +26,6 @@ MANY = 100  # updates owed at once, of which the bar tells
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """When a run writes its means, by its clock, and its checkpoints; and how long it may take."""
-
-    log_interval: int = 1000
-    checkpoint_minutes: float = 5.0
-    time_limit_hours: float = math.inf
-
-
-@dataclass(frozen=True)
 class Record:
     """Where a run is written: its folder, its metrics (`jsonl` is one of the logger's), its policy, into a folder."""
 
@@ -42,6 +33,10 @@ class Record:
     logger: Logger
     jsonl: JsonlWriter
     keep_policy: Callable[[Path], None]
+
+    def keep_best(self) -> None:
+        """Keeps the policy as the best so far."""
+        self.keep_policy(self.run.folder / "policy_best")
 
 
 class Stopped(Exception):
@@ -91,6 +86,11 @@ class Trainer:
         self._clock = time.monotonic()
         self._rates_from = (self._clock, dict.fromkeys(experience.rates, 0))
         self._saved_at, self._saved_progress = self._clock, 0
+
+    @property
+    def where(self) -> str:
+        """How far the run is, in words."""
+        return f"{self.experience.progress} of {self.experience.total} {self.experience.unit}"
 
     def train(self, saved: dict[str, Any] | None) -> None:
         """Trains to the end.

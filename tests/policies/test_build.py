@@ -149,7 +149,8 @@ REFUSED = {
     ),
     "no width of actions": ({"variant": "sac:mi", "action_dim": 0}, "--config_rl.action_dim=0: at least 1"),
     "no width of predictions": (
-        {"variant": "zp", "auxiliary__self_prediction.hidden_dims": (0,)}, "--config_rl.auxiliary.self_prediction.hidden_dims=(0,)"
+        {"variant": "zp", "auxiliary__self_prediction.hidden_dims": (0,)},
+        "--config_rl.auxiliary.self_prediction.hidden_dims=(0,)",
     ),
     "no layers of samples": ({"variant": "believer", "belief__sample_dims": ()}, "--config_rl.belief.sample_dims=()"),
     "width of rewards": ({"seq": {"vector.reward_dim": -1}}, "--config_seq.vector.reward_dim=-1: 0, for none"),

@@ -8,12 +8,14 @@ import signal
 import numpy as np
 import pytest
 import torch
+from ml_collections import ConfigDict
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agents.base import Agent
 from policies.training.experience import FreshEpisodes, Plan, ReplayedEnvs
 from policies.training.observers import Evaluation, crossed
-from policies.training.trainer import Averages, Record, Schedule, Stopped, Trainer
+from policies.training.settings import Schedule
+from policies.training.trainer import Averages, Record, Stopped, Trainer
 from tests.helpers.envs import Countdown
 from utils.checkpoint import load_checkpoint
 from utils.device import device_of
@@ -94,8 +96,8 @@ def make(tmp_path):
         kind = {"replayed_envs": ReplayedEnvs, "fresh_episodes": FreshEpisodes}[agent.learns_from]
         experience = kind(envs, buffer, Plan(**plan | schedule), 0)
         record = Record(run, Logger([jsonl]), jsonl, lambda folder: kept.append((folder.name, experience.env_steps)))
-        keep_best = lambda: record.keep_policy(run.folder / "policy_best")  # noqa: E731
-        observers = [Evaluation(eval_envs, 4, when.pop("eval_interval"), 0, keep_best)]
+        looked = ConfigDict({"episodes": 4, "interval": when.pop("eval_interval")})
+        observers = [Evaluation(eval_envs, looked, 0, record.keep_best)]
         made = Watched(agent, experience, observers, Schedule(**when), record)
         made.kept = kept
         return made
