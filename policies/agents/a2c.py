@@ -5,7 +5,7 @@ generalisation to any signal i that depends on the state (informed asymmetric ac
 biased one. The critic learns by temporal differences from a frozen copy, which is replaced every so many updates.
 """
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -24,6 +24,7 @@ from policies.models.trunk import Trunk
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Actions
 from utils.errors import UserError
+from utils.reads import ANY, POSITIVE, Reads
 
 
 class A2C(ActorCritic):
@@ -33,6 +34,10 @@ class A2C(ActorCritic):
     """
 
     learns_from = "fresh_episodes"
+    reads: ClassVar[Reads] = {
+        "target_interval": POSITIVE,
+        **dict.fromkeys(("entropy.start", "entropy.end", "entropy.steps", "discounted_gradient"), ANY),
+    }
 
     def __init__(
         self,

@@ -1,5 +1,7 @@
 """What actor-critics share: an actor, critics of their own, and extensions on the views of either."""
 
+from typing import ClassVar
+
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from policies.models.heads import Critic
 from policies.models.policy import HistoryPolicy
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Categorical, Distribution, TanhGaussian
+from utils.reads import ANY, POSITIVE, SHARE, Reads
 
 
 class ActorCritic(Learner):
@@ -26,6 +29,11 @@ class ActorCritic(Learner):
 
     discrete_actions = Categorical()
     continuous_actions = TanhGaussian()
+    reads: ClassVar[Reads] = {
+        **dict.fromkeys(("actor_lr", "critic_lr"), POSITIVE),
+        **dict.fromkeys(("discount", "return_lambda"), SHARE),
+        **dict.fromkeys(("critic_inputs", "critic_memory", "auxiliary.use_actor"), ANY),
+    }
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from buffers.batch import EpisodeBatch
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from torchkit.actions import Actions
+from utils.reads import Reads
 
 Array = NDArray[Any]
 
@@ -21,13 +22,15 @@ class Agent(nn.Module):
     `wants_aux_batch` asks the trainer for a second batch an update; `learns_from` names its experience
     (`policies.training.experience`). `env_steps` is set by that and drives whatever follows a schedule.
     `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
-    `discrete_actions` and `continuous_actions` say what its policy's outputs mean; None where it takes no such actions.
+    `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
+    outputs mean, None where it takes no such actions.
     """
 
     discrete_actions: ClassVar[Actions]
     continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
     under_vmap: ClassVar[bool] = False
+    reads: ClassVar[Reads] = {}
     learns_from: ClassVar[str] = "replayed_envs"
     env_steps: int = 0
     device: torch.device

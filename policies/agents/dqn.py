@@ -5,7 +5,7 @@ Amato, UAI 2022): U(h, s), or the state-only U(s), supplies the bootstrap value 
 to the same target of the same time step; or, with reduced variance, Q regresses to U itself.
 """
 
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -24,6 +24,7 @@ from policies.models.trunk import Trunk
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Actions, ActionValues
 from utils.errors import UserError, choose_name
+from utils.reads import ANY, POSITIVE, SHARE, Reads
 
 Q_TARGETS = ("return", "critic", "released")
 
@@ -52,6 +53,12 @@ class DQN(Learner):
     """
 
     discrete_actions = ActionValues()
+    reads: ClassVar[Reads] = {
+        **dict.fromkeys(("lr", "predictor_lr"), POSITIVE),
+        **dict.fromkeys(("discount", "return_lambda", "exploration.start", "exploration.end"), SHARE),
+        **dict.fromkeys(("exploration.steps", "cut_traces", "double_q", "q_target", "vr_all_actions"), ANY),
+        **dict.fromkeys(("critic_inputs", "critic_memory"), ANY),
+    }
     under_vmap = True
 
     def __init__(

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from ml_collections import ConfigDict
@@ -19,6 +19,7 @@ from torchkit.actions import Distribution
 from torchkit.fast.adam import Adam
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
+from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -40,6 +41,14 @@ class Learner(Agent):
         followers: pairs of the parameters of a target network and those of the network that it follows.
         has_dropout: whether a network drops values while it learns.
     """
+
+    reads: ClassVar[Reads] = {
+        **dict.fromkeys(("precision", "predictor_step", "policy_inputs", "head_dims"), ANY),
+        **dict.fromkeys(("adam_eps", "max_grad_norm"), POSITIVE),
+        "tau": SHARE,
+        **dict.fromkeys(("auxiliary.use", "intrinsic.use"), ANY),
+        "intrinsic.anneal_steps": FROM_ZERO,
+    }
 
     def __init__(
         self, policy: HistoryPolicy, state_views: PrivilegedViews, extensions: Extensions, config: ConfigDict, seed: int

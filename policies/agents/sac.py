@@ -4,7 +4,7 @@ Haarnoja et al. (2018) over whole stored episodes: continuous actions by a Gauss
 softmax, whose expectations are then sums. Actor and critics keep memories of their own, or share the critics'.
 """
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -24,6 +24,7 @@ from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Actions
 from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import UserError, at_least_one
+from utils.reads import ANY, POSITIVE, SHARE, Reads
 
 
 class SAC(ActorCritic):
@@ -32,6 +33,12 @@ class SAC(ActorCritic):
     Where the policy's public views are also the critic's, the critics' loss alone trains them. A target copy of the
     critics is made here.
     """
+
+    reads: ClassVar[Reads] = {
+        **dict.fromkeys(("predictor_lr", "temperature.initial", "temperature.lr"), POSITIVE),
+        "temperature.target_share": SHARE,
+        **dict.fromkeys(("action_dim", "temperature.auto", "temperature.target_entropy"), ANY),
+    }
 
     def __init__(
         self,

@@ -22,6 +22,7 @@ from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, c
 from policies.agents.base import Agent
 from policies.training.settings import Settings
 from utils.errors import UserError
+from utils.reads import ANY, FROM_ZERO, POSITIVE, Reads
 from utils.seeding import generator, seed_for
 
 Batches = Iterator[tuple[EpisodeBatch, EpisodeBatch | None]]
@@ -61,7 +62,7 @@ class Experience:
         updates: batches that were learned from; the trainer counts them.
     """
 
-    reads: ClassVar[tuple[str, ...]] = ()
+    reads: ClassVar[Reads] = {}
     clock: ClassVar[str] = "env_steps"
     unit: ClassVar[str] = "steps"
     rates: ClassVar[tuple[str, ...]] = ("env_steps", "updates")  # counters of which the rates are logged
@@ -142,7 +143,11 @@ class Plan:
 class PlayedEnvs(Experience):
     """Episodes that are played while training goes on, and kept in a replay."""
 
-    reads = ("batch_size", "aux_batch_size", "updates_per_step", "replay_steps", "time_limit_is_terminal")
+    reads: ClassVar[Reads] = {
+        **dict.fromkeys(("batch_size", "replay_steps"), POSITIVE),
+        "updates_per_step": FROM_ZERO,
+        "time_limit_is_terminal": ANY,
+    }
     counters = ("env_steps", "start_steps", "episodes", "updates")
 
     def __init__(self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int):
@@ -171,7 +176,7 @@ class PlayedEnvs(Experience):
             settings.start_expert,
             rl.updates_per_step,
             rl.batch_size,
-            rl.aux_batch_size,
+            rl.get("aux_batch_size", rl.batch_size),
             rl.time_limit_is_terminal,
         )
         return cls(origin.make_envs(settings.num_envs, seed=settings.seed), buffer, plan, settings.seed)
@@ -213,6 +218,8 @@ class PlayedEnvs(Experience):
 
 class ReplayedEnvs(PlayedEnvs):
     """Envs that go on step by step, learned from by batches of a replay: as many as the steps so far have earned."""
+
+    reads: ClassVar[Reads] = {"aux_batch_size": POSITIVE}
 
     def begin(self, check_stop: Callable[[], None]) -> None:
         """Demonstrations of the expert, the successful ones, and random episodes."""
@@ -293,7 +300,7 @@ class FreshEpisodes(PlayedEnvs):
 class StoredData(Experience):
     """The episodes of a data set, all of them: the clock counts updates, and no env is stepped to learn."""
 
-    reads = ("batch_size", "num_updates")
+    reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
     clock, unit, rates = "updates", "updates", ("updates",)
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):

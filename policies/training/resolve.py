@@ -7,9 +7,11 @@ from ml_collections import ConfigDict
 
 from envs.make import horizon_of
 from policies.build import FAMILIES
+from policies.training.experience import EXPERIENCES
 from utils.config import check_numbers
-from utils.errors import choose
+from utils.errors import UserError, choose
 from utils.merging import apply_domain, apply_domain_memory
+from utils.reads import check_reads
 
 
 def resolve(
@@ -28,42 +30,25 @@ def resolve(
         overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
         flags: fields of `config_rl` that have a flag of their own; None where it was not given.
         eval_episodes: that of `config_env.eval`, where it was given.
+
+    Raises:
+        UserError: there is no such family, or a field that it reads is missing or out of range.
     """
     for name in config_env.get("rl", {}):
         choose(FAMILIES, name.partition(":")[0], f"--config_env: rl of {config_env.id}")
     apply_domain(config_rl, config_env, config_rl.family, overridden, variant=config_rl.variant)
     apply_domain_memory(config_seq, config_env, overridden_seq)
     for field, value in flags.items():
+        if value is not None and field not in config_rl:
+            raise UserError(f"--{field}: not for {config_rl.family}, whose config has no such field; leave it out")
         if value is not None:
             config_rl[field] = value
-    check_ranges(config_env, config_rl)
+    family = choose(FAMILIES, config_rl.family, "--config_rl.family")
+    for reader in (family, EXPERIENCES[family.learns_from]):
+        check_reads(reader, config_rl, "--config_rl")
+    check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
     with config_env.unlocked():
         config_env.horizon = horizon_of(config_env)
         if eval_episodes is not None:
             config_env.eval.episodes = eval_episodes
     return ConfigDict({"env": config_env, "rl": config_rl, "seq": config_seq, "repr": config_repr})
-
-
-def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
-    """Refuses numbers with which nothing can be learned.
-
-    Raises:
-        UserError: names the field.
-    """
-    positive = (
-        "lr",
-        "actor_lr",
-        "critic_lr",
-        "target_interval",
-        "temperature.lr",
-        "temperature.initial",
-        "adam_eps",
-        "max_grad_norm",
-        "batch_size",
-        "aux_batch_size",
-        "replay_steps",
-        "predictor_lr",
-    )
-    shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end", "temperature.target_share")
-    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
-    check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
