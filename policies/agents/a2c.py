@@ -13,7 +13,7 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, state_views
+from policies.agents.assembly import check_folds, critic_trunk, frozen_views, make_extensions, policy_head
 from policies.agents.learner import linear
 from policies.extensions import Extensions
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
@@ -77,7 +77,7 @@ class A2C(ActorCritic):
         actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
         critic = Critic(own.public(), own.privileged(), heads)
         policy = HistoryPolicy(trunk.public(), head, actions)
-        return cls(policy, critic, state_views(sources), extensions, actor_extensions, rl, seed, device)
+        return cls(policy, critic, frozen_views(sources), extensions, actor_extensions, rl, seed, device)
 
     def entropy_weight(self) -> float:
         """What the entropy is worth now."""
@@ -87,14 +87,14 @@ class A2C(ActorCritic):
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of episodes that the present policy has played."""
         with self._autocast():
-            given = self.state_views(batch)
-            critic_views, actor_views = self._look(batch, given)
+            state_views = self.state_views(batch)
+            critic_views, actor_views = self._look(batch, state_views)
             value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
         with torch.no_grad():
             with self._autocast():
-                seen = self._without_dropout(batch, given) if self.has_dropout else critic_views
-                frozen_TB = self.target(self.target.views(batch, given), batch)[0].squeeze(-1)
-            bonus_TB = self._bonus(seen, batch, metrics)
+                acting_views = self._without_dropout(batch, state_views) if self.has_dropout else critic_views
+                frozen_TB = self.target(self.target.views(batch, state_views), batch)[0].squeeze(-1)
+            bonus_TB = self._bonus(acting_views, batch, metrics)
             target_TB = lambda_returns(
                 batch.reward + bonus_TB,
                 self.config.discount * batch.discount,
@@ -134,9 +134,9 @@ class A2C(ActorCritic):
         super().load_checkpoint(state)
         self.updates = state["updates"]
 
-    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> Views:
+    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> Views:
         """The critic's views, the extensions' among them, as the acting agent computes them: for bonuses."""
         with self._as_acting():
-            views = self.critic.views(batch, given)
+            views = self.critic.views(batch, state_views)
             self.extensions.extend(views, batch)
         return views

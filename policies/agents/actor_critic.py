@@ -76,15 +76,15 @@ class ActorCritic(Learner):
     def _part_views(self, batch: EpisodeBatch) -> Views:
         return self.critic.views(batch, self.state_views(batch))
 
-    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Views]:
+    def _look(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Views]:
         """The views of critic and actor, the extensions' and the actor's output `policy` among them."""
-        critic_views = self.critic.views(batch, given)
+        critic_views = self.critic.views(batch, state_views)
         self.extensions.extend(critic_views, batch)
-        actor_views = self._actor_views(batch, given, critic_views)
+        actor_views = self._actor_views(batch, state_views, critic_views)
         actor_views["policy"] = self.policy.head(actor_views, batch)
         self.actor_extensions.extend(actor_views, batch)
         return critic_views, actor_views
 
-    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
+    def _actor_views(self, batch: EpisodeBatch, state_views: Views, critic_views: Views) -> Views:
         """The actor's own; a family in which it may share the critics' says so."""
-        return given | self.policy.public(batch)
+        return state_views | self.policy.public(batch)

@@ -74,7 +74,7 @@ def check_folds(trunk: Trunk, losses: tuple[str, ...], field: str) -> None:
             )
 
 
-def state_views(sources: Sources) -> PrivilegedViews:
+def frozen_views(sources: Sources) -> PrivilegedViews:
     """The frozen views of the state that were asked for."""
     return PrivilegedViews({}, sources.frozen)
 

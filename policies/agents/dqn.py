@@ -12,7 +12,14 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, shares_memory, state_views
+from policies.agents.assembly import (
+    check_folds,
+    critic_trunk,
+    frozen_views,
+    make_extensions,
+    policy_head,
+    shares_memory,
+)
 from policies.agents.base import Array
 from policies.agents.learner import Learner, linear
 from policies.extensions import Extensions
@@ -36,9 +43,9 @@ class ValueNetworks(nn.Module):
         super().__init__()
         self.policy, self.critic = policy, critic
 
-    def forward(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
-        """All public views and those `given`, Q and U of every row: (T+1, B, F), (T+1, B, A), (T+1, B, A) or None."""
-        views = self.policy.public(batch) | given
+    def forward(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor | None]:
+        """Views, the state's among them, Q and U of every row: (T+1, B, F), (T+1, B, A), (T+1, B, A) or None."""
+        views = self.policy.public(batch) | state_views
         q = self.policy.head(views, batch)
         u = None if self.critic is None else self.critic(self.critic.views(batch, views), batch)[0]
         return views, q, u
@@ -103,7 +110,7 @@ class DQN(Learner):
         check_folds(trunk, rl.auxiliary.use, "use")
         extensions = make_extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
-        return cls(networks, state_views(sources), extensions, rl, spec.action_dim, seed, device)
+        return cls(networks, frozen_views(sources), extensions, rl, spec.action_dim, seed, device)
 
     def epsilon(self) -> float:
         """The exploration rate now."""
@@ -125,12 +132,14 @@ class DQN(Learner):
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         with batch.encoding_once():
             with self._autocast():
-                given = self.state_views(batch)
-                views, q_TBA, u_TBA = self._look(batch, given)
+                state_views = self.state_views(batch)
+                views, q_TBA, u_TBA = self._look(batch, state_views)
             with torch.no_grad(), self._autocast():
-                seen, judged_TBA = (views, q_TBA) if not self.has_dropout else self._without_dropout(batch, given)
-                bonus_TB = self._bonus(seen, batch, metrics)
-                targets = self._targets(judged_TBA, batch, given, bonus_TB)
+                acting_views, acting_q_TBA = views, q_TBA
+                if self.has_dropout:
+                    acting_views, acting_q_TBA = self._without_dropout(batch, state_views)
+                bonus_TB = self._bonus(acting_views, batch, metrics)
+                targets = self._targets(acting_q_TBA, batch, state_views, bonus_TB)
 
         metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)
         if u_TBA is not None:
@@ -145,24 +154,24 @@ class DQN(Learner):
     def _learning(self) -> tuple[nn.Module, ...]:
         return (self.online,)
 
-    def _look(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor | None]:
+    def _look(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor | None]:
         """All views, the extensions' among them, Q and U."""
-        views, q_TBA, u_TBA = self.online(batch, given)
+        views, q_TBA, u_TBA = self.online(batch, state_views)
         self.extensions.extend(views, batch)
         return views, q_TBA, u_TBA
 
-    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor]:
+    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor]:
         """Views and Q as the acting agent computes them, for bonuses and for the choice of actions in the targets."""
         with self._as_acting():
-            views, q_TBA, _ = self._look(batch, given)
+            views, q_TBA, _ = self._look(batch, state_views)
         return views, q_TBA
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
         return self.online.policy.public(batch) | self.state_views(batch)
 
-    def _targets(self, q_online_TBA: Tensor, batch: EpisodeBatch, given: Views, bonus_TB: Tensor) -> "Targets":
+    def _targets(self, q_online_TBA: Tensor, batch: EpisodeBatch, state_views: Views, bonus_TB: Tensor) -> "Targets":
         """λ-returns with the target networks' bootstrap values, U's where there is a critic."""
-        _, q_target_TBA, u_target_TBA = self.target(batch, given)
+        _, q_target_TBA, u_target_TBA = self.target(batch, state_views)
         select_TBA = q_online_TBA if self.config.double_q else q_target_TBA
         evaluate_TBA = q_target_TBA if u_target_TBA is None else u_target_TBA
         best_TB = select_TBA.argmax(dim=-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_folds, critic_trunk, make_extensions, policy_head, state_views
+from policies.agents.assembly import check_folds, critic_trunk, frozen_views, make_extensions, policy_head
 from policies.extensions import Extensions, transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.encoders import vector_embedder
@@ -99,28 +99,28 @@ class SAC(ActorCritic):
         critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
         policy = HistoryPolicy(public, head, actions)
         return cls(
-            policy, critic, state_views(sources), extensions, actor_extensions, rl, spec.action_dim, seed, device
+            policy, critic, frozen_views(sources), extensions, actor_extensions, rl, spec.action_dim, seed, device
         )
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()
         with batch.encoding_once():
             with self._autocast():
-                given = self.state_views(batch)
-                critic_views, actor_views = self._look(batch, given)
+                state_views = self.state_views(batch)
+                critic_views, actor_views = self._look(batch, state_views)
                 stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
                 action, log_prob = self._draw(actor_views["policy"])
                 if self.discrete:
-                    hoped = torch.stack(stored).amin(0).detach()
+                    expected = torch.stack(stored).amin(0).detach()
                 else:
-                    hoped = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
+                    expected = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
             with torch.no_grad(), self._autocast():
-                seen, next_action, next_log_prob = critic_views, action, log_prob
+                acting_views, next_action, next_log_prob = critic_views, action, log_prob
                 if self.has_dropout:
-                    seen, next_action, next_log_prob = self._without_dropout(batch, given)
-                bonus_TB = self._bonus(seen, batch, metrics)
-                judged = self._values(self.target, self.target.views(batch, given), batch, next_action)
-                value_TB = self._expected(torch.stack(judged).amin(0), next_log_prob)[1:]
+                    acting_views, next_action, next_log_prob = self._without_dropout(batch, state_views)
+                bonus_TB = self._bonus(acting_views, batch, metrics)
+                target_values = self._values(self.target, self.target.views(batch, state_views), batch, next_action)
+                value_TB = self._expected(torch.stack(target_values).amin(0), next_log_prob)[1:]
                 discount_TB = self.config.discount * batch.discount
                 entropy_TB = self._expected(-alpha * next_log_prob, next_log_prob)[1:]  # to come, weighted
                 target_TB = lambda_returns(
@@ -134,7 +134,7 @@ class SAC(ActorCritic):
         taken_values = [taken(q[:-1], batch.action) if self.discrete else q[:-1] for q in stored]
         errors = [masked_mean((q_TB - target_TB).square(), batch.mask) for q_TB in taken_values]
         metrics["loss/td"] = torch.stack(errors).sum()
-        actor_TB = self._expected(alpha * log_prob - hoped, log_prob)[:-1]
+        actor_TB = self._expected(alpha * log_prob - expected, log_prob)[:-1]
         metrics["loss/actor"] = masked_mean(actor_TB, batch.mask)
         entropy = masked_mean(self._expected(-log_prob, log_prob)[:-1], batch.mask).detach()
         losses = {
@@ -148,13 +148,13 @@ class SAC(ActorCritic):
         metrics["q/target"] = masked_mean(target_TB, batch.mask)
         return losses
 
-    def _actor_views(self, batch: EpisodeBatch, given: Views, critic_views: Views) -> Views:
-        return _detached(critic_views) if self.shared else super()._actor_views(batch, given, critic_views)
+    def _actor_views(self, batch: EpisodeBatch, state_views: Views, critic_views: Views) -> Views:
+        return _detached(critic_views) if self.shared else super()._actor_views(batch, state_views, critic_views)
 
-    def _without_dropout(self, batch: EpisodeBatch, given: Views) -> tuple[Views, Tensor, Tensor]:
+    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor]:
         """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
         with self._as_acting():
-            critic_views, actor_views = self._look(batch, given)
+            critic_views, actor_views = self._look(batch, state_views)
         return critic_views, *self._draw(actor_views["policy"])
 
     def _draw(self, output: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,9 @@
 
 from policies.extensions import IntrinsicReward
 from policies.intrinsic.information_gain import InformationGain
+from policies.intrinsic.random_network_distillation import RandomNetworkDistillation
 
 INTRINSIC: dict[str, type[IntrinsicReward]] = {
     "information_gain": InformationGain,
+    "random_network_distillation": RandomNetworkDistillation,
 }

@@ -1,0 +1,74 @@
+"""Pay for observations that a network cannot tell yet (random network distillation, Burda et al., ICLR 2019).
+
+A fixed random network embeds the observation; another one learns to do the same on all that is replayed. What it gets
+wrong is new. The bonus is a share: the squared error over the variance of the fixed network's outputs, so that it does
+not depend on their scale.
+
+Dimension key: T steps, B batch, O observation, Z embedding.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Self
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.extensions import IntrinsicReward, Parts
+from policies.losses import masked_mean
+from torchkit.fast.adam import Adam
+from torchkit.networks import mlp
+
+
+class RandomNetworkDistillation(IntrinsicReward):
+    """The share of a random embedding's variance that its predictor still gets wrong, of the row after each step."""
+
+    def __init__(self, obs_dim: int, hidden_dims: tuple[int, ...], out_dim: int, lr: float):
+        super().__init__()
+        self.target = mlp(obs_dim, hidden_dims, out_dim, out_bound=None).requires_grad_(False)
+        self.predictor = mlp(obs_dim, hidden_dims, out_dim, out_bound=None)
+        self.lr = lr
+        for name, size in (("count", ()), ("mean", (out_dim,)), ("variance", ())):  # of what is to be told
+            self.register_buffer(name, torch.zeros(size))
+        self.count: Tensor
+        self.mean: Tensor
+        self.variance: Tensor
+
+    @classmethod
+    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+        return cls(parts.spec.obs_dim, settings.hidden_dims, settings.out_dim, settings.lr)
+
+    @cached_property
+    def adam(self) -> Adam:
+        """Of the predictor; made where the agent is."""
+        return Adam(self.predictor.parameters(), self.lr)
+
+    def optimisers(self) -> dict[str, Adam]:
+        return {"predictor": self.adam}
+
+    def error(self, batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """The squared error of every row (T+1, B), and what was to be told, (T+1, B, Z)."""
+        target = batch.obs.through(self.target)
+        return (batch.obs.through(self.predictor) - target).square().sum(-1), target
+
+    def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        return self.error(batch)[0][1:] / self.variance.clamp(min=1e-6)
+
+    def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
+        """A step of the predictor on all rows, which count in the mean and variance of what is to be told."""
+        error, target = self.error(batch)
+        loss = masked_mean(error, batch.row_mask)
+        self.adam.zero_grad()
+        loss.backward()
+        self.adam.step()
+        with torch.no_grad():
+            rows = target[batch.row_mask > 0]
+            self.count.add_(len(rows))
+            share = len(rows) / self.count
+            shift = rows.mean(0) - self.mean
+            variance = (rows - rows.mean(0)).square().sum(-1).mean()
+            self.variance.lerp_(variance + (1 - share) * shift.square().sum(), share)
+            self.mean.add_(share * shift)
+        return {"loss": loss.detach()}
