@@ -18,6 +18,8 @@ from torch import Tensor
 
 from buffers.rows import Rows, round_up
 
+VIEWS_OF_ROWS = ("obs", "state")  # what an episode, a batch, a data set hold a row of
+
 
 @dataclass
 class Episode:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
-from buffers.batch import Episode, EpisodeBatch
+from buffers.batch import VIEWS_OF_ROWS, Episode, EpisodeBatch
 from buffers.images import row_storages
 from buffers.rows import Rows, keys_of_versions, row_keys
 from buffers.stored import StoredEpisodes
@@ -22,7 +22,6 @@ from envs.base import EnvSpec
 from utils.errors import UserError
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
-VIEWS = ("obs", "state")
 
 
 class EpisodeBuffer:
@@ -52,7 +51,7 @@ class EpisodeBuffer:
             "reward": ((), np.float32),
             "discount": ((), np.float32),
         }
-        shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS}
+        shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS_OF_ROWS}
         # zeros are pages that the system hands out on first use: memory follows the rows really stored
         self._rows: dict[str, NDArray[Any]] = {k: np.zeros((self.capacity, *s), t) for k, (s, t) in shapes.items()}
         self._first = np.zeros(self.capacity // 2, np.int64)  # ring over episodes: number i stands at i % size
@@ -134,10 +133,10 @@ class EpisodeBuffer:
         first = self._protected_rows - rows if protect else self._next_row
         for key in FIELDS:
             values = getattr(episode, key)
-            if key in VIEWS:
+            if key in VIEWS_OF_ROWS:
                 values = self.storages[key].encode(values)
             self._rows[key][first : first + len(values)] = values
-            if key in VIEWS:
+            if key in VIEWS_OF_ROWS:
                 self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
         self._first[slot], self._length[slot] = first, len(episode)
         self._next_row = first + rows
@@ -212,7 +211,7 @@ class EpisodeBuffer:
         mask_TB = (step_T1B[:-1] < length_B).astype(np.float32)
         last_B = first_B + length_B - 1
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
-        steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS}
+        steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS_OF_ROWS}
         if angle_B is not None:
             steps["action"] = turn_actions(steps["action"], torch.from_numpy(angle_B))
         views = {}

@@ -32,7 +32,7 @@ from torchkit.networks import Encoder
 
 Array = NDArray[Any]
 
-VIEWS = (*EMBEDDINGS, "obs", "state")
+PROBED = (*EMBEDDINGS, "obs", "state")
 NUM_DRAWN = 6_000  # rows a half where noise is added
 NOISE = 0.1
 

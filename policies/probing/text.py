@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from policies.probing.embeddings import VIEWS
+from policies.probing.embeddings import PROBED
 from policies.probing.rows import EMBEDDINGS, UNTRAINED
 
 
@@ -31,7 +31,7 @@ def as_text(result: Mapping[str, Any]) -> str:
         header += [text for name in fresh for text in (name, f"{name} (noise)")]
         rows = []
         for name, row in result["factors"].items():
-            numbers = [row["chance"], *(row["accuracy"][view] for view in VIEWS)]
+            numbers = [row["chance"], *(row["accuracy"][view] for view in PROBED)]
             numbers += [row[group][view] for group in ("accuracy_with_noise", "variance_share") for view in EMBEDDINGS]
             numbers += [row[group][view] for view in fresh for group in ("accuracy", "accuracy_with_noise")]
             rows.append([name, row["kind"], str(row["classes"]), *(f"{number:.3f}" for number in numbers)])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch
+from buffers.batch import VIEWS_OF_ROWS, EpisodeBatch
 from buffers.rows import Rows
 from policies.agents.base import Agent, Array
 from policies.agents.learner import Learner
@@ -33,7 +33,6 @@ from torchkit.sequence import MEMORIES, Memory
 from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
-VIEWS = ("obs", "state")
 Packed = dict[str, Any]  # a batch as NumPy arrays
 
 
@@ -285,8 +284,8 @@ class _Loss(nn.Module):
                 module.layout = torch.contiguous_format  # the one that `vmap` knows
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS}
-        steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS}
+        views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS_OF_ROWS}
+        steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
         (loss,) = self.agent.losses(whole, metrics).values()
@@ -295,8 +294,12 @@ class _Loss(nn.Module):
 
 def packed(batch: EpisodeBatch) -> Packed:
     """A batch as arrays, to be sent to another process."""
-    views = {f"{view}_{part}": getattr(getattr(batch, view), part) for view in VIEWS for part in ("distinct", "place")}
-    steps = {f.name: getattr(batch, f.name) for f in fields(EpisodeBatch) if f.name not in VIEWS}
+    views = {
+        f"{view}_{part}": getattr(getattr(batch, view), part)
+        for view in VIEWS_OF_ROWS
+        for part in ("distinct", "place")
+    }
+    steps = {f.name: getattr(batch, f.name) for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
     return {name: tensor.numpy() for name, tensor in {**views, **steps}.items()}
 
 

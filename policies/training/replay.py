@@ -10,7 +10,7 @@ from policies.acting.embedded_envs import env_maker
 from policies.acting.evaluate import GreedyPolicy
 from policies.deployed.files import load_policy
 from policies.training.settings import Options, Settings
-from policies.training.summary import judge, table, write_film
+from policies.training.summary import play_final, table, write_film
 from utils.config import warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.progress import Say
@@ -32,7 +32,7 @@ def replay(policy_dir: str, config: ConfigDict, settings: Settings, options: Opt
         "memory": about["config"]["seq"]["memory"],
         "seed": settings.seed,
         "final_episodes": config.env.eval.episodes,
-        "final": judge(policy, make_envs, config.env, settings.seed, config.env.eval.episodes),
+        "final": play_final(policy, make_envs, config.env, settings.seed, config.env.eval.episodes),
     }
     say(table(summary))
     if options.film_episodes:

@@ -16,7 +16,7 @@ from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
 from policies.training.experience import Experience, Origin
 from policies.training.settings import Options, Settings
-from policies.training.summary import FINAL_EPISODES, judge, plot_curve, read_summary, table, write_film
+from policies.training.summary import FINAL_EPISODES, play_final, plot_curve, read_summary, table, write_film
 from policies.training.trainer import Record
 from utils.checkpoint import load_checkpoint
 from utils.config import to_dict
@@ -131,7 +131,7 @@ def open_mirrors(options: Options, run: Run, configs: dict[str, Any], seed: int,
 def finish(origin: Origin, options: Options, agent: Agent, run: Run, history: list[dict[str, float]], say: Say) -> None:
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
     config, settings, make_envs = origin.config, origin.settings, origin.make_envs
-    final = judge(agent.greedy(), make_envs, config.env, settings.seed)
+    final = play_final(agent.greedy(), make_envs, config.env, settings.seed)
     last = history[-10:]
     summary: dict[str, Any] = {
         "env": config.env.id,

@@ -33,7 +33,7 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def judge(
+def play_final(
     policy: Policy, make_envs: MakeEnvs, config_env: ConfigDict, seed: int, episodes: int = FINAL_EPISODES
 ) -> dict[str, float]:
     """Greedy episodes that no evaluation during training has seen."""
