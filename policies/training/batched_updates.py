@@ -294,11 +294,8 @@ class _Loss(nn.Module):
 
 def packed(batch: EpisodeBatch) -> Packed:
     """A batch as arrays, to be sent to another process."""
-    views = {
-        f"{view}_{part}": getattr(getattr(batch, view), part)
-        for view in VIEWS_OF_ROWS
-        for part in ("distinct", "place")
-    }
+    parts = ("distinct", "place")
+    views = {f"{view}_{part}": getattr(getattr(batch, view), part) for view in VIEWS_OF_ROWS for part in parts}
     steps = {f.name: getattr(batch, f.name) for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
     return {name: tensor.numpy() for name, tensor in {**views, **steps}.items()}
 
