@@ -178,7 +178,7 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
             if (base / file).is_file():
                 return (base / file).resolve()
         folder = next((base / file for base in (Path(), ROOT) if (base / file).parent.is_dir()), ROOT / file).parent
-        there = sorted(found.name for found in folder.glob("*.py") if found.name != "__init__.py")
+        there = sorted(found.name for found in folder.glob("*.py") if not found.name.startswith("_"))
         hint = f"{suggest(Path(file).name, there)}; {Path(file).parent} has {', '.join(there)}" if there else ""
         raise UserError(f"--{self.name}: no config file {file!r}{hint}")
 

@@ -20,6 +20,7 @@ KINDS = {
     "sweep": ("stages", "a sweep", "configs/sweeps/*.py"),
 }
 NAMED_BY = {"rl": ("family", "variant"), "seq": ("memory", None)}  # fields that tell a group's file, and its variant
+GIVEN_UP = {("rl", "a2c"): ("aux_batch_size",)}  # fields, by group and file, that were there once
 DOMAIN = {  # what every domain has; what came later has defaults
     "id": "",
     "module": "",
@@ -99,12 +100,18 @@ def with_new_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
 
     So the default of a new field must be what was done without it. Groups of which the file is not known stay as they
     are, and so do `kwargs`, for which the part that takes them has defaults. Only files of this repository are read,
-    whatever the stored names say.
+    whatever the stored names say. A field that nothing reads any more (`GIVEN_UP`) is left out.
     """
     return {
-        name: _filled(group, _defaults(name, group)) if isinstance(group, Mapping) else group
+        name: _filled(_without_given_up(name, group), _defaults(name, group)) if isinstance(group, Mapping) else group
         for name, group in stored.items()
     }
+
+
+def _without_given_up(name: str, group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The group without the fields that its files gave up."""
+    gone = GIVEN_UP.get((name, str(group.get(NAMED_BY[name][0], "")) if name in NAMED_BY else ""), ())
+    return {key: value for key, value in group.items() if key not in gone}
 
 
 def _defaults(name: str, group: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,7 +137,7 @@ def _own_file(group: str, stem: str, variant: str) -> Mapping[str, Any] | None:
 
 def _files(group: str) -> list[Path]:
     """This repository's files of a group that is known here."""
-    return sorted((ROOT / "configs" / group).glob("*.py")) if group in KINDS else []
+    return sorted((ROOT / "configs" / group).glob("[!_]*.py")) if group in KINDS else []
 
 
 def _filled(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,19 +2,9 @@
 
 from ml_collections import ConfigDict
 
+from configs.envs._shared import domain
+
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.id = "CartPole-v1"
-    config.module = ""  # imported first, so that the id is registered
-    config.kwargs = ConfigDict()  # for the env's constructor
-    config.horizon = 200  # steps
-    config.state_fn = "envs.wrappers:state_attribute"  # "module:function", function(env) -> array; "": get_state()
-    config.hidden = (1, 3)  # indices of the observation that are taken away: both velocities
-    config.state_low = ()  # bounds of the state where the env does not say; () for none
-    config.state_high = ()
-    config.eval = ConfigDict({"episodes": 100, "interval": 4000})  # greedy episodes, every so many env steps
-    config.augment = ""  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
-    config.n_aug = 0  # augmented copies of an episode
-    config.rl = ConfigDict({"dqn": {}})  # the domain's settings of a family, below the command line
-    return config.lock()
+    state_fn, hidden = "envs.wrappers:state_attribute", (1, 3)  # both velocities are taken away
+    return domain("CartPole-v1", horizon=200, interval=4000, module="", state_fn=state_fn, hidden=hidden).lock()

@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from configs.envs._shared import domain
+
 VARIANTS = {
     # bring the block that moves into contact with the other
     "block_pulling": ("BlockPulling-v0", {"action_dim": 4}),
@@ -12,40 +14,25 @@ VARIANTS = {
 }
 
 
-def get_config(domain: str = "block_pulling") -> ConfigDict:
+def get_config(domain_name: str = "block_pulling") -> ConfigDict:
     """The settings that all of them share, and a domain's own."""
-    config = ConfigDict()
-    config.id, own = VARIANTS[domain]
-    config.module = "envs"  # imported first, so that the id is registered
-    # for the env's constructor; action_dim 5: the gripper as well; noise: of the depth; first: which object the expert
-    # tries first, "movable", "fixed", "either" (a coin) or "nearest"
-    config.kwargs = ConfigDict(own | {"noise": False, "first": "either"})
-    config.horizon = 50  # steps
-    config.state_fn = ""  # "module:function", function(env) -> array; "": get_state()
-    config.hidden = ()  # indices of the observation that are taken away
-    config.state_low = ()  # bounds of the state where the env does not say; () for none
-    config.state_high = ()
-    config.eval = ConfigDict({"episodes": 50, "interval": 4000})  # greedy episodes, every so many env steps
-    config.augment = "se2"  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
-    config.n_aug = 4  # augmented copies of an episode
-    # the domain's settings of a family, and of a row of it, below the command line; as published
-    config.rl = ConfigDict(
-        {
-            "sac": {
-                "updates_per_step": 1.0,
-                "batch_size": 32,
-                "replay_steps": 100_000,
-                "temperature": {"initial": 0.01, "lr": 1e-3},
-                "intrinsic": {"information_gain": {"weight": 0.1}},
-                "auxiliary": {"self_prediction": {"weight": 0.1}},
-            },
-            **{
-                f"sac:{row}": {"actor_lr": 1e-3, "critic_lr": 1e-3}
-                for row in ("history", "ba", "zp", "embed", "zero_on", "zero_off")
-            },
-            "sac:believer": {"temperature": {"lr": 3e-4}},
-        }
-    )
+    name, own = VARIANTS[domain_name]
+    # action_dim 5: the gripper as well; noise: of the depth; first: which object the expert tries first, "movable",
+    # "fixed", "either" (a coin) or "nearest"
+    kwargs = own | {"noise": False, "first": "either"}
+    # as published
+    sac = {
+        "updates_per_step": 1.0,
+        "batch_size": 32,
+        "replay_steps": 100_000,
+        "temperature": {"initial": 0.01, "lr": 1e-3},
+        "intrinsic": {"information_gain": {"weight": 0.1}},
+        "auxiliary": {"self_prediction": {"weight": 0.1}},
+    }
+    faster = {"actor_lr": 1e-3, "critic_lr": 1e-3}
+    rows = {f"sac:{row}": faster for row in ("history", "ba", "zp", "embed", "zero_on", "zero_off")}
+    rl = {"sac": sac, **rows, "sac:believer": {"temperature": {"lr": 3e-4}}}
+    config = domain(name, horizon=50, interval=4000, episodes=50, kwargs=kwargs, rl=rl, augment="se2", n_aug=4)
     # the same of every memory; published: images as they are
     layers = {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
     scale = {"centre": (0.14, 0.0), "spread": (0.05, 1.0)}  # metres, those of demonstrations' depths; masks as they are

@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from configs.rl._shared import actor_critic, replayed, with_row
+
 VARIANTS = {
     # actor and critics see what the policy will have
     "history": {},
@@ -48,27 +50,12 @@ VARIANTS = {
 
 def get_config(variant: str = "history") -> ConfigDict:
     """The family's settings with a variant's row written over them."""
-    config = ConfigDict()
-    config.family = "sac"
-    config.variant = variant
-
-    config.policy_inputs = ("history", "observation")  # views of the actor's head: history, belief, observation, z_obs
-    config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
-    config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
-    config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
-    config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
-    config.head_dims = (256, 256)
+    config = replayed(actor_critic("sac", variant))
     config.action_dim = 64  # width of the embedding of the action that a critic judges
 
-    config.discount = 0.99
     config.return_lambda = 0.0  # λ-returns over the stored episode, traces not cut; 0 is the one-step target
-    config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
     config.actor_lr = 3e-4
     config.critic_lr = 3e-4
-    config.adam_eps = 1e-8
-    config.tau = 0.005
-    config.max_grad_norm = 1.0
-
     config.temperature = ConfigDict(
         {
             "initial": 0.1,  # α
@@ -80,39 +67,5 @@ def get_config(variant: str = "history") -> ConfigDict:
     )
 
     config.batch_size = 32  # episodes
-    config.aux_batch_size = 64  # episodes of a separate predictor step
     config.updates_per_step = 0.25  # gradient updates an env step
-    config.replay_steps = 1_000_000
-
-    config.precision = "fp32"  # bf16: the large products of an update in bfloat16, where the processor is fast at them
-
-    config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch
-    config.z_state = "pretrained"  # φ, never trained here: pretrained, random, raw (the state itself)
-    config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
-    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
-
-    config.auxiliary = ConfigDict({"use": (), "use_actor": ()})  # of the critics' views, and of the actor's
-    config.auxiliary.state_prediction = ConfigDict(
-        {
-            "weight": 0.5,  # β, on the gradient into the memory
-            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
-            "hidden_dims": (128, 128),
-        }
-    )
-    config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
-    # its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
-    config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
-    config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})
-    config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
-    config.predictor_lr = 3e-4  # of the separate step
-
-    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
-    config.intrinsic.information_gain = ConfigDict(
-        {
-            "weight": 1.0,  # α
-            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
-        }
-    )
-
-    config.update_from_flattened_dict(VARIANTS[variant])
-    return config.lock()
+    return with_row(config, VARIANTS)

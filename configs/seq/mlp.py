@@ -2,15 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from configs.seq._shared import memory
+
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
-    config.memory = "mlp"
-    config.kwargs = ConfigDict({"out_dim": 128, "hidden_dims": (128, 128)})
-
-    config.vector = ConfigDict({"obs_dim": 64, "action_dim": 64, "reward_dim": 0})  # widths of the embeddings
-    config.image = ConfigDict({"obs_dim": 100, "action_dim": 16, "reward_dim": 0})
-    config.image.cnn = ConfigDict({"channels": (8, 16), "kernels": (2, 2), "strides": (1, 1)})
-    config.image.cnn.update({"centre": (), "spread": ()})  # of each channel: (x - centre) / spread is read; () for x
-    config.state_dim = 32  # width of the learned state embedding, for asymmetric critics
-    return config.lock()
+    return memory("mlp", out_dim=128, hidden_dims=(128, 128))

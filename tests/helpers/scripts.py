@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVER = """
 import json, os, resource, runpy, signal, sys, traceback
 import gymnasium, imageio.v3, matplotlib.pyplot, torch, torch._dynamo, PIL.Image
-import envs, policies.training.run
+import envs, policies.training.many_seeds, policies.training.resolve, policies.training.trainer
 
 def child(order):
     os.setpgid(0, 0)

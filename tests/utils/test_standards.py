@@ -11,7 +11,9 @@ from utils.errors import UserError
 from utils.standards import KINDS, check_kind, with_new_fields
 
 FOLDERS = {"env": "envs", "sweep": "sweeps"}
-OWN = [(group, file) for group in KINDS for file in sorted((ROOT / "configs" / FOLDERS.get(group, group)).glob("*.py"))]
+OWN = [
+    (group, file) for group in KINDS for file in sorted((ROOT / "configs" / FOLDERS.get(group, group)).glob("[!_]*.py"))
+]
 
 
 @pytest.mark.parametrize(("group", "file"), OWN, ids=lambda value: getattr(value, "stem", value))

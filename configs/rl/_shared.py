@@ -1,0 +1,85 @@
+"""What the configs of the families have in common; each family's file adds its own, and may set these otherwise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+def with_row(config: ConfigDict, variants: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
+    """The settings with the row of `config.variant` written over them, locked."""
+    config.update_from_flattened_dict(variants[config.variant])
+    return config.lock()
+
+
+def learner(family: str, variant: str) -> ConfigDict:
+    """What every family that learns by gradient reads, and what its extensions and views do."""
+    config = ConfigDict()
+    config.family = family
+    config.variant = variant
+
+    config.policy_inputs = ("history", "observation")  # views of the acting head: history, belief, observation, z_obs
+    config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
+    config.head_dims = (256, 256)  # widths of a head's hidden layers
+    config.adam_eps = 1e-8  # (Kingma & Ba, 2015)
+    config.tau = 0.005  # share of the way that slow copies go at each update
+    config.max_grad_norm = 1.0  # to which the gradient of each optimiser is clipped
+    config.precision = "fp32"  # bf16: the large products of an update in bfloat16, where the processor is fast at them
+
+    config.z_obs = "trainable"  # the observation embedder: trainable (from stage 2), frozen, scratch
+    config.z_state = "pretrained"  # the state embedder, never trained here: pretrained, random, raw (the state itself)
+    config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
+    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
+
+    config.auxiliary = ConfigDict({"use": ()})  # losses of the network that learns values
+    config.auxiliary.state_prediction = ConfigDict(
+        {
+            "weight": 0.5,  # β, on the gradient into the memory
+            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
+            "hidden_dims": (128, 128),
+        }
+    )
+    config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
+    # its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
+    config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
+    config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
+
+    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
+    config.intrinsic.information_gain = ConfigDict(
+        {
+            "weight": 1.0,  # α
+            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
+        }
+    )
+    # Burda et al. (2019); lr is that of its predictor
+    config.intrinsic.random_network_distillation = ConfigDict(
+        {"weight": 0.1, "hidden_dims": (64,), "out_dim": 16, "lr": 1e-3}
+    )
+    return config
+
+
+def valued(family: str, variant: str) -> ConfigDict:
+    """The same for families that learn values, which may see the state."""
+    config = learner(family, variant)
+    config.critic = ConfigDict({"signal": ()})  # features of the state in the view signal, by name or number
+    config.discount = 0.99  # γ, a step
+    config.time_limit_is_terminal = False  # True: no bootstrap at the horizon, as in the released code
+    return config
+
+
+def replayed(config: ConfigDict) -> ConfigDict:
+    """What learning from a replay adds."""
+    config.aux_batch_size = 64  # episodes of a separate predictor step
+    config.predictor_lr = 3e-4  # of the separate step
+    config.replay_steps = 1_000_000  # env steps that are kept
+    return config
+
+
+def actor_critic(family: str, variant: str) -> ConfigDict:
+    """What actors and critics of their own add."""
+    config = valued(family, variant)
+    config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
+    config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
+    config.auxiliary.use_actor = ()  # losses of the actor's views
+    config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})
+    return config
