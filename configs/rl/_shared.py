@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 
-def with_row(config: ConfigDict, variants: Mapping[str, Mapping[str, Any]]) -> ConfigDict:
+def with_row(config: ConfigDict, variants: Mapping[str, Any]) -> ConfigDict:
     """The settings with the row of `config.variant` written over them, locked."""
     config.update_from_flattened_dict(variants[config.variant])
     return config.lock()
