@@ -33,7 +33,7 @@ MEANING = {
     "prev_reward": "the previous reward; not read where start is 1",
     "start": "1 at the first step of an episode, else 0; where it is 1 all that was before is forgotten",
     "carry": "what next_carry of the same number was a step before; zeros at the very first step",
-    "action": "what the policy does; -1, or NaN if continuous, beyond longest_episode",
+    "action": "what the policy does; -1, or NaN if continuous, beyond longest_episode or where obs is no number",
     "next_carry": "the carry of the next step",
 }
 OUTPUT = {
@@ -101,6 +101,8 @@ class StatefulStep(nn.Module):
             start_N,
         )
         output, carry = self.policy.step(now, tensors[len(self.names) :])
+        broken_N = given["obs"].isnan().any(dim=-1)  # said here: onnxruntime's GRU makes a number of a NaN
+        output = output.masked_fill(broken_N[:, None], torch.nan)
         action = self.policy.greedy(output)
         if self.policy.actions.discrete:
             action = action.masked_fill(output.isnan().any(dim=-1), -1)

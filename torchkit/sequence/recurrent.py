@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchkit.fast.gru_loop import gru_scan
 from torchkit.fast.gru_loops import gru_scans
-from torchkit.sequence.base import Carry, Memory, at
+from torchkit.sequence.base import Carry, Memory, at, forget
 from utils.device import has_bfloat16
 from utils.errors import at_least_one
 
@@ -51,7 +51,7 @@ class Recurrent(Memory):
         outputs = []
         for first, end in itertools.pairwise(first_rows):
             # a new episode forgets the old one; between two such rows torch's own loop runs undisturbed
-            carry = tuple(c * (1 - start_TB[first][:, None]) for c in carry)
+            carry = tuple(forget(c, start_TB[first]) for c in carry)
             output, carry = self._run(x_TBF[first:end], carry)
             outputs.append(output)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), carry
