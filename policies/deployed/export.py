@@ -101,7 +101,7 @@ class StatefulStep(nn.Module):
             start_N,
         )
         output, carry = self.policy.step(now, tensors[len(self.names) :])
-        broken_N = given["obs"].isnan().any(dim=-1)  # said here: onnxruntime's GRU makes a number of a NaN
+        broken_N = given["obs"].isnan().any(dim=-1)  # onnxruntime makes a number of a NaN (findings)
         output = output.masked_fill(broken_N[:, None], torch.nan)
         action = self.policy.greedy(output)
         if self.policy.actions.discrete:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from buffers.dataset import check_domain, read_dataset
 from buffers.stored import StoredEpisodes
-from envs.make import make_env, make_vector_env
+from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import (
     embedders_digest,
 )
@@ -56,7 +56,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     try:
         check_schedule(run, config_repr)
         seconds = fit(trainer, run, settings, stored, kind, config_repr)
-        with closing(make_env(config_env)) as env:
+        with closing(describing_env(config_env)) as env:
             result, text = kind.report(trainer, stored, env, settings)
         write_json(run.folder / "report.json", result)
         atomic_write(run.folder / "report.md", text)

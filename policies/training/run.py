@@ -85,6 +85,9 @@ def train(
         warnings.warn(f"{flag} is not used by {config.rl.family}:{config.rl.variant}", RuntimeWarning, stacklevel=2)
     check_demonstrations(config, settings, agent, make_envs)
     buffer_seed = int(generator(settings.seed, "replay").integers(2**31))
+    mirrored = augment.mirrors(config.env.augment)
+    buffer = EpisodeBuffer(spec, config.rl.replay_steps, settings.window, buffer_seed, turned, mirrored)
+    buffer.check_fits(settings.train_episodes * (spec.max_episode_steps + 1))
     run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
@@ -102,9 +105,7 @@ def train(
         agent,
         envs,
         eval_envs,
-        EpisodeBuffer(
-            spec, config.rl.replay_steps, settings.window, buffer_seed, turned, augment.mirrors(config.env.augment)
-        ),
+        buffer,
         make_schedule(config, settings, checkpoint_minutes, time_limit_hours),
         run,
         logger,

@@ -141,10 +141,10 @@ def test_a_start_forgets_what_is_no_number_as_well(memory, broken):
         assert within[5, 0].isnan().all(), "it was not forgotten too early"
     _, carry = memory(bad, one_start())
     carry = tuple(torch.full_like(c, broken) if c.is_floating_point() else c for c in carry)
-    for start, given in ((one_start(), carry), (one_start(), memory(bad, one_start())[1])):
-        after, _ = memory(x[6:], start[: T - 6], given)
+    for start, before in ((one_start(), carry), (one_start(), memory(bad, one_start())[1])):
+        after, _ = memory(x[6:], start[: T - 6], before)
         torch.testing.assert_close(after, expected, rtol=0, atol=0)
-        stepped = [memory(x[6:7], start[:1], given)]
+        stepped = [memory(x[6:7], start[:1], before)]
         for t in range(7, T):
             stepped.append(memory(x[t : t + 1], start[t - 6 : t - 5], stepped[-1][1]))
         torch.testing.assert_close(torch.cat([out for out, _ in stepped]), expected, **CLOSE)
