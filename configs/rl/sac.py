@@ -84,6 +84,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.updates_per_step = 0.25  # gradient updates an env step
     config.replay_steps = 1_000_000
 
+    config.normalise = ()  # by running statistics of what is learned from: obs, state, reward
     config.precision = "fp32"  # bf16: the large products of an update in bfloat16, where the processor is fast at them
 
     config.z_obs = "trainable"  # ψ: trainable (from stage 2), frozen, scratch

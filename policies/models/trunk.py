@@ -7,10 +7,11 @@ from torch import nn
 from policies.models.believer import Belief, Believer
 from policies.models.heads import Head
 from policies.models.history import History, build_memory, vector_embedder
-from policies.models.sources import Sources
+from policies.models.sources import Sources, normalised_views
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
 from torchkit.networks import Entries
+from torchkit.normalise import RunningNorm
 from torchkit.sequence import Memory
 from utils.errors import UserError, choose
 
@@ -85,7 +86,7 @@ class Trunk:
         self.folds["history"] = History(
             obs_embedder=self.sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
-            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
+            reward_embedder=self.sources.reward_embedder(sizes.reward_dim),
             memory=memory,
         )
         return memory.out_dim
@@ -120,7 +121,7 @@ class Trunk:
     def make_state(self) -> int:
         """A learned embedding of the state."""
         spec, width = self.spec, self.config.seq.state_dim
-        self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width)
+        self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width, "state")
         return width
 
     def make_signal(self) -> int:
@@ -130,7 +131,10 @@ class Trunk:
             raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
         entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
         width = self.config.seq.state_dim
-        self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
+        layers = [Entries(entries), *vector_embedder(len(entries), width)]
+        if "state" in normalised_views(self.config.rl):
+            layers.insert(0, RunningNorm(self.spec.state_dim, "state"))
+        self.embedders["signal"] = nn.Sequential(*layers)
         return width
 
     def make_z_state(self) -> int:

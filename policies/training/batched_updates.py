@@ -46,6 +46,8 @@ def batchable(agent: Agent) -> DQN:
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
         raise UserError(f"{flag} the memories {able}; {else_}")
+    if agent.config.normalise:
+        raise UserError(f"{flag} normalise=(); {else_}")
     if agent._has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if set(agent.parts.auxiliary) - {"state_prediction"}:
