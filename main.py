@@ -15,6 +15,7 @@ from absl import flags
 from utils.app import define_seed, run
 from utils.config import define_config_flag
 from utils.errors import UserError
+from utils.optional import need
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _RL = define_config_flag("config_rl", "configs/rl/dqn.py:history", "family and variant, such as configs/rl/dqn.py:mi")
@@ -134,10 +135,13 @@ def main() -> None:
         SeedRun(replace(settings, seed=seed), (save_dir, f"{_GROUP.value}/{name(seed)}"))
         for seed in range(_SEED.value, _SEED.value + _NUM_SEEDS.value)
     ]
+    mirrors = [mirror for mirror, on in (("tensorboard", _TENSORBOARD.value), ("wandb", _WANDB.value)) if on]
+    for mirror in mirrors:
+        need(f"--{mirror}", mirror)
     options: dict[str, Any] = {
         "command": sys.argv,
         "cuda": _CUDA.value,
-        "mirrors": [mirror for mirror, on in (("tensorboard", _TENSORBOARD.value), ("wandb", _WANDB.value)) if on],
+        "mirrors": mirrors,
         "film_episodes": _FILMED.value,
         "checkpoint_minutes": _CHECKPOINT.value,
         "time_limit_hours": _LIMIT.value,

@@ -22,6 +22,7 @@ from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn
 from utils.errors import UserError, suggest
+from utils.optional import EXTRAS, remedy
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
 
@@ -251,7 +252,8 @@ def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
         try:
             importlib.import_module(config_env.module)
         except ImportError as error:
-            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({error})") from error
+            why = remedy(error.name) if error.name in EXTRAS else str(error)
+            raise UserError(f"config_env.module: cannot import {config_env.module!r}: {why}") from error
     try:
         return gym.spec(config_env.id)
     except (gym.error.Error, ValueError) as error:

@@ -8,43 +8,37 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'minari[create,hdf5]==0.5.4' 'gymnasium==1.4.0' 'numpy==2.4.6' 'pillow==13.0.0' || exit 2
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'minari[hdf5]==0.5.4' 'gymnasium==1.4.0' 'numpy==2.4.6' 'pillow==13.0.0' || exit 2
 cd "$folder"
 "$folder/venv/bin/python" - <<'PYTHON'
 import os
 import tempfile
 import warnings
 
-os.environ["MINARI_DATASETS_PATH"] = tempfile.mkdtemp(dir=".")
+os.environ["MINARI_DATASETS_PATH"] = tempfile.mkdtemp(dir=os.getcwd())
 warnings.simplefilter("ignore")
 import gymnasium as gym
 import minari
 import numpy as np
-from minari import DataCollector
-
-
-class Coin(gym.Env):
-    observation_space = gym.spaces.Box(0, 1, (1,))
-
-    def __init__(self, dtype):
-        self.action_space = gym.spaces.Discrete(3, start=1, dtype=dtype)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return np.zeros(1, np.float32), {}
-
-    def step(self, action):
-        return np.zeros(1, np.float32), 0.0, True, False, {}
+from minari.data_collector import EpisodeBuffer
 
 
 def written_and_loaded(dtype):
-    env = DataCollector(Coin(dtype))
-    env.reset()
-    env.step(env.action_space.sample())
+    space = gym.spaces.Discrete(3, start=1, dtype=dtype)
+    episode = EpisodeBuffer(
+        observations=np.zeros((3, 1), np.float32),
+        actions=np.array([1, 3], dtype),
+        rewards=np.zeros(2),
+        terminations=np.array([False, True]),
+        truncations=np.zeros(2, bool),
+        infos={},
+    )
     name = f"coin{np.dtype(dtype).name}-v0"
-    env.create_dataset(dataset_id=name)
-    space = minari.load_dataset(name).action_space
-    return str(space.dtype), space == Coin(dtype).action_space
+    minari.create_dataset_from_buffers(
+        name, [episode], observation_space=gym.spaces.Box(0, 1, (1,)), action_space=space
+    )
+    loaded = minari.load_dataset(name).action_space
+    return str(loaded.dtype), loaded == space
 
 
 seen = {np.dtype(dtype).name: written_and_loaded(dtype) for dtype in (np.int32, np.int64)}

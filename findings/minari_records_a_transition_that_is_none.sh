@@ -15,7 +15,7 @@ import os
 import tempfile
 import warnings
 
-os.environ["MINARI_DATASETS_PATH"] = tempfile.mkdtemp(dir=".")
+os.environ["MINARI_DATASETS_PATH"] = tempfile.mkdtemp(dir=os.getcwd())
 warnings.simplefilter("ignore")
 import gymnasium as gym
 import minari

@@ -19,10 +19,10 @@ from buffers.dataset import check_domain, read_dataset, write_dataset
 from envs.base import EnvSpec
 from envs.replayed import SyncAsymmetricVectorEnv
 from envs.wrappers import AsymmetricWrapper
-from policies import export
+from policies.acting.rollout import EpisodeStream
 from policies.build import Builder
-from policies.embedders import load_tensors, save_tensors
-from policies.rollout import EpisodeStream
+from policies.deployed import export
+from policies.models.on_disk import load_tensors, save_tensors
 from tests.helpers.agents import SPEC, make_config
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,6 +21,7 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import Inputs
 from torchkit.sequence import Carry, Memory
 from utils.errors import UserError, choose
+from utils.optional import need
 
 Array = NDArray[Any]
 
@@ -165,6 +166,7 @@ FORMATS: dict[str, tuple[str, Writer, Callable[[Path, Signature], Exported]]] = 
     "onnx": (".onnx", _write_onnx, OnnxFile),
     "torchscript": (".pt", _write_torchscript, TorchScriptFile),
 }
+NEEDS = {"onnx": ("onnx", "onnxruntime")}  # packages of a format that the core has not
 
 
 @torch.no_grad()
@@ -217,18 +219,14 @@ def write(policy: HistoryPolicy, signature: Signature, kind: str, file: Path) ->
         UserError: an unknown format, or a package for it is missing.
     """
     _, writer, reader = choose(FORMATS, kind, "--format")
+    need(f"--format={kind}", *NEEDS.get(kind, ()))
     names = [port.name for port in signature.inputs if not port.name.startswith("carry_")]
     example = tuple(torch.from_numpy(port.zeros(2)) for port in signature.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: that it is old, and that a length of 1 is taken for a constant
-        try:
-            with torch.no_grad():
-                writer(StatefulStep(policy, names).eval(), example, file, signature)
-            return reader(file, signature)
-        except (ImportError, torch.onnx.OnnxExporterError) as error:
-            if "not installed" not in str(error) and not isinstance(error, ImportError):
-                raise
-            raise UserError(f"--format={kind}: a package is missing ({error}); pip install onnx onnxruntime") from error
+        with torch.no_grad():
+            writer(StatefulStep(policy, names).eval(), example, file, signature)
+        return reader(file, signature)
 
 
 class _Twins:

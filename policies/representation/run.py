@@ -22,6 +22,7 @@ from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
 from utils.files import atomic_write, write_json
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
+from utils.optional import need
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import seed_everything
@@ -41,6 +42,8 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         UserError: an input that the user can mend.
         DivergenceError: the loss is no longer finite; the last good checkpoint stays.
     """
+    need("the report of stage 2", "sklearn")
+    need("--wandb", *(["wandb"] if settings.wandb else []))
     prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
     stored = read_dataset(settings.data_path)

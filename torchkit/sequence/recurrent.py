@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.fast import has_compiler
 from torchkit.fast.gru_loop import gru_scan
 from torchkit.fast.gru_loops import gru_scans
 from torchkit.sequence.base import Carry, Memory, at, forget
@@ -63,7 +64,7 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al., 2014).
 
-    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on the CPU and by cuDNN elsewhere.
+    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on a CPU with Numba, else by torch's.
     """
 
     under_vmap = True
@@ -77,7 +78,7 @@ class GRU(Recurrent):
         return nn.GRU(in_dim, out_dim, layers)
 
     def _scan_on(self, device: torch.device) -> Scan | None:
-        return self.scan or (gru_scan if device.type == "cpu" else None)
+        return self.scan or (gru_scan if device.type == "cpu" and has_compiler() else None)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
         scan = self._scan_on(x_TBF.device)
