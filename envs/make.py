@@ -22,7 +22,7 @@ from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn
 from utils.errors import UserError, suggest
-from utils.optional import EXTRAS, remedy
+from utils.optional import what_lacks
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
 
@@ -41,7 +41,9 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
         env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
-    except (gym.error.Error, ImportError) as error:
+    except ImportError as error:
+        raise UserError(f"config_env.id: cannot make {spec.id} ({what_lacks(error)})") from error
+    except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
     return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
 
@@ -252,8 +254,7 @@ def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
         try:
             importlib.import_module(config_env.module)
         except ImportError as error:
-            why = remedy(error.name) if error.name in EXTRAS else str(error)
-            raise UserError(f"config_env.module: cannot import {config_env.module!r}: {why}") from error
+            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({what_lacks(error)})") from error
     try:
         return gym.spec(config_env.id)
     except (gym.error.Error, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 EXTRAS = {
     "pybullet": "robot",
@@ -43,3 +43,8 @@ def remedy(module: str) -> str:
     """What to say of a module of `EXTRAS` that is not there."""
     package = NAMES.get(module, module)
     return f"{package} is not installed; pip install {package}, or all of the extra [{EXTRAS[module]}]"
+
+
+def what_lacks(error: ImportError) -> str:
+    """What to say of an import that failed: the remedy, where a module of `EXTRAS` is not there."""
+    return remedy(error.name) if error.name in EXTRAS else first_line(error)

@@ -64,7 +64,8 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al., 2014).
 
-    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on a CPU with Numba, else by torch's.
+    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on a CPU that has Numba, and by
+    torch's own loop elsewhere.
     """
 
     under_vmap = True
