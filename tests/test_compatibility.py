@@ -20,10 +20,11 @@ from envs.base import EnvSpec
 from envs.replayed import SyncAsymmetricVectorEnv
 from envs.wrappers import AsymmetricWrapper
 from policies.acting.rollout import EpisodeStream
-from policies.build import Builder
+from policies.build import build_policy
 from policies.deployed import export
-from policies.models.on_disk import load_tensors, save_tensors
+from policies.models.sources import Sources
 from tests.helpers.agents import SPEC, make_config
+from utils.tensors import load_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/compatibility.md"
@@ -120,7 +121,7 @@ def test_the_last_reward_of_a_time_out_is_a_transition_like_all_others(tmp_path)
 @pytest.mark.parametrize("memory", ["gru", "lstm"])
 def test_a_second_export_is_the_first_and_takes_any_batch(memory, tmp_path):
     pytest.importorskip("onnxruntime")
-    policy = Builder(SPEC, make_config(memory=memory)).policy().eval()
+    policy = build_policy(Sources(SPEC, make_config(memory=memory))).eval()
     written = []
     for name in ("first", "second"):
         signature = export.signature_of(policy, SPEC, "value")

@@ -25,6 +25,7 @@ from torchkit import fast
 from torchkit.fast.gelu import gelu
 from torchkit.sequence import GRU
 from utils import optional
+from utils.command import SCRIPTS
 from utils.errors import UserError
 from utils.optional import EXTRAS, NAMES
 
@@ -201,14 +202,16 @@ def test_without_a_compiler_torch_does_the_same_and_one_line_says_so(without):
 
 def test_a_wrong_word_is_answered_with_the_right_ones(installed, tmp_path):
     done = call(installed, tmp_path, "trein", code=2)
-    near = "unknown script 'trein' (did you mean 'train'?)"
-    assert done.stderr == f"error: {near}; choose from collect, pretrain, train, report, sweep, inspect, export\n"
+    assert done.stderr == f"error: unknown script 'trein' (did you mean 'train'?); choose from {', '.join(SCRIPTS)}\n"
 
 
 def test_the_command_lists_its_scripts_and_each_has_help(installed, tmp_path):
     listed = call(installed, tmp_path, "--help").stdout
     scripts = re.findall(r"^  (\w+) ", listed, re.M)
-    assert scripts == ["collect", "pretrain", "train", "report", "sweep", "inspect", "export"]
+    assert scripts == list(SCRIPTS)
+    there = {path.stem for path in ROOT.glob("main*.py")}
+    there |= {f"scripts.{path.stem}" for path in (ROOT / "scripts").glob("*.py") if "run(main" in path.read_text()}
+    assert {module for module, _ in SCRIPTS.values()} == there
     assert "--config_env" in call(installed, tmp_path, "train", "--help").stdout
 
 
@@ -220,3 +223,15 @@ def test_make_installs_the_core_and_what_three_stages_need():
     assert re.search(r"^run: \$\(RUN_READY\)$", makefile, re.M)
     every = re.search(r"call install,\$\(ROBOT\) (.*)\)", makefile)[1].split()
     assert {"robot", *every} == PROJECT["optional-dependencies"].keys()
+
+
+def test_the_image_copies_all_that_the_package_is_built_from():
+    copied = " ".join(re.findall(r"^COPY (.*) /source", (ROOT / "Dockerfile").read_text(), re.M)).split()
+    files = {
+        "pyproject.toml",
+        "requirements.txt",
+        "README.md",
+        "LICENSE",
+        *(path.name for path in ROOT.glob("main*.py")),
+    }
+    assert set(copied) == files | set(PACKAGES)

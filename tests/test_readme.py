@@ -38,6 +38,7 @@ SMALLER = {
     "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/sweeping runs this one
     "scripts/inspect_episode.py": ("--episodes=1",),
     "scripts/export.py": ("--episodes=5",),
+    "scripts/publish.py": (),
     "scripts/deployed.py": (),
 }  # fmt: skip
 MAKE = {

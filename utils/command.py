@@ -14,6 +14,7 @@ SCRIPTS = {
     "sweep": ("scripts.sweep", "methods, domains and seeds, here or on SLURM"),
     "inspect": ("scripts.inspect_episode", "episodes step by step"),
     "export": ("scripts.export", "a policy as ONNX or TorchScript"),
+    "publish": ("scripts.publish", "a policy to be given away"),
 }
 USAGE = "usage: asymmetric-learning SCRIPT --flag=value ...; each has --help, configs/ is found from any folder"
 
