@@ -326,7 +326,7 @@ def learning_of(runs: Sequence[Record]) -> dict[str, tuple[Array, Array]]:
     for name in sorted({name for one in runs for name in one.learning}):
         traces = [one.learning[name] for one in runs if name in one.learning]
         grid_G = np.linspace(min(trace[0, 0] for trace in traces), max(trace[0, -1] for trace in traces), POINTS + 1)
-        values_SG = np.stack([np.interp(grid_G, *trace, left=math.nan, right=math.nan) for trace in traces])
+        values_SG = np.stack([np.interp(grid_G, trace[0], trace[1], left=math.nan, right=math.nan) for trace in traces])
         kept_G = ~np.isnan(values_SG).all(axis=0)
         if kept_G.any():
             values_SG = values_SG[:, kept_G]
