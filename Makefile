@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 READY := $(VENV)/.ready
+RUN_READY := $(VENV)/.ready-run
+# pybullet has no wheels for newer Pythons; there the robots are left out, with their tests.
+ROBOT := $(shell $(PYTHON) -c 'import sys; print("robot" * (sys.version_info < (3, 12)))')
 DEMO := logs/demo
 # More flags for the three stages of `make run`, as in `make run TRAIN_ARGS=--seed=1`; the last of two equal ones counts.
 COLLECT_ARGS ?=
@@ -28,15 +31,34 @@ help:
 
 setup: $(READY)
 
-# The mark is older than requirements.txt only when these have changed, so that a second `make` asks for no network.
-$(READY): requirements.txt
+# What pyproject.toml asks for: the core and some extras. The code itself is used where it stands, and not installed.
+define ASKED
+import pathlib, sys, tomllib
+project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]
+print(*project["dependencies"], *(one for name in sys.argv[1:] for one in project["optional-dependencies"][name]), sep="\n")
+endef
+export ASKED
+
+# $(call install,EXTRAS): into .venv, in the versions of the lock.
+define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python >= 3.11 is needed; make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --progress-bar on -r requirements.txt
+	@$(BIN)/python -c "$$ASKED" $(1) > $(VENV)/asked.txt
+	$(BIN)/python -m pip install --progress-bar on -c requirements.txt -r $(VENV)/asked.txt
+endef
+
+# The marks are older than these files only when they have changed, so that a second `make` asks for no network.
+$(READY): requirements.txt pyproject.toml
+	$(call install,$(ROBOT) sweep export track offline fast dev)
+	@touch $(RUN_READY) $@
+
+# `make run` needs less: no robots, sweeps, export, mirrors, kernels, and nothing that checks the code.
+$(RUN_READY): requirements.txt pyproject.toml
+	$(call install,offline)
 	@touch $@
 
 # Stage 1 is random. In stage 3 the expert plays 64 episodes into the replay before training, so that 40,000 steps do.
-run: $(READY)
+run: $(RUN_READY)
 	$(PY) main_collect_data.py --config_env=configs/envs/heaven_hell.py --episodes=3000 --random_episodes=3000 \
 		--data_path=$(DEMO)/data --overwrite $(COLLECT_ARGS)
 	$(PY) main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py \

@@ -21,13 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import h5py
-import minari
 import numpy as np
-from minari.data_collector import EpisodeBuffer
 from numpy.typing import NDArray
 
 from buffers.batch import Episode
@@ -38,8 +35,14 @@ from utils.config import json_tuples
 from utils.errors import UserError, first_line
 from utils.files import content_digest, sync
 from utils.folders import mend, put_in_place, scratch_beside
+from utils.optional import need
+
+if TYPE_CHECKING:  # imported where data are read or written: the rest needs neither
+    import h5py
+    from minari.data_collector import EpisodeBuffer
 
 Array = NDArray[Any]
+FILE = ("h5py", "minari")  # what a data set is read and written by
 
 FORMAT_VERSION = 1
 HDF5_BYTES = 25_000  # of an episode, beside its arrays
@@ -49,8 +52,10 @@ def check_destination(path: Path | str, *, overwrite: bool = False, flag: str = 
     """Says before any work is done whether a dataset can be written to `path`; makes the parent folder.
 
     Raises:
-        UserError: something is there (with `overwrite`: something that is not a dataset), or the parent is unwritable.
+        UserError: something is there (with `overwrite`: something that is not a dataset), the parent is unwritable,
+            or a package is missing.
     """
+    need(flag, *FILE)
     path = Path(path).resolve()
     mend(path, _is_dataset)
     if path.exists() and not path.is_dir():
@@ -92,6 +97,8 @@ def write_dataset(
     if not episodes:
         raise UserError("--episodes: a dataset needs at least one episode")
     check_destination(path, overwrite=overwrite, flag=flag)
+    import minari
+
     collection = {
         "format_version": FORMAT_VERSION,
         "env_id": spec.env_id,
@@ -167,8 +174,11 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
     """Reads a whole dataset into memory.
 
     Raises:
-        UserError: nothing is there, it is damaged, or it is not one that `write_dataset` wrote.
+        UserError: a package is missing; nothing is there, it is damaged, or it is not one that `write_dataset` wrote.
     """
+    need(flag, *FILE)
+    import h5py
+
     path = Path(path)
     mend(path.resolve(), _is_dataset)
     if not path.exists():
@@ -222,8 +232,10 @@ def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path
 
 def _to_buffer(
     episode: Episode, storages: dict[str, PlainRows | ImageRows], on_episode: Callable[[Episode], object]
-) -> EpisodeBuffer:
+) -> "EpisodeBuffer":
     """One episode as Minari keeps it; infos have a row more, for the reset."""
+    from minari.data_collector import EpisodeBuffer
+
     on_episode(episode)
     length = len(episode)
     terminations = episode.discount == 0.0
@@ -242,7 +254,7 @@ def _to_buffer(
 
 
 def _read_episodes(
-    file: h5py.File, num_episodes: int, num_steps: int, spec: EnvSpec, metadata: dict[str, Any]
+    file: "h5py.File", num_episodes: int, num_steps: int, spec: EnvSpec, metadata: dict[str, Any]
 ) -> StoredEpisodes:
     """Fills flat arrays straight from the file: five times as fast as through Minari's episode objects."""
     if num_episodes < 1 or len(file) != num_episodes:
@@ -280,7 +292,9 @@ def _read_episodes(
     return stored
 
 
-def _read_into(file: h5py.File, name: str, target: Array) -> None:
+def _read_into(file: "h5py.File", name: str, target: Array) -> None:
+    import h5py
+
     data = h5py.h5d.open(file.id, name.encode())
     if data.shape != target.shape:
         raise ValueError(f"{name} has shape {data.shape} instead of {target.shape}")

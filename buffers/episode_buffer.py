@@ -6,6 +6,7 @@ where that is asked for.
 Dimension key: T steps, B batch, R rows, U distinct rows, F features of a row, K what is stored of it.
 """
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from buffers.rows import Rows, keys_of_versions, row_keys
 from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
 from utils.errors import UserError
+from utils.memory import gib, total_memory, zeros
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
 
@@ -52,8 +54,12 @@ class EpisodeBuffer:
             "discount": ((), np.float32),
         }
         shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS_OF_ROWS}
-        # zeros are pages that the system hands out on first use: memory follows the rows really stored
-        self._rows: dict[str, NDArray[Any]] = {k: np.zeros((self.capacity, *s), t) for k, (s, t) in shapes.items()}
+        self.row_bytes = sum(math.prod(s) * np.dtype(t).itemsize for s, t in shapes.values())
+        needs = f"--config_rl.replay_steps={capacity}: a replay of so many steps of {spec.env_id} takes"
+        self._needs = f"{needs} {gib(self.capacity * self.row_bytes)}"
+        self._rows: dict[str, NDArray[Any]] = {
+            k: zeros((self.capacity, *s), t, self._needs) for k, (s, t) in shapes.items()
+        }
         self._first = np.zeros(self.capacity // 2, np.int64)  # ring over episodes: number i stands at i % size
         self._length = np.zeros(self.capacity // 2, np.int64)
         self._expert = np.zeros(self.capacity // 2, bool)
@@ -85,6 +91,19 @@ class EpisodeBuffer:
                 episode.end_at_limit(stored.spec.max_episode_steps)
             buffer.add(episode)
         return buffer
+
+    def check_fits(self, rows: float) -> None:
+        """Refuses a replay that will not fit into memory by the time that so many rows have been added.
+
+        Raises:
+            UserError: says what it takes, and how many steps there is room for.
+        """
+        memory = total_memory()
+        if min(rows, self.capacity) * self.row_bytes > memory:
+            raise UserError(
+                f"{self._needs}, and there are {gib(memory)}; at most {int(memory / 2 / self.row_bytes):,} steps fit "
+                "beside all else"
+            )
 
     def __len__(self) -> int:
         """Number of episodes that can be drawn."""

@@ -43,7 +43,7 @@ class PlainRows:
 
 
 class ImageRows:
-    """An image that is stored in the bits that `storage` gives each of its channels.
+    """An image, or a vector as one channel, that is stored in the bits that `storage` gives each of its channels.
 
     Raises:
         ValueError: the storage does not fit the image, or is none.
@@ -113,8 +113,8 @@ class ImageRows:
 def row_storages(spec: EnvSpec) -> dict[str, PlainRows | ImageRows]:
     """How the rows of the views `obs` and `state` are stored."""
     return {
-        name: ImageRows(shape, storage, f"{name}_storage of {spec.env_id}")
-        if shape and storage
+        name: ImageRows(shape or (1, dim), storage, f"{name}_storage of {spec.env_id}")  # a vector is one channel
+        if storage
         else PlainRows(dim, shape)
         for name, dim, shape, storage in (
             ("obs", spec.obs_dim, spec.obs_image_shape, spec.obs_storage),

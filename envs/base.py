@@ -167,6 +167,9 @@ class AsymmetricVectorEnv(ManyEnvs, Protocol):
     ]:
         """Returns observations, reward (N,), terminated (N,), truncated (N,) and info with `success` (N,) bool."""
 
+    def lost_steps(self) -> NDArray[np.bool_]:
+        """Which envs' last step could not be simulated (N,): their episodes were truncated before it."""
+
 
 def portable_rng(rng: np.random.Generator) -> dict[str, Any]:
     """The state of a PCG64 generator in plain numbers and strings (its 128-bit integers fit no other portable type)."""

@@ -40,8 +40,9 @@ class Factor:
 
 def factors(env: gym.Env[Any, Any], obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
     """The factors that a domain declares, by name, with a method of the same name; none where it has no such method."""
-    declared = getattr(env.unwrapped, "factors", None)
-    return {} if declared is None else dict(declared(obs_RO, state_RS))
+    if not env.has_wrapper_attr("factors"):
+        return {}
+    return dict(env.get_wrapper_attr("factors")(obs_RO, state_RS))
 
 
 def informed_actions(env: gym.Env[Any, Any], state_RS: NDArray[Any]) -> NDArray[np.bool_] | None:
@@ -49,6 +50,5 @@ def informed_actions(env: gym.Env[Any, Any], state_RS: NDArray[Any]) -> NDArray[
 
     A domain declares it with a method of the same name. A row without a best action (past the end) is all False.
     """
-    declared = getattr(env.unwrapped, "informed_actions", None)
-    found = None if declared is None else declared(state_RS)
+    found = env.get_wrapper_attr("informed_actions")(state_RS) if env.has_wrapper_attr("informed_actions") else None
     return None if found is None else np.asarray(found, bool)

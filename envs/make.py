@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from contextlib import closing
 from functools import partial
 from typing import Any, Literal
 
@@ -11,12 +12,17 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from ml_collections import ConfigDict
 
+from envs.actions import PlainActions
 from envs.base import AsymmetricVectorEnv
 from envs.native import AsymmetricVectorWrapper, VectorWithState
 from envs.replayed import ReplayedVectorEnv, SyncAsymmetricVectorEnv
+from envs.turns import MakeEnvs, Turns
+from envs.vectors import ForeignVectorEnv
+from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
-from envs.wrappers import AsymmetricWrapper, StateFn
+from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn
 from utils.errors import UserError, suggest
+from utils.optional import what_lacks
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
 
@@ -27,22 +33,59 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     Raises:
         UserError: the config asks for something that does not exist; the message names the field.
     """
+    if config_env.get("vector_entry"):
+        raise UserError(f"config_env.vector_entry: {config_env.id} is made of many envs, of which none is for itself")
     spec, kwargs = _find_spec(config_env), config_env.kwargs.to_dict()
     drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env takes the argument
     try:
         env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
-    except (gym.error.Error, ImportError) as error:
+    except ImportError as error:
+        raise UserError(f"config_env.id: cannot make {spec.id} ({what_lacks(error)})") from error
+    except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
-    return AsymmetricWrapper(
-        env,
+    return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
+
+
+def adaptation(config_env: ConfigDict) -> Adaptation:
+    """What a domain's config says of how its env is seen and judged; fields that it has not are at their defaults."""
+    get = config_env.get
+    return Adaptation(
         state_fn=_import_state_fn(config_env.state_fn),
         hidden=config_env.hidden,
-        state_low=config_env.state_low,
-        state_high=config_env.state_high,
-        max_episode_steps=horizon_of(config_env),
+        state_low=numbers_of(config_env.state_low),
+        state_high=numbers_of(config_env.state_high),
+        obs_keys=get("obs_keys", ()),
+        state_keys=get("state_keys", ()),
+        image=ImageOptions(get("obs_image", ""), tuple(get("resize", ())), get("gray", False)),
+        action_low=numbers_of(get("action_low", ())),
+        action_high=numbers_of(get("action_high", ())),
+        success=get("success", "last"),
     )
+
+
+def numbers_of(given: Any) -> tuple[float, ...]:
+    """Bounds that were given as such, or as text such as `-1,0.5`."""
+    try:
+        return tuple(float(number) for number in (names_of(given) if isinstance(given, str) else given))
+    except ValueError as error:
+        raise UserError(f"config_env.action_low/action_high: {given!r} are no numbers such as -1,0.5") from error
+
+
+def _wrapped(env: gym.Env[Any, Any], config_env: ConfigDict) -> gym.Env[Any, Any]:
+    """The env in the wrappers that `config_env.wrappers` names, the first innermost."""
+    for name in names_of(config_env.get("wrappers", ())):
+        wrapper = _imported(name, "config_env.wrappers", "'package.module:Class'")
+        try:
+            env = wrapper(env)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a wrapper of others raises
+            raise UserError(f"config_env.wrappers: {name} does not take the env ({_one_line(error)})") from error
+        if not isinstance(env, gym.Env):
+            raise UserError(f"config_env.wrappers: {name} makes no env of gymnasium's, but a {type(env).__name__}")
+    return env
 
 
 def horizon_of(config_env: ConfigDict) -> int:
@@ -51,6 +94,9 @@ def horizon_of(config_env: ConfigDict) -> int:
     Raises:
         UserError: the id has none either; or there is no such id.
     """
+    if config_env.get("vector_entry") and config_env.horizon <= 0:
+        longest = f"the length of the longest episode of {config_env.id} is needed"
+        raise UserError(f"config_env.horizon: {config_env.horizon} steps; {longest}")
     horizon = config_env.horizon or _find_spec(config_env).max_episode_steps
     if horizon is None:
         raise UserError(f"config_env.horizon: {config_env.id} has no time limit of its own; give one, in steps")
@@ -59,6 +105,8 @@ def horizon_of(config_env: ConfigDict) -> int:
 
 def width_for(config_env: ConfigDict, episodes: int) -> int:
     """How many envs so many episodes are best played in; where an env is large, they take turns."""
+    if config_env.get("vector_entry"):
+        return episodes
     return min(episodes, MOST_SIMULATIONS) if _asks_for_processes(_find_spec(config_env)) else episodes
 
 
@@ -77,9 +125,11 @@ def make_vector_env(
     """
     if num_envs < 1:
         raise UserError(f"--num_envs: {num_envs} envs; at least 1")
+    if config_env.get("vector_entry"):
+        return _make_foreign(config_env, num_envs, seed, render_mode)
     spec = _find_spec(config_env)
     envs: ReplayedVectorEnv
-    if not config_env.state_fn and not config_env.hidden and _is_native(spec):
+    if _as_it_is(config_env) and _is_native(spec):
         native = _make_native(spec, config_env, num_envs, render_mode)
         native.np_random = seeding.np_random(seed)[0]
         return AsymmetricVectorWrapper(native, spec.id)
@@ -89,6 +139,62 @@ def make_vector_env(
         envs = ProcessAsymmetricVectorEnv(partial(make_env, config_env, render_mode), num_envs, processes)
     else:
         envs = SyncAsymmetricVectorEnv([lambda: make_env(config_env, render_mode)] * num_envs)
+    envs.np_random = seeding.np_random(seed)[0]
+    return envs
+
+
+def maker(config_env: ConfigDict) -> MakeEnvs:
+    """What makes envs of a domain as `make_vector_env` does, time and again.
+
+    With `config_env.one_instance` they take turns on one instance.
+    """
+
+    def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:
+        return make_vector_env(config_env, num_envs, **options)
+
+    if not config_env.get("one_instance", False):
+        return make
+    if config_env.get("vector_entry"):
+        return Turns(make).envs
+    return Turns(lambda num_envs, **options: make(1, **options)).envs
+
+
+class Silent(gym.Env[Any, Any]):
+    """Stands for one env of a vector env, which says nothing of its rows."""
+
+    def belief(self, obs_RO: Any, terminated: bool) -> None:
+        """Nothing is known of it."""
+
+
+def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
+    """An env to be asked what it says of its rows."""
+    return Silent() if config_env.get("vector_entry") else make_env(config_env)
+
+
+def actions_of(config_env: ConfigDict) -> PlainActions:
+    """Between our actions and those of one env of the domain."""
+    if config_env.get("vector_entry"):
+        with closing(_make_foreign(config_env, 1, 0, None)) as envs:
+            return envs.actions
+    with closing(make_env(config_env)) as env:
+        return env.actions
+
+
+def _make_foreign(config_env: ConfigDict, num_envs: int, seed: int, render_mode: str | None) -> ForeignVectorEnv:
+    """The vector env that `config_env.vector_entry` makes when it is called with `num_envs` and the `kwargs`."""
+    make = _imported(config_env.vector_entry, "config_env.vector_entry", "'package.module:function'")
+    drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+    for wrong in ("module", "wrappers"):
+        if config_env.get(wrong):
+            raise UserError(f"config_env.{wrong}: leave it to what config_env.vector_entry names")
+    kwargs = config_env.kwargs.to_dict() | drawn
+    try:
+        env = make(num_envs=num_envs, **kwargs)
+    except TypeError as error:
+        raise UserError(
+            f"config_env.kwargs: {config_env.vector_entry} does not take {kwargs} ({_one_line(error)})"
+        ) from error
+    envs = ForeignVectorEnv(env, config_env.id, adaptation(config_env), horizon_of(config_env))
     envs.np_random = seeding.np_random(seed)[0]
     return envs
 
@@ -109,6 +215,17 @@ def _make_native(
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     return native
+
+
+CHANGES = (
+    *("state_fn", "hidden", "obs_keys", "state_keys", "wrappers", "obs_image", "resize", "gray"),
+    *("action_low", "action_high"),
+)
+
+
+def _as_it_is(config_env: ConfigDict) -> bool:
+    """Whether the config changes nothing about what is seen and done."""
+    return not any(config_env.get(field) for field in CHANGES) and config_env.get("success", "last") == "last"
 
 
 def _is_native(spec: gym.envs.registration.EnvSpec) -> bool:
@@ -137,7 +254,7 @@ def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
         try:
             importlib.import_module(config_env.module)
         except ImportError as error:
-            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({error})") from error
+            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({what_lacks(error)})") from error
     try:
         return gym.spec(config_env.id)
     except (gym.error.Error, ValueError) as error:
@@ -155,17 +272,24 @@ def _import_state_fn(name: str) -> StateFn | Literal["observation"] | None:
         return None
     if name == "observation":
         return "observation"
-    module, _, function = name.partition(":")
-    if not module or not function:
-        raise UserError(f"config_env.state_fn: {name!r} is not 'observation' nor of the form 'package.module:function'")
-    try:
-        found: Any = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"config_env.state_fn: cannot import {name!r} ({error})") from error
-    if not callable(found):
-        raise UserError(f"config_env.state_fn: {name!r} is not a function")
-    state_fn: StateFn = found
+    state_fn: StateFn = _imported(
+        name, "config_env.state_fn", "'observation' nor of the form 'package.module:function'"
+    )
     return state_fn
+
+
+def _imported(name: str, field: str, form: str) -> Any:
+    """What `"package.module:name"` names, which can be called."""
+    module, _, inner = name.partition(":")
+    if not module or not inner:
+        raise UserError(f"{field}: {name!r} is not {form}")
+    try:
+        found: Any = getattr(importlib.import_module(module), inner)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{field}: cannot import {name!r} ({error})") from error
+    if not callable(found):
+        raise UserError(f"{field}: {name!r} is not a function")
+    return found
 
 
 def _one_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 Dimension key: N envs, O observation, S state.
 """
 
+import math
 from typing import Any, Protocol, cast, runtime_checkable
 
 import gymnasium as gym
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.base import EnvSpec, ManyEnvs
 from envs.wrappers import Bools, Floats, Views
+from utils.errors import UserError
 
 
 @runtime_checkable
@@ -61,6 +63,12 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             obs_storage=getattr(env, "obs_storage", ()),
             state_storage=getattr(env, "state_storage", ()),
         )
+        for name, shape, size in (
+            ("obs_image_shape", env.obs_image_shape, self.spec_sizes.obs_dim),
+            ("state_image_shape", env.state_image_shape, self.spec_sizes.state_dim),
+        ):
+            if shape is not None and (len(shape) != 3 or math.prod(shape) != size):
+                raise UserError(f"config_env.id: {size} numbers of {env_id} are no image of {name}={tuple(shape)}")
         self._inner = env
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
@@ -72,6 +80,10 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
         """One step of all envs."""
         obs, reward, terminated, truncated, info = self._inner.step(actions)
         return {"obs": obs, "state": self._inner.get_state()}, reward, terminated, truncated, info
+
+    def lost_steps(self) -> Bools:
+        """None is ever lost."""
+        return np.zeros(self.num_envs, bool)
 
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         return self._inner.expert_action(guess_N)

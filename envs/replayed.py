@@ -3,10 +3,12 @@
 Dimension key: N envs, O observation, S state, A actions.
 """
 
+import warnings
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -20,7 +22,6 @@ from envs.base import EnvSpec, portable_rng, restored_rng
 from envs.wrappers import AsymmetricWrapper, Bools, Floats, Views
 from utils.errors import UserError
 
-StepResult = tuple[Views, float, bool, bool, dict[str, Any]]
 Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
 
 SEEDS = 2**31  # episodes' own seeds are drawn below this
@@ -41,12 +42,55 @@ class Description:
         return cls(env.spec_sizes, env.observation_space, env.action_space, env.render_mode)
 
 
-def play(env: AsymmetricWrapper, seed: int, start: Floats | None, actions: Sequence[NDArray[Any]]) -> Views:
-    """The views to which an episode of this seed and start leads by these actions."""
+class StepResult(NamedTuple):
+    """What one env's step comes to; `lost` where it could not be simulated, and the episode ended before it."""
+
+    views: Views
+    reward: float
+    terminated: bool
+    truncated: bool
+    success: bool
+    lost: bool = False
+
+    @classmethod
+    def of(cls, env: AsymmetricWrapper, action: Any) -> "StepResult":
+        """That of an env; of its info only what its wrapper wrote is read."""
+        views, reward, terminated, truncated, info = env.step(action)
+        return cls(views, reward, terminated, truncated, info["success"])
+
+
+class Played(NamedTuple):
+    """Where the actions of an episode have led: its present views, and a digest of all rows so far."""
+
+    views: Views
+    digest: int
+
+
+def digest_of(views: Views, before: int = 0) -> int:
+    """A digest of a row and of those before it, by which a replayed episode is known to be the same."""
+    return zlib.crc32(views["state"].tobytes(), zlib.crc32(views["obs"].tobytes(), before))
+
+
+def play(env: AsymmetricWrapper, seed: int, start: Floats | None, actions: Sequence[NDArray[Any]]) -> Played:
+    """Where an episode of this seed and start leads by these actions; at its end the actions are left off."""
     views, _ = env.reset(seed=seed, options=None if start is None else {"state": start})
+    digest, ended = digest_of(views), False
     for action in actions:
-        views = env.step(action)[0]
-    return views
+        if ended:
+            return Played(views, -1)  # it was another episode that went on
+        views, _, terminated, truncated, _ = env.step(action)
+        digest, ended = digest_of(views, digest), terminated or truncated
+    return Played(views, digest)
+
+
+def warn_given_up(count: int, num_envs: int, env_id: str) -> None:
+    """Tells of episodes that cannot be gone on with."""
+    warnings.warn(
+        f"{count} of {num_envs} episodes of {env_id} came out differently when they were played again: it follows no "
+        "seed, or has changed; they are given up where they were",
+        RuntimeWarning,
+        stacklevel=4,
+    )
 
 
 class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
@@ -55,7 +99,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
     Its state needs no pickling: every episode starts from a seed of its own, drawn from this env's generator, so that
     (seed, actions so far) is all there is to know of an episode, and loading plays it again. That asks of the env what
     gymnasium's `check_env` does: the same seed and actions give the same episode; and of `expert_action` to change
-    nothing.
+    nothing. An episode that comes out differently when it is played again is given up, with a warning: it ends where it
+    was.
 
     Args:
         num_envs: N.
@@ -75,6 +120,9 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         self._start: list[Floats | None] = [None] * self.num_envs
         self._actions: list[list[NDArray[Any]]] = [[] for _ in range(self.num_envs)]
         self._ended = np.ones(self.num_envs, bool)
+        self._digest = np.zeros(self.num_envs, np.int64)  # of all rows of the episode so far
+        self._given_up = np.zeros(self.num_envs, bool)  # of episodes that could not be played again
+        self._lost = np.zeros(self.num_envs, bool)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts all envs, or those of `options["reset_mask"]` (N,), in `options["state"]` (N, S) if given."""
@@ -91,14 +139,25 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
 
     def _begin(self, beginnings: Sequence[Beginning]) -> None:
         """Starts these episodes and plays their actions."""
-        for (i, seed, start, actions), views in zip(beginnings, self._play(beginnings), strict=True):
+        for (i, seed, start, actions), (views, digest) in zip(beginnings, self._play(beginnings), strict=True):
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
-            self._ended[i] = False
+            self._ended[i], self._given_up[i], self._digest[i] = False, False, digest
 
     @abstractmethod
-    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
-        """The views to which each of these beginnings leads."""
+    def _play(self, beginnings: Sequence[Beginning]) -> list[Played]:
+        """Where each of these beginnings leads."""
+
+    def _give_up(self, envs: NDArray[np.intp]) -> None:
+        """Ends the episodes of these envs, which could not be played again, where they were."""
+        if len(envs):
+            warn_given_up(len(envs), self.num_envs, self.spec_sizes.env_id)
+            self._given_up[envs] = True
+
+    def _cut_off(self, i: int) -> StepResult:
+        """The last that is known of an episode, as a step that truncates it and is not to be learned from."""
+        views = {"obs": self._obs[i].copy(), "state": self._state[i].copy()}
+        return StepResult(views, 0.0, False, True, False, lost=True)
 
     @abstractmethod
     def _step(self, actions: NDArray[Any]) -> list[StepResult]:
@@ -108,7 +167,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         return {"obs": self._obs.copy(), "state": self._state.copy()}
 
     def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """One step of all envs; `info["lost"]` (N,) tells which could not be simulated, and ended before it.
+        """One step of all envs; `lost_steps` tells of which it could not be simulated.
 
         Raises:
             ValueError: an env has ended and was not reset.
@@ -116,15 +175,24 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if self._ended.any():
             raise ValueError(f"env {int(self._ended.argmax())} has ended: reset it before this step")
         actions = np.asarray(actions, self.single_action_space.dtype)
-        reward, success, lost = np.zeros(self.num_envs), np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        terminated, truncated = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        for i, (views, *outcome, info) in enumerate(self._step(actions)):
-            reward[i], terminated[i], truncated[i] = outcome
-            self._obs[i], self._state[i] = views["obs"], views["state"]
+        results = self._step(actions)
+        for i in np.flatnonzero(self._given_up).tolist():
+            results[i] = self._cut_off(i)
+        for i, result in enumerate(results):
+            self._obs[i], self._state[i] = result.views["obs"], result.views["state"]
             self._actions[i].append(actions[i].copy())
-            success[i], lost[i] = info["success"], info.get("lost", False)
+            self._digest[i] = digest_of(result.views, int(self._digest[i]))
+        reward = np.array([result.reward for result in results], np.float64)
+        terminated, truncated, success, self._lost = (
+            np.array([getattr(result, name) for result in results], bool)
+            for name in ("terminated", "truncated", "success", "lost")
+        )
         self._ended = terminated | truncated
-        return self._now(), reward, terminated, truncated, {"success": success, "lost": lost}
+        return self._now(), reward, terminated, truncated, {"success": success}
+
+    def lost_steps(self) -> Bools:
+        """Which envs' last step could not be simulated (N,): their episodes were cut off before it."""
+        return self._lost.copy()
 
     @abstractmethod
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
@@ -163,11 +231,16 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
             "ended": self._ended.copy(),
             "start": [None if start is None else start.copy() for start in self._start],
             "actions": [np.array(taken, self.single_action_space.dtype) for taken in self._actions],
+            "digest": self._digest.copy(),
+            "obs": self._obs.copy(),
+            "state": self._state.copy(),
             "rng": portable_rng(self.np_random),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts the envs back where `state_dict` was taken, by playing their episodes again.
+
+        One that comes out differently is given up with a warning: the next step ends it, where it was.
 
         Raises:
             ValueError: the state is that of another number of envs.
@@ -183,6 +256,11 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         )
         self._seed = np.array(state["seed"], np.int64)
         self._ended = np.array(state["ended"], bool)
+        if "digest" in state:  # older ones have none
+            differs = np.flatnonzero((self._seed >= 0) & (self._digest != state["digest"]))
+            self._obs[differs], self._state[differs] = state["obs"][differs], state["state"][differs]
+            self._digest = np.array(state["digest"], np.int64)
+            self._give_up(differs[~self._ended[differs]])
         self.np_random = restored_rng(state["rng"])
 
 
@@ -197,11 +275,11 @@ class SyncAsymmetricVectorEnv(ReplayedVectorEnv):
         self.envs = [make() for make in env_fns]
         super().__init__(len(self.envs), Description.of(self.envs[0]))
 
-    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
+    def _play(self, beginnings: Sequence[Beginning]) -> list[Played]:
         return [play(self.envs[i], seed, start, actions) for i, seed, start, actions in beginnings]
 
     def _step(self, actions: NDArray[Any]) -> list[StepResult]:
-        return [env.step(action) for env, action in zip(self.envs, actions, strict=True)]
+        return [StepResult.of(env, action) for env, action in zip(self.envs, actions, strict=True)]
 
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         return np.stack([env.expert_action(bool(guess)) for env, guess in zip(self.envs, guess_N, strict=True)])

@@ -21,16 +21,23 @@ VELOCITIES: dict[str, tuple[int, ...]] = {
 VELOCITY_PARTS = ("qvel", "cvel")  # of MuJoCo's `observation_structure`: of the joints, and of the bodies
 
 
-def hidden_entries(env: gym.Env[Any, Any], hidden: Any) -> tuple[int, ...]:
+def hidden_entries(env: gym.Env[Any, Any], hidden: Any, whole: bool = True) -> tuple[int, ...]:
     """The indices that `config_env.hidden` means: given as such, as text such as `1,3`, or by the word `velocity`.
+
+    `whole` says that the observation is the env's, not some of its keys.
 
     Raises:
         UserError: it is none of these, or it is not known which entries of this env are velocities.
     """
     if not isinstance(hidden, str):
         return tuple(hidden)
-    if hidden == "velocity":
+    if hidden == "velocity" and whole and env.observation_space == env.unwrapped.observation_space:
         return velocity_entries(env)
+    if hidden == "velocity":
+        raise UserError(
+            "config_env.hidden: which entries are velocities is known of whole observations only, that no wrapper has "
+            "changed; give their indices, as in --config_env.hidden=1,3"
+        )
     try:
         return tuple(int(index) for index in hidden.strip("() ").split(",") if index.strip())
     except ValueError as error:

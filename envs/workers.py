@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.replayed import Beginning, Description, ReplayedVectorEnv, StepResult, play
-from envs.wrappers import AsymmetricWrapper, Bools, Views
+from envs.replayed import Beginning, Description, Played, ReplayedVectorEnv, StepResult, play
+from envs.wrappers import AsymmetricWrapper, Bools
 from utils.errors import UserError
 
 Job = tuple[int, tuple[Any, ...]]  # which of the worker's envs, and the arguments
@@ -90,7 +90,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
 
     A worker that crashes is reported by a warning and replaced. What is known of each episode, its seed and actions, is
     played again, so that nothing is lost. Where that crashes as well, time and again, the worker's episodes are cut off
-    before the step that could not be simulated (`info["lost"]`).
+    before the step that could not be simulated (`lost_steps`).
 
     Args:
         make: makes each env; it is pickled.
@@ -108,11 +108,38 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         try:
             for worker in self._workers:
                 worker.send("describe", [(0, ())])
-            descriptions = [worker.receive()[0] for worker in self._workers]
+            descriptions = [self._described(w) for w in range(len(self._workers))]
         except BaseException:
             self.close_extras()
             raise
         super().__init__(num_envs, descriptions[0])
+
+    def _described(self, w: int) -> Description:
+        """What a new worker says of its envs; one that does not come to it is replaced.
+
+        Raises:
+            UserError: none does.
+        """
+        worker, envs = self._workers[w], ", ".join(map(str, self._envs_of[w]))
+        for attempt in range(ATTEMPTS + 1):
+            try:
+                description: Description = worker.receive()[0]
+                return description
+            except Crashed as crash:
+                if attempt == ATTEMPTS:
+                    raise UserError(
+                        f"--num_envs: the process of env {envs} crashes while it starts ({crash}); is there memory for "
+                        "so many?"
+                    ) from crash
+                warnings.warn(
+                    f"the process of env {envs} crashed while it started ({crash}); another one takes its place",
+                    RuntimeWarning,
+                    stacklevel=4,
+                )
+                time.sleep(attempt * PAUSE)
+                worker.restart()
+                worker.send("describe", [(0, ())])
+        raise AssertionError("one of the attempts returns or raises")
 
     def _ask(self, task: str, arguments: dict[int, tuple[Any, ...]]) -> dict[int, Any]:
         """The answers of these envs, all workers at once; crashed ones are replaced and asked again.
@@ -154,7 +181,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
             )
             time.sleep(attempt * PAUSE)
             try:
-                self._replace(worker, known)
+                self._replace(w, known)
                 worker.send(task, self._at_home(given))
                 return dict(zip(given, worker.receive(), strict=True))
             except Crashed as again:
@@ -162,7 +189,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         try:
             if task != "step":
                 raise crash
-            self._replace(worker, {i: (seed, start, []) for i, (seed, start, _) in known.items()})
+            self._replace(w, {i: (seed, start, []) for i, (seed, start, _) in known.items()}, compare=False)
         except Crashed as last:
             raise UserError(
                 f"--num_envs: the process of env {envs} of {self.spec_sizes.env_id} crashes again and again ({last}); "
@@ -173,18 +200,17 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         )
         return {i: (self._cut_off(i), bool(self._saw[i])) for i in given}
 
-    def _replace(self, worker: Worker, known: dict[int, tuple[Any, ...]]) -> None:
-        """A new process, in which these beginnings have been played."""
+    def _replace(self, w: int, known: dict[int, tuple[Any, ...]], compare: bool = True) -> None:
+        """A new process, in which these beginnings have been played; what comes out differently is given up."""
+        worker = self._workers[w]
         worker.restart()
         worker.send("play", self._at_home(known))
-        worker.receive()
+        answers = dict(zip(known, worker.receive(), strict=True))
+        if compare:
+            differs = [i for i, (played, _) in answers.items() if played.digest != self._digest[i]]
+            self._give_up(np.array([i for i in differs if not self._ended[i]], np.intp))
 
-    def _cut_off(self, i: int) -> StepResult:
-        """The last that is known of an episode, as a step that truncates it and is not to be learned from."""
-        views = {"obs": self._obs[i], "state": self._state[i]}
-        return views, 0.0, False, True, {"success": False, "lost": True}
-
-    def _play(self, beginnings: Sequence[Beginning]) -> list[Views]:
+    def _play(self, beginnings: Sequence[Beginning]) -> list[Played]:
         for i, *_ in beginnings:
             self._seed[i], self._actions[i] = -1, []  # of the episode that was, nothing is to be played again
         answers = self._ask("play", {i: (seed, start, actions) for i, seed, start, actions in beginnings})
@@ -216,7 +242,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
 TASKS: dict[str, Callable[..., Any]] = {
     "describe": Description.of,
     "play": lambda env, *beginning: (play(env, *beginning), env.saw_information()),
-    "step": lambda env, action: (env.step(action), env.saw_information()),
+    "step": lambda env, action: (StepResult.of(env, action), env.saw_information()),
     "expert": lambda env, guess: env.expert_action(guess),
     "render": lambda env: env.render(),
 }

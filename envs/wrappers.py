@@ -3,7 +3,9 @@
 Dimension key: O observation, S state, A actions, R rows.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -11,9 +13,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envs.actions import PlainActions, through_wrappers
 from envs.base import Belief, EnvSpec
+from envs.factors import Factor
 from envs.velocities import hidden_entries
-from utils.errors import UserError
+from envs.views import ImageOptions, Storage, View, names_of, visible_entries
+from utils.errors import UserError, choose_name
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -30,70 +35,131 @@ def state_attribute(env: gym.Env[Any, Any]) -> Any:
     return getattr(env.unwrapped, "state")  # noqa: B009 gymnasium's Env type does not declare it
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """What a domain's config says of how an env is seen and judged; see docs/environments.md.
+
+    Attributes:
+        state_fn: reads the state; "observation" for the whole flat observation, hidden entries included; None for
+            the env's `get_state()`.
+        hidden: what of the flat observation is taken away, as `envs.velocities.hidden_entries` reads it.
+        state_low: lower bounds of the state, one or S numbers; empty for those of the env's `state_space`, else none.
+        state_high: upper bounds, likewise.
+        obs_keys: of a dict observation, what the policy sees, in this order; empty for all of it.
+        state_keys: of a dict observation, what is the state; empty for what `state_fn` says.
+        image: how the observation is an image; without a layout, as the env itself says.
+        action_low: lower bounds of a continuous action, one or A numbers; empty for the env's.
+        action_high: upper bounds, likewise.
+        success: whose step's success is the episode's: the `last` one's, or that of `any`.
+    """
+
+    state_fn: StateFn | Literal["observation"] | None = None
+    hidden: Sequence[int] | str = ()
+    state_low: Sequence[float] = ()
+    state_high: Sequence[float] = ()
+    obs_keys: Sequence[str] | str = ()
+    state_keys: Sequence[str] | str = ()
+    image: ImageOptions = field(default_factory=ImageOptions)
+    action_low: Sequence[float] = ()
+    action_high: Sequence[float] = ()
+    success: str = "last"
+
+    def __post_init__(self) -> None:
+        choose_name(("last", "any"), self.success, "config_env.success")
+        if names_of(self.state_keys) and self.state_fn is not None:
+            raise UserError("config_env.state_keys: the state is either read by state_fn or part of the observation")
+
+
 class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     """Publishes `{"obs": (O,), "state": (S,)}` float32 for any env, and says what rollouts need to know of it.
 
-    Observations are flattened, entries `hidden` left out. Continuous actions become [-1, 1] and are scaled to the env's
-    bounds; discrete ones start at 0. `info["success"]` is there on every step: the env's own `success` or `is_success`,
-    else False. A step that ends an episode by itself at the time limit is terminated, not truncated.
+    Both are flattened by their spaces, one-hot where these are categorical; images are brought into the order
+    (channels, height, width), bytes among them into [0, 1]. Continuous actions become [-1, 1] and are scaled to the
+    env's bounds; discrete ones, and combinations of several, are numbered from 0. `info["success"]` is there on every
+    step: the env's own `success` or `is_success`, else False; with `success="any"`, whether any step of the episode so
+    far had it. A step that ends an episode by itself at the time limit is terminated, not truncated. What an env says
+    of itself (`get_state`, `state_space`, image shapes, its expert) a `gym.Wrapper` around it may say anew.
 
     Args:
-        env: any env with a flattenable observation and a Discrete or bounded Box action.
-        state_fn: reads the state; "observation" for the whole flat observation, hidden entries included; None for
-            `env.unwrapped.get_state()`.
-        hidden: what of the flat observation is taken away, as `envs.velocities.hidden_entries` reads it.
-        state_low: lower bounds of the state, one or S numbers; empty for the env's `state_space`, else none.
-        state_high: upper bounds, likewise.
+        env: any env with an observation that can be flattened and a discrete or bounded action.
+        adapt: what the config says of it.
         max_episode_steps: the horizon, for `spec_sizes`.
 
     Raises:
         UserError: the env cannot be used so; the message says why.
     """
 
-    def __init__(
-        self,
-        env: gym.Env[Any, Any],
-        state_fn: StateFn | Literal["observation"] | None = None,
-        hidden: Sequence[int] | str = (),
-        state_low: Sequence[float] = (),
-        state_high: Sequence[float] = (),
-        max_episode_steps: int = 0,
-    ) -> None:
+    def __init__(self, env: gym.Env[Any, Any], adapt: Adaptation | None = None, max_episode_steps: int = 0) -> None:
         super().__init__(env)
+        self._adapt = adapt = adapt or Adaptation()
         name = env.spec.id if env.spec else type(env.unwrapped).__name__
-        hidden = hidden_entries(env, hidden)
-        obs_space, self._visible = _visible_space(env.observation_space, hidden, name)
+        seen = f"the observations of {name}"
+        self._whole = whole = _view_of(env, "obs", env.observation_space, adapt.obs_keys, adapt.image, seen)
+        hidden = hidden_entries(env, adapt.hidden, not names_of(adapt.obs_keys))
+        self._visible = visible_entries(whole.space, hidden, name)
         self._hides = len(hidden) > 0
-        self._full_obs: Floats = np.zeros(0, np.float32)  # the last observation, whole
-        self._state_fn = (
-            self._observation_as_state if state_fn == "observation" else state_fn or _own_state_fn(env, name)
-        )
-        state_space = self._find_state_space(state_low, state_high)
+        obs_space = spaces.Box(whole.space.low[self._visible], whole.space.high[self._visible], dtype=np.float32)
+        self._last_obs: Any = None  # as the env gave it
+        self._flat_obs: Floats = np.zeros(0, np.float32)  # the same, hidden entries included
+        self._succeeded = False
+        self._state_view = self._find_state_view(name)
+        self._read_state = self._find_state_fn(name)
+        state_space = self._find_state_space()
         self.observation_space = spaces.Dict(obs=obs_space, state=state_space)
-        self.action_space, self._to_native = _plain_action(env.action_space, name)
-        base: Any = env.unwrapped
+        self.actions = PlainActions(env.action_space, adapt.action_low, adapt.action_high, name)
+        self.action_space = self.actions.space
+        state_view = whole if adapt.state_fn == "observation" else self._state_view
+        own_state = adapt.state_fn is None and not self._state_keys
         self.spec_sizes = EnvSpec(
             env_id=name,
             obs_dim=obs_space.shape[0],
             state_dim=state_space.shape[0],
-            action_dim=spaces.flatdim(self.action_space),
+            action_dim=int(spaces.flatdim(self.action_space)),
             discrete=isinstance(self.action_space, spaces.Discrete),
             max_episode_steps=max_episode_steps,
-            obs_image_shape=None if hidden else getattr(base, "obs_image_shape", None),
-            state_image_shape=None if state_fn else getattr(base, "state_image_shape", None),
-            state_features=() if state_fn else getattr(base, "state_features", ()),
-            obs_storage=() if hidden else getattr(base, "obs_storage", ()),
-            state_storage=() if state_fn else getattr(base, "state_storage", ()),
+            obs_image_shape=None if self._hides else whole.image_shape,
+            state_image_shape=None if state_view is None else state_view.image_shape,
+            state_features=tuple(told_by(env, "state_features", "get_state") or ()) if own_state else (),
+            obs_storage=() if self._hides and whole.image_shape else whole.storage,
+            state_storage=() if state_view is None else state_view.storage,
         )
 
-    def _find_state_space(self, low: Sequence[float], high: Sequence[float]) -> spaces.Box:
-        """The declared bounds, or the env's own `state_space`; the size is read off a first state."""
-        as_observed = self._state_fn == self._observation_as_state
-        own = self.env.observation_space if as_observed else getattr(self.env.unwrapped, "state_space", None)
-        if isinstance(own, spaces.Box) and not len(low) and not len(high):
-            return _float32_box(spaces.flatten_space(own), slice(None))
-        self._views(self.env.reset()[0])
-        size = len(self.get_state())
+    @property
+    def _state_keys(self) -> tuple[str, ...]:
+        return names_of(self._adapt.state_keys)
+
+    def _find_state_view(self, name: str) -> View | None:
+        """How the state is made of a part of the observation, or of the env's own; None without a space for it."""
+        keys, adapt = self._state_keys, self._adapt
+        if keys:
+            what = f"the observations of {name}"
+            return View(self.env.observation_space, keys, None, "config_env.state_keys", what)
+        space = told_by(self.env, "state_space", "get_state")
+        if adapt.state_fn is not None or not isinstance(space, spaces.Space):
+            return None
+        return _view_of(self.env, "state", space, (), ImageOptions(), f"the states of {name}", "config_env.state_fn")
+
+    def _find_state_fn(self, name: str) -> Callable[[], Floats]:
+        """Reads the state (S,)."""
+        view, state_fn = self._state_view, self._adapt.state_fn
+        if self._state_keys and view is not None:
+            return lambda: view(self._last_obs)
+        if state_fn == "observation":
+            return lambda: self._flat_obs
+        read = state_fn or _own_state_fn(self.env, name)
+        return lambda: view(read(self.env)) if view is not None else _as_row(read(self.env), name)
+
+    def _find_state_space(self) -> spaces.Box:
+        """The declared bounds, or those of the space that there is; else the size is read off a first state."""
+        low, high = self._adapt.state_low, self._adapt.state_high
+        view = self._whole if self._adapt.state_fn == "observation" else self._state_view
+        if view is not None and not len(low) and not len(high):
+            return view.space
+        if view is not None:
+            size = view.space.shape[0]
+        else:
+            self._seen(self.env.reset()[0])
+            size = len(self._read_state())
         try:
             return spaces.Box(
                 np.broadcast_to(np.array(low if len(low) else -np.inf, np.float32), (size,)),
@@ -104,110 +170,172 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             raise UserError(f"config_env.state_low/state_high: the state has {size} numbers ({error})") from error
 
     def get_state(self) -> Floats:
-        """The state (S,), flat."""
-        return np.array(self._state_fn(self.env), np.float32).reshape(-1)
+        """The state (S,), flat.
 
-    def _views(self, obs: Any) -> Views:
-        self._full_obs = np.asarray(spaces.flatten(self.env.observation_space, obs), np.float32)
-        return {"obs": self._full_obs[self._visible], "state": self.get_state()}
+        Raises:
+            UserError: it is of another size than the first one.
+        """
+        state, size = self._read_state(), self.spec_sizes.state_dim
+        if len(state) != size:
+            raise UserError(
+                f"config_env.state_fn: a state of {self.spec_sizes.env_id} has {len(state)} numbers, the first had "
+                f"{size}"
+            )
+        return state
 
-    def _observation_as_state(self, env: gym.Env[Any, Any]) -> Floats:
-        return self._full_obs
+    def _seen(self, obs: Any) -> Floats:
+        """The visible entries of an observation, which is remembered."""
+        self._last_obs, self._flat_obs = obs, self._whole(obs)
+        return self._flat_obs[self._visible]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts an episode."""
         obs, info = self.env.reset(seed=seed, options=options)
-        return self._views(obs), info
+        self._succeeded = False
+        return {"obs": self._seen(obs), "state": self.get_state()}, info
 
     def step(self, action: Any) -> tuple[Views, float, bool, bool, dict[str, Any]]:
-        """One step; `info["success"]` is a bool."""
-        obs, reward, terminated, truncated, info = self.env.step(self._to_native(action))
-        info["success"] = bool(info.get("success", info.get("is_success", False)))
-        return self._views(obs), float(reward), bool(terminated), bool(truncated and not terminated), info
+        """One step; `info["success"]` is a bool. The env's own info stays as it is."""
+        obs, reward, terminated, truncated, info = self.env.step(self.actions.to_native(action))
+        success = bool(info.get("success", info.get("is_success", False)))
+        self._succeeded = success or (self._succeeded and self._adapt.success == "any")
+        views = {"obs": self._seen(obs), "state": self.get_state()}
+        reward, terminated = _number(reward, self.spec_sizes.env_id), bool(terminated)
+        return views, reward, terminated, bool(truncated and not terminated), {**info, "success": self._succeeded}
 
     def expert_action(self, guess: bool = False) -> Any:
-        """The env's own expert, in this wrapper's actions.
+        """The env's own expert, or that of a wrapper around it, in this wrapper's actions.
 
         Raises:
-            UserError: the env has no expert.
+            UserError: the env has no expert, or one whose actions cannot be told in those of its wrappers.
         """
-        expert = getattr(self.env.unwrapped, "expert_action", None)
-        if expert is None:
+        level = level_of(self.env, "expert_action")
+        if level is None:
             raise UserError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
-        return _from_native(expert(guess), self.env.action_space)
+        return self.actions.from_native(through_wrappers(level.expert_action(guess), self.env, level))
+
+    def _as_declared(self) -> bool:
+        """Whether both views are the env's own, so that what it says of their entries holds."""
+        adapt = self._adapt
+        return not (self._hides or adapt.state_fn or names_of(adapt.obs_keys) or self._state_keys)
 
     def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
         """The env's own belief from its observations; None where it has none, or where entries are hidden from it."""
-        own = getattr(self.env.unwrapped, "belief", None)
-        found: Belief | None = None if own is None or self._hides else own(obs_RO, terminated)
+        own = told_by(self.env, "belief") if not self._hides and not names_of(self._adapt.obs_keys) else None
+        found: Belief | None = None if own is None else own(obs_RO, terminated)
         return found
+
+    def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
+        """What the env says a probe can look for; nothing where the views are not its own."""
+        own = told_by(self.env, "factors") if self._as_declared() else None
+        return {} if own is None else dict(own(obs_RO, state_RS))
+
+    def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
+        """Which actions (R, A) are best for one who knows the state; None where the env cannot tell."""
+        own = told_by(self.env, "informed_actions") if self._as_declared() else None
+        return None if own is None else own(state_RS)
 
     def saw_information(self) -> bool:
         """Whether this episode has shown the hidden fact; False where the env does not say."""
-        saw = getattr(self.env.unwrapped, "saw_information", None)
+        saw = told_by(self.env, "saw_information")
         return bool(saw()) if saw is not None else False
 
 
+def level_of(env: gym.Env[Any, Any], name: str) -> Any:
+    """The outermost of an env and its wrappers that has this attribute; None where none has."""
+    level: Any = env
+    while not hasattr(level, name):
+        if not isinstance(level, gym.Wrapper):
+            return None
+        level = level.env
+    return level
+
+
+def told_by(env: gym.Env[Any, Any], name: str, beside: str = "") -> Any:
+    """An attribute of the outermost of an env and its wrappers that has it; None where none has.
+
+    What is told of something, as `state_space` is of the states, must not come from further inside than that
+    (`beside`, such as `get_state`): a wrapper that tells other states would be misunderstood.
+    """
+    level, last = level_of(env, name), level_of(env, beside) if beside else None
+    if level is None or (last is not None and level is not last and level_of(last, name) is level):
+        return None
+    return getattr(level, name)
+
+
 def _own_state_fn(env: gym.Env[Any, Any], name: str) -> StateFn:
-    """Reads `env.unwrapped.get_state()`."""
-    if not hasattr(env.unwrapped, "get_state"):
+    """Reads the `get_state()` of an env, or of a wrapper around it."""
+    level = level_of(env, "get_state")
+    if level is None:
         raise UserError(
             f"config_env.state_fn: {name} has no get_state(); name a function that reads its state, "
             "as 'module:function' with function(env) -> array (an example: 'envs.wrappers:state_attribute'), or give "
-            "'observation' for the whole observation"
+            "'observation' for the whole observation, or config_env.state_keys for keys of it"
         )
-
-    def read(env: gym.Env[Any, Any]) -> Any:
-        base: Any = env.unwrapped
-        return base.get_state()
-
-    return read
+    return lambda env: level.get_state()
 
 
-def _visible_space(space: spaces.Space[Any], hidden: Sequence[int], name: str) -> tuple[spaces.Box, NDArray[np.intp]]:
-    """The flat float32 space without the `hidden` entries, and the indices (O,) of what is left."""
-    if not space.is_np_flattenable:
-        raise UserError(f"config_env.id: the observations of {name} cannot be flattened to a vector ({space})")
-    flat: Any = spaces.flatten_space(space)
-    wrong = [index for index in hidden if not 0 <= index < flat.shape[0]]
-    if wrong:
-        raise UserError(f"config_env.hidden: no entry {wrong[0]} among the {flat.shape[0]} of {name} (0 is the first)")
-    visible = np.setdiff1d(np.arange(flat.shape[0]), np.array(hidden, np.intp))
-    if not len(visible):
-        raise UserError(f"config_env.hidden: nothing is left of the {flat.shape[0]} entries of {name}")
-    return _float32_box(flat, visible), visible
+def _as_row(state: Any, name: str) -> Floats:
+    """What a `state_fn` gave, flat."""
+    try:
+        return np.array(state, np.float32).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"config_env.state_fn: a state of {name} is no array of numbers ({state!r:.80})") from error
 
 
-def _float32_box(flat: Any, index: NDArray[np.intp] | slice) -> spaces.Box:
-    """The entries `index` of a flat box, as float32; a bound that float32 cannot hold is none."""
-    with np.errstate(over="ignore"):
-        low, high = flat.low[index].astype(np.float32), flat.high[index].astype(np.float32)
-    return spaces.Box(low, high, dtype=np.float32)
+def _number(reward: Any, name: str) -> float:
+    """A reward as a number, whatever array of one it is."""
+    found = np.asarray(reward, np.float64)
+    if found.size != 1:
+        raise UserError(f"config_env.id: a reward of {name} has shape {found.shape}, one number is needed")
+    return float(found.reshape(()))
 
 
-def _plain_action(space: spaces.Space[Any], name: str) -> tuple[spaces.Space[Any], Callable[[Any], Any]]:
-    """The action space that networks are built for, and the way from its actions to the env's."""
-    if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return spaces.Discrete(int(space.n)), lambda action: start + int(action)
-    if isinstance(space, spaces.Box) and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
-        unit = bool((space.low == -1.0).all() and (space.high == 1.0).all())
+def _view_of(
+    env: gym.Env[Any, Any],
+    kind: str,
+    space: spaces.Space[Any],
+    keys: Sequence[str] | str,
+    image: ImageOptions,
+    what: str,
+    named_by: str = "config_env.obs_keys",
+) -> View:
+    """The view of a space; of an image where the config says so, or the env by `<kind>_image_shape`."""
+    beside = "get_state" if kind == "state" else ""
+    shape = told_by(env, f"{kind}_image_shape", beside)
+    storage: Storage = tuple(told_by(env, f"{kind}_storage", beside) or ())
+    if shape is not None and not image.layout and not names_of(keys):
+        shape = tuple(int(size) for size in shape)
+        layout = layout_of(space, shape, f"{kind}_image_shape", what)
+        if not layout and space.dtype == np.uint8 and not storage:  # flat bytes
+            space, layout = spaces.Box(0, 255, shape, np.uint8), "chw"
+        view = View(space, (), ImageOptions(layout), named_by, what)
+        if view.image_shape is None:  # it is flat already
+            view.image_shape = shape
+        view.storage = storage or view.storage
+        return view
+    return View(space, keys, image, named_by, what)
 
-        def scale(action: Any) -> Any:
-            if unit:  # as it is, to the last bit
-                return np.clip(action, -1.0, 1.0).reshape(space.shape).astype(space.dtype)
-            share = (np.clip(np.asarray(action, np.float64), -1.0, 1.0).reshape(space.shape) + 1.0) / 2.0
-            return (space.low + share * (space.high - space.low)).astype(space.dtype)
 
-        return spaces.Box(-1.0, 1.0, (int(np.prod(space.shape)),), np.float32), scale
-    raise UserError(f"config_env.id: the actions of {name} are neither Discrete nor a bounded float Box ({space})")
+def layout_of(space: spaces.Space[Any], shape: tuple[int, ...], attribute: str, what: str) -> str:
+    """How the axes of an image lie of which an env says that it is (channels, height, width); "" of a flat one.
 
-
-def _from_native(action: Any, space: spaces.Space[Any]) -> Any:
-    """The inverse of `_plain_action`'s way."""
-    if isinstance(space, spaces.Discrete):
-        return np.int64(action - space.start)
-    if not isinstance(space, spaces.Box):
-        raise TypeError(f"no such action space: {space}")
-    share = (np.asarray(action, np.float64) - space.low) / (space.high - space.low)
-    return (2.0 * share - 1.0).reshape(-1).astype(np.float32)
+    Raises:
+        UserError: it is no such image.
+    """
+    box = space.shape if isinstance(space, spaces.Box) else None
+    if box is None or len(shape) != 3 or math.prod(box) != math.prod(shape):
+        raise UserError(f"config_env.id: {what} are no images of {attribute}={shape} ({space})")
+    if len(box) != 3:
+        return "" if len(box) == 1 else "chw"
+    channels_last = box[2] <= 4 < min(box[:2])
+    if box == shape and channels_last:
+        raise UserError(
+            f"config_env.obs_image: {what} are (height, width, channels) = {box}, but {attribute} is "
+            "(channels, height, width); say --config_env.obs_image=hwc, or mend the attribute"
+        )
+    if box == shape:
+        return "chw"
+    if box == (shape[1], shape[2], shape[0]):
+        return "hwc"
+    raise UserError(f"config_env.id: {what} have shape {box}, which are no images of {attribute}={shape}")

@@ -10,7 +10,6 @@ Example: python scripts/export.py logs/default/mi --format=onnx
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -35,7 +34,7 @@ def main() -> None:
     """Loads the policy, writes the file, compares, describes."""
     from ml_collections import ConfigDict
 
-    from envs.make import make_env, make_vector_env
+    from envs.make import actions_of, make_vector_env
     from policies.deployed import export
     from policies.deployed.files import load_policy
     from utils.config import json_tuples
@@ -67,7 +66,7 @@ def main() -> None:
         "file": file.name,
         **signature.to_json(),
         "longest_episode": export.context_of(policy),
-        "action": action_of(make_env(config.env).env.action_space, spec.discrete),
+        "action": actions_of(config.env).to_json(),
         "domain": {name: about["config"]["env"][name] for name in ("id", "kwargs", "horizon", "hidden")},
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
@@ -90,19 +89,6 @@ def main() -> None:
     )
     if description["longest_episode"] is not None:
         print(f"{config.seq.memory} remembers at most {description['longest_episode']} steps of an episode")
-
-
-def action_of(space: Any, discrete: bool) -> dict[str, Any]:
-    """How to turn an action of the policy into one of the env, whose own action space is given."""
-    if discrete:
-        return {"kind": "discrete", "number": int(space.n), "env_action": f"action + {int(space.start)}"}
-    return {
-        "kind": "continuous",
-        "low": space.low.reshape(-1).tolist(),
-        "high": space.high.reshape(-1).tolist(),
-        "shape": list(space.shape),
-        "env_action": "low + (action + 1) / 2 * (high - low)",
-    }
 
 
 def trained_by(folder: Path) -> str | None:

@@ -35,7 +35,7 @@ def main() -> None:
     """Loads policy and agent, plays, judges, writes."""
     from ml_collections import ConfigDict
 
-    from envs.make import make_env
+    from envs.make import describing_env
     from policies.acting.embedded_envs import env_maker
     from policies.acting.evaluate import FPS, write_gif
     from policies.deployed import inspection
@@ -87,7 +87,7 @@ def main() -> None:
     if config.rl.observe:
         notes["belief"] = "what acts here sees embeddings, not the domain's observations"
     else:
-        single = make_env(config.env)
+        single = describing_env(config.env)
         beliefs = [single.belief(one.episode.obs, one.terminated) for one in played]
         if beliefs[0] is None:
             notes["belief"] = f"{config.env.id} does not tell the exact belief"

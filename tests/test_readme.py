@@ -38,6 +38,7 @@ SMALLER = {
     "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/sweeping runs this one
     "scripts/inspect_episode.py": ("--episodes=1",),
     "scripts/export.py": ("--episodes=5",),
+    "scripts/publish.py": (),
     "scripts/deployed.py": (),
 }  # fmt: skip
 MAKE = {
@@ -102,7 +103,7 @@ def run(line, cwd, code):
         if not (cwd / "published").exists():
             (cwd / "published").symlink_to(WEIGHTS)
     if words[0] == "make" and words[1] in MAKE:  # in the present environment, with nothing to set up
-        words += ["READY=", f"PY={sys.executable}", f"DEMO={cwd / 'logs/demo'}", *MAKE[words[1]]]
+        words += ["READY=", "RUN_READY=", f"PY={sys.executable}", f"DEMO={cwd / 'logs/demo'}", *MAKE[words[1]]]
         cwd = ROOT
     elif words[0] == "python" and words[1] in SMALLER:
         words = [sys.executable, str(code / words[1]), *words[2:], *smaller(words)]

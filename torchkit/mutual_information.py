@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, softplus
 
+from torchkit.fast import has_compiler
 from torchkit.networks import init_linear
 
 
@@ -65,7 +66,7 @@ class Club(nn.Module):
         It sets the parameters' gradients to those of its negative, for an optimiser that changes the parameters where
         they are. On a CPU by a compiled kernel: of batches as small as these, autograd would be most of the cost.
         """
-        if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32:
+        if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32 or not has_compiler():
             return self._ascend_by_autograd
         from torchkit.fast.kernels import club_gradient  # when it is needed: it takes a while
 

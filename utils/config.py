@@ -19,7 +19,10 @@ from ml_collections.config_flags import config_flags
 from utils.errors import UserError, choose, first_line, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
-TASK = ("kwargs", "horizon", "hidden", "state_fn")  # fields of a domain's config that make another task of it
+TASK = (  # fields of a domain's config that make another task of it
+    *("kwargs", "horizon", "hidden", "state_fn", "obs_keys", "state_keys", "wrappers", "obs_image", "resize", "gray"),
+    *("vector_entry", "action_low", "action_high", "success"),
+)
 
 flags.disclaim_key_flags()  # a config flag belongs to the script that asks for it
 

@@ -34,8 +34,22 @@ DOMAIN = {  # what every domain has; what came later has defaults
     "augment": "",
     "n_aug": 0,
 }
+MORE_OF_A_DOMAIN = {  # what a domain may have besides
+    "vector_entry": "",
+    "one_instance": False,
+    "wrappers": ("",),
+    "obs_keys": ("",),
+    "state_keys": ("",),
+    "obs_image": "",
+    "resize": (0,),
+    "gray": False,
+    "action_low": (0.0,),
+    "action_high": (0.0,),
+    "success": "",
+}
 FREE = ("kwargs", "rl", "seq")  # what is in them is looked at where it is used
-TEXT_TOO = ("hidden",)  # a text instead of the tuple
+# a text instead of the tuple
+TEXT_TOO = ("hidden", "wrappers", "obs_keys", "state_keys", "action_low", "action_high")
 WHOLE = ("hidden_dims", "channels", "kernels", "strides", "pools")  # entries of tuples that are empty in a standard
 
 
@@ -66,7 +80,7 @@ def check_kind(group: str, config: Mapping[str, Any], where: str) -> None:
 def standard_of(group: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The fields of a group, with an example of each value; None where the config is of a kind of the user's own."""
     if group == "env":
-        return DOMAIN
+        return DOMAIN | {name: example for name, example in MORE_OF_A_DOMAIN.items() if name in config}
     if group == "repr":
         stem = "believer_vector" if config.get("kind") == "believer" else "vector"
         return _own_file("repr", stem, "")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from envs.base import AsymmetricVectorEnv, EnvSpec
-from envs.make import make_vector_env
+from envs.make import make_vector_env, maker
 from policies.models.on_disk import load_encoder
 from utils.errors import UserError, choose_name
 
@@ -75,6 +75,10 @@ class EmbeddedObservations:
         views, reward_N, terminated_N, truncated_N, info = self.envs.step(actions)
         return self._seen(views), reward_N, terminated_N, truncated_N, info
 
+    def lost_steps(self) -> NDArray[np.bool_]:
+        """The domain's."""
+        return self.envs.lost_steps()
+
     def expert_action(self, guess_N: NDArray[np.bool_]) -> NDArray[Any]:
         """The domain's expert."""
         return self.envs.expert_action(guess_N)
@@ -108,9 +112,9 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
     Raises:
         UserError: an embedder is missing or does not fit.
     """
-    observe = config.rl.get("observe", ())
+    observe, make_domain = config.rl.get("observe", ()), maker(config.env)
     if not observe:
-        return lambda num_envs, **options: make_vector_env(config.env, num_envs, **options), set()
+        return make_domain, set()
     with closing(make_vector_env(config.env, 1, seed=0)) as domain:
         spec = domain.spec_sizes
     sources = {
@@ -136,6 +140,6 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
         flags.add(flag)
 
     def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:
-        return EmbeddedObservations(make_vector_env(config.env, num_envs, **options), embedders)
+        return EmbeddedObservations(make_domain(num_envs, **options), embedders)
 
     return make, flags

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
 from utils.errors import UserError
+from utils.memory import zeros
 
 Array = NDArray[Any]
 
@@ -75,8 +76,9 @@ class EpisodeStream:
         self.envs, self.spec = envs, envs.spec_sizes
         self._after_step = after_step  # called between a step and the resets that follow it, as a film needs
         spec, N, rows = self.spec, envs.num_envs, envs.spec_sizes.max_episode_steps + 1
-        self._obs = np.zeros((rows, N, spec.obs_dim), np.float32)
-        self._state = np.zeros((rows, N, spec.state_dim), np.float32)
+        needs = f"--num_envs={N}: episodes of up to {rows - 1} steps, side by side"
+        self._obs = zeros((rows, N, spec.obs_dim), np.float32, needs)
+        self._state = zeros((rows, N, spec.state_dim), np.float32, needs)
         action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         self._action = np.zeros((rows, N, *action_shape), action_type)
         self._reward = np.zeros((rows, N), np.float32)
@@ -88,8 +90,23 @@ class EpisodeStream:
         self._write(envs.reset(seed=seed)[0])
 
     def _write(self, now: dict[str, Array]) -> None:
-        self._obs[self._t, self._slots] = now["obs"]
-        self._state[self._t, self._slots] = now["state"]
+        self._keep(now, self._t, self._slots)
+
+    def _keep(self, now: dict[str, Array], t: Array | int, slots: Array) -> None:
+        """The views of some envs as their rows `t`."""
+        for name, rows in (("obs", self._obs), ("state", self._state)):
+            self._check_finite("observation" if name == "obs" else "state", now[name][slots], slots)
+            rows[t, slots] = now[name][slots]
+
+    def _check_finite(self, what: str, found: Array, slots: Array) -> None:
+        """Refuses what nothing can be learned from, before it is stored."""
+        if not np.isfinite(found).all():
+            n = int((~np.isfinite(found)).any(axis=1).argmax())
+            value, step = found[n][~np.isfinite(found[n])][0], int(self._t[slots[n]])
+            raise UserError(
+                f"config_env.id: {self.spec.env_id} gave a {what} with {value} in it at step {step} of an episode (env "
+                f"{slots[n]}); nothing can be learned from that"
+            )
 
     def step(self, policy: Policy) -> list[tuple[int, Episode]]:
         """One step of all envs; returns the (slot, episode) pairs that it ended."""
@@ -100,6 +117,7 @@ class EpisodeStream:
         if self._after_step is not None:
             self._after_step()
         self._action[self._t, self._slots] = action_N
+        self._check_finite("reward", np.asarray(reward_N)[:, None], self._slots)
         self._reward[self._t, self._slots] = reward_N
         self._t += 1
         self._write(after)
@@ -109,8 +127,7 @@ class EpisodeStream:
         if not ended_N.any():
             return []
         informed_N = self.envs.saw_information()
-        if "lost" in info:  # steps that were never simulated
-            self._t -= info["lost"]
+        self._t -= self.envs.lost_steps() & ended_N  # steps that were never simulated
         ended = [
             (int(n), self._cut(n, bool(terminated_N[n]), bool(info["success"][n]), bool(informed_N[n])))
             for n in np.flatnonzero(ended_N & (self._t > 0))
@@ -123,8 +140,7 @@ class EpisodeStream:
 
     def _write_reset(self, ended_N: Array) -> None:
         now, _ = self.envs.reset(options={"reset_mask": ended_N})
-        self._obs[0, ended_N] = now["obs"][ended_N]
-        self._state[0, ended_N] = now["state"][ended_N]
+        self._keep(now, 0, np.flatnonzero(ended_N))
 
     def _cut(self, n: np.intp, terminated: bool, success: bool, informed: bool) -> Episode:
         length = self._t[n]

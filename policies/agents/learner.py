@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -14,9 +15,11 @@ from buffers.batch import EpisodeBatch
 from policies.agents.base import Agent, Array
 from policies.extensions import Extensions
 from policies.models.policy import HistoryPolicy, to_tensors
+from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Distribution
 from torchkit.fast.adam import Adam
+from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
@@ -60,6 +63,8 @@ class Learner(Agent):
         self.add_module("parts", extensions)  # by the name that checkpoints have for them
         self.wants_aux_batch = config.predictor_step == "separate" and len(extensions.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
+        self.reward_scale = RewardScale(config.discount) if "reward" in normalised_views(config) else None
+        self._norms: list[RunningNorm | RewardScale] | None = None
         self.optimisers: dict[str, Adam] = {}
         self.parameters_of: dict[str, list[Tensor]] = {}
         self.followers: list[tuple[list[Tensor], list[Tensor]]] = []
@@ -75,6 +80,7 @@ class Learner(Agent):
 
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
         metrics: dict[str, Tensor] = {}
+        batch = self._normalised(batch)
         self._in_training_mode(True)
         try:
             if aux_batch is not None:
@@ -85,6 +91,22 @@ class Learner(Agent):
         finally:
             self._in_training_mode(False)
         return {name: value.detach() for name, value in metrics.items()}
+
+    def _normalised(self, batch: EpisodeBatch) -> EpisodeBatch:
+        """The batch with rewards as they are learned from; running statistics take it in."""
+        if self._norms is None:  # target networks' among them, which are there by now
+            self._norms = [m for m in self.modules() if isinstance(m, RunningNorm | RewardScale)]
+        known: dict[str, Statistics] = {}
+        for norm in self._norms:
+            if isinstance(norm, RewardScale):
+                norm.show(batch.reward, batch.mask)
+            elif norm.of != "reward":
+                if norm.of not in known:
+                    known[norm.of] = statistics(getattr(batch, norm.of).full()[batch.row_mask > 0])
+                norm.merge(known[norm.of])
+        if self.reward_scale is None:
+            return batch
+        return replace(batch, reward=self.reward_scale(batch.reward))
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         """What each optimiser descends, by its name; metrics are added."""

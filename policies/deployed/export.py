@@ -21,6 +21,7 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import Inputs
 from torchkit.sequence import Carry, Memory
 from utils.errors import UserError, choose
+from utils.optional import need
 
 Array = NDArray[Any]
 
@@ -33,7 +34,7 @@ MEANING = {
     "prev_reward": "the previous reward; not read where start is 1",
     "start": "1 at the first step of an episode, else 0; where it is 1 all that was before is forgotten",
     "carry": "what next_carry of the same number was a step before; zeros at the very first step",
-    "action": "what the policy does; -1, or NaN if continuous, beyond longest_episode",
+    "action": "what the policy does; -1, or NaN if continuous, beyond longest_episode or where obs is no number",
     "next_carry": "the carry of the next step",
 }
 OUTPUT = {
@@ -101,6 +102,8 @@ class StatefulStep(nn.Module):
             start_N,
         )
         output, carry = self.policy.step(now, tensors[len(self.names) :])
+        broken_N = given["obs"].isnan().any(dim=-1)  # onnxruntime makes a number of a NaN (findings)
+        output = output.masked_fill(broken_N[:, None], torch.nan)
         action = self.policy.greedy(output)
         if self.policy.actions.discrete:
             action = action.masked_fill(output.isnan().any(dim=-1), -1)
@@ -163,6 +166,7 @@ FORMATS: dict[str, tuple[str, Writer, Callable[[Path, Signature], Exported]]] = 
     "onnx": (".onnx", _write_onnx, OnnxFile),
     "torchscript": (".pt", _write_torchscript, TorchScriptFile),
 }
+NEEDS = {"onnx": ("onnx", "onnxruntime")}  # packages of a format that the core has not
 
 
 @torch.no_grad()
@@ -215,18 +219,14 @@ def write(policy: HistoryPolicy, signature: Signature, kind: str, file: Path) ->
         UserError: an unknown format, or a package for it is missing.
     """
     _, writer, reader = choose(FORMATS, kind, "--format")
+    need(f"--format={kind}", *NEEDS.get(kind, ()))
     names = [port.name for port in signature.inputs if not port.name.startswith("carry_")]
     example = tuple(torch.from_numpy(port.zeros(2)) for port in signature.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing: that it is old, and that a length of 1 is taken for a constant
-        try:
-            with torch.no_grad():
-                writer(StatefulStep(policy, names).eval(), example, file, signature)
-            return reader(file, signature)
-        except (ImportError, torch.onnx.OnnxExporterError) as error:
-            if "not installed" not in str(error) and not isinstance(error, ImportError):
-                raise
-            raise UserError(f"--format={kind}: a package is missing ({error}); pip install onnx onnxruntime") from error
+        with torch.no_grad():
+            writer(StatefulStep(policy, names).eval(), example, file, signature)
+        return reader(file, signature)
 
 
 class _Twins:

@@ -41,7 +41,7 @@ class History(Fold):
         return cls(
             obs_embedder=sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
-            reward_embedder=vector_embedder(1, sizes.reward_dim) if sizes.reward_dim else None,
+            reward_embedder=sources.reward_embedder(sizes.reward_dim),
             memory=memory,
         )
 

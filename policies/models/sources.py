@@ -10,7 +10,10 @@ from envs.base import EnvSpec
 from policies.models.encoders import encoder_config, image_encoder, vector_embedder
 from policies.models.on_disk import load_encoder
 from torchkit.networks import Encoder
+from torchkit.normalise import RewardScale, RunningNorm
 from utils.errors import UserError, at_least_one, choose_name
+
+NORMALISED = ("obs", "state", "reward")
 
 
 class Sources:
@@ -42,11 +45,33 @@ class Sources:
         self.frozen: dict[str, nn.Module] = {}
         self._frozen_dims: dict[str, int] = {}
 
-    def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int) -> nn.Module:
-        """Linear-ReLU of a vector, or a CNN with a linear output of an image."""
+    def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int, of: str = "obs") -> nn.Module:
+        """Linear-ReLU of a vector, or a CNN with a linear output of an image.
+
+        `of` is the view, obs or state, which `config_rl.normalise` may name: then it is normalised before.
+
+        Raises:
+            UserError: it is to be normalised, and is an image.
+        """
+        normalised = of in normalised_views(self.config.rl)
         if image_shape is None:
-            return vector_embedder(in_dim, out_dim)
+            layers = vector_embedder(in_dim, out_dim)
+            return nn.Sequential(RunningNorm(in_dim, of), *layers) if normalised else layers
+        if normalised:
+            raise UserError(
+                f"--config_rl.normalise: {of} is an image of {self.spec.env_id}; it is brought to size by "
+                "config_seq.image.cnn.centre and spread"
+            )
         return Encoder(image_encoder(self.config.seq.image.cnn, in_dim, out_dim, image_shape, "--config_seq.image.cnn"))
+
+    def reward_embedder(self, out_dim: int) -> nn.Module | None:
+        """Linear-ReLU of the previous reward, or none where it is to have no width."""
+        if not out_dim:
+            return None
+        layers = vector_embedder(1, out_dim)
+        if "reward" in normalised_views(self.config.rl):
+            return nn.Sequential(RewardScale(self.config.rl.discount), *layers)
+        return layers
 
     def z_obs(self) -> Encoder:
         """ψ, with gradients unless it is frozen."""
@@ -107,6 +132,17 @@ class Sources:
         if self.config.get("repr") is None:
             raise UserError(f"--config_repr: needed by config_rl.{user}={self.config.rl[user]}")
         return self.config.repr
+
+
+def normalised_views(config_rl: ConfigDict) -> tuple[str, ...]:
+    """What `config_rl.normalise` names: obs, state, reward.
+
+    Raises:
+        UserError: it names something else.
+    """
+    names = config_rl.get("normalise", ())
+    names = (names,) if isinstance(names, str) and names else tuple(names)
+    return tuple(choose_name(NORMALISED, name, "--config_rl.normalise") for name in names)
 
 
 def check_sizes(sizes: ConfigDict, flag: str) -> None:

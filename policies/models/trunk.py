@@ -10,10 +10,11 @@ from policies.models.believer import Belief
 from policies.models.encoders import vector_embedder
 from policies.models.heads import Head
 from policies.models.history import History
-from policies.models.sources import Sources
+from policies.models.sources import Sources, normalised_views
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
 from torchkit.networks import EncoderConfig, Entries
+from torchkit.normalise import RunningNorm
 from torchkit.sequence import Memory
 from utils.errors import UserError, at_least_one, choose
 
@@ -105,7 +106,7 @@ class Trunk:
     def make_state(self) -> int:
         """A learned embedding of the state."""
         spec, width = self.spec, self._state_dim()
-        self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width)
+        self.embedders["state"] = self.sources.embedder(spec.state_dim, spec.state_image_shape, width, "state")
         return width
 
     def make_signal(self) -> int:
@@ -115,7 +116,10 @@ class Trunk:
             raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
         entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
         width = self._state_dim()
-        self.embedders["signal"] = nn.Sequential(Entries(entries), *vector_embedder(len(entries), width))
+        layers = [Entries(entries), *vector_embedder(len(entries), width)]
+        if "state" in normalised_views(self.config.rl):
+            layers.insert(0, RunningNorm(self.spec.state_dim, "state"))
+        self.embedders["signal"] = nn.Sequential(*layers)
         return width
 
     def _state_dim(self) -> int:

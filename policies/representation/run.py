@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from buffers.dataset import check_domain, read_dataset
 from buffers.stored import StoredEpisodes
-from envs.make import make_env, make_vector_env
+from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import (
     embedders_digest,
 )
@@ -22,6 +22,7 @@ from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
 from utils.files import atomic_write, write_json
 from utils.logger import JsonlWriter, Logger, WandbWriter, Writer
+from utils.optional import need
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import seed_everything
@@ -41,6 +42,8 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         UserError: an input that the user can mend.
         DivergenceError: the loss is no longer finite; the last good checkpoint stays.
     """
+    need("the report of stage 2", "sklearn")
+    need("--wandb", *(["wandb"] if settings.wandb else []))
     prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
     stored = read_dataset(settings.data_path)
@@ -56,7 +59,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     try:
         check_schedule(run, config_repr)
         seconds = fit(trainer, run, settings, stored, kind, config_repr)
-        with closing(make_env(config_env)) as env:
+        with closing(describing_env(config_env)) as env:
             result, text = kind.report(trainer, stored, env, settings)
         write_json(run.folder / "report.json", result)
         atomic_write(run.folder / "report.md", text)

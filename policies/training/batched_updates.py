@@ -52,6 +52,8 @@ def batchable(agent: Agent) -> Learner:
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
         raise UserError(f"{flag} the memories {able}; {else_}")
+    if agent.config.get("normalise"):
+        raise UserError(f"{flag} normalise=(); {else_}")
     if agent.has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:

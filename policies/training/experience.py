@@ -170,6 +170,7 @@ class PlayedEnvs(Experience):
             seed_for(settings.seed, "replay"),
             *origin.augmentation(),
         )
+        buffer.check_fits(settings.train_episodes * (origin.spec.max_episode_steps + 1))
         plan = Plan(
             settings.train_episodes,
             settings.start_random,

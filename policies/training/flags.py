@@ -13,6 +13,7 @@ from policies.training.settings import Options, Settings
 from utils.app import define_seed
 from utils.config import define_config_flag, override_values
 from utils.errors import UserError
+from utils.optional import need
 from utils.run import check_name
 
 flags.disclaim_key_flags()  # they belong to the script that asks for them
@@ -106,12 +107,15 @@ def options_of(given: flags.FlagValues, config: ConfigDict) -> Options:
         raise UserError("--num_seeds: a saved policy is evaluated with one seed; leave out this flag or --policy_dir")
     if given.batch_seeds and given.num_seeds == 1:
         raise UserError("--batch_seeds: it is for --num_seeds above 1")
+    mirrors = [mirror for mirror in ("tensorboard", "wandb") if given[mirror].value]
+    for mirror in mirrors:
+        need(f"--{mirror}", mirror)
     return Options(
         save_dir=str(Path(given.save_dir).expanduser()),  # a shell leaves the ~ of --save_dir=~/logs as it is
         name=f"{given.group}/{run_name(given, config, given.seed)}",
         command=sys.argv,
         cuda=given.cuda,
-        mirrors=[mirror for mirror in ("tensorboard", "wandb") if given[mirror].value],
+        mirrors=mirrors,
         film_episodes=given.film_episodes,
         checkpoint_minutes=given.checkpoint_minutes,
         time_limit_hours=given.time_limit,

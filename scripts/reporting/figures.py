@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ COLOURS = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 FORMATS = ("png", "pdf")
 MOST_PAIRED = 5  # groups all of whose pairs are drawn
+NARROW = 34  # letters a line of a name beside an axis
 
 
 def draw(study: Study, statistic: str, out: Path) -> list[str]:
@@ -69,7 +70,7 @@ def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> 
     metrics = ("success", "score") if axis == "share" else ("success", "return")
     longest = max(len(_legend(row)) for panel in panels for row in panel.rows)
     columns = 2 if longest <= 34 else 1
-    lines = max(sum(1 + _legend(row).count("\n") for row in panel.rows) for panel in panels) / columns
+    lines = max(_lines(map(_legend, panel.rows)) for panel in panels) / columns
     size = (1.2 + 5.2 * len(panels), 6.2 + 0.2 * lines)
     shared = {"sharex": True, "sharey": "row", "squeeze": False}
     figure, cells = plt.subplots(2, len(panels), figsize=size, layout="constrained", **shared)
@@ -117,7 +118,8 @@ def _curve(axes: Any, row: Row, axis: str, metric: str, statistic: str, colour: 
 
 def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
     """IQM, median and mean with intervals, performance profile, probability of improvement: a row for each start."""
-    bars = max(len(panel.profiles["success"]) + len(_shown_pairs(panel, "success")) for panel in panels)
+    bars = max(_lines(_legend(row, NARROW, finished=True) for row in panel.rows) for panel in panels)
+    bars += max(_lines(_versus(pair) for pair in _shown_pairs(panel, "success")) for panel in panels)
     size = (19.0, 1.0 + len(panels) * (1.6 + 0.22 * bars))
     widths = {"width_ratios": (1, 1, 1, 1.5, 1.4)}
     figure, cells = plt.subplots(len(panels), 5, figsize=size, squeeze=False, layout="constrained", gridspec_kw=widths)
@@ -128,7 +130,7 @@ def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
             for height, row in enumerate(rows):
                 _bar(side, height, getattr(row.final[metric], which), _look(study, row)[0])
             side.set(title=f"{metric}, {TITLES[which]}", ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)))
-            side.set_yticklabels([_legend(row, finished=True) for row in rows] if which == "iqm" else [])
+            side.set_yticklabels([_legend(row, NARROW, finished=True) for row in rows] if which == "iqm" else [])
         _profile(axes[3], study, panel, metric, rows)
         axes[4].set_visible(len(rows) > 1)
         if len(rows) > 1:
@@ -165,7 +167,7 @@ def _pairs(axes: Any, panel: Panel, metric: str) -> None:
         _bar(axes, height, panel.improvement[metric][pair], "0.3")
     axes.axvline(0.5, color="0.5", linewidth=0.8, linestyle=":")
     axes.set(title="P(X > Y)", xlim=(-0.03, 1.03), ylim=(len(shown) - 0.5, -0.5), yticks=range(len(shown)))
-    axes.set_yticklabels([f"{x} > {y}" for x, y in shown], fontsize="small")
+    axes.set_yticklabels([_versus(pair) for pair in shown], fontsize="small")
 
 
 def _shown_pairs(panel: Panel, metric: str) -> list[tuple[str, str]]:
@@ -186,11 +188,22 @@ def _look(study: Study, row: Row) -> tuple[str, str]:
     return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
 
 
-def _legend(row: Row, finished: bool = False) -> str:
-    """A group's name and how many seeds it has, on lines of at most 60 letters."""
+def _versus(pair: tuple[str, str]) -> str:
+    """`X > Y`, on one line or, where that is long, on more."""
+    text = " > ".join(pair)
+    return text if len(text) <= NARROW else "\n> ".join(textwrap.fill(label, NARROW) for label in pair)
+
+
+def _lines(texts: Iterable[str]) -> int:
+    """How many lines all of them have together."""
+    return sum(1 + text.count("\n") for text in texts)
+
+
+def _legend(row: Row, width: int = 60, finished: bool = False) -> str:
+    """A group's name and how many seeds it has, on lines of at most so many letters."""
     num = len(row.runs) - row.unfinished if finished else len(row.runs)
     flag = f", {row.unfinished} not finished" if row.unfinished and not finished else ""
-    return textwrap.fill(f"{row.label} ({num} seed{'s' * (num != 1)}{flag})", 60)
+    return textwrap.fill(f"{row.label} ({num} seed{'s' * (num != 1)}{flag})", width)
 
 
 def _tidy(axes: Any) -> None:

@@ -1,7 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const METRICS = { success: "success", return: "return", score: "score (0 random, 1 optimum)", length: "length, steps" };
-const state = { domain: "", start: "", metric: "success", statistic: "mean", axis: "", seeds: false, off: new Set() };
+const state = { domain: "", start: "", metric: "success", statistic: "mean", axis: "", learning: "", seeds: false, off: new Set() };
 const $ = (id) => document.getElementById(id);
 
 // What the reader has picked; what a panel does not have gives way to what it has.
@@ -9,7 +9,8 @@ const unique = (values) => [...new Set(values)];
 const panel = () => data.panels.find((p) => p.domain === state.domain && p.start === state.start);
 const shown = () => panel().rows.filter((row) => !state.off.has(name(row)));
 const name = (row) => data.labels[row.label].name;
-const colour = (row) => data.labels[row.label].colour;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = (row) => dark.matches && data.labels[row.label].colour === "#000000" ? "#FFFFFF" : data.labels[row.label].colour;
 const metricsOf = (p) => unique(p.rows.flatMap((row) =>
   Object.keys(row.curves).map((key) => key.split("/")[1]).concat(Object.keys(row.final))));
 
@@ -37,8 +38,11 @@ const titled = (row) => element("td", {}, swatch(row), name(row));
 const swatch = (row) => element("span", { class: "swatch", style: `background:${colour(row)}` });
 const digits = (metric) => metric === "length" ? 1 : 2;
 const fixed = (value, places) => (Math.round(value * 10 ** places) / 10 ** places).toFixed(places); // no -0.00
-const spelt = ([value, low, high], places) => fixed(value, places) +
-  (low === null ? "" : ` [${fixed(low, places)}, ${fixed(high, places)}]`);
+const spelt = ([value, low, high], places) => {
+  const text = places === null ? short : (number) => fixed(number, places); // null: of no known size
+  return text(value) + (low === null ? "" : ` [${text(low)}, ${text(high)}]`);
+};
+const counted = (number, few) => `${number}${few ? ", too few seeds" : ""}`;
 
 function short(value) {
   const size = Math.abs(value);
@@ -74,7 +78,8 @@ function band(xs, lows, highs, sx, sy) {
 }
 
 // series: {row, x, lines: [value, low, high], seeds, full}; thin: {row, x, y}
-function chart(host, { series, thin = [], xlabel, ylabel, yrange, rule = null, places, height = 400, width = 1060 }) {
+function chart(host, { series, thin = [], xlabel, ylabel, yrange, rule = null, places, height = 400, most = 1060 }) {
+  const width = Math.max(300, Math.min(most, host.clientWidth || most)); // so that letters keep their size
   const all = series.flatMap((s) => s.lines.flat()).concat(thin.flatMap((t) => t.y)).filter((v) => v !== null);
   const xs = series.flatMap((s) => s.x).filter((v) => v !== null);
   if (!xs.length) { host.replaceChildren(element("p", {}, "Nothing to draw for this choice.")); return; }
@@ -102,7 +107,7 @@ function chart(host, { series, thin = [], xlabel, ylabel, yrange, rule = null, p
   for (const s of series) draw(svg, s, sx, sy);
   const cursor = element("line", { class: "cursor", y1: box.t, y2: height - box.b, visibility: "hidden" });
   svg.append(cursor);
-  hover(svg, cursor, series, sx, width, xlabel, places);
+  hover(svg, cursor, series, sx, width, xlabel, ylabel, places);
   host.replaceChildren(svg);
 }
 
@@ -117,7 +122,7 @@ function draw(svg, s, sx, sy) {
 }
 
 // The values at the point nearest to the pointer, or to the arrow keys' cursor.
-function hover(svg, cursor, series, sx, width, xlabel, places) {
+function hover(svg, cursor, series, sx, width, xlabel, ylabel, places) {
   const points = unique(series.flatMap((s) => s.x)).sort((a, b) => a - b);
   let at = 0;
   const nearest = (xs, x) => xs.reduce((best, value, i) => Math.abs(value - x) < Math.abs(xs[best] - x) ? i : best, 0);
@@ -130,7 +135,7 @@ function hover(svg, cursor, series, sx, width, xlabel, places) {
       const count = s.seeds ? ` – ${s.seeds[i]} seed${s.seeds[i] === 1 ? "" : "s"}` : "";
       return element("div", {}, swatch(s.row), `${name(s.row)}: ${spelt(values, places)}${count}`);
     });
-    tip([element("div", {}, `${xlabel} ${short(x)}`), ...lines.filter(Boolean)], left, top);
+    tip([element("div", {}, `${xlabel} ${short(x)}: ${ylabel}`), ...lines.filter(Boolean)], left, top);
   };
   const leave = () => { $("tip").hidden = true; cursor.setAttribute("visibility", "hidden"); };
   svg.addEventListener("mousemove", (event) => {
@@ -177,7 +182,7 @@ function showFinal() {
   const rows = shown().filter((row) => row.final[state.metric]), which = Object.keys(data.statistics);
   table("final", ["", ...which.map((key) => data.statistics[key]), "seeds"], rows.map((row) => {
     const found = row.final[state.metric];
-    return [titled(row), ...which.map((key) => spelt(found[key], digits(state.metric))), `${found.seeds} of ${row.seeds}`];
+    return [titled(row), ...which.map((key) => spelt(found[key], digits(state.metric))), counted(`${found.seeds} of ${row.seeds}`, row.few)];
   }));
   $("final-about").textContent = `${METRICS[state.metric]}. ${panel().domains.length ? data.texts.all : data.texts.final}`;
 }
@@ -186,7 +191,7 @@ function showProfile() {
   const metric = panel().profiles[state.metric] ? state.metric : panel().domains.length ? "score" : "return";
   const found = panel().profiles[metric] ?? {}, x = panel().thresholds[metric] ?? [];
   const series = shown().filter((row) => found[row.label]).map((row) => ({ row, x, lines: found[row.label] }));
-  chart($("profile"), { series, xlabel: `${metric} τ`, ylabel: "share of runs above τ", yrange: [0, 1], places: 2, width: 520, height: 330 });
+  chart($("profile"), { series, xlabel: `${metric} τ`, ylabel: "share of runs above τ", yrange: [0, 1], places: 2, most: 520, height: 330 });
 }
 
 function showImprovement() {
@@ -198,10 +203,23 @@ function showImprovement() {
     if (!pair) return element("td", {}, "–");
     const strength = Math.round(Math.abs(pair[2] - 0.5) * 2 * 60);
     const paint = pair[2] > 0.5 ? "0 114 178" : "213 94 0";
-    return element("td", { style: `background:rgb(${paint} / ${strength}%)` }, pair[3]);
+    const few = x.few || y.few;
+    return few ? element("td", { class: "few" }, counted(pair[3], few))
+      : element("td", { style: `background:rgb(${paint} / ${strength}%)` }, pair[3]);
   };
   table("improvement", [`X \\ Y, ${metric}`, ...rows.map(name)], rows.map((x) => [titled(x), ...rows.map((y) => cell(x, y))]));
-  $("improvement-about").textContent = data.texts.chance.replace("return", metric);
+  $("improvement-about").textContent = data.texts.chance.replace("return", metric) +
+    (rows.some((row) => row.few) ? ` Of under ${data.few} seeds it says little, and is not coloured.` : "");
+}
+
+function showLearning() {
+  const names = unique(panel().rows.flatMap((row) => Object.keys(row.learning)));
+  $("learning-section").hidden = !names.length;
+  options("learning", names);
+  const series = shown().filter((row) => row.learning[state.learning])
+    .map((row) => ({ row, ...row.learning[state.learning] }));
+  chart($("learning-chart"), { series, xlabel: data.axes.steps, ylabel: state.learning, places: null, height: 300 });
+  $("learning-about").textContent = "Mean over seeds, and from the least to the greatest of them, as logged; not smoothed.";
 }
 
 function showClock() {
@@ -239,12 +257,14 @@ function showMethods() {
     const box = element("input", { type: "checkbox" });
     box.checked = !state.off.has(name(row));
     box.addEventListener("change", () => { state.off[box.checked ? "delete" : "add"](name(row)); show(); });
-    const count = `${row.seeds} seed${row.seeds === 1 ? "" : "s"}${row.unfinished ? `, ${row.unfinished} not finished` : ""}`;
+    const count = `${row.seeds} seed${row.seeds === 1 ? "" : "s"}${row.seeds < data.few * (panel().domains.length || 1) ? ": too few" : ""}` +
+      `${row.unfinished ? `, ${row.unfinished} not finished` : ""}`;
     return element("label", {}, box, swatch(row), `${name(row)} (${count})`);
   }));
 }
 
 function show() {
+  $("tip").hidden = true; // what it says is of another choice
   options("domain", unique(data.panels.map((p) => p.domain)));
   options("start", data.panels.filter((p) => p.domain === state.domain).map((p) => p.start));
   options("metric", Object.keys(METRICS).filter((metric) => metricsOf(panel()).includes(metric)), METRICS);
@@ -252,7 +272,7 @@ function show() {
   options("axis", panel().axes.filter((axis) => panel().rows.some((row) =>
     row.curves[`${axis}/${state.metric}`])), data.axes);
   $("seeds").checked = state.seeds;
-  for (const draw of [showMethods, showCurves, showFinal, showProfile, showImprovement, showClock, showFilms, showRuns]) draw();
+  for (const draw of [showMethods, showCurves, showFinal, showProfile, showImprovement, showLearning, showClock, showFilms, showRuns]) draw();
   const words = new URLSearchParams({ ...state, seeds: state.seeds ? 1 : "", off: [...state.off].join("|") });
   history.replaceState(null, "", `#${words}`);
 }
@@ -260,18 +280,20 @@ function show() {
 // A link keeps what was picked.
 function restore() {
   const words = new URLSearchParams(location.hash.slice(1));
-  for (const key of ["domain", "start", "metric", "statistic", "axis"]) state[key] = words.get(key) ?? state[key];
+  for (const key of ["domain", "start", "metric", "statistic", "axis", "learning"]) state[key] = words.get(key) ?? state[key];
   state.seeds = Boolean(words.get("seeds"));
   state.off = new Set((words.get("off") ?? "").split("|").filter(Boolean));
 }
 
-for (const id of ["domain", "start", "metric", "statistic", "axis"])
+for (const id of ["domain", "start", "metric", "statistic", "axis", "learning"])
   $(id).addEventListener("change", () => { state[id] = $(id).value; show(); });
 $("seeds").addEventListener("change", () => { state.seeds = $("seeds").checked; show(); });
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 $("counts").textContent = data.counts;
 $("settings").append(...data.settings.map(([env, text]) => element("li", {}, `${env}: ${text}`)));
 $("notes").append(...data.notes.map((text) => element("li", {}, text)));
+dark.addEventListener("change", show);
+addEventListener("resize", show);
 addEventListener("hashchange", () => { restore(); show(); });
 restore();
 show();

@@ -13,7 +13,7 @@ import numpy as np
 from scripts.reporting.figures import COLOURS
 from scripts.reporting.runs import METRICS, SETTINGS, Record
 from scripts.reporting.statistics import STATISTICS, Interval
-from scripts.reporting.study import AXES, Panel, Row, Study
+from scripts.reporting.study import AXES, FEW, Panel, Row, Study, few_seeds
 from scripts.reporting.tables import ALL_DOMAINS, CHANCE, CLOCK, FINAL, TITLES, interval_text, reached, time_text
 
 HERE = Path(__file__).resolve().parent
@@ -82,7 +82,8 @@ def _data(study: Study, films: Mapping[Path, str]) -> dict[str, Any]:
         "texts": {"final": FINAL, "chance": CHANCE, "clock": CLOCK.replace("`", ""), "all": ALL_DOMAINS},
         "panels": [_panel(study, panel, index) for panel in study.panels],
         "settings": [[env, text + references.get(env, "")] for env, text in sorted(settings.items())],
-        "notes": list(study.notes),
+        "notes": [*study.notes, *few_seeds(study)],
+        "few": FEW,
         "films": list(films.values()),
         "counts": f"{len(study.records)} runs, {sum(one.final is None for one in study.records)} of them not finished",
     }
@@ -130,6 +131,11 @@ def _row(study: Study, panel: Panel, row: Row, films: Mapping[Path, int]) -> dic
             metric: {"seeds": found.num, **{name: _numbers(getattr(found, name)) for name in STATISTICS}}
             for metric, found in row.final.items()
             if found.num
+        },
+        "few": row.few,
+        "learning": {
+            name: {"x": _numbers(x), "lines": [_numbers(line) for line in lines]}
+            for name, (x, lines) in row.learning.items()
         },
         "reached": f"{len(row.runs) - row.never} of {len(row.runs)}",
         "clock": None

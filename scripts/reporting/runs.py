@@ -21,6 +21,7 @@ from utils.errors import UserError, suggest
 LAST = 10  # evaluations whose mean counts, as in summary.json
 TINY = 1e-9  # a mean of ten times 0.95 may come out a rounding error below 0.95
 METRICS = ("success", "return", "length")
+LEARNING = ("loss/", "q/", "bonus/", "grad_norm")  # how the names of what is logged of learning begin
 NAME = "name"  # what `by` calls the folder's name without its seed
 # What an evaluation measures; runs of one env must agree on all of it.
 SETTINGS = {
@@ -78,6 +79,7 @@ class Record:
         clock: minutes and env steps of the last line with a rate; None without one.
         final: statistics of the greedy episodes after training; None for a run that is not finished.
         films: GIFs.
+        learning: by name, such as `loss/td`, env steps and values (2, ·); NaN where not finite.
     """
 
     folder: Path
@@ -91,6 +93,7 @@ class Record:
     clock: tuple[float, float] | None
     final: Mapping[str, float] | None
     films: tuple[Path, ...]
+    learning: Mapping[str, Array]
 
     @property
     def reference(self) -> Reference | None:
@@ -190,7 +193,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         ", ".join(_told_apart(name, flat, folder) for name in by),
     )
     settings = {name: json.dumps(_subtree(config, name), sort_keys=True) for name in SETTINGS}
-    rows, clock = read_metrics(folder / "metrics.jsonl")
+    rows, clock, learning = read_metrics(folder / "metrics.jsonl")
     steps = np.array([row["step"] for row in rows], np.float64)
     curves = {metric: np.array([row[metric] for row in rows], np.float64) for metric in METRICS}
     reference = reference_of(key.env, settings)
@@ -209,11 +212,13 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         (clock[-1][1], clock[-1][0]) if clock else None,
         read_final(folder / "summary.json"),
         tuple(sorted(path for path in folder.glob("films/*.gif") if path.is_file())),
+        learning,
     )
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, float]]]:
-    """The evaluations in metrics.jsonl, `step` and `METRICS`; and (env steps, minutes so far) of each logged rate.
+def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, float]], dict[str, Array]]:
+    """The evaluations in metrics.jsonl, `step` and `METRICS`; (env steps, minutes so far) of each logged rate; and
+    by name, env steps and values (2, ·) of what is logged of `LEARNING`.
 
     A rate holds for the steps since the line before. So minutes are those of training, evaluations among them, without
     what lay between a stop and the resumption. A file that is not there yet is an empty one.
@@ -223,6 +228,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
     """
     rows: list[dict[str, float]] = []
     clock: list[tuple[float, float]] = []
+    learning: dict[str, list[tuple[float, float]]] = {}
     for count, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         where = f"{path}, line {count}"
         row = parse(line, where)
@@ -236,7 +242,10 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
             before, minutes = clock[-1] if clock else (0.0, 0.0)
             if rate > 0 and step > before:
                 clock.append((step, minutes + (step - before) / rate / 60))
-    return rows, clock
+        for name in (name for name in row if name.startswith(LEARNING)):
+            value = math.nan if row[name] is None else number(row, name, where)
+            learning.setdefault(name, []).append((number(row, "step", where), value))
+    return rows, clock, {name: np.array(pairs, np.float64).T for name, pairs in sorted(learning.items())}
 
 
 def read_final(path: Path) -> dict[str, float] | None:

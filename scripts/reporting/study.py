@@ -28,7 +28,8 @@ SOLVED = 0.95  # of the mean of the last ten evaluations
 ALL = "all domains"
 AXES = {"steps": "environment steps", "minutes": "minutes of training", "share": "share of training, %"}
 COMPARED = ("success", "return", "score")  # of which more is better
-POINTS = 60  # of a curve over minutes; of a profile
+POINTS = 60  # of a curve over minutes; of a profile; of what is logged of learning
+FEW = 5  # seeds, below which an interval says little
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Row:
         samples: for each metric the mean of the last ten evaluations of finished runs, (S,) for each domain.
         final: the same as estimates.
         curves: by (axis, metric).
+        learning: by name, what is logged of learning: env steps (G,), and mean, least and greatest over seeds (3, G).
         reported: success of the greedy episodes after training, of finished runs.
         last: mean of the last ten evaluations so far, of all runs that have one.
         solved: how many runs have a `last` success of at least `SOLVED`.
@@ -81,6 +83,13 @@ class Row:
     never: int
     hours: Sequence[float]
     speed: float
+    learning: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    @property
+    def few(self) -> bool:
+        """Whether some of its domains have too few finished runs for an interval over them to say much."""
+        counts = [len(values) for values in self.samples.get("success", ())]
+        return any(count < FEW for count in counts)
 
     @property
     def unfinished(self) -> int:
@@ -252,6 +261,7 @@ def row_of(strata: Sequence[Sequence[Record]], threshold: float, metric: str) ->
         sum(math.isinf(steps) for steps, _ in reached),
         [minutes / 60 for minutes, _ in clocks],
         float(np.median([steps / minutes / 60 for minutes, steps in clocks])) if clocks else math.nan,
+        learning_of(runs) if len(strata) == 1 else {},
     )
 
 
@@ -305,6 +315,31 @@ def curves_of(strata: Sequence[Sequence[Record]], metrics: Sequence[str]) -> dic
         grid_G = np.linspace(first, max(first, last), POINTS + 1)
         curves |= {("minutes", name): curve([timed], name, lambda one: one.minutes, grid_G) for name in metrics}
     return curves
+
+
+def learning_of(runs: Sequence[Record]) -> dict[str, tuple[Array, Array]]:
+    """What is logged of learning at common env steps, each run between its own lines; of runs that have it.
+
+    Not a value between two lines of which one is not finite: what is missing is missing in the curve as well.
+    """
+    found = {}
+    for name in sorted({name for one in runs for name in one.learning}):
+        traces = [one.learning[name] for one in runs if name in one.learning]
+        grid_G = np.linspace(min(trace[0, 0] for trace in traces), max(trace[0, -1] for trace in traces), POINTS + 1)
+        values_SG = np.stack([np.interp(grid_G, trace[0], trace[1], left=math.nan, right=math.nan) for trace in traces])
+        kept_G = ~np.isnan(values_SG).all(axis=0)
+        if kept_G.any():
+            values_SG = values_SG[:, kept_G]
+            lines = [reduce(values_SG, axis=0) for reduce in (np.nanmean, np.nanmin, np.nanmax)]
+            found[name] = grid_G[kept_G], np.stack(lines)
+    return found
+
+
+def few_seeds(study: Study) -> list[str]:
+    """A note where groups with finished runs have too few of them in some domain."""
+    rows = [row for row in study.rows if row.few and row.final["success"].num]
+    few = [f"{row.key.env}, {row.label}, {start(row.demonstrations)} ({row.final['success'].num})" for row in rows]
+    return [f"too few seeds (under {FEW}) for intervals to say much: {'; '.join(few)}"] if few else []
 
 
 def steps_grid(runs: Sequence[Record]) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.reporting.runs import LAST, METRICS, Record
 from scripts.reporting.statistics import STATISTICS, Estimate, Interval
-from scripts.reporting.study import SOLVED, Panel, Row, Study
+from scripts.reporting.study import SOLVED, Panel, Row, Study, few_seeds
 
 DIGITS = {"length": 1}
 TITLES = {"mean": "mean", "iqm": "IQM", "median": "median"}
@@ -58,8 +58,9 @@ def markdown(study: Study) -> str:
                 for env, found in sorted(known.items())
             ],
         )
-    if study.notes:
-        text += ["", "## Notes", "", *(f"- {note}" for note in study.notes)]
+    notes = [*study.notes, *few_seeds(study)]
+    if notes:
+        text += ["", "## Notes", "", *(f"- {note}" for note in notes)]
     unfinished = [one for row in study.rows for one in row.runs if one.final is None]
     if unfinished:
         text += ["", "## Not finished", ""]

@@ -21,6 +21,7 @@ from scripts.sweeping.pool import Pool
 from scripts.sweeping.status import DONE, LOCAL, QUEUED, Records
 from utils.config import ROOT
 from utils.errors import UserError, first_line
+from utils.optional import remedy
 
 PREEMPT_SIGNAL = "USR1"
 ALWAYS = 100_000  # time-outs of one job that lead to a requeue: each has brought its runs further
@@ -195,7 +196,7 @@ def import_submitit() -> Any:
     try:
         import submitit
     except ImportError as error:
-        raise UserError("--cluster=slurm: submitit is not installed; pip install -r requirements.txt") from error
+        raise UserError(f"--cluster=slurm: {remedy('submitit')}") from error
     return submitit
 
 

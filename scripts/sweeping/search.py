@@ -7,6 +7,7 @@ from typing import Any
 from scripts.sweeping.plan import FLAG, Job, Sweep
 from scripts.sweeping.status import value_at
 from utils.errors import UserError
+from utils.optional import remedy
 
 STORAGE = "search.journal"
 
@@ -28,7 +29,7 @@ class Search:
             import optuna
             from optuna.storages.journal import JournalFileBackend
         except ImportError as error:
-            raise UserError(f"{FLAG}: search needs optuna; pip install -r requirements.txt") from error
+            raise UserError(f"{FLAG}: search: {remedy('optuna')}") from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.sweep, self.settings, self._optuna = sweep, sweep.search, optuna
         self.path = sweep.folder / STORAGE

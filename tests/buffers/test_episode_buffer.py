@@ -292,3 +292,27 @@ def test_rows_of_other_types_have_keys_as_well(dtype):
     rows = np.array([[1, 2, 3], [1, 2, 4], [1, 2, 3]], dtype)
     keys = row_keys(rows)
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_replay_that_does_not_fit_says_what_it_takes_and_which_field_decides(monkeypatch):
+    images = EnvSpec("Screens-v0", 100_800, 100_800, 6, True, 1000)
+    with pytest.raises(UserError, match=r"--config_rl\.replay_steps=90000000000: .* of Screens-v0 takes [\d,.]+ GiB"):
+        EpisodeBuffer(images, 90_000_000_000, 1000, seed=0)
+    buffer = EpisodeBuffer(SPEC, 10_000, H, seed=0)
+    assert buffer.row_bytes * buffer.capacity == sum(rows.nbytes for rows in buffer._rows.values())
+    monkeypatch.setattr("buffers.episode_buffer.total_memory", lambda: 100 * buffer.row_bytes)
+    buffer.check_fits(100)
+    with pytest.raises(UserError, match=r"--config_rl\.replay_steps=10000: .*; at most 50 steps fit"):
+        buffer.check_fits(101)
+
+
+def test_memory_is_that_of_the_machine_or_of_its_container(monkeypatch, tmp_path):
+    from utils import memory
+
+    machine = memory.total_memory()
+    assert machine > 2**28
+    monkeypatch.setattr(memory, "CGROUP_LIMIT", tmp_path / "memory.max")
+    assert memory.total_memory() >= machine
+    for text, expected in (("max\n", memory.total_memory()), ("1048576\n", 2**20)):
+        memory.CGROUP_LIMIT.write_text(text)
+        assert memory.total_memory() == expected

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from configs.envs import third_party as third_parties
 from envs.base import AsymmetricVectorEnv, portable_rng, restored_rng
 from envs.make import horizon_of, make_env, make_vector_env
 from envs.native import AsymmetricVectorWrapper, VectorWithState
@@ -13,6 +14,7 @@ from envs.replayed import SyncAsymmetricVectorEnv
 from envs.wrappers import AsymmetricWrapper
 from tests.helpers.configs import config_named
 from utils.errors import UserError
+from utils.standards import DOMAIN, MORE_OF_A_DOMAIN, check_kind
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
 LOOPED = ["cartpole_hidden", "masked"]
@@ -335,12 +337,23 @@ def test_no_envs_at_all_are_refused():
 
 
 def test_spaces_that_cannot_be_used_are_refused():
+    with pytest.raises(UserError, match=r"config_env\.id: the actions of Toy have 8,192 combinations"):
+        AsymmetricWrapper(Toy(spaces.MultiBinary(13)))
     with pytest.raises(UserError, match=r"config_env\.id: the actions of Toy are neither"):
-        AsymmetricWrapper(Toy(spaces.MultiBinary(3)))
-    with pytest.raises(UserError, match=r"config_env\.id: the actions of Toy are neither"):
-        AsymmetricWrapper(Toy(spaces.Box(-np.inf, 1, (2,))))
-    with pytest.raises(UserError, match=r"config_env\.id: the observations of Toy cannot be flattened"):
+        AsymmetricWrapper(Toy(spaces.Box(0, 9, (2,), np.int32)))
+    for bounds in ((-np.inf, 1), (-np.finfo(np.float32).max, np.finfo(np.float32).max)):
+        with pytest.raises(UserError, match=r"config_env\.id: the actions of Toy are not bounded .*action_low=-1"):
+            AsymmetricWrapper(Toy(spaces.Box(*bounds, (2,))))
+    with pytest.raises(UserError, match=r"config_env\.obs_keys: the observations of Toy cannot be flattened"):
         AsymmetricWrapper(Toy(observations=spaces.Sequence(spaces.Discrete(3))))
+
+
+def test_the_rows_of_third_parties_have_every_field_that_a_domain_may_have():
+    fields = {*DOMAIN, *MORE_OF_A_DOMAIN, "rl", "seq"}
+    for row in third_parties.VARIANTS:
+        config = third_parties.get_config(row)
+        assert set(config) == fields and config.is_locked
+        check_kind("env", config, "--config_env")
 
 
 @pytest.mark.parametrize("name", [*DOMAINS, *ROBOT])

@@ -127,8 +127,8 @@ def test_an_action_in_unit_bounds_arrives_to_the_last_bit():
     env = make_env(config_of(id="MountainCarContinuous-v0"))
     env.reset(seed=0)
     for action in (np.float32(1e-12), np.float32(-0.3), np.float32(0.1) / 3):
-        assert env._to_native(np.array([action])) == action
-    assert env._to_native(np.array([1.5], np.float32)) == 1
+        assert env.actions.to_native(np.array([action])) == action
+    assert env.actions.to_native(np.array([1.5], np.float32)) == 1
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_an_episode_that_crashes_every_time_is_cut_off_and_the_run_goes_on(made,
     with pytest.warns(RuntimeWarning, match="crashed again"):
         after, reward, terminated, truncated, info = envs.step(np.array([1, 0]))  # action 1 ends the process
     assert truncated.tolist() == [True, False] and not terminated.any() and not info["success"].any()
-    assert info["lost"].tolist() == [True, False]
+    assert envs.lost_steps().tolist() == [True, False]
     assert np.array_equal(after["obs"][0], before["obs"][0]) and reward.tolist() == [0.0, 1.0]
     envs.reset(options={"reset_mask": truncated})
     _, reward, _, truncated, _ = envs.step(np.array([0, 0]))
@@ -156,3 +156,41 @@ def test_a_robot_whose_process_is_killed_goes_on_as_it_was(made):
         action = many.expert_action(guess)
     assert np.array_equal(action, alone.expert_action(guess))
     assert same(list(many.step(action)[0].values()), list(alone.step(action)[0].values()))
+
+
+@pytest.mark.filterwarnings("ignore:the process of env")
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(monkeypatch):
+    monkeypatch.setattr("envs.workers.PAUSE", 0.0)
+    start, kills = Worker._start, [1]
+
+    def killed_once(worker):
+        start(worker)
+        if kills:
+            kills.pop()
+            worker.process.kill()
+
+    monkeypatch.setattr(Worker, "_start", killed_once)
+    with pytest.warns(RuntimeWarning, match=r"the process of env 0, 1 crashed while it started \(exit code -9\)"):
+        envs = make_vector_env(CARTPOLE, 3, seed=0, processes=2)
+    assert envs.reset(seed=0)[0]["obs"].shape == (3, 2)
+    envs.close()
+    kills.extend([1] * 9)
+    with pytest.raises(UserError, match=r"--num_envs: the process of env 0, 1 crashes while it starts"):
+        make_vector_env(CARTPOLE, 3, seed=0, processes=2)
+
+
+def test_what_a_new_worker_plays_differently_is_given_up():
+    config = third_party("Unseeded-v0", module="tests.helpers.strangers", horizon=0)
+    envs = make_vector_env(config, 8, seed=0, processes=2)
+    try:
+        before = envs.reset(seed=0)[0]
+        before = envs.step(np.zeros(8, int))[0]
+        os.kill(envs._workers[0].process.pid, signal.SIGKILL)
+        with pytest.warns(RuntimeWarning, match="of 8 episodes of Unseeded-v0 came out differently"):
+            after, _, _, truncated, _ = envs.step(np.zeros(8, int))
+        lost = envs.lost_steps()
+        assert lost[:4].any() and not lost[4:].any() and (truncated == lost).all()
+        assert np.array_equal(after["state"][lost], before["state"][lost])
+        assert np.array_equal(after["state"][~lost, 1], before["state"][~lost, 1]), "the same coin"
+    finally:
+        envs.close()

@@ -37,6 +37,9 @@ class Countdown:
         cut = over & (self.length == self.horizon)
         return self.views(), actions + 0.5 * self.t, over & ~cut, cut, {"success": over & (actions == 1)}
 
+    def lost_steps(self):
+        return np.zeros(self.num_envs, bool)
+
     def expert_action(self, guess_N):
         if not self.expert:
             raise UserError("Countdown-v0 has no expert")

@@ -41,7 +41,8 @@ def write_run(
             {"step": step, "eval/return": 2 * value - 1, "eval/success": value, "eval/length": 50 - 20 * value}
         )
         lines.append(
-            {"step": step, "loss/td": None, "train/success": 0.5, "updates": k, "clock/env_steps_per_second": rate}
+            {"step": step, "loss/td": 1000 / k if k else None, "q/max": seed + k, "train/success": 0.5, "updates": k}
+            | {"clock/env_steps_per_second": rate}
         )
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if finished:

@@ -151,6 +151,7 @@ REFUSED = {
     "not a number": ((HEAVEN_HELL, "--episodes=many"), ["--episodes"]),
     "negative seed": ((HEAVEN_HELL, "--seed=-1"), ["--seed"]),
     "no envs": ((HEAVEN_HELL, "--num_envs=0"), ["--num_envs"]),
+    "a seed of more than 64 bits": ((HEAVEN_HELL, f"--seed={2**64}"), ["--seed"]),
     "share above one": ((HEAVEN_HELL, "--guess_share=1.5"), ["--guess_share"]),
     "more random than all": ((HEAVEN_HELL, "--episodes=3", "--random_episodes=4"), ["--random_episodes", "--episodes"]),
     "no expert": (

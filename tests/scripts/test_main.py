@@ -313,6 +313,7 @@ REFUSED = {
     "z_state without φ": (("--config_rl.critic_inputs=('z_state',)",), ["--state_embedder_dir", "z_state"]),
     "gpu": (("--cuda=99",), ["--cuda=99"]),
     "no envs": (("--num_envs=0",), ["--num_envs"]),
+    "a seed of more than 64 bits": ((f"--seed={2**64}",), ["--seed"]),
     "demonstrations larger than the replay": (
         ("--start_expert_training=3", "--config_rl.replay_steps=10", "--config_env.horizon=14"),
         ["--start_expert_training", "--config_rl.replay_steps"],

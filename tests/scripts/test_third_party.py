@@ -84,6 +84,7 @@ MAIN_WITH_FADING = """
 import runpy, sys
 import torch
 from torchkit.sequence import MEMORIES, Memory
+from torchkit.sequence.base import forget
 from utils.errors import UserError
 
 class Fading(Memory):
@@ -100,7 +101,7 @@ class Fading(Memory):
         (sum_BF,) = self.initial_carry(x_TBF.shape[1]) if carry is None else carry
         rows = []
         for x_BF, start_B in zip(x_TBF, start_TB):
-            sum_BF = x_BF + self.keep * (1 - start_B[:, None]) * sum_BF
+            sum_BF = x_BF + self.keep * forget(sum_BF, start_B)
             rows.append(sum_BF)
         return torch.stack(rows), (sum_BF,)
 

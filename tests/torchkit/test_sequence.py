@@ -128,6 +128,28 @@ def test_a_start_forgets_everything_before(memory):
     torch.testing.assert_close(memory(x, start, full)[0], memory(x, start)[0], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_start_forgets_what_is_no_number_as_well(memory, broken):
+    x, bad = features(1), features(2)
+    bad[1, 0, 2] = broken
+    later = torch.zeros(T, B)
+    later[6] = 1.0  # within one call, and then in one of its own
+    expected = memory(x[6:], one_start()[: T - 6])[0]
+    within, _ = memory(torch.cat([bad[:6], x[6:]]), later)
+    torch.testing.assert_close(within[6:], memory(x, later)[0][6:], rtol=0, atol=0)
+    if broken is torch.nan and not isinstance(memory, Markov):
+        assert within[5, 0].isnan().all(), "it was not forgotten too early"
+    _, carry = memory(bad, one_start())
+    carry = tuple(torch.full_like(c, broken) if c.is_floating_point() else c for c in carry)
+    for start, before in ((one_start(), carry), (one_start(), memory(bad, one_start())[1])):
+        after, _ = memory(x[6:], start[: T - 6], before)
+        torch.testing.assert_close(after, expected, rtol=0, atol=0)
+        stepped = [memory(x[6:7], start[:1], before)]
+        for t in range(7, T):
+            stepped.append(memory(x[t : t + 1], start[t - 6 : t - 5], stepped[-1][1]))
+        torch.testing.assert_close(torch.cat([out for out, _ in stepped]), expected, **CLOSE)
+
+
 def test_all_memories_but_markov_do_remember(memory):
     x, other = features(), features()
     other[0, :, 0] += 3.0

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from torchkit.fast import has_compiler
+
 
 class _Gelu(torch.autograd.Function):
     @staticmethod
@@ -35,7 +37,7 @@ def _flat(*tensors: Tensor) -> list[Any]:
 
 def gelu(x: Tensor) -> Tensor:
     """`tanh_gelu` (tested to be the same), for float32 on the CPU by kernels; not under `vmap`, nor to be traced."""
-    if x.device.type != "cpu" or x.dtype != torch.float32:
+    if x.device.type != "cpu" or x.dtype != torch.float32 or not has_compiler():
         return tanh_gelu(x)
     return _Gelu.apply(x.contiguous())
 

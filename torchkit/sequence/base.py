@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 Carry = tuple[Tensor, ...]
@@ -31,7 +32,10 @@ class Memory(nn.Module):
         raise NotImplementedError
 
     def forward(self, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
-        """Returns the history (T, B, H) after each step and the carry after the last."""
+        """Returns the history (T, B, H) after each step and the carry after the last.
+
+        Where `start_TB` is 1 it comes out as from no carry, whatever stood in it, NaN among it: see `forget`.
+        """
         raise NotImplementedError
 
     def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
@@ -46,3 +50,8 @@ class Memory(nn.Module):
 def at(rows_UF: Tensor, place_TB: Tensor) -> Tensor:
     """The rows that stand at each place: (T, B, F)."""
     return rows_UF.index_select(0, place_TB.flatten()).view(*place_TB.shape, -1)
+
+
+def forget(carry: Tensor, start_B: Tensor) -> Tensor:
+    """A carry (…, B, H) with 0 where an episode starts; a product by 1 - start would keep a NaN."""
+    return torch.where(start_B[:, None] > 0, 0.0, carry)

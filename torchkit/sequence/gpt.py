@@ -36,6 +36,17 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(score.softmax(-1).to(v.dtype), v).view(B, heads, T, D)
 
 
+def masked_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of queries (B, heads, T, D) to those of S keys and values where `mask` (B, T, S) is True.
+
+    What is masked counts for nothing, even where it is not finite: a weight of 0 alone would make NaN of it.
+    """
+    broken_BS = ~(k.isfinite().all(-1) & v.isfinite().all(-1)).all(1)
+    k, v = (x.masked_fill(broken_BS[:, None, :, None], 0.0) for x in (k, v))
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
+    return attended.masked_fill((mask & broken_BS[:, None]).any(-1)[:, None, :, None], torch.nan)
+
+
 class Block(nn.Module):
     """LayerNorm-attention and LayerNorm-MLP with residuals; the MLP is four times as wide."""
 
@@ -116,7 +127,7 @@ class GPT(Memory):
 
         slot_C = torch.arange(self.context, device=x_TBF.device)
         to_cache_BTC = (segment_TB.T == 0)[:, :, None] & (slot_C < before_B[:, None, None])
-        mask = torch.cat([to_cache_BTC, same_BTT], dim=-1)[:, None]
+        mask = torch.cat([to_cache_BTC, same_BTT], dim=-1)
         last_BT = segment_TB[-1][:, None] == segment_TB.T  # only the present episode's steps stay in the cache
         write_BT = torch.where(last_BT, position_TB.T, self.context)[:, None, :, None]
 
@@ -125,7 +136,7 @@ class GPT(Memory):
         for layer, block in enumerate(self.blocks):
             q, k, v = block.split(x)
             all_k, all_v = torch.cat([keys[layer], k], dim=2), torch.cat([values[layer], v], dim=2)
-            x = block.merge(x, F.scaled_dot_product_attention(q, all_k, all_v, attn_mask=mask))
+            x = block.merge(x, masked_attention(q, all_k, all_v, mask))
             new_keys.append(self._store(keys[layer], k, write_BT))
             new_values.append(self._store(values[layer], v, write_BT))
         after_B = position_TB[-1] + 1

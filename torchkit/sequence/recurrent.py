@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.fast import has_compiler
 from torchkit.fast.gru_loop import gru_scan
 from torchkit.fast.gru_loops import gru_scans
-from torchkit.sequence.base import Carry, Memory, at
+from torchkit.sequence.base import Carry, Memory, at, forget
 from utils.device import has_bfloat16
 from utils.errors import at_least_one
 
@@ -51,7 +52,7 @@ class Recurrent(Memory):
         outputs = []
         for first, end in itertools.pairwise(first_rows):
             # a new episode forgets the old one; between two such rows torch's own loop runs undisturbed
-            carry = tuple(c * (1 - start_TB[first][:, None]) for c in carry)
+            carry = tuple(forget(c, start_TB[first]) for c in carry)
             output, carry = self._run(x_TBF[first:end], carry)
             outputs.append(output)
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), carry
@@ -63,7 +64,8 @@ Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al., 2014).
 
-    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on the CPU and by cuDNN elsewhere.
+    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on a CPU that has Numba, and by
+    torch's own loop elsewhere.
     """
 
     under_vmap = True
@@ -77,7 +79,7 @@ class GRU(Recurrent):
         return nn.GRU(in_dim, out_dim, layers)
 
     def _scan_on(self, device: torch.device) -> Scan | None:
-        return self.scan or (gru_scan if device.type == "cpu" else None)
+        return self.scan or (gru_scan if device.type == "cpu" and has_compiler() else None)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
         scan = self._scan_on(x_TBF.device)

@@ -113,6 +113,28 @@ def test_a_start_forgets_the_past(memory, tmp_path):
 
 
 @pytest.mark.parametrize("kind", export.FORMATS)
+@pytest.mark.parametrize(("memory", "layers"), [("gru", 1), ("lstm", 2), ("gpt", 1), ("gpt", 2)])
+def test_a_start_forgets_an_observation_that_was_no_number(memory, layers, kind, tmp_path):
+    policy = make_policy(SPEC, memory=memory, seq={"kwargs__layers": layers})
+    step, signature = exported(policy, SPEC, tmp_path, kind)
+    obs = np.random.default_rng(0).normal(size=(2, 11, 2, 3)).astype(np.float32)
+    obs[0, 3, 0] = np.nan
+    fresh = given = {port.name: port.zeros(2) for port in signature.inputs}
+    seen = {}
+    for episode, of_episode in ((0, obs[0]), (1, obs[1]), ("alone", obs[1])):
+        given = fresh if episode == "alone" else given
+        for t, now in enumerate(of_episode):
+            action, output, *carry = step(given | {"obs": now, "start": np.full(2, t == 0, np.float32)})
+            given = given | {f"carry_{i}": c for i, c in enumerate(carry)}
+            seen.setdefault(episode, []).append((action, output))
+    assert [int(action[0]) < 0 for action, _ in seen[0][:4]] == [False, False, False, True]
+    assert all((action >= 0).all() for action, _ in seen[1])
+    for ours, alone in zip(seen[1], seen["alone"], strict=True):
+        np.testing.assert_array_equal(ours[0], alone[0])
+        np.testing.assert_array_equal(ours[1], alone[1])
+
+
+@pytest.mark.parametrize("kind", export.FORMATS)
 def test_beyond_its_context_a_transformer_says_so(kind, tmp_path):
     policy = make_policy(SPEC, memory="gpt")
     assert export.context_of(policy) == SPEC.max_episode_steps + 1 == 13

@@ -106,6 +106,22 @@ def test_the_numbers_of_the_page_are_those_of_the_study(found):
     (old,) = [row for row in data["panels"][0]["rows"] if "history" in data["labels"][row["label"]]["name"]]
     assert (old["seeds"], old["unfinished"], old["full"]) == (3, 1, 3)
     assert set(old["curves"]["steps/success"]["seeds"]) == {2, 3}
+    assert old["few"]
+    assert "too few seeds (under 5) for intervals to say much: HeavenHell-v0, " in data["notes"][-1]
+
+
+def test_what_is_logged_of_learning_is_shown_as_it_was(found):
+    panel = json.loads(parsed(page(found, 0.0)[0]).data)["panels"][0]
+    (mine,) = [row for row in panel["rows"] if len(row["runs"]) == 3 and not row["unfinished"]]
+    assert set(mine["learning"]) == {"loss/td", "q/max"}
+    shown = mine["learning"]["q/max"]
+    assert (shown["x"][0], shown["x"][-1]) == (300, 14003)  # from the first line of any to the last of any
+    mean, least, greatest = shown["lines"]
+    assert (mean[0], least[0], greatest[0]) == (2, 1, 3)  # seed + k, of seeds 1, 2, 3
+    assert (mean[-1], least[-1], greatest[-1]) == (10, 10, 10)  # the one seed that came so far
+    shown = mine["learning"]["loss/td"]
+    assert shown["x"][0] > 2000  # the first line has null there
+    assert shown["lines"][0][0] <= 1000
 
 
 def test_films_are_inside_as_far_as_there_is_room(found):
@@ -134,8 +150,8 @@ addEventListener("securitypolicyviolation", (event) => { out.blocked = event.blo
 const pick = (id, value) => { $(id).value = value; $(id).dispatchEvent(new Event("change")); };
 const choices = (id) => [...$(id).options].map((option) => option.value);
 const cells = (id) => [...$(id).querySelectorAll("tr")].map((row) => [...row.children].map((cell) => cell.textContent));
-const point = (share) => {
-  const svg = $("curves").querySelector("svg"), frame = svg.getBoundingClientRect();
+const point = (share, id = "curves") => {
+  const svg = $(id).querySelector("svg"), frame = svg.getBoundingClientRect();
   const at = { clientX: frame.left + share * frame.width, clientY: frame.top + 50 };
   svg.dispatchEvent(new MouseEvent("mousemove", at));
   return [...$("tip").children].map((line) => line.textContent);
@@ -150,6 +166,11 @@ async function act() {
   out.clock = cells("clock");
   out.notes = $("notes").textContent;
   out.end = point(0.999);
+  out.learning = [choices("learning"), $("learning-chart").querySelectorAll("path.curve").length];
+  pick("learning", "q/max");
+  out.tip = $("tip").hidden; // what it said was of the choice before
+  out.hovered = point(0.999, "learning-chart");
+  out.opaque = getComputedStyle(document.querySelector("header")).backgroundColor;
   const images = [...document.querySelectorAll("#films img")];
   await Promise.all(images.map((image) => image.decode()));
   out.films = images.map((image) => [image.alt, image.naturalWidth]);
@@ -186,10 +207,19 @@ act().catch((error) => { out.error = `${error}`; }).finally(() => {
 """
 
 
-def browse(path, profile, fragment=""):
+def browse(path, profile, fragment="", dark=False, flags=()):
     """The page's text after its scripts have run, without a network; and what the console said."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
-    flags += [f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=10000"]
+    flags = [
+        *flags,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--enable-logging=stderr",
+    ]
+    flags += [f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    flags += ["--virtual-time-budget=10000"]
+    flags += ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
     command = [CHROMIUM, *flags, "--window-size=1200,1600", "--dump-dom", f"{path.as_uri()}{fragment}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
@@ -211,12 +241,17 @@ def test_a_reader_picks_and_hovers_and_watches(found, tmp_path):
     assert out["axes"] == ["steps", "minutes"]
     assert (out["curves"], out["fewer"]) == (3, 2)
     assert [line[0] for line in out["final"]] == ["", evil, old, mine]
-    assert out["final"][3] == [mine, *["0.61 [0.61, 0.61]"] * 3, "3 of 3"]
-    assert out["final"][2] == [old, *["0.50 [0.50, 0.50]"] * 3, "2 of 3"]
-    assert out["chances"][3][1:] == ["1.00", "1.00 [1.00, 1.00]", "–"]
+    assert out["final"][3] == [mine, *["0.61 [0.61, 0.61]"] * 3, "3 of 3, too few seeds"]
+    assert out["final"][2] == [old, *["0.50 [0.50, 0.50]"] * 3, "2 of 3, too few seeds"]
+    assert out["chances"][3][1:] == ["1.00, too few seeds", "1.00 [1.00, 1.00], too few seeds", "–"]
     assert out["clock"][3][1:3] == ["3 of 3", "10,002 [10,001, 10,003]"]
     assert HOSTILE in out["notes"]
-    assert out["end"][0].startswith("environment steps 14 k")
+    assert out["end"][0].startswith("environment steps 14 k: success")
+    assert out["learning"] == [["loss/td", "q/max"], 3]
+    assert out["tip"] is True
+    assert out["hovered"][0].startswith("environment steps 14 k: q/max")
+    assert f"{mine}: 10 [10, 10]" in out["hovered"]
+    assert re.fullmatch(r"rgb\(\d+, \d+, \d+\)", out["opaque"])
     assert f"{mine}: 1.00 [1.00, 1.00] – 3 seeds" in out["end"]
     assert f"{old}: 0.50 [0.50, 0.50] – 2 seeds" in out["end"]
     assert out["films"] == [[f"episodes of {mine}", 24]]
@@ -224,10 +259,10 @@ def test_a_reader_picks_and_hovers_and_watches(found, tmp_path):
     assert out["thin"] == 6  # of two methods
     assert out["label"] == "return against minutes of training"
     assert any(line.startswith(f"{mine}: 1.00") for line in out["returns"])
-    assert out["demonstrations"] == [[mine, "1.00", "1.00", "1.00", "1 of 1"]]
+    assert out["demonstrations"] == [[mine, "1.00", "1.00", "1.00", "1 of 1, too few seeds"]]
     assert [line[0] for line in out["sphinx"]] == [mine]
     score = (2 * 0.6125 - 1 + (2 * 0.6125 - 1 - 0.016424) / (0.8 - 0.016424)) / 2
-    assert out["all"] == [[mine, *[f"{score:.2f} [{score:.2f}, {score:.2f}]"] * 3, "6 of 6"]]
+    assert out["all"] == [[mine, *[f"{score:.2f} [{score:.2f}, {score:.2f}]"] * 3, "6 of 6, too few seeds"]]
     assert out["hidden"] == [True, True, True]
     assert out["share"] == "score (0 random, 1 optimum) against share of training, %"
     assert out["key"] is False
@@ -245,3 +280,47 @@ def test_a_link_keeps_what_was_picked(found, tmp_path):
     text, console = browse(path, tmp_path / "profile", "#domain=Nowhere&metric=%3Cb%3E")
     assert console == []
     assert 'aria-label="success against environment steps"' in text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+@pytest.mark.parametrize("dark", [False, True])
+def test_words_can_be_read_in_light_and_in_the_dark(found, tmp_path, dark):
+    path = tmp_path / "report.html"
+    ask = """<script>
+const tone = (text) => Math.max(...text.match(/\\d+/g).slice(0, 3).map(Number));
+const style = (query) => getComputedStyle(document.querySelector(query));
+const result = document.createElement("pre");
+result.id = "result";
+result.textContent = JSON.stringify([style("#final").color, style("section").backgroundColor,
+  style("#curves text").fill].map(tone));
+document.body.append(result);
+</script>"""
+    path.write_text(page(found, 0.0)[0].replace("</body>", ask + "</body>"))
+    text, console = browse(path, tmp_path / "profile", dark=dark)
+    assert console == []
+    out = json.loads(html.unescape(re.search('<pre id="result">(.*?)</pre>', text, re.S)[1]))
+    words, paper, axis = out
+    assert (paper < 60) == dark
+    assert abs(words - paper) > 150
+    assert abs(axis - paper) > 100
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser")
+@pytest.mark.parametrize("width", [420, 1400])
+def test_the_page_is_as_wide_as_the_window_and_its_letters_keep_their_size(found, tmp_path, width):
+    """In a frame, since a browser's own window has a least width."""
+    (tmp_path / "report.html").write_text(page(found, 0.0)[0])
+    path = tmp_path / "frame.html"
+    path.write_text(f"""<iframe src="report.html" style="width: {width}px; height: 900px; border: 0"></iframe><script>
+document.querySelector("iframe").addEventListener("load", (event) => {{
+  const inner = event.target.contentWindow.document, svg = inner.querySelector("#curves svg");
+  const result = document.createElement("pre");
+  result.id = "result";
+  result.textContent = JSON.stringify([inner.documentElement.scrollWidth, svg.getBoundingClientRect().width / svg.viewBox.baseVal.width]);
+  document.body.append(result);
+}});</script>""")  # noqa: E501
+    text, console = browse(path, tmp_path / "profile", flags=("--allow-file-access-from-files",))
+    wide, scale = json.loads(re.search('<pre id="result">(.*?)</pre>', text, re.S)[1])
+    assert console == []
+    assert wide <= width  # a scrollbar takes some of it; tables scroll in their own frames
+    assert 0.85 < scale < 1.15

@@ -1,0 +1,53 @@
+"""Makes the policy of a finished run fit to be given away: its two files, without a path of where it was trained.
+
+main.py plays the folder as it is: --policy_dir=pretrained/NAME with the --config_env that it was trained on.
+
+Example: python scripts/publish.py logs/default/mi --out=pretrained/mi
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from absl import flags
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
+
+from utils.app import run
+from utils.errors import UserError
+
+FILES = ("policy.json", "policy.safetensors")
+PATHS = ("state_embedder", "obs_embedder")  # settings that name folders of the machine that trained it
+
+_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_OUT = flags.DEFINE_string(
+    "out", None, "folder to write, such as pretrained/NAME; a policy there is replaced", required=True
+)
+
+
+def main() -> None:
+    """Checks the policy by loading it, and writes it."""
+    from policies.deployed.files import load_policy
+    from utils.files import atomic_path, atomic_write
+
+    if _RUN.value is None:
+        raise UserError("--run is required: a run's folder")
+    load_policy(_RUN.value, flag="--run")
+    folder, out = Path(_RUN.value), Path(_OUT.value)
+    folder = folder / "policy" if (folder / "policy" / FILES[0]).exists() else folder
+    if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {*FILES, "films"}):
+        raise UserError(f"--out: {out} holds something that is not a policy; name another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    about = json.loads((folder / FILES[0]).read_text())
+    about["settings"] |= dict.fromkeys(PATHS)
+    with atomic_path(out / FILES[1]) as draft:
+        draft.write_bytes((folder / FILES[1]).read_bytes())
+    atomic_write(out / FILES[0], json.dumps(about, indent=2) + "\n")
+    size = sum((out / name).stat().st_size for name in FILES)
+    rows = about["config"]
+    print(f"{out}: {rows['rl']['family']}:{rows['rl']['variant']}, {rows['seq']['memory']}, {size / 1000:,.0f} kB")
+
+
+if __name__ == "__main__":
+    run(main, positional="run")

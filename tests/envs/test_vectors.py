@@ -1,0 +1,242 @@
+"""Vector envs of others: no last row is lost, none is one of the next episode's, and one instance serves all."""
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from buffers.batch import Episode
+from envs.base import AsymmetricVectorEnv
+from envs.make import actions_of, describing_env, horizon_of, make_env, make_vector_env, maker, width_for
+from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, run_episodes
+from tests.envs.test_make import config_of
+from tests.helpers import batched
+from utils.errors import UserError
+
+BATCHED, STRANGERS = "tests.helpers.batched", "tests.helpers.strangers"
+
+
+@pytest.fixture(autouse=True)
+def no_instances():
+    batched.ALIVE.clear()
+
+
+def vector(entry, horizon=4, kwargs=None, **fields):
+    config = config_of("cartpole_hidden", id="Vector-v0", hidden=(), state_fn="", horizon=horizon)
+    with config.unlocked():
+        config.kwargs = ConfigDict(kwargs or {})
+        config.vector_entry = entry
+        for name, value in fields.items():
+            config[name] = value
+    return config
+
+
+def simulator(**fields):
+    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    return vector(f"{BATCHED}:Simulator", obs_keys=("policy",), state_keys=("critic",), **bounds, **fields)
+
+
+def keyed(mode, **fields):
+    return vector(f"{STRANGERS}:many", kwargs={"mode": mode}, obs_keys="seen", state_keys="all", **fields)
+
+
+def played(config, episodes=60, num_envs=5) -> list[Episode]:
+    envs = make_vector_env(config, num_envs, seed=0)
+    assert isinstance(envs, AsymmetricVectorEnv)
+    spec = envs.spec_sizes
+    act = RandomPolicy(spec.action_dim, spec.discrete, np.random.default_rng(0))
+    found = run_episodes(envs, act, episodes, seed=3)
+    envs.close()
+    return found
+
+
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_batched_simulator_loses_no_row(direct):
+    episodes = played(simulator(kwargs={"direct": direct}))
+    lengths = {len(episode) for episode in episodes}
+    assert len(episodes) == 60 and lengths == {1, 2, 3, 4}
+    for episode in episodes:
+        L, h = len(episode), episode.state[0, 1]
+        np.testing.assert_allclose(episode.state, np.stack([np.arange(L + 1) / 4, np.full(L + 1, h)], axis=1))
+        np.testing.assert_allclose(episode.obs[:, 1], [h] + [0] * L)
+        ended = episode.action[-1, 0] > 0.9
+        assert (episode.discount[-1] == 0) == ended
+        assert episode.reward.tolist() == [0.0] * (L - 1) + [float(ended and h == 1)]
+        assert episode.success == (ended and h == 1)
+    assert {episode.state[0, 1] for episode in episodes} == {0, 1}
+
+
+@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
+def test_vector_envs_of_gymnasium_lose_no_row(mode):
+    for episode in played(keyed(mode)):
+        h = episode.state[0, 1]
+        np.testing.assert_allclose(episode.state, np.stack([np.arange(5) / 4, np.full(5, h)], axis=1))
+        assert episode.discount.tolist() == [1, 1, 1, 0]
+        assert episode.success == (episode.reward[-1] == 1) == (episode.action[-1] == h)
+
+
+def state_of(env):
+    return np.zeros((env.num_envs, 3))
+
+
+def short(env):
+    return np.zeros(env.num_envs + 1)
+
+
+def test_a_state_function_of_a_vector_env_gives_rows_of_states():
+    config = vector(f"{STRANGERS}:many", kwargs={"mode": "Disabled"}, obs_keys="seen")
+    config.state_fn = "tests.envs.test_vectors:state_of"
+    assert {episode.state.shape for episode in played(config, 5)} == {(5, 3)}
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (keyed("NextStep"), r"config_env\.vector_entry: .* resets ended envs in the step after"),
+        (keyed("SameStep", horizon=3), r"config_env\.horizon: an episode of Vector-v0 goes on after 3 steps"),
+        (keyed("SameStep", horizon=0), r"config_env\.horizon: 0 steps; the length of the longest episode"),
+        (simulator(horizon=3), r"config_env\.horizon: Vector-v0 has episodes of 4 steps, more than 3"),
+        (simulator(kwargs={"colour": 1}), r"config_env\.kwargs: .*Simulator does not take"),
+        (simulator(wrappers="a:b"), r"config_env\.wrappers: leave it to what config_env\.vector_entry names"),
+        (vector("nowhere:f"), r"config_env\.vector_entry: cannot import"),
+        (vector("builtins:dict"), r"config_env\.vector_entry: Vector-v0 has no "),
+        (
+            vector(f"{BATCHED}:Simulator", obs_keys="policy"),
+            r"config_env\.id: .* are not bounded",
+        ),
+        (vector(f"{STRANGERS}:many", obs_keys="seen"), r"config_env\.state_keys: which keys of an observation"),
+        (
+            vector(f"{BATCHED}:Untold", state_fn="observation"),
+            r"config_env\.vector_entry: .* no last observation",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(config, message):
+    with pytest.raises(UserError, match=message) as caught:
+        played(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_of_the_wrong_shape_or_one_that_is_gone_is_one_line():
+    config = vector(f"{STRANGERS}:many", kwargs={"mode": "Disabled"}, obs_keys="seen")
+    config.state_fn = "tests.envs.test_vectors:short"
+    with pytest.raises(UserError, match=r"config_env\.state_fn: .* have shape \(6,\), not \(5, …\)"):
+        played(config)
+    config = vector(f"{STRANGERS}:many", obs_keys="seen")
+    config.state_fn = "tests.envs.test_vectors:state_of"
+    with pytest.raises(UserError, match=r"config_env\.state_keys: .* their last states are known only where"):
+        played(config)
+
+
+def test_what_has_no_single_env_says_so_or_says_nothing():
+    config = simulator()
+    with pytest.raises(UserError, match=r"config_env\.vector_entry: .* of which none is for itself"):
+        make_env(config)
+    assert describing_env(config).belief(np.zeros((2, 2)), False) is None
+    assert actions_of(config).to_json()["low"] == [-1.0]
+    assert (horizon_of(config), width_for(config, 100)) == (4, 100)
+    envs = make_vector_env(config, 2, seed=0)
+    with pytest.raises(UserError, match="no expert"):
+        envs.expert_action(np.zeros(2, bool))
+    with pytest.raises(UserError, match="draws no pictures"):
+        envs.render_frame()
+    with pytest.raises(UserError, match="cannot start in a given state"):
+        envs.reset(options={"state": np.zeros((2, 2))})
+    envs.close()
+    assert not batched.ALIVE
+
+
+def test_a_seed_fixes_what_a_simulator_does():
+    first, again, other = (
+        np.concatenate([episode.state[:, 1] for episode in run(seed)]) for run in [seeded] for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def seeded(seed):
+    envs = make_vector_env(simulator(), 4, seed=0)
+    return run_episodes(envs, RandomPolicy(1, False, np.random.default_rng(0)), 30, seed)
+
+
+def test_episodes_of_a_simulator_are_given_up_at_a_resume():
+    act = RandomPolicy(1, False, np.random.default_rng(4))
+    stream = EpisodeStream(make_vector_env(simulator(), 3, seed=0), 0)
+    while stream._t.min() == 0:
+        stream.step(act)
+    state, length = stream.state_dict(), stream._t.copy()
+    again = EpisodeStream(make_vector_env(simulator(), 3, seed=9), 9)
+    with pytest.warns(RuntimeWarning, match="3 of 3 episodes of Vector-v0"):
+        again.load_state_dict(state)
+    ended = dict(again.step(act))
+    assert {slot: len(episode) for slot, episode in ended.items()} == dict(enumerate(length.tolist()))
+    assert all(episode.discount[-1] == 1 for episode in ended.values())
+    for _ in range(12):
+        for _, episode in again.step(act):
+            np.testing.assert_allclose(episode.state[:, 0] * 4, np.arange(len(episode) + 1))
+
+
+class TestOneInstance:
+    """Envs that take turns on one simulator."""
+
+    def test_is_all_that_is_ever_alive(self):
+        make = maker(simulator(one_instance=True))
+        training, judging = make(4, seed=0), make(100, seed=1)
+        assert len(batched.ALIVE) == 1 and (training.num_envs, judging.num_envs) == (4, 4)
+        assert isinstance(training, AsymmetricVectorEnv)
+        filming = make(1, seed=0, render_mode="rgb_array")
+        assert len(batched.ALIVE) == 1 and filming.num_envs == 1
+        filming.reset()
+        assert filming.render_frame().shape == (8, 8, 3)
+        for envs in (filming, judging, training):
+            assert len(batched.ALIVE) == 1
+            envs.close()
+        assert not batched.ALIVE
+
+    def test_gives_up_episodes_when_another_has_used_it(self):
+        make, rng = maker(simulator(one_instance=True)), np.random.default_rng(1)
+        act = RandomPolicy(1, False, rng)
+        training, judging = make(4, seed=0), make(2, seed=1)
+        stream, kept = EpisodeStream(training, 0), []
+        for step in range(40):
+            lengths = stream._t.copy()
+            kept += [episode for _, episode in stream.step(act)]
+            if step % 7 == 3:
+                lengths, before = stream._t.copy(), len(kept)
+                judged = run_episodes(judging, act, 9, seed=step)
+                assert len(judged) == 9
+                kept += judged
+                given_up = stream.step(act)
+                assert {slot: len(episode) for slot, episode in given_up} == {
+                    slot: length for slot, length in enumerate(lengths.tolist()) if length
+                }
+                assert all(episode.discount[-1] == 1 for _, episode in given_up)
+                assert len(kept) == before + 9
+                kept += [episode for _, episode in given_up]
+        for episode in kept:
+            L, h = len(episode), episode.state[0, 1]
+            np.testing.assert_allclose(episode.state, np.stack([np.arange(L + 1) / 4, np.full(L + 1, h)], axis=1))
+            assert episode.reward[-1] == (episode.discount[-1] == 0 and h == 1)
+        training.close(), judging.close()
+
+    def test_of_single_envs_is_one_env(self):
+        config = config_of("cartpole_hidden")
+        with config.unlocked():
+            config.one_instance = True
+        envs = maker(config)(16, seed=0)
+        assert envs.num_envs == 1 and envs.reset(seed=0)[0]["obs"].shape == (1, 2)
+        with pytest.raises(UserError, match="no expert"):
+            ExpertPolicy(envs, 0.0, np.random.default_rng(0))(np.zeros((1, 2)), None, None, np.ones(1), None)
+
+    def test_goes_on_where_it_was_put_down(self):
+        config = config_of("cartpole_hidden")
+        with config.unlocked():
+            config.one_instance = True
+        act = RandomPolicy(2, True, np.random.default_rng(0))
+        stream = EpisodeStream(maker(config)(1, seed=0), 0)
+        for _ in range(5):
+            stream.step(act)
+        again = EpisodeStream(maker(config)(1, seed=5), 5)
+        again.load_state_dict(stream.state_dict())
+        pushing = RandomPolicy(1, True, np.random.default_rng(0))  # always action 0
+        for _ in range(20):
+            for (_, a), (_, b) in zip(stream.step(pushing), again.step(pushing), strict=True):
+                np.testing.assert_array_equal(a.state, b.state)

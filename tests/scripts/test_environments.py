@@ -1,0 +1,104 @@
+"""Environments of other people through all three stages, by config alone; those not installed are passed over."""
+
+import json
+
+import pytest
+
+from buffers.dataset import read_dataset
+from tests.helpers.scripts import ROOT, Scripts, assert_refused
+
+CONFIG = "--config_env=configs/envs/third_party.py"
+SMALL_IMAGES = (
+    "--config_repr=configs/repr/robot.py:block_pulling",
+    "--config_repr.encoder.channels=(4,4,4)",
+    "--config_repr.encoder.hidden_dims=(8,)",
+)
+BATCHED = (
+    *("--config_env.id=Batched-v0", "--config_env.vector_entry=tests.helpers.batched:Simulator"),
+    *("--config_env.state_fn=", "--config_env.obs_keys=policy", "--config_env.state_keys=critic"),
+    *("--config_env.action_low=-1", "--config_env.action_high=1", "--config_env.horizon=4"),
+)
+POPGYM = (
+    *("Autoencode", "RepeatPrevious", "RepeatFirst", "CountRecall", "PositionOnlyCartPole", "PositionOnlyPendulum"),
+    *("VelocityOnlyCartpole", "NoisyPositionOnlyCartPole", "NoisyPositionOnlyPendulum", "MultiarmedBandit"),
+    *("HigherLower", "Battleship", "Concentration", "MineSweeper", "LabyrinthExplore", "LabyrinthEscape"),
+)
+SHORT = ("--config_env.horizon=8",)
+# name: (the package, the row, further flags of the domain, the family)
+THROUGH = {
+    "batched": ("torch", "any", BATCHED, "sac"),
+    "batched, one instance": ("torch", "any", (*BATCHED, "--config_env.one_instance"), "sac"),
+    "minigrid": ("minigrid", "minigrid_memory", SHORT, "dqn"),
+    "popgym": ("popgym", "popgym", ("--config_env.horizon=60", "--config_env.id=popgym-RepeatFirstEasy-v0"), "dqn"),
+    "popgym, choices": ("popgym", "popgym", (*SHORT, "--config_env.id=popgym-MineSweeperEasy-v0"), "dqn"),
+    "fetch": ("gymnasium_robotics", "fetch_reach", SHORT, "sac"),
+    "pong": ("ale_py", "pong", SHORT, "dqn"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    server = Scripts()
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_by_config_alone_through_all_three_stages(name, scripts, tmp_path):
+    package, row, flags, family = THROUGH[name]
+    pytest.importorskip(package)
+    env = (f"{CONFIG}:{row}", *flags)
+
+    def call(script, *more):
+        done = scripts.run(script, *env, *more, cwd=tmp_path, PYTHONPATH=str(ROOT))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    call("main_collect_data.py", "--episodes=12", "--random_episodes=12", "--data_path=data", "--num_envs=4")
+    stored = read_dataset(tmp_path / "data")
+    assert len(stored) == 12
+    images = SMALL_IMAGES if row == "pong" else ("--config_repr=configs/repr/vector.py",)
+    few = ("--num_epochs=1", "--config_repr.batch_size=16", "--report_steps=4")
+    call("main_pretrain_representations.py", *images, *few, "--data_path=data", "--save_dir=repr")
+    call(
+        "main.py", f"--config_rl=configs/rl/{family}.py:mi", "--state_embedder_dir=repr", "--obs_embedder_dir=repr",
+        "--train_episodes=1", "--num_envs=2", "--batch_size=2", "--eval_episodes=2", "--start_training=1",
+        "--film_episodes=0", "--updates_per_step=0.1", "--save_dir=logs", "--run_name=run", "--cuda=-1",
+        "--config_rl.replay_steps=200", *(["--config_seq.image.cnn.channels=(4,4,4)"] if row == "pong" else []),
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "logs/default/run/summary.json").read_text())
+    assert summary["env"] == stored.spec.env_id
+    described = json.loads((tmp_path / "logs/default/run/policy/policy.json").read_text())
+    assert described["spec"]["obs_dim"] == stored.spec.obs_dim
+    if row == "pong":
+        assert (stored.spec.obs_image_shape, stored.obs.dtype) == ((1, 84, 84), "uint8")
+
+
+@pytest.mark.parametrize("task", POPGYM)
+def test_every_easy_task_of_popgym_is_played(task):
+    pytest.importorskip("popgym")
+    import numpy as np
+
+    from configs.envs import third_party
+    from envs.make import make_vector_env
+    from policies.acting.rollout import RandomPolicy, run_episodes
+
+    config = third_party.get_config("popgym")
+    with config.unlocked():
+        config.id = f"popgym-{task}Easy-v0"
+    envs = make_vector_env(config, 2, seed=0)
+    spec = envs.spec_sizes
+    episodes = run_episodes(envs, RandomPolicy(spec.action_dim, spec.discrete, np.random.default_rng(0)), 4, seed=0)
+    space = envs.single_observation_space
+    for episode in episodes:
+        for t in range(len(episode) + 1):
+            assert space["state"].contains(episode.state[t]) or "Pole" in task or "pole" in task or "Pend" in task
+            assert episode.obs[t].shape == space["obs"].shape
+    envs.load_state_dict(envs.state_dict())  # with a warning, which would be an error here, if a seed were ignored
+
+
+def test_words_that_cannot_be_flattened_are_told_in_one_line_with_what_to_name(scripts, tmp_path):
+    pytest.importorskip("minigrid")
+    flags = (f"{CONFIG}:minigrid_memory", "--config_env.obs_keys=", "--episodes=2", "--random_episodes=2")
+    done = scripts.run("main_collect_data.py", *flags, "--data_path=data", cwd=tmp_path)
+    assert_refused(done, "config_env.obs_keys", "--config_env.obs_keys=direction,image")
