@@ -1,4 +1,4 @@
-"""Extensions of an agent: auxiliary losses and intrinsic rewards, and what they may ask of the rest of it when built.
+"""Extensions of an agent: auxiliary losses and intrinsic rewards, built on a trunk, of which they may ask for views.
 
 An agent has one set of them for each network that remembers: one for a DQN, two where actor and critic keep memories of
 their own.
@@ -7,18 +7,16 @@ Dimension key: T steps, B batch. A batch has T+1 rows: the one after the last ac
 """
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from envs.base import EnvSpec
 from policies.losses import masked_mean
-from torchkit.actions import Actions
+from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
-from torchkit.sequence import Memory
 
 
 class Extension(nn.Module):
@@ -58,7 +56,7 @@ class AuxiliaryLoss(Extension):
     of_expert = False  # says something on the expert's episodes alone
 
     @classmethod
-    def build(cls, parts: "Parts", settings: ConfigDict) -> Self:
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         """The loss that `settings` ask for, `config_rl.auxiliary.<name>`."""
         raise NotImplementedError
 
@@ -85,7 +83,7 @@ class IntrinsicReward(Extension):
     weight: float = 1.0
 
     @classmethod
-    def build(cls, parts: "Parts", settings: ConfigDict) -> Self:
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         """The reward that `settings` ask for, `config_rl.intrinsic.<name>`; auxiliary losses are there already."""
         raise NotImplementedError
 
@@ -174,20 +172,3 @@ class Extensions(nn.Module):
         """Lets target networks that extensions own follow."""
         for one in self.all().values():
             one.after_step(tau)
-
-
-class Parts(Protocol):
-    """What an extension may ask of the network that it is built on; `policies.models.trunk.Trunk` answers."""
-
-    spec: EnvSpec
-    config: ConfigDict
-    auxiliary: Mapping[str, nn.Module]
-    training_only: dict[str, nn.Module]  # what a fold leaves for its loss
-    actions: Actions  # what the policy's outputs mean
-
-    @property
-    def memory(self) -> Memory:
-        """The memory behind `history`."""
-
-    def width(self, view: str) -> int:
-        """The number of features F of a view (T+1, B, F); to ask for it is to have it computed, if it can be."""

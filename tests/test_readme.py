@@ -209,6 +209,11 @@ def test_every_command_of_the_other_pages_works_and_the_examples_take_part(exten
     assert any("loss/reward_prediction" in row for row in rows)
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["env"], summary["method"], summary["memory"]) == ("Signpost-v0", "dqn:restless", "moving_average")
+    cloned = extended / "logs/default/cloned"  # the example family: no env step is its own
+    rows = [json.loads(text) for text in (cloned / "metrics.jsonl").read_text().splitlines()]
+    assert any("loss/cloning" in row and "loss/self_prediction" in row for row in rows)
+    assert json.loads((cloned / "summary.json").read_text())["env_steps"] == rows[-1]["updates"]
+    assert json.loads((cloned / "config.json").read_text())["config"]["run"]["data_path_sha256"]
 
 
 def test_the_example_memory_is_the_same_in_chunks(extended):

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.extensions import AuxiliaryLoss, Parts, transition_rows
+from policies.extensions import AuxiliaryLoss, transition_rows
+from policies.models.trunk import Trunk
 from torchkit.actions import Distribution
 
 
@@ -24,9 +25,9 @@ class BehaviourCloning(AuxiliaryLoss):
         self.actions, self.loss_weight = actions, weight
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
-        assert isinstance(parts.actions, Distribution), "it is a loss of an actor"
-        return cls(parts.actions, settings.weight)
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
+        assert isinstance(trunk.actions, Distribution), "it is a loss of an actor"
+        return cls(trunk.actions, settings.weight)
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         return transition_rows(self.actions.distance(views["policy"][:-1], batch.action))

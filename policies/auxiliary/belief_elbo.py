@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.extensions import AuxiliaryLoss, Parts
+from policies.extensions import AuxiliaryLoss
 from policies.models.believer import Believer
+from policies.models.trunk import Trunk
 from torchkit.cvae import elbo
 from utils.errors import UserError
 
@@ -28,13 +29,13 @@ class BeliefElbo(AuxiliaryLoss):
         self.latent_dim, self.loss_weight = believer.history.config.latent_dim, weight
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         """The loss of the belief that the agent has.
 
         Raises:
             UserError: z^s is not of the width that the belief is about.
         """
-        believer, width = parts.training_only["believer"], parts.width("z_state")
+        believer, width = trunk.training_only["believer"], trunk.width("z_state")
         assert isinstance(believer, Believer)
         about = believer.history.config.x_dim
         if width != about:

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.extensions import AuxiliaryLoss, Parts, transition_rows
+from policies.extensions import AuxiliaryLoss, transition_rows
+from policies.models.trunk import Trunk
 from torchkit.networks import mlp
 from torchkit.sequence import Memory
 
@@ -29,9 +30,9 @@ class SelfPrediction(AuxiliaryLoss):
         self.loss_weight = weight
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
-        parts.width("memory_input")  # which the slow copy reads
-        return cls(parts.memory, parts.spec.action_dim, settings.hidden_dims, settings.weight)
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
+        trunk.width("memory_input")  # which the slow copy reads
+        return cls(trunk.memory, trunk.spec.action_dim, settings.hidden_dims, settings.weight)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds what f predicts of every row (T+1, B, H), `next_history`, and the slow copy's `slow_history`."""

@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.extensions import AuxiliaryLoss, Parts
+from policies.extensions import AuxiliaryLoss
 from policies.losses import PREDICTION_ERRORS, prediction_error
+from policies.models.trunk import Trunk
 from torchkit.networks import mlp
 from utils.errors import choose_name
 
@@ -56,11 +57,11 @@ class StatePrediction(AuxiliaryLoss):
         self.ahead = mlp(in_dim + action_dim, hidden_dims, target_dim)
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         """The predictor of z^s, φ being what `config_rl.z_state` says."""
         error = choose_name(PREDICTION_ERRORS, settings.error, "--config_rl.auxiliary.state_prediction.error")
-        width = parts.width("z_state")
-        return cls(parts.width("history"), "z_state", width, settings.hidden_dims, settings.weight, error)
+        width = trunk.width("z_state")
+        return cls(trunk.width("history"), "z_state", width, settings.hidden_dims, settings.weight, error)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds `predicted_state` (T+1, B, Z), once for all that read it."""

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from buffers.batch import EpisodeBatch
 from policies.auxiliary.state_prediction import StatePrediction
-from policies.extensions import IntrinsicReward, Parts
+from policies.extensions import IntrinsicReward
 from policies.losses import prediction_error
+from policies.models.trunk import Trunk
 from utils.errors import UserError, choose_name
 
 BONUS_TARGETS = ("common", "own_step", "potential", "foreseen")
@@ -32,16 +33,16 @@ class InformationGain(IntrinsicReward):
         self.target, self.error, self.bonus_target, self.discount = target, error, bonus_target, discount
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         """Pays for what the auxiliary loss `state_prediction` predicts better, in that loss's own measure."""
         flag = "--config_rl.intrinsic.information_gain.bonus_target"
         bonus_target = choose_name(BONUS_TARGETS, settings.bonus_target, flag)
-        predictor = parts.auxiliary.get("state_prediction")
+        predictor = trunk.auxiliary.get("state_prediction")
         if not isinstance(predictor, StatePrediction):
             raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
         if bonus_target == "foreseen":
-            predictor.look_ahead(parts.spec.action_dim)
-        return cls(predictor.target, predictor.error, bonus_target, parts.config.rl.discount)
+            predictor.look_ahead(trunk.spec.action_dim)
+        return cls(predictor.target, predictor.error, bonus_target, trunk.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""

@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.extensions import IntrinsicReward, Parts
+from policies.extensions import IntrinsicReward
 from policies.losses import masked_mean
+from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.networks import mlp
 
@@ -37,8 +38,8 @@ class RandomNetworkDistillation(IntrinsicReward):
         self.variance: Tensor
 
     @classmethod
-    def build(cls, parts: Parts, settings: ConfigDict) -> Self:
-        return cls(parts.spec.obs_dim, settings.hidden_dims, settings.out_dim, settings.lr)
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
+        return cls(trunk.spec.obs_dim, settings.hidden_dims, settings.out_dim, settings.lr)
 
     @cached_property
     def adam(self) -> Adam:
