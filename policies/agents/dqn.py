@@ -95,6 +95,10 @@ class DQN(Learner):
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
         return cls(networks, sources.state_views(), parts, rl, spec.action_dim, seed, device)
 
+    @property
+    def deployed(self) -> HistoryPolicy:
+        return self.target.policy if self.config.deploy == "average" else self.policy
+
     def epsilon(self) -> float:
         """The exploration rate now."""
         settings = self.config.exploration
@@ -104,7 +108,7 @@ class DQN(Learner):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore)
         action_N = self.policy.greedy(output).cpu()
         if explore:
             draw_N = torch.rand(len(action_N), generator=self._rng)

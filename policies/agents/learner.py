@@ -18,6 +18,7 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, Views
 from torchkit.fast.adam import Adam
+from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
@@ -57,7 +58,23 @@ class Learner(Agent):
     def policy(self) -> HistoryPolicy:
         return self._policy[0]
 
+    @property
+    def unmeasured(self) -> bool:
+        return any(parts.unmeasured for parts in self._part_sets())
+
+    @torch.no_grad()
+    def measure(self, batch: EpisodeBatch) -> None:
+        views, real_R = self.state_views(batch), batch.row_mask.flatten()
+        for parts in self._part_sets():
+            parts.measure({name: Moments.of(views[name].flatten(0, 1), real_R) for name in parts.unmeasured})
+
+    def _part_sets(self) -> tuple[PartSet, ...]:
+        """Those of all its networks."""
+        return (self.parts,)
+
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        if self.unmeasured:
+            self.measure(batch)
         metrics: dict[str, Tensor] = {}
         batch = self._normalised(batch)
         self._in_training_mode(True)
@@ -138,11 +155,12 @@ class Learner(Agent):
         self._followers.append((list(target.parameters()), list(online.parameters())))
 
     def _policy_step(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Tensor, Any]:
         """The policy head's output (N, ·) and the carry."""
+        policy = self.policy if explore else self.deployed
         carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
-        return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        return policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""
