@@ -56,7 +56,9 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.max_grad_norm = 1.0
     config.deploy = "average"  # what acts greedily and is kept: average, which follows what learns by tau; online
 
-    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 60_000})  # ε, linear in env steps
+    # ε is linear in env steps; a random action is kept for n steps with probability ∝ n^-zeta (Dabney et al., 2021),
+    # for one step where zeta is 0
+    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 60_000, "zeta": 2.0})
 
     config.batch_size = 16  # episodes
     config.aux_batch_size = 64  # episodes of a separate predictor step

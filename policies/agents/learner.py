@@ -44,6 +44,7 @@ class Learner(Agent):
     ):
         super().__init__()
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
+        choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
         self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
         self.state_views, self.parts = state_views, parts
         self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
