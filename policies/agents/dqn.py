@@ -72,6 +72,8 @@ class DQN(Learner):
         self._settle(device)
         self.target = self._copy_of(self.online)
         self._follow(self.target, self.online)
+        if config.deploy == "average":
+            self._deployed = [self.target.policy]
         self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
@@ -98,10 +100,6 @@ class DQN(Learner):
         parts = extensions(trunk, rl.auxiliary.use, rl.intrinsic.use)
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
         return cls(networks, sources.state_views(), parts, rl, spec.action_dim, seed, device)
-
-    @property
-    def deployed(self) -> HistoryPolicy:
-        return self.target.policy if self.config.deploy == "average" else self.policy
 
     @cached_property
     def _carry_size(self) -> int:

@@ -45,7 +45,8 @@ class Learner(Agent):
         super().__init__()
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
         choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
-        self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
+        # in lists: the family decides under which names they are kept
+        self.config, self._policy, self._deployed = config, [policy], [policy]
         self.state_views, self.parts = state_views, parts
         self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
@@ -58,6 +59,10 @@ class Learner(Agent):
     @property
     def policy(self) -> HistoryPolicy:
         return self._policy[0]
+
+    @property
+    def deployed(self) -> HistoryPolicy:
+        return self._deployed[0]
 
     @property
     def unmeasured(self) -> bool:

@@ -55,6 +55,7 @@ class SAC(ActorCritic):
         if config.deploy == "average":
             self.average = self._copy_of(policy)
             self._follow(self.average, policy)
+            self._deployed = [self.average]
         actor = policy.head if self.shared else policy
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
         self._train_with("actor", [*actor.parameters(), *actor_parts.parameters()], config.actor_lr)
@@ -94,10 +95,6 @@ class SAC(ActorCritic):
         critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
         policy = HistoryPolicy(public, head, actions)
         return cls(policy, critic, sources.state_views(), parts, actor_parts, rl, spec.action_dim, seed, device)
-
-    @property
-    def deployed(self) -> HistoryPolicy:
-        return self.average if self.config.deploy == "average" else self.policy
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()
