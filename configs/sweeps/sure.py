@@ -5,50 +5,49 @@ ONEDNN_MAX_CPU_ISA=AVX2 set, so that products round as on another processor. Bes
 eight seeds each, by DOMAIN_others.
 """
 
+from typing import NamedTuple
+
 from ml_collections import ConfigDict
 
+
+class Domain(NamedTuple):
+    """Its configs by name, the family, flags of stage 1, and those of stage 3 by what the replay begins with."""
+
+    env: str
+    repr: str
+    rl: str
+    collect: tuple[str, ...]
+    train: dict[str, tuple[str, ...]]
+
+
+RANDOM, HALF = ("--random_episodes=3000",), ("--random_episodes=1500",)
 DOMAINS = {
-    "heaven_hell": {
-        "env": "heaven_hell",
-        "repr": "heaven_hell",
-        "rl": "dqn",
-        "collect": ("--random_episodes=3000",),
-        "train": {"alone": ("--train_episodes=1200",), "shown": ("--train_episodes=800", "--start_expert_training=64")},
-    },
-    "sphinx": {
-        "env": "sphinx",
-        "repr": "sphinx",
-        "rl": "dqn",
-        "collect": ("--random_episodes=3000",),
-        "train": {"alone": ("--train_episodes=1800",)},
-    },
-    "car_flag_2d": {
-        "env": "car_flag_2d",
-        "repr": "car_flag_2d",
-        "rl": "dqn",
-        "collect": ("--random_episodes=1500",),
-        "train": {"shown": ("--train_episodes=5000", "--start_expert_training=200")},
-    },
-    "car_flag_2d_continuous": {
-        "env": "car_flag_2d_continuous",
-        "repr": "vector",
-        "rl": "sac",
-        "collect": ("--random_episodes=1500",),
-        "train": {"shown": ("--train_episodes=1000", "--start_expert_training=200")},
-    },
+    "heaven_hell": Domain(
+        *("heaven_hell", "heaven_hell", "dqn", RANDOM),
+        {"alone": ("--train_episodes=1200",), "shown": ("--train_episodes=800", "--start_expert_training=64")},
+    ),
+    "sphinx": Domain("sphinx", "sphinx", "dqn", RANDOM, {"alone": ("--train_episodes=1800",)}),
+    "car_flag_2d": Domain(
+        *("car_flag_2d", "car_flag_2d", "dqn", HALF),
+        {"shown": ("--train_episodes=5000", "--start_expert_training=200")},
+    ),
+    "car_flag_2d_continuous": Domain(
+        *("car_flag_2d_continuous", "vector", "sac", HALF),
+        {"shown": ("--train_episodes=1000", "--start_expert_training=200")},
+    ),
 }
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
     which, _, _ = variant.partition("_avx2") if variant.endswith("_avx2") else variant.partition("_others")
     domain = DOMAINS[which]
-    env = f"--config_env=configs/envs/{domain['env']}.py"
+    env = f"--config_env=configs/envs/{domain.env}.py"
     others = variant.endswith("_others")
     config = ConfigDict()
     config.name = f"sure_{variant}"
-    config.axes = ConfigDict({"start": {label: {"train": flags} for label, flags in domain["train"].items()}})
+    config.axes = ConfigDict({"start": {label: {"train": flags} for label, flags in domain.train.items()}})
     if others:
-        config.axes.method = {m: (f"--config_rl=configs/rl/{domain['rl']}.py:{m}",) for m in ("history", "ua", "ba")}
+        config.axes.method = {m: (f"--config_rl=configs/rl/{domain.rl}.py:{m}",) for m in ("history", "ua", "ba")}
         config.axes.seed = (0, 1, 2, 3, 4, 5, 6, 7)
     else:
         config.axes.data = (3, 4) if variant.endswith("_avx2") else (0, 1, 2)
@@ -56,15 +55,15 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
     collect = {
         "script": "main_collect_data.py",
         "over": ("data",),
-        "flags": (env, "--episodes=3000", "--seed={data}", *domain["collect"]),
+        "flags": (env, "--episodes=3000", "--seed={data}", *domain.collect),
     }
     pretrain = {
         "script": "main_pretrain_representations.py",
         "over": ("data",),
-        "flags": (env, f"--config_repr=configs/repr/{domain['repr']}.py", "--data_path={collect}", "--seed={data}"),
+        "flags": (env, f"--config_repr=configs/repr/{domain.repr}.py", "--data_path={collect}", "--seed={data}"),
     }
     method = (
-        f"--config_rl=configs/rl/{domain['rl']}.py:mi",
+        f"--config_rl=configs/rl/{domain.rl}.py:mi",
         "--state_embedder_dir={pretrain}",
         "--obs_embedder_dir={pretrain}",
         "--seed={data}{seed}",
