@@ -17,6 +17,7 @@ from buffers.batch import EpisodeBatch
 from policies.losses import masked_mean
 from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
+from torchkit.moments import Moments
 
 
 class Extension(nn.Module):
@@ -66,6 +67,14 @@ class AuxiliaryLoss(Extension):
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The loss of each row (T+1, B), unweighted; what stands where `mask` is 0 is not read."""
         raise NotImplementedError
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Views of the state whose moments it must be told before it learns."""
+        return ()
+
+    def measure(self, moments: Mapping[str, Moments]) -> None:
+        """Takes over the moments of the views that were `unmeasured`."""
 
     def mask(self, batch: EpisodeBatch) -> Tensor:
         """1 where there is a loss, (T+1, B), over which its mean is taken: all rows, unless it says otherwise."""
@@ -162,6 +171,17 @@ class Extensions(nn.Module):
             metrics[f"bonus/{name}_abs"] = masked_mean(bonus_TB.abs(), batch.mask)
             total_TB = total_TB + share * weight * bonus_TB
         return total_TB
+
+    @property
+    def unmeasured(self) -> set[str]:
+        """Views of the state whose moments the losses must be told before they learn."""
+        return {view for one in self._losses.values() for view in one.unmeasured}
+
+    def measure(self, moments: Mapping[str, Moments]) -> None:
+        """Tells those losses that wait for moments of views of the state."""
+        for one in self._losses.values():
+            if one.unmeasured:
+                one.measure(moments)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """What each learns by itself; its metrics under its name."""

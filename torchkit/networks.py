@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.moments import Moments
 from utils.config import json_tuples
 
 ACTIVATION = nn.ReLU
@@ -168,20 +169,17 @@ class Encoder(nn.Module):
         return self.first(self.prepare(x))
 
     @torch.no_grad()
-    def standardised(self, z_RZ: Tensor, weight: Tensor) -> "Encoder":
-        """A copy whose embedding has mean 0 and mean squared norm 1 over rows of given embeddings and weights (R,).
+    def standardised(self, moments: Moments) -> "Encoder":
+        """A copy whose embedding has mean 0 and mean squared norm 1 where this one's has the given moments.
 
         An affine map of the last layer, so nothing that the embedding tells is lost; but distances and angles between
         embeddings no longer hang on a common offset and scale, which no loss of stage 2 determines.
         """
         copied = copy.deepcopy(self)
-        share = (weight / weight.sum())[:, None]
-        mean = (share * z_RZ).sum(0)
-        rms = (share * (z_RZ - mean).square()).sum().sqrt().clamp(min=1e-6)
         last = copied.rest[-1]
         assert isinstance(last, nn.Linear)
-        last.weight.div_(rms)
-        last.bias.sub_(mean).div_(rms)
+        last.weight.div_(moments.rms)
+        last.bias.sub_(moments.mean_Z.to(last.bias.device)).div_(moments.rms)
         return copied
 
     def forward(self, x: Tensor) -> Tensor:

@@ -36,7 +36,10 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.auxiliary.state_prediction = ConfigDict(
         {
             "weight": 0.5,  # β, on the gradient into the memory
-            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
+            # what is predicted of z_state and how an error counts: share (of the variance of z_state, so that knowing
+            # nothing costs 1), nats (of a Gaussian along principal axes); in the embedding's own unit: l2 (paper),
+            # cosine, abs_cosine (released code)
+            "error": "share",
             "hidden_dims": (128, 128),
         }
     )
@@ -48,7 +51,7 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
     config.intrinsic.information_gain = ConfigDict(
         {
-            "weight": 1.0,  # α
+            "weight": 1.0,  # α, reward for each unit of `error` that a prediction gains
             "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
         }
     )
@@ -70,6 +73,7 @@ def valued(family: str, variant: str) -> ConfigDict:
 
 def replayed(config: ConfigDict) -> ConfigDict:
     """What learning from a replay adds."""
+    config.deploy = "average"  # what acts greedily and is kept: average, which follows what learns by tau; online
     config.aux_batch_size = 64  # episodes of a separate predictor step
     config.predictor_lr = 3e-4  # of the separate step
     config.replay_steps = 1_000_000  # env steps that are kept

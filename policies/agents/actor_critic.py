@@ -59,6 +59,9 @@ class ActorCritic(Learner):
     def _learning(self) -> tuple[nn.Module, ...]:
         return self.actor, self.critic
 
+    def _all_extensions(self) -> tuple[Extensions, ...]:
+        return self.extensions, self.actor_extensions
+
     def _after_step(self) -> None:
         super()._after_step()
         self.actor_extensions.after_step(self.config.tau)

@@ -19,6 +19,7 @@ from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Distribution
 from torchkit.fast.adam import Adam
+from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
@@ -58,7 +59,9 @@ class Learner(Agent):
     ):
         super().__init__()
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
-        self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
+        choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
+        # in lists: the family decides under which names they are kept
+        self.config, self._policy, self._deployed = config, [policy], [policy]
         self.state_views = state_views
         self.add_module("parts", extensions)  # by the name that checkpoints have for them
         self.wants_aux_batch = config.predictor_step == "separate" and len(extensions.auxiliary) > 0
@@ -74,11 +77,31 @@ class Learner(Agent):
         return self._policy[0]
 
     @property
+    def deployed(self) -> HistoryPolicy:
+        return self._deployed[0]
+
+    @property
+    def unmeasured(self) -> bool:
+        return any(ones.unmeasured for ones in self._all_extensions())
+
+    @torch.no_grad()
+    def measure(self, batch: EpisodeBatch) -> None:
+        views, real_R = self.state_views(batch), batch.row_mask.flatten()
+        for ones in self._all_extensions():
+            ones.measure({name: Moments.of(views[name].flatten(0, 1), real_R) for name in ones.unmeasured})
+
+    def _all_extensions(self) -> tuple[Extensions, ...]:
+        """Those of all its networks."""
+        return (self.extensions,)
+
+    @property
     def extensions(self) -> Extensions:
         """Auxiliary losses and intrinsic rewards."""
         return self.get_submodule("parts")  # type: ignore[return-value]
 
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        if self.unmeasured:
+            self.measure(batch)
         metrics: dict[str, Tensor] = {}
         batch = self._normalised(batch)
         self._in_training_mode(True)
@@ -87,7 +110,8 @@ class Learner(Agent):
                 metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
             self._step(self.losses(batch, metrics), metrics)
             self._after_step()
-            metrics |= self.extensions.learn(batch)
+            for ones in self._all_extensions():
+                metrics |= ones.learn(batch)
         finally:
             self._in_training_mode(False)
         return {name: value.detach() for name, value in metrics.items()}
@@ -163,18 +187,19 @@ class Learner(Agent):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore)
         output, actions = output.cpu(), self.policy.actions
         assert isinstance(actions, Distribution), "how to explore by values is the family's own"
         action = actions.draw(output, self._rng) if explore else actions.best(output)
         return action.numpy(), carry
 
     def _policy_step(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Tensor, Any]:
         """The policy head's output (N, ·) and the carry."""
+        policy = self.policy if explore else self.deployed
         carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
-        return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        return policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""

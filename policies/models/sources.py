@@ -8,7 +8,8 @@ from torch import nn
 
 from envs.base import EnvSpec
 from policies.models.encoders import encoder_config, image_encoder, vector_embedder
-from policies.models.on_disk import load_encoder
+from policies.models.on_disk import load_encoder, load_moments
+from torchkit.moments import Moments
 from torchkit.networks import Encoder
 from torchkit.normalise import RewardScale, RunningNorm
 from utils.errors import UserError, at_least_one, choose_name
@@ -44,6 +45,7 @@ class Sources:
         check_sizes(self.sizes, f"--config_seq.{kind}")
         self.frozen: dict[str, nn.Module] = {}
         self._frozen_dims: dict[str, int] = {}
+        self.moments: dict[str, Moments] = {}  # of frozen views, where their files have them
 
     def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int, of: str = "obs") -> nn.Module:
         """Linear-ReLU of a vector, or a CNN with a linear output of an image.
@@ -105,8 +107,9 @@ class Sources:
         if source == "random":
             config = encoder_config(self.repr_config("z_state"), self.spec.state_dim, self.spec.state_image_shape)
             return Encoder(config), config.out_dim
+        path = self.embedder_path("--state_embedder_dir", "z_state=pretrained", "random or raw")
         encoder = load_encoder(
-            self.embedder_path("--state_embedder_dir", "z_state=pretrained", "random or raw"),
+            path,
             "s_encoder",
             self.spec.state_dim,
             "--state_embedder_dir",
@@ -114,6 +117,9 @@ class Sources:
             image_shape=self.spec.state_image_shape,
             config_repr=self.config.get("repr"),
         )
+        moments = load_moments(path, "s_encoder", encoder.out_dim, "--state_embedder_dir")
+        if moments is not None:
+            self.moments["z_state"] = moments
         return encoder, encoder.out_dim
 
     def embedder_path(self, flag: str, user: str, instead: str) -> str:

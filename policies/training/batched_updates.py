@@ -116,6 +116,17 @@ class RemoteLearner(Agent):
     def policy(self) -> HistoryPolicy:
         return self.agent.policy
 
+    @property
+    def deployed(self) -> HistoryPolicy:
+        return self.agent.deployed
+
+    @property
+    def unmeasured(self) -> bool:
+        return self.agent.unmeasured
+
+    def measure(self, batch: EpisodeBatch) -> None:
+        self.agent.measure(batch)
+
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:

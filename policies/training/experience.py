@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from buffers import augment
@@ -26,6 +27,7 @@ from utils.reads import ANY, FROM_ZERO, POSITIVE, Reads
 from utils.seeding import generator, seed_for
 
 Batches = Iterator[tuple[EpisodeBatch, EpisodeBatch | None]]
+MEASURED = 100  # episodes
 ROUNDS = 20  # of demonstrations, in which the expert must have succeeded often enough
 
 
@@ -95,7 +97,7 @@ class Experience:
         """How many batches are to come before it goes on."""
         return 0
 
-    def begin(self, check_stop: Callable[[], None]) -> None:
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """What comes before training; `check_stop` is called now and then, and may raise."""
 
     def advance(self, agent: Agent) -> list[Episode]:
@@ -192,6 +194,18 @@ class PlayedEnvs(Experience):
         with closing(origin.make_envs(1, seed=0)) as one:
             check_expert(one, "--start_expert_training", "leave the flag out")
 
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """Random episodes, apart from those that are learned from, tell how an embedding varies whose file does not."""
+        if not agent.unmeasured:
+            return
+        horizon = self.spec.max_episode_steps
+        played = EpisodeBuffer(self.spec, MEASURED * (horizon + 1), horizon, 0)
+        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "measure"))
+        for _, episode in iterate_episodes(self.envs, random, MEASURED, seed_for(self.seed, "measure")):
+            played.add(episode)
+            check_stop()
+        agent.measure(played.newest(MEASURED, agent.device))
+
     @property
     def total(self) -> int:
         return self.start_steps + self.plan.train_episodes * self.spec.max_episode_steps
@@ -222,8 +236,9 @@ class ReplayedEnvs(PlayedEnvs):
 
     reads: ClassVar[Reads] = {"aux_batch_size": POSITIVE}
 
-    def begin(self, check_stop: Callable[[], None]) -> None:
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """Demonstrations of the expert, the successful ones, and random episodes."""
+        super().begin(agent, check_stop)
         self._demonstrate(check_stop)
         random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "random"))
         if self.plan.start_random:
@@ -322,6 +337,11 @@ class StoredData(Experience):
         terminal = rl.get("time_limit_is_terminal", False)
         buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal)
         return cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
+
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """The first of the stored episodes tell how an embedding varies whose file does not."""
+        if agent.unmeasured:
+            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
 
     @property
     def total(self) -> int:

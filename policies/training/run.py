@@ -86,7 +86,7 @@ def open_record(
     mirrored = open_mirrors(options, run, plain_configs(config), settings.seed, first_step)
 
     def keep_policy(where: Path) -> None:
-        save_policy(where, agent.policy, origin.spec, config, {"settings": settings.to_dict()})
+        save_policy(where, agent.deployed, origin.spec, config, {"settings": settings.to_dict()})
 
     return Record(run, Logger([jsonl, *mirrored]), jsonl, keep_policy), saved
 

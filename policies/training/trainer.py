@@ -106,7 +106,7 @@ class Trainer:
         with self._stop.listening():
             if saved is None:
                 self.record.jsonl.truncate(0)
-                experience.begin(lambda: self._check_stop(begun=False))
+                experience.begin(self.agent, lambda: self._check_stop(begun=False))
                 self.reported = experience.progress
                 self._observe(self.observers)
                 self._save()
