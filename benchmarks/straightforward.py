@@ -105,7 +105,7 @@ class PlainLearner:
     def predictor_step(self, batch: EpisodeBatch) -> None:
         """The predictor alone, on a batch of its own."""
         history = public_views(self.remembering(), batch)["history"].detach()
-        target = state_embedding(self.agent.state_views, batch)
+        target = self.predictor.unit(state_embedding(self.agent.state_views, batch))
         error_RB = prediction_error(self.predictor.net(history), target, self.predictor.error)
         loss = masked_mean(error_RB, batch.row_mask)
         self.predictor_optimiser.zero_grad()
@@ -117,13 +117,13 @@ class PlainLearner:
         """The memory must predict z^s; β scales the gradient that reaches it."""
         history, beta = public_views(self.remembering(), batch)["history"], self.predictor.weight
         scaled = beta * history + (1 - beta) * history.detach()
-        target = state_embedding(self.agent.state_views, batch)
+        target = self.predictor.unit(state_embedding(self.agent.state_views, batch))
         return masked_mean(prediction_error(self.predictor.net(scaled), target, self.predictor.error), batch.row_mask)
 
     def bonus(self, batch: EpisodeBatch) -> Tensor:
         """The information gain (T, B), of the common target."""
         prediction = self.predictor.net(public_views(self.remembering(), batch)["history"]).detach()
-        target = state_embedding(self.agent.state_views, batch)[1:]
+        target = self.predictor.unit(state_embedding(self.agent.state_views, batch))[1:]
         before, after = (prediction_error(p, target, self.predictor.error) for p in (prediction[:-1], prediction[1:]))
         return self.bonus_weight * (before - after)
 
@@ -237,6 +237,7 @@ class PlainSAC(PlainLearner):
             temperature=(self.temperature_optimiser, temperature),
         )
         self.follow(self.sac.target, self.sac.critic)
+        self.follow(self.sac.average, self.sac.policy)
         return self.losses
 
 

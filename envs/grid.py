@@ -96,7 +96,8 @@ class GridRules(Rules):
 
     def checked(self, action: NDArray[Any], num: int) -> Ints:
         """The actions (num,) as they are."""
-        if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // NUM_ACTIONS):
+        integers = np.issubdtype(action.dtype, np.integer)
+        if action.shape != (num,) or not integers or ((action < 0) | (action >= NUM_ACTIONS)).any():
             raise ValueError(f"actions are {num} integers: 0 right, 1 up, 2 left, 3 down")
         return action
 

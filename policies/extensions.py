@@ -18,6 +18,7 @@ from envs.base import EnvSpec
 from policies.losses import masked_mean
 from policies.models.believer import Believer
 from torchkit.actions import Actions
+from torchkit.moments import Moments
 from torchkit.sequence import Memory
 
 
@@ -49,6 +50,14 @@ class AuxiliaryLoss(nn.Module):
 
     def after_step(self, tau: float) -> None:
         """Called after each step of the optimiser, with the rate of the target networks."""
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """Views of the state whose moments it must be told before it learns."""
+        return ()
+
+    def measure(self, moments: Mapping[str, Moments]) -> None:
+        """Takes over the moments of the views that were `unmeasured`."""
 
 
 def transition_rows(value_TB: Tensor) -> Tensor:
@@ -127,6 +136,17 @@ class PartSet(nn.Module):
             total_TB = total_TB + share * weight * bonus_TB
         return total_TB
 
+    @property
+    def unmeasured(self) -> set[str]:
+        """Views of the state whose moments the losses must be told before they learn."""
+        return {view for part in self._losses.values() for view in part.unmeasured}
+
+    def measure(self, moments: Mapping[str, Moments]) -> None:
+        """Tells those losses that wait for moments of views of the state."""
+        for part in self._losses.values():
+            if part.unmeasured:
+                part.measure(moments)
+
     def after_step(self, tau: float) -> None:
         """Lets target networks that parts own follow."""
         for part in self._losses.values():
@@ -151,3 +171,6 @@ class Parts(Protocol):
 
     def width(self, view: str) -> int:
         """The number of features F of a view (T+1, B, F); to ask for it is to have it computed, if it can be."""
+
+    def moments(self, view: str) -> Moments | None:
+        """Mean and covariance of a frozen view of the state over the domain's states, where they are known."""

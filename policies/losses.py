@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PREDICTION_ERRORS = ("cosine", "abs_cosine", "l2")
+PREDICTION_ERRORS = ("share", "nats", "l2", "cosine", "abs_cosine")
+BLUR = 0.1  # least standard deviation of a prediction in nats, where what is predicted has variance 1
 
 
 def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
@@ -59,12 +60,18 @@ def policy_gradient(log_prob_TB: Tensor, advantage_TB: Tensor, discount: float) 
 
 
 def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
-    """How far a prediction of z^s is off: (…, Z) -> (…).
+    """How far a prediction of z^s, or of its standardised form, is off: (…, Z) -> (…).
 
-    `cosine` is 1 - cos; `abs_cosine` is 1 - |cos|, as in the released code (an opposite prediction counts as right);
-    `l2` is the squared Euclidean distance, as in the paper.
+    `l2` is the squared Euclidean distance, as in the paper; so is `share`, whose target has variance 1 in all. `cosine`
+    is 1 - cos; `abs_cosine` is 1 - |cos|, as in the released code (an opposite prediction counts as right). `nats` is
+    -log N(target; μ, σ²) but for a constant, of a target whose coordinates have variance 1 each: the prediction (…, 2Z)
+    holds μ and what gives σ = `BLUR` + softplus(·), so that what is known to within the blur counts as known.
     """
-    if kind == "l2":
+    if kind in ("share", "l2"):
         return (prediction - target).square().sum(-1)
+    if kind == "nats":
+        mean, raw = prediction.chunk(2, dim=-1)
+        std = BLUR + F.softplus(raw)
+        return (0.5 * ((target - mean) / std).square() + std.log()).sum(-1)
     cosine = F.cosine_similarity(prediction, target, dim=-1, eps=1e-6)
     return 1 - (cosine.abs() if kind == "abs_cosine" else cosine)

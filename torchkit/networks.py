@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from torchkit.fast.dense import dense, is_fast
+from torchkit.moments import Moments
 from utils.config import json_tuples
 
 ACTIVATION = nn.ReLU
@@ -70,28 +70,7 @@ class Entries(nn.Module):
         return x.index_select(-1, self.entries)
 
 
-class MLP(nn.Sequential):
-    """Linear layers with ReLU between them: (…, in_dim) -> (…, out_dim).
-
-    `fast` permits `torchkit.fast.dense` for many rows; under `vmap` it must not.
-    """
-
-    fast = True
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of_rows(x) if self.is_fast(x) else super().forward(x)
-
-    def is_fast(self, x: Tensor) -> bool:
-        """Whether rows like these are taken by `of_rows`."""
-        return self.fast and is_fast(x)
-
-    def of_rows(self, x: Tensor, rows: Tensor | None = None, shared: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """The outputs on some rows, or with inputs of which there are few; see `torchkit.fast.dense.dense`."""
-        layers = [(layer.weight, layer.bias) for layer in self if isinstance(layer, nn.Linear)]
-        return dense(x, layers, rows, shared)
-
-
-def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> MLP:
+def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> nn.Sequential:
     """Linear-ReLU layers and a linear output whose weights start within `out_bound`: (…, in_dim) -> (…, out_dim)."""
     layers: list[nn.Module] = []
     for hidden_dim in hidden_dims:
@@ -100,7 +79,7 @@ def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float 
     output = init_linear(nn.Linear(in_dim, out_dim), out_bound)
     if out_bound is not None:
         nn.init.uniform_(output.bias, -out_bound, out_bound)
-    return MLP(*layers, output)
+    return nn.Sequential(*layers, output)
 
 
 @dataclass(frozen=True)
@@ -190,20 +169,17 @@ class Encoder(nn.Module):
         return self.first(self.prepare(x))
 
     @torch.no_grad()
-    def standardised(self, z_RZ: Tensor, weight: Tensor) -> "Encoder":
-        """A copy whose embedding has mean 0 and mean squared norm 1 over rows of given embeddings and weights (R,).
+    def standardised(self, moments: Moments) -> "Encoder":
+        """A copy whose embedding has mean 0 and mean squared norm 1 where this one's has the given moments.
 
         An affine map of the last layer, so nothing that the embedding tells is lost; but distances and angles between
         embeddings no longer hang on a common offset and scale, which no loss of stage 2 determines.
         """
         copied = copy.deepcopy(self)
-        share = (weight / weight.sum())[:, None]
-        mean = (share * z_RZ).sum(0)
-        rms = (share * (z_RZ - mean).square()).sum().sqrt().clamp(min=1e-6)
         last = copied.rest[-1]
         assert isinstance(last, nn.Linear)
-        last.weight.div_(rms)
-        last.bias.sub_(mean).div_(rms)
+        last.weight.div_(moments.rms)
+        last.bias.sub_(moments.mean_Z.to(last.bias.device)).div_(moments.rms)
         return copied
 
     def forward(self, x: Tensor) -> Tensor:

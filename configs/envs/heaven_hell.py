@@ -16,14 +16,6 @@ def get_config() -> ConfigDict:
     config.eval = ConfigDict({"episodes": 100, "interval": 2000})  # greedy episodes, every so many env steps
     config.augment = ""  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
     config.n_aug = 0  # augmented copies of an episode
-    # the domain's settings of a family, below the command line; those of mi suit embeddings that are not standardised
-    config.rl = ConfigDict(
-        {
-            "dqn": {
-                "discount": 0.93,
-                "auxiliary": {"state_prediction": {"error": "cosine"}},
-                "intrinsic": {"information_gain": {"weight": 10.0}},
-            }
-        }
-    )
+    # the domain's settings of a family, below the command line
+    config.rl = ConfigDict({"dqn": {"discount": 0.93}})
     return config.lock()

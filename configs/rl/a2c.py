@@ -56,7 +56,10 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.auxiliary.state_prediction = ConfigDict(
         {
             "weight": 0.5,  # β, on the gradient into the memory
-            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
+            # what is predicted of z^s and how an error counts: share (of the variance of z^s, so that knowing nothing
+            # costs 1), nats (of a Gaussian along principal axes); in the embedding's own unit: l2 (paper), cosine,
+            # abs_cosine (released code)
+            "error": "share",
             "hidden_dims": (128, 128),
         }
     )

@@ -68,6 +68,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.adam_eps = 1e-8
     config.tau = 0.005
     config.max_grad_norm = 1.0
+    config.deploy = "average"  # what acts greedily and is kept: average, which follows what learns by tau; online
 
     config.temperature = ConfigDict(
         {
@@ -96,7 +97,10 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.auxiliary.state_prediction = ConfigDict(
         {
             "weight": 0.5,  # β, on the gradient into the memory
-            "error": "l2",  # l2 (paper), cosine, abs_cosine (released code)
+            # what is predicted of z^s and how an error counts: share (of the variance of z^s, so that knowing nothing
+            # costs 1), nats (of a Gaussian along principal axes); in the embedding's own unit: l2 (paper), cosine,
+            # abs_cosine (released code)
+            "error": "share",
             "hidden_dims": (128, 128),
         }
     )
@@ -110,7 +114,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
     config.intrinsic.information_gain = ConfigDict(
         {
-            "weight": 1.0,  # α
+            "weight": 1.0,  # α, reward for each unit of `error` that a prediction gains
             "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
         }
     )

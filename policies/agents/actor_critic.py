@@ -48,6 +48,9 @@ class ActorCritic(Learner):
     def _learning(self) -> tuple[nn.Module, ...]:
         return self.actor, self.critic
 
+    def _part_sets(self) -> tuple[PartSet, ...]:
+        return self.parts, self.actor_parts
+
     def _after_step(self) -> None:
         super()._after_step()
         self.actor_parts.after_step(self.config.tau)
@@ -56,7 +59,7 @@ class ActorCritic(Learner):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore)
         output = output.cpu()
         action = self.actions.draw(output, self._rng) if explore else self.actions.best(output)
         return action.numpy(), carry

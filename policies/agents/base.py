@@ -44,6 +44,19 @@ class Agent(nn.Module):
         """The module that acts."""
         raise NotImplementedError
 
+    @property
+    def deployed(self) -> HistoryPolicy:
+        """The module that acts greedily and is kept: `policy`, or an average of what it has been."""
+        return self.policy
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether it is still to be told, by `measure`, how what it predicts of the state varies."""
+        return False
+
+    def measure(self, batch: EpisodeBatch) -> None:
+        """Takes the unit of what it predicts of the state from episodes of the domain; called once, before learning."""
+
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:

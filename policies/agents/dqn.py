@@ -5,8 +5,10 @@ Amato, UAI 2022): U(h, s), or the state-only U(s), supplies the bootstrap value 
 to the same target of the same time step; or, with reduced variance, Q regresses to U itself.
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.assembly import check_belief, critic_trunk, extensions, policy_head, shares_memory
 from policies.agents.base import Array
+from policies.agents.exploration import EpsilonGreedy
 from policies.agents.learner import Learner, linear
 from policies.extensions import PartSet
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
@@ -64,10 +67,13 @@ class DQN(Learner):
         device: torch.device,
     ):
         super().__init__(networks.policy, state_views, parts, config, seed)
-        self.num_actions, self.online = num_actions, networks
+        self.online = networks
+        self.exploration = EpsilonGreedy(num_actions, config.exploration.zeta, self._rng)
         self._settle(device)
         self.target = self._copy_of(self.online)
         self._follow(self.target, self.online)
+        if config.deploy == "average":
+            self._deployed = [self.target.policy]
         self._train_with("values", [*self.online.parameters(), *self.parts.parameters()], config.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", self.parts.parameters(), config.predictor_lr)
@@ -95,6 +101,11 @@ class DQN(Learner):
         networks = ValueNetworks(HistoryPolicy(trunk.public(), head, actions), critic)
         return cls(networks, sources.state_views(), parts, rl, spec.action_dim, seed, device)
 
+    @cached_property
+    def _carry_size(self) -> int:
+        """The parts of the policy's own carry."""
+        return len(self.policy.public.initial_carry(1))
+
     def epsilon(self) -> float:
         """The exploration rate now."""
         settings = self.config.exploration
@@ -104,13 +115,15 @@ class DQN(Learner):
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Array, Any]:
-        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry)
+        kept_2N = None
+        if carry is not None and len(carry) > self._carry_size:  # as an exploring step left it
+            kept_2N, *carry = carry
+        output, carry = self._policy_step(obs_NO, prev_action_NA, prev_reward_N, start_N, carry, explore)
         action_N = self.policy.greedy(output).cpu()
-        if explore:
-            draw_N = torch.rand(len(action_N), generator=self._rng)
-            random_N = torch.randint(self.num_actions, (len(action_N),), generator=self._rng)
-            action_N = torch.where(draw_N < self.epsilon(), random_N, action_N)
-        return action_N.numpy(), carry
+        if not explore:
+            return action_N.numpy(), carry
+        action_N, kept_2N = self.exploration(action_N, self.epsilon(), torch.from_numpy(np.asarray(start_N)), kept_2N)
+        return action_N.numpy(), carry if kept_2N is None else (kept_2N, *carry)
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         with batch.encoding_once():

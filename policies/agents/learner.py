@@ -18,6 +18,7 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, Views
 from torchkit.fast.adam import Adam
+from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
 from utils.device import choose_precision
 from utils.errors import DivergenceError, choose_name
@@ -43,7 +44,9 @@ class Learner(Agent):
     ):
         super().__init__()
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
-        self.config, self._policy = config, [policy]  # in a list: the family decides under which name it is kept
+        choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
+        # in lists: the family decides under which names they are kept
+        self.config, self._policy, self._deployed = config, [policy], [policy]
         self.state_views, self.parts = state_views, parts
         self.wants_aux_batch = config.predictor_step == "separate" and len(parts.auxiliary) > 0
         self._rng = torch.Generator().manual_seed(seed)
@@ -57,7 +60,27 @@ class Learner(Agent):
     def policy(self) -> HistoryPolicy:
         return self._policy[0]
 
+    @property
+    def deployed(self) -> HistoryPolicy:
+        return self._deployed[0]
+
+    @property
+    def unmeasured(self) -> bool:
+        return any(parts.unmeasured for parts in self._part_sets())
+
+    @torch.no_grad()
+    def measure(self, batch: EpisodeBatch) -> None:
+        views, real_R = self.state_views(batch), batch.row_mask.flatten()
+        for parts in self._part_sets():
+            parts.measure({name: Moments.of(views[name].flatten(0, 1), real_R) for name in parts.unmeasured})
+
+    def _part_sets(self) -> tuple[PartSet, ...]:
+        """Those of all its networks."""
+        return (self.parts,)
+
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> dict[str, Tensor]:
+        if self.unmeasured:
+            self.measure(batch)
         metrics: dict[str, Tensor] = {}
         batch = self._normalised(batch)
         self._in_training_mode(True)
@@ -138,11 +161,12 @@ class Learner(Agent):
         self._followers.append((list(target.parameters()), list(online.parameters())))
 
     def _policy_step(
-        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Tensor, Any]:
         """The policy head's output (N, ·) and the carry."""
+        policy = self.policy if explore else self.deployed
         carry = None if carry is None else tuple(c.to(self.device) for c in carry)  # a checkpoint's are on the CPU
-        return self.policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
+        return policy.step(to_tensors(self.device, obs_NO, prev_action_NA, prev_reward_N, start_N), carry)
 
     def _autocast(self) -> torch.autocast:
         """bfloat16 for the large products of a forward pass, where the config asks for it."""

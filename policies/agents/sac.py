@@ -52,6 +52,10 @@ class SAC(ActorCritic):
         self._settle(device)
         self.target = self._copy_of(critic)
         self._follow(self.target, critic)
+        if config.deploy == "average":
+            self.average = self._copy_of(policy)
+            self._follow(self.average, policy)
+            self._deployed = [self.average]
         actor = policy.head if self.shared else policy
         self._train_with("critic", [*critic.parameters(), *parts.parameters()], config.critic_lr)
         self._train_with("actor", [*actor.parameters(), *actor_parts.parameters()], config.actor_lr)

@@ -1,6 +1,6 @@
 """Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from ml_collections import ConfigDict
@@ -9,7 +9,6 @@ from torch import Tensor
 from buffers.batch import EpisodeBatch
 from policies.auxiliary.state_prediction import StatePrediction
 from policies.extensions import IntrinsicReward, Parts
-from policies.losses import prediction_error
 from utils.errors import UserError, choose_name
 
 BONUS_TARGETS = ("common", "own_step", "potential", "foreseen")
@@ -25,8 +24,8 @@ class InformationGain(IntrinsicReward):
     outcome is known pays nothing.
     """
 
-    def __init__(self, target: str, error: str, bonus_target: str, discount: float):
-        self.target, self.error, self.bonus_target, self.discount = target, error, bonus_target, discount
+    def __init__(self, errors: Callable[[Tensor, Tensor], Tensor], bonus_target: str, discount: float):
+        self.errors, self.bonus_target, self.discount = errors, bonus_target, discount
 
     @classmethod
     def build(cls, parts: Parts, settings: ConfigDict) -> Self:
@@ -38,17 +37,17 @@ class InformationGain(IntrinsicReward):
             raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
         if bonus_target == "foreseen":
             predictor.look_ahead(parts.spec.action_dim)
-        return cls(predictor.target, predictor.error, bonus_target, parts.config.rl.discount)
+        return cls(predictor.errors, bonus_target, parts.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
-        prediction, target = views["predicted_state"].detach(), views[self.target]
-        after_TB = prediction_error(prediction[1:], target[1:], self.error)
+        prediction, target = views["predicted_state"].detach(), views["state_target"]
+        after_TB = self.errors(prediction[1:], target[1:])
         if self.bonus_target == "foreseen":
-            return prediction_error(views["foreseen_state"].detach()[1:], target[1:], self.error) - after_TB
+            return self.errors(views["foreseen_state"].detach()[1:], target[1:]) - after_TB
         if self.bonus_target == "common":
-            return prediction_error(prediction[:-1], target[1:], self.error) - after_TB
-        before_TB = prediction_error(prediction[:-1], target[:-1], self.error)
+            return self.errors(prediction[:-1], target[1:]) - after_TB
+        before_TB = self.errors(prediction[:-1], target[:-1])
         if self.bonus_target == "potential":
             return before_TB - self.discount * batch.discount * after_TB
         return before_TB - after_TB

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from policies.models import published
+from torchkit.moments import Moments
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError, first_line
 from utils.files import content_digest, write_json
@@ -22,9 +23,32 @@ KIND = "encoder"
 M = TypeVar("M", bound=nn.Module)
 
 
-def save_encoder(folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any]) -> None:
-    """Writes an encoder as `name`, see `save_module`."""
-    save_module(folder, name, KIND, encoder.config.to_json(), encoder, extra)
+def save_encoder(
+    folder: Path, name: str, encoder: Encoder, extra: Mapping[str, Any], moments: Moments | None = None
+) -> None:
+    """Writes an encoder as `name`, with the moments of its embedding where they are known, see `save_module`."""
+    about = extra if moments is None else {**extra, "moments": moments.to_json()}
+    save_module(folder, name, KIND, encoder.config.to_json(), encoder, about)
+
+
+def load_moments(path: str | Path, name: str, dim: int, flag: str) -> Moments | None:
+    """The moments of the embedding (…, dim) of an encoder that `load_encoder` reads; None where its file has none.
+
+    Raises:
+        UserError: they are damaged.
+    """
+    path = Path(path).expanduser()
+    if published.encoder_file(path, name) is not None:
+        return None
+    described = (path / name if path.is_dir() else path.with_suffix("")).with_suffix(".json")
+    try:
+        values = json.loads(described.read_text()).get("moments")
+        moments = None if values is None else Moments.from_json(values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{flag}: the moments in {described} are damaged ({first_line(error)})") from error
+    if moments is not None and len(moments.mean_Z) != dim:
+        raise UserError(f"{flag}: the moments in {described} are of {len(moments.mean_Z)} numbers, not {dim}")
+    return moments
 
 
 def load_encoder(

@@ -7,8 +7,9 @@ from envs.base import EnvSpec
 from policies.models.believer import Believer, BelieverConfig, believer_config, load_believer
 from policies.models.encoders import encoder_config, image_encoder
 from policies.models.history import build_memory, vector_embedder
-from policies.models.on_disk import load_encoder
+from policies.models.on_disk import load_encoder, load_moments
 from policies.models.views import PrivilegedViews
+from torchkit.moments import Moments
 from torchkit.networks import Encoder, EncoderConfig
 from torchkit.normalise import RewardScale, RunningNorm
 from torchkit.sequence import Memory
@@ -55,6 +56,7 @@ class Sources:
         self.sizes = config.seq.vector if spec.obs_image_shape is None else config.seq.image
         self.frozen: dict[str, nn.Module] = {}
         self._frozen_dims: dict[str, int] = {}
+        self.moments: dict[str, Moments] = {}  # of frozen views, where their files have them
 
     def embedder(self, in_dim: int, image_shape: tuple[int, ...] | None, out_dim: int, of: str = "obs") -> nn.Module:
         """Linear-ReLU of a vector, or a CNN with a linear output of an image.
@@ -152,6 +154,9 @@ class Sources:
             image_shape=self.spec.state_image_shape,
             config_repr=self.config.get("repr"),
         )
+        moments = load_moments(self.state_embedder, "s_encoder", encoder.out_dim, "--state_embedder_dir")
+        if moments is not None:
+            self.moments["z_state"] = moments
         return encoder, encoder.out_dim
 
     def repr_config(self, user: str) -> ConfigDict:

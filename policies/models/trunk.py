@@ -10,6 +10,7 @@ from policies.models.history import History, build_memory, vector_embedder
 from policies.models.sources import Sources, normalised_views
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
+from torchkit.moments import Moments
 from torchkit.networks import Entries
 from torchkit.normalise import RunningNorm
 from torchkit.sequence import Memory
@@ -45,6 +46,11 @@ class Trunk:
             maker = choose(VIEWS, view, "--config_rl: views")
             self.dims[view] = maker(self)
         return self.dims[view]
+
+    def moments(self, view: str) -> Moments | None:
+        """Those of a frozen view of the state, where its file has them."""
+        self.width(view)
+        return self.sources.moments.get(view)
 
     def head(self, inputs: tuple[str, ...], out_dim: int, out_bound: float = 3e-3, **other: int) -> Head:
         """A head over views, and `other` inputs of given widths."""

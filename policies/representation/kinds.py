@@ -30,6 +30,7 @@ from policies.representation.believer import (
 )
 from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
 from policies.representation.training import EpochTrainer, RepresentationTrainer, TrainingConfig
+from torchkit.moments import Moments
 from torchkit.networks import Encoder
 from utils.device import choose_precision
 from utils.errors import UserError, choose_name, first_line
@@ -124,7 +125,8 @@ def save_state_and_belief(
     folder: Path, trainer: BelieverTrainer, config_repr: ConfigDict, about: Mapping[str, Any]
 ) -> None:
     """Writes the state's embedding in the form of φ, and the belief model."""
-    save_encoder(folder, "s_encoder", trainer.state_model.mean_encoder(), about)
+    encoder = trainer.state_model.mean_encoder()
+    save_encoder(folder, "s_encoder", encoder, about, moments_of(encoder, trainer.data, "state"))
     save_believer(folder, trainer.believer, about)
 
 
@@ -175,14 +177,21 @@ def save_objective(
     objective, data, standardise = trainer.objective, trainer.data, config_repr.standardise
     encoders = {"s_encoder": (objective.s_encoder, "state"), "o_encoder": (objective.o_encoder, "obs")}
     for name, (encoder, view) in encoders.items():
-        saved = encoder
+        moments = moments_of(encoder, data, view)
         if standardise:
-            # the rows that are acted from: what is arrived at by a true ending is never embedded with a target
-            z_UZ, row_of_transition = data.embed_all(encoder, view), data.ids(view)[0]
-            weight = torch.bincount(row_of_transition.cpu()[data.steps.cpu()], minlength=len(z_UZ)).float()
-            saved = encoder.standardised(z_UZ, weight.to(z_UZ.device))
-        save_encoder(folder, name, saved, {**about, "standardised": standardise})
+            encoder, moments = encoder.standardised(moments), moments.standardised()
+        save_encoder(folder, name, encoder, {**about, "standardised": standardise}, moments)
     save_tensors(folder / "objective.safetensors", objective.state_dict())
+
+
+def moments_of(encoder: Encoder, data: TransitionData, view: str) -> Moments:
+    """Those of a view's embedding over the rows that are acted from.
+
+    What is arrived at by a true ending is never embedded with a target.
+    """
+    z_UZ, row_of_transition = data.embed_all(encoder, view), data.ids(view)[0]
+    weight = torch.bincount(row_of_transition.cpu()[data.steps.cpu()], minlength=len(z_UZ))
+    return Moments.of(z_UZ, weight.to(z_UZ.device))
 
 
 def load_objective(folder: str, objective: RepresentationObjective, stored: StoredEpisodes) -> None:

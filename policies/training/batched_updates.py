@@ -24,7 +24,7 @@ from policies.agents.base import Agent, Array
 from policies.agents.dqn import DQN
 from policies.models.policy import HistoryPolicy
 from torchkit.fast.adam import BETAS
-from torchkit.networks import MLP, Encoder
+from torchkit.networks import Encoder
 from torchkit.sequence import MEMORIES, Memory
 from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
@@ -107,6 +107,17 @@ class RemoteLearner(Agent):
     @property
     def policy(self) -> HistoryPolicy:
         return self.agent.policy
+
+    @property
+    def deployed(self) -> HistoryPolicy:
+        return self.agent.deployed
+
+    @property
+    def unmeasured(self) -> bool:
+        return self.agent.unmeasured
+
+    def measure(self, batch: EpisodeBatch) -> None:
+        self.agent.measure(batch)
 
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
@@ -275,8 +286,6 @@ class _Loss(nn.Module):
                 module.prepare_vmap()
             elif isinstance(module, Encoder):
                 module.layout = torch.contiguous_format  # the one that `vmap` knows
-            elif isinstance(module, MLP):
-                module.fast = False
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS}

@@ -58,5 +58,5 @@ def check_ranges(config_env: ConfigDict, config_rl: ConfigDict) -> None:
         "predictor_lr",
     )
     shares = ("discount", "return_lambda", "tau", "exploration.start", "exploration.end", "temperature.target_share")
-    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps"))
+    check_numbers("rl", config_rl, positive, shares, ("updates_per_step", "intrinsic.anneal_steps", "exploration.zeta"))
     check_numbers("env", config_env, ("eval.episodes", "eval.interval"))

@@ -98,7 +98,7 @@ def train(
     logger = Logger([jsonl, *open_mirrors(mirrors, run, plain_configs(config), group, settings.seed, first_step)])
 
     def keep_policy(where: Path) -> None:
-        save_policy(where, agent.policy, spec, config, {"settings": asdict(settings)})
+        save_policy(where, agent.deployed, spec, config, {"settings": asdict(settings)})
 
     eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
     trainer = Trainer(

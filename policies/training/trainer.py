@@ -24,6 +24,7 @@ from utils.run import Run
 from utils.seeding import generator, rng_state, set_rng_state
 from utils.stopping import UNFINISHED, StopRequest
 
+MEASURED = 100  # episodes
 MANY = 100  # updates owed at once, of which the bar tells
 COUNTERS = ("env_steps", "start_steps", "reported_steps", "episodes", "updates")
 
@@ -130,6 +131,7 @@ class Trainer:
         with self._stop.listening():
             if saved is None:
                 self.jsonl.truncate(0)
+                self._measure()
                 self._prefill()
                 self._evaluate()
                 self._save()
@@ -177,6 +179,18 @@ class Trainer:
                 self._check_stop(begun=False)
         self.start_steps = self.reported_steps = self.env_steps
         self.stream = EpisodeStream(self.envs, self._seed("train"))
+
+    def _measure(self) -> None:
+        """Random episodes, apart from those that are learned from, tell how an embedding varies whose file does not."""
+        if not self.agent.unmeasured:
+            return
+        horizon = self.spec.max_episode_steps
+        played = EpisodeBuffer(self.spec, MEASURED * (horizon + 1), horizon, 0)
+        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "measure"))
+        for _, episode in iterate_episodes(self.eval_envs, random, MEASURED, self._seed("measure")):
+            played.add(episode)
+            self._check_stop(begun=False)
+        self.agent.measure(played.newest(MEASURED, self.agent.device))
 
     def _keep(self, episode: Episode, protect: bool = False) -> None:
         if self.schedule.time_limit_is_terminal:

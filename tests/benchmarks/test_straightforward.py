@@ -70,6 +70,8 @@ def test_losses_and_gradients_are_those_of_the_learner(case):
     with torch.no_grad():
         for parameter in agent.parameters():  # the small initial weights would hide mistakes
             parameter.add_(0.1 * torch.randn_like(parameter))
+    if agent.unmeasured:
+        agent.measure(both_batches(spec)[0])
     plain = plain_class(agent)
     for seed in (0, 1):
         fast_batch, plain_batch = both_batches(spec, seed)

@@ -84,7 +84,11 @@ def make_agent(variant="history", memory="gru", spec=SPEC, seed=0, embedders=Non
     """An agent; without a folder of embedders φ is random and ψ starts from scratch."""
     if embedders is None:
         overrides = {"z_obs": "scratch", "z_state": "random", "believer": "scratch"} | overrides
-    return build_agent(Sources(spec, make_config(variant, memory, **overrides), embedders, embedders), seed, CPU)
+    sources = Sources(spec, make_config(variant, memory, **overrides), embedders, embedders)
+    agent = build_agent(sources, seed, CPU)
+    if agent.unmeasured:
+        agent.measure(make_batch(spec=spec))
+    return agent
 
 
 def make_batch(lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False, True, True)) -> EpisodeBatch:

@@ -23,6 +23,7 @@ from tests.buffers.test_dataset import METADATA, space_of
 from tests.buffers.test_images import blob_like
 from tests.helpers.agents import CPU, make_config, weights
 from tests.helpers.blob import spec_of
+from torchkit.moments import Moments
 from torchkit.networks import Encoder, EncoderConfig
 from utils.errors import UserError
 
@@ -34,7 +35,9 @@ def make_agent(dropout):
     config = make_config(
         "sac:mi", "gpt", repr_name="sphinx", seq={"kwargs.dropout": dropout}, z_obs="scratch", z_state="random"
     )
-    return build_agent(Sources(SPEC, config), 0, CPU)
+    agent = build_agent(Sources(SPEC, config), 0, CPU)
+    agent.measure(make_batch())
+    return agent
 
 
 def make_batch():
@@ -215,7 +218,7 @@ def test_saved_embeddings_are_standardised_on_the_rows_as_they_were(stored):
     z = data.embed_all(encoder, "obs", chunk=3)
     torch.testing.assert_close(z, encoder(data.read("obs", data.numbers("obs"))).detach())
     weight = torch.bincount(data.obs_id[data.steps], minlength=len(z)).float()
-    standard = encoder.standardised(z, weight)
+    standard = encoder.standardised(Moments.of(z, weight))
     share = weight / weight.sum()
     mapped = data.embed_all(standard, "obs")
     torch.testing.assert_close(share @ mapped, torch.zeros(6), atol=1e-5, rtol=0)

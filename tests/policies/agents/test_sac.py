@@ -181,7 +181,7 @@ def test_extreme_outputs_keep_finite_densities_and_gradients():
 
 @pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
 def test_a_shared_memory_is_trained_by_the_critics_loss_alone(spec):
-    agent = make_agent("sac:history", spec=spec, critic_memory="shared", critic_lr=0.0)
+    agent = make_agent("sac:history", spec=spec, critic_memory="shared", critic_lr=0.0, deploy="online")
     assert agent.shared
     assert agent.critic.public is agent.policy.public
     before = weights(agent)
@@ -198,7 +198,7 @@ def test_a_shared_memory_is_trained_by_the_critics_loss_alone(spec):
 
 def test_separate_memories_learn_from_their_own_losses():
     for lr, moving in (("actor_lr", "critic"), ("critic_lr", "actor")):
-        agent = make_agent("sac:history", spec=CONTINUOUS, **{lr: 0.0})
+        agent = make_agent("sac:history", spec=CONTINUOUS, deploy="online", **{lr: 0.0})
         before = weights(agent)
         agent.update(make_batch(spec=CONTINUOUS))
         moved = {name.split(".")[0] for name in changed(before, agent)} - {"log_alpha", "target"}
@@ -277,7 +277,7 @@ def test_exploring_samples_the_policy_and_greedy_takes_its_mode(spec):
     greedy, _ = agent.act(*obs, None, explore=False)
     drawn, _ = agent.act(*obs, None, explore=True)
     assert (greedy.reshape(3, 2000, -1) == greedy.reshape(3, 2000, -1)[:, :1]).all()
-    output = agent._policy_step(*obs, None)[0].detach()
+    output = agent._policy_step(*obs, None, explore=False)[0].detach()
     if spec.discrete:
         assert greedy.dtype == np.int64
         share = np.stack([np.bincount(row, minlength=4) / 2000 for row in drawn.reshape(3, 2000)])

@@ -1,14 +1,24 @@
 """Auxiliary losses: their errors by hand, and what their gradients reach."""
 
+import math
+
 import pytest
 import torch
 
 from policies.auxiliary.behaviour_cloning import BehaviourCloning
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
-from tests.helpers.agents import CONTINUOUS, make_agent, make_batch
+from policies.build import build_agent
+from policies.intrinsic.information_gain import InformationGain
+from policies.losses import prediction_error
+from policies.models.on_disk import load_moments, save_encoder
+from policies.models.sources import Sources
+from tests.helpers.agents import CONTINUOUS, CPU, SPEC, make_agent, make_batch, make_config
 from torchkit.actions import Categorical, TanhGaussian
+from torchkit.moments import Moments
+from torchkit.networks import Encoder, EncoderConfig
 from torchkit.sequence import GRU, Markov
+from utils.errors import UserError
 
 
 def predictor(weight=0.5, error="cosine"):
@@ -122,3 +132,119 @@ def test_without_expert_episodes_there_is_nothing_to_clone():
     batch.expert[:] = 0.0
     agent = make_agent("sac:embed")
     assert agent.update(batch)["loss/actor_behaviour_cloning"].item() == 0.0
+
+
+def states(seed=0):
+    """A batch, and histories and embeddings of its rows that have three numbers each."""
+    batch, rng = make_batch(), torch.Generator().manual_seed(seed)
+    shape = (*batch.row_mask.shape, 3)
+    return batch, {"history": torch.randn(*shape, generator=rng), "z_state": torch.randn(*shape, generator=rng)}
+
+
+def rotation():
+    return torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(5)))[0]
+
+
+def measured(views, batch, error):
+    torch.manual_seed(0)
+    part = StatePrediction(3, "z_state", 3, (8,), 0.5, error)
+    part.measure({"z_state": Moments.of(views["z_state"].flatten(0, 1), batch.row_mask.flatten())})
+    return part
+
+
+def test_a_share_knows_neither_scale_nor_offset_nor_rotation():
+    """7 R z + c in the place of z: the same losses, gradients and bonuses of a predictor that turns along."""
+    batch, views = states()
+    turn, found = rotation(), []
+    for moved in (False, True):
+        given = views | {"history": views["history"].clone().requires_grad_()}
+        if moved:
+            given["z_state"] = 7 * given["z_state"] @ turn.T + torch.tensor([3.0, -20.0, 100.0])
+        part = measured(given, batch, "share")
+        if moved:
+            with torch.no_grad():
+                part.net[-1].weight.copy_(turn @ part.net[-1].weight)
+                part.net[-1].bias.copy_(turn @ part.net[-1].bias)
+        part.extend(given, batch)
+        loss = part.loss(given, batch)
+        (loss * batch.row_mask).sum().backward()
+        bonuses = [InformationGain(part.errors, t, 0.9).reward(given, batch) for t in ("common", "own_step")]
+        found.append([loss.detach(), given["history"].grad, *bonuses])
+    for plain, turned in zip(*found, strict=True):
+        torch.testing.assert_close(turned, plain, rtol=1e-4, atol=1e-5)
+
+
+def test_nats_are_told_of_the_same_target_whatever_scale_offset_and_rotation():
+    """A principal axis may point either way, which a predictor does not mind."""
+    batch, views = states()
+    moved = {"z_state": 7 * views["z_state"] @ rotation().T + torch.tensor([3.0, -20.0, 100.0])}
+    plain, turned = (measured(v, batch, "nats").unit(v["z_state"]) for v in (views, moved))
+    sign = (plain * turned).sum((0, 1)).sign()
+    torch.testing.assert_close(turned * sign, plain, rtol=1e-3, atol=1e-4)
+
+
+def test_knowing_nothing_costs_one_share_and_knowing_all_is_paid_one():
+    batch, views = states()
+    part = StatePrediction(3, "z_state", 3, (8,), 0.5, "share")
+    part.measure({"z_state": Moments.of(views["z_state"].flatten(0, 1), batch.row_mask.flatten())})
+    part.extend(views, batch)
+    target = views["state_target"]
+    nothing = part.errors(torch.zeros_like(target), target)
+    assert ((nothing * batch.row_mask).sum() / batch.row_mask.sum()).item() == pytest.approx(1.0, abs=1e-5)
+    told = torch.zeros_like(target)
+    told[2:] = target[2:]  # from the third row on all is known
+    bonus = InformationGain(part.errors, "own_step", 0.9).reward(views | {"predicted_state": told}, batch)
+    torch.testing.assert_close(bonus.sum(0), nothing[0])
+
+
+def test_nats_by_hand():
+    """log σ + ½ ((z - μ) / σ)², σ = 0.1 + log 2 where the network says 0."""
+    target, prediction = torch.tensor([1.5, 0.0]), torch.tensor([0.5, 0.0, 0.0, 0.0])
+    std = 0.1 + math.log(2)
+    assert prediction_error(prediction, target, "nats").item() == pytest.approx(2 * math.log(std) + 0.5 / std**2)
+    certain = prediction_error(torch.tensor([1.5, 0.0, -50.0, -50.0]), target, "nats").item()
+    assert certain == pytest.approx(2 * math.log(0.1))  # no more can be known than to within the blur
+
+
+def test_moments_that_no_file_tells_are_taken_once_and_stay():
+    agent = build_agent(Sources(SPEC, make_config("mi", z_obs="scratch", z_state="random")), 0, CPU)
+    unit = agent.parts.auxiliary["state_prediction"].unit
+    assert agent.unmeasured and unit.unknown
+    agent.update(make_batch())  # nobody has measured before: by its first batch
+    assert not agent.unmeasured
+    scale = unit.scale_Z.clone()
+    assert torch.isfinite(scale).all()
+    agent.update(make_batch(seed=1))
+    assert torch.equal(unit.scale_Z, scale)
+    other = build_agent(Sources(SPEC, make_config("mi", z_obs="scratch", z_state="random")), 0, CPU)
+    other.load_checkpoint(agent.checkpoint())
+    assert not other.unmeasured and torch.equal(other.parts.auxiliary["state_prediction"].unit.scale_Z, scale)
+
+
+def test_moments_of_the_encoders_file_are_the_unit(tmp_path):
+    moments = Moments.of(torch.randn(30, 6) * 5 + 2, torch.ones(30))
+    for name, in_dim in (("s_encoder", SPEC.state_dim), ("o_encoder", SPEC.obs_dim)):
+        save_encoder(tmp_path, name, Encoder(EncoderConfig(in_dim, 6, (9,))), {"env_id": SPEC.env_id}, moments)
+    agent = build_agent(Sources(SPEC, make_config("mi"), str(tmp_path), str(tmp_path)), 0, CPU)
+    unit = agent.parts.auxiliary["state_prediction"].unit
+    assert not agent.unmeasured
+    torch.testing.assert_close(unit.centre_Z, moments.mean_Z)
+    torch.testing.assert_close(unit.scale_Z, torch.full((6,), moments.rms))
+
+
+def test_without_a_unit_nothing_is_measured():
+    config = make_config("mi", z_obs="scratch", z_state="random", auxiliary__state_prediction__error="cosine")
+    agent = build_agent(Sources(SPEC, config), 0, CPU)
+    assert not agent.unmeasured
+    assert not any(".unit." in name for name in agent.state_dict())
+
+
+def test_damaged_moments_are_one_line(tmp_path):
+    save_encoder(tmp_path, "s_encoder", Encoder(EncoderConfig(3, 6)), {}, Moments.of(torch.randn(9, 6), torch.ones(9)))
+    described = tmp_path / "s_encoder.json"
+    assert load_moments(tmp_path, "s_encoder", 6, "--flag") is not None
+    with pytest.raises(UserError, match=r"--flag: the moments in .* are of 6 numbers, not 7"):
+        load_moments(tmp_path, "s_encoder", 7, "--flag")
+    described.write_text(described.read_text().replace('"spread": ', '"spread": -'))
+    with pytest.raises(UserError, match=r"--flag: the moments in .*s_encoder.json are damaged"):
+        load_moments(tmp_path, "s_encoder", 6, "--flag")

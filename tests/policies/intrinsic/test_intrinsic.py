@@ -1,5 +1,7 @@
 """The information gain worked out by hand, and the sums to which it comes over an episode."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,8 +20,12 @@ def batch_of(steps, terminated=True):
     return EpisodeBatch.from_transitions(rows, rows, torch.zeros(steps, 1, dtype=torch.long), ones, discount, ones, 2)
 
 
+def gain(error, bonus_target, discount):
+    return InformationGain(partial(prediction_error, kind=error), bonus_target, discount)
+
+
 def views_of(predictions, targets):
-    return {"predicted_state": torch.tensor(predictions)[:, None], "z_state": torch.tensor(targets)[:, None]}
+    return {"predicted_state": torch.tensor(predictions)[:, None], "state_target": torch.tensor(targets)[:, None]}
 
 
 # One dimension and squared errors: k = 0, 1, 3 against z = 2, 4, 3.
@@ -35,7 +41,7 @@ VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
     ],
 )
 def test_the_bonus_by_hand(bonus_target, expected):
-    bonus = InformationGain("z_state", "l2", bonus_target, discount=0.5).reward(VIEWS, batch_of(2))
+    bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2))
     assert bonus[:, 0].tolist() == pytest.approx(expected)
 
 
@@ -43,28 +49,28 @@ def test_the_cosine_bonus_pays_for_turning_towards_the_state():
     views = views_of([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0]] * 3)
     for error, expected in (("cosine", [1.0, -2.0]), ("abs_cosine", [1.0, 0.0])):
         for bonus_target in ("common", "own_step"):
-            bonus = InformationGain("z_state", error, bonus_target, 0.9).reward(views, batch_of(2))
+            bonus = gain(error, bonus_target, 0.9).reward(views, batch_of(2))
             assert bonus[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_common_and_own_step_agree_where_the_state_stands_still():
     k, z = torch.randn(6, 1, 3), torch.randn(1, 1, 3).expand(6, 1, 3)
-    views = {"predicted_state": k, "z_state": z}
-    left, right = (InformationGain("z_state", "l2", t, 0.9).reward(views, batch_of(5)) for t in ("common", "own_step"))
+    views = {"predicted_state": k, "state_target": z}
+    left, right = (gain("l2", t, 0.9).reward(views, batch_of(5)) for t in ("common", "own_step"))
     torch.testing.assert_close(left, right)
 
 
 def made_up(steps, seed):
     rng = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(steps + 1, 1, 3, generator=rng) for name in ("predicted_state", "z_state")}
+    return {name: torch.randn(steps + 1, 1, 3, generator=rng) for name in ("predicted_state", "state_target")}
 
 
 @given(steps=st.integers(1, 12), seed=st.integers(0, 999), error=st.sampled_from(["cosine", "abs_cosine", "l2"]))
 @settings(max_examples=40, deadline=None)
 def test_the_own_step_bonus_telescopes(steps, seed, error):
     views = made_up(steps, seed)
-    total = InformationGain("z_state", error, "own_step", 0.9).reward(views, batch_of(steps)).sum()
-    errors = prediction_error(views["predicted_state"], views["z_state"], error)
+    total = gain(error, "own_step", 0.9).reward(views, batch_of(steps)).sum()
+    errors = prediction_error(views["predicted_state"], views["state_target"], error)
     torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
 
 
@@ -80,8 +86,8 @@ def test_the_discounted_sum_of_the_potential_form_depends_on_the_first_and_the_l
 ):
     """Shaping by Φ = -error changes no policy's order: Σ γ^t (γ Φ_{t+1} - Φ_t) = γ^L Φ_L - Φ_0, Φ = 0 after an end."""
     views = made_up(steps, seed)
-    bonus = InformationGain("z_state", "l2", "potential", gamma).reward(views, batch_of(steps, terminated))
-    phi = -prediction_error(views["predicted_state"], views["z_state"], "l2")[:, 0]
+    bonus = gain("l2", "potential", gamma).reward(views, batch_of(steps, terminated))
+    phi = -prediction_error(views["predicted_state"], views["state_target"], "l2")[:, 0]
     total = (gamma ** torch.arange(steps) * bonus[:, 0]).sum()
     last = torch.zeros(()) if terminated else gamma**steps * phi[-1]
     torch.testing.assert_close(total, last - phi[0], rtol=1e-4, atol=1e-4)
@@ -91,7 +97,7 @@ def test_no_gradient_leaves_the_bonus():
     views = made_up(4, 0)
     views["predicted_state"].requires_grad_()
     for bonus_target in ("common", "own_step", "potential"):
-        assert not InformationGain("z_state", "cosine", bonus_target, 0.9).reward(views, batch_of(4)).requires_grad
+        assert not gain("cosine", bonus_target, 0.9).reward(views, batch_of(4)).requires_grad
 
 
 def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
@@ -101,23 +107,23 @@ def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
     believed = torch.tensor([0.0, 0.0, 1.0, 1.0])  # of the fact: read at the third row
     after = torch.stack([place, believed], dim=-1)[:, None]
     before = torch.stack([place, believed.roll(1)], dim=-1)[:, None]  # foreseen: the place to come, the old belief
-    views = {"predicted_state": after, "foreseen_state": before, "z_state": target}
-    paid = {
-        t: InformationGain("z_state", "l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "common")
-    }
+    views = {"predicted_state": after, "foreseen_state": before, "state_target": target}
+    paid = {t: gain("l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "common")}
     assert paid["foreseen"].tolist() == [0.0, 1.0, 0.0]
     assert paid["common"].tolist() == [1.0, 2.0, 1.0]  # every step of the walk is paid
 
 
 def test_what_is_foreseen_reads_the_history_before_the_step_and_its_action():
     agent, batch = make_agent("mi", intrinsic__information_gain__bonus_target="foreseen"), make_batch()
+    agent.measure(batch)
     part = agent.parts.auxiliary["state_prediction"]
     views, _, _ = agent._look(batch, agent.state_views(batch))
     t, b = 3, 1
     known = torch.cat([views["history"][t - 1, b], torch.nn.functional.one_hot(batch.action[t - 1, b], 4).float()])
     torch.testing.assert_close(views["foreseen_state"][t, b], part.ahead(known))
     errors = [
-        prediction_error(views[name], views["z_state"], part.error) for name in ("predicted_state", "foreseen_state")
+        prediction_error(views[name], views["state_target"], part.error)
+        for name in ("predicted_state", "foreseen_state")
     ]
     torch.testing.assert_close(part.loss(views, batch), sum(errors))
     before = weights(agent)

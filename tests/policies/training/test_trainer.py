@@ -11,7 +11,7 @@ import torch
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agents.base import Agent
-from policies.training.trainer import Averages, Schedule, Stopped, Trainer, crossed
+from policies.training.trainer import MEASURED, Averages, Schedule, Stopped, Trainer, crossed
 from tests.helpers.envs import Countdown
 from utils.checkpoint import load_checkpoint
 from utils.device import device_of
@@ -53,6 +53,20 @@ class Counting(Agent):
 
     def load_checkpoint(self, state):
         self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
+
+
+class Measuring(Counting):
+    """One that has to be told of the domain's states before it learns."""
+
+    seen = None
+
+    @property
+    def unmeasured(self):
+        return self.seen is None
+
+    def measure(self, batch):
+        assert self.updates == 0
+        self.seen = batch
 
 
 @pytest.fixture
@@ -279,3 +293,18 @@ def test_an_on_policy_agent_learns_from_what_it_has_just_played_and_nothing_else
         assert batch.mask.shape[1] == 3
         assert bool((batch.action[batch.mask > 0] == number % 2).all())
     assert trainer.env_steps == sum(int(batch.mask.sum()) for batch, _ in agent.batches)
+
+
+def test_an_agent_that_must_know_its_states_is_shown_random_episodes_that_do_not_count(make):
+    plain, agent = make(name="plain"), Measuring()
+    trainer = make(agent)
+    plain.train(None), trainer.train(None)
+    assert agent.seen.mask.shape[1] == MEASURED
+    assert len(agent.seen.state.distinct) > 1
+    assert (trainer.env_steps, trainer.episodes, len(trainer.buffer)) == (
+        plain.env_steps, plain.episodes, len(plain.buffer)
+    )  # fmt: skip
+    first, seen = make(name="again"), Measuring()
+    first.agent = seen
+    first.train(None)
+    assert torch.equal(seen.seen.state.full(), agent.seen.state.full())  # by the run's seed

@@ -214,6 +214,11 @@ NUMBER = {
     "continuous": 3 * 2 + 2 * 9 * 3,
     "robot_domains": 3 * 3 + 3 * 6 * 3,
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
+    "sure": 3 * 2 + 3 * 2 * 4,
+    "sure:heaven_hell_avx2": 2 * 2 + 2 * 2 * 4,
+    "sure:sphinx_others": 3 * 8,
+    "sure:car_flag_2d": 3 * 2 + 3 * 4,
+    "sure:car_flag_2d_continuous": 3 * 2 + 3 * 4,
 }
 
 
