@@ -97,18 +97,18 @@ class PlainActions:
 
     def to_native(self, action: Any) -> Any:
         """One of the env's own actions."""
-        space = self.native
+        space: Any = self.native
         if self._choices is None:
             return self.batch_to_native(np.asarray(action)[None])[0]
         if isinstance(space, spaces.Discrete):
-            return np.int64(space.start + int(action))
+            return space.dtype.type(space.start + int(action))  # gymnasium takes int64 for no member of an int32 space
         return self.batch_to_native(np.asarray(action).reshape(1))[0]
 
     def batch_to_native(self, actions: NDArray[Any]) -> NDArray[Any]:
         """N of the env's own actions."""
         space: Any = self.native
         if isinstance(space, spaces.Discrete):
-            return np.asarray(space.start + np.asarray(actions), np.int64)
+            return np.asarray(space.start + np.asarray(actions), space.dtype)
         if self._choices is not None:
             chosen = np.stack(np.unravel_index(np.asarray(actions, np.intp), self._choices), axis=-1)
             if isinstance(space, spaces.MultiDiscrete):

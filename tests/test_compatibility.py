@@ -169,6 +169,12 @@ def test_a_search_draws_within_its_fields():
     assert any(".ask(self.distributions)" in source for source in sources)
 
 
+def test_the_page_of_environments_asks_for_a_mujoco_that_works():
+    page = (ROOT / "docs/environments.md").read_text()
+    assert "gymnasium-robotics 'mujoco<3.7'" in page
+    assert "../findings/mujoco_enum_equals_a_number_one_way_only.sh" in page
+
+
 def lines():
     """The cells of every line of the page's tables."""
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ") and "---" not in line]
@@ -202,11 +208,11 @@ def test_a_finding_is_a_script_of_pinned_packages_without_our_code(path):
     subprocess.run(["bash", "-n", path], check=True)
     text = path.read_text()
     asked = re.search(r"pip install (.*) \|\|", text)[1]
-    packages = re.findall(r"'([^']+)'", asked)
+    packages = re.findall(r"""['"]([^'"]+==[^'"]+)['"]""", asked)
     assert packages
-    assert all(re.fullmatch(r"[\w\-\[\],]+==[\d.]+", package) for package in packages)
+    assert all(re.fullmatch(r"[\w\-\[\],]+==([\d.]+|\$version)", package) for package in packages)
     assert re.search(r"^# Seen: ", text, re.M)
-    tree = ast.parse(text.split("<<'PYTHON'\n")[1].removesuffix("PYTHON\n"))
+    tree = ast.parse(re.search(r"<<'PYTHON'\n(.*?)^PYTHON$", text, re.M | re.S)[1])
     assert any(isinstance(node, ast.Assert) for node in ast.walk(tree)), "it cannot fail"
     roots = {name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     roots |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
