@@ -103,7 +103,7 @@ Not kept:
 - Linear and ReLU in one operation with a backward pass of their own: 0.4 ms of an update by a private operation of
   torch, nothing by public ones.
 - Threads of Python for the GRU's kernel: on two cores they wait for torch's own, which spin.
-- A memo of φ by row: each distinct frame passes φ once an update already, which is a twentieth of an image update's
+- A memo of z_state by row: each distinct frame is embedded once an update already, a twentieth of an image update's
   operations by the sizes of the layers.
 - MKL's environment variables for wide vectors: without effect on this processor.
 

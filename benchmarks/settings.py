@@ -43,7 +43,7 @@ def make_agent(
     embedders: str | None = None,
     **rl: Any,
 ) -> Any:
-    """An agent `mi` with φ and ψ of the folder `embedders`, else of random weights.
+    """An agent `mi` with both embedders of the folder `embedders`, else of random weights.
 
     `width` is the GRU's where given, `rl` overrides fields.
     """

@@ -73,7 +73,7 @@ def public_views(public: PublicViews, batch: EpisodeBatch) -> Views:
 
 
 def state_embedding(views: PrivilegedViews, batch: EpisodeBatch) -> Tensor:
-    """φ of every row (T+1, B, Z), which is not learned here."""
+    """z_state of every row (T+1, B, Z), which is not learned here."""
     return encode(views.frozen["z_state"], batch.state.full()).detach()
 
 

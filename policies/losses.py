@@ -60,7 +60,7 @@ def policy_gradient(log_prob_TB: Tensor, advantage_TB: Tensor, discount: float) 
 
 
 def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
-    """How far a prediction of z^s, or of its standardised form, is off: (…, Z) -> (…).
+    """How far a prediction of z_state, or of its standardised form, is off: (…, Z) -> (…).
 
     `l2` is the squared Euclidean distance, as in the paper; so is `share`, whose target has variance 1 in all. `cosine`
     is 1 - cos; `abs_cosine` is 1 - |cos|, as in the released code (an opposite prediction counts as right). `nats` is

@@ -20,6 +20,6 @@ def get_config() -> ConfigDict:
     config.state_dynamics_weight = 1.0
     config.obs_dynamics_weight = 0.5
     config.overlap_weight = 1.0  # CLUB between the embeddings
-    config.state_info_weight = 0.0  # Jensen-Shannon information of z^s about the state
-    config.obs_info_weight = 1.0  # and of z^o about the observation
+    config.state_info_weight = 0.0  # Jensen-Shannon information of z_state about the state
+    config.obs_info_weight = 1.0  # and of z_obs about the observation
     return config.lock()

@@ -34,7 +34,7 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
     config.num_epochs = 1000  # as published; not measured here
     config.batch_size = 500  # transitions
     config.lr = 1e-3
-    config.club_lr = 5e-3  # published: 1e-3, by which z^o collapsed on Block-Pulling (docs/robot_domains.md)
+    config.club_lr = 5e-3  # published: 1e-3, by which z_obs collapsed on Block-Pulling (docs/robot_domains.md)
     config.anneal = 0.0  # share of the epochs over which the learning rates fall to 0
     config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
     config.club_rows = "recent"  # on the last batches as they were embedded; fresh: embedded anew, as published
@@ -58,6 +58,6 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
     config.state_dynamics_weight = own["state_dynamics_weight"]
     config.obs_dynamics_weight = 1.0
     config.overlap_weight = own["overlap_weight"]  # CLUB between the embeddings
-    config.state_info_weight = own["state_info_weight"]  # Jensen-Shannon information of z^s about the state
-    config.obs_info_weight = 1.0  # and of z^o about the observation
+    config.state_info_weight = own["state_info_weight"]  # Jensen-Shannon information of z_state about the state
+    config.obs_info_weight = 1.0  # and of z_obs about the observation
     return config.lock()

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.reward_weight = 1.0
     config.state_dynamics_weight = 1.0
     config.obs_dynamics_weight = 5.0
-    config.overlap_weight = 10.0  # CLUB between the embeddings; at 1.0, z^s told the place of CarFlag's continuous car
-    config.state_info_weight = 0.0  # Jensen-Shannon information of z^s about the state
-    config.obs_info_weight = 1.0  # and of z^o about the observation
+    config.overlap_weight = 10.0  # CLUB between the embeddings; at 1.0, z_state told the place of CarFlag's car
+    config.state_info_weight = 0.0  # Jensen-Shannon information of z_state about the state
+    config.obs_info_weight = 1.0  # and of z_obs about the observation
     return config.lock()

@@ -7,7 +7,7 @@ from configs.rl._shared import replayed, valued, with_row
 VARIANTS = {
     # what the policy sees is what is learned from
     "history": {},
-    # the memory predicts z^s and is paid for what it gains; the head sees z^o (Nguyen, The, Amato & Platt, 2024)
+    # the memory predicts z_state and is paid for what it gains; the head sees z_obs (Nguyen, The, Amato & Platt, 2024)
     "mi": {
         "policy_inputs": ("history", "z_obs"),
         "auxiliary.use": ("state_prediction",),
@@ -22,9 +22,9 @@ VARIANTS = {
     "ba_vr": {"critic_inputs": ("state",), "double_q": False, "q_target": "critic"},
     # self-prediction: the history tells the next history
     "zp": {"auxiliary.use": ("self_prediction",)},
-    # Believer: in place of the memory, samples of what z^s may be given the history (Wang et al., 2023)
+    # Believer: in place of the memory, samples of what z_state may be given the history (Wang et al., 2023)
     "believer": {"policy_inputs": ("belief", "observation"), "auxiliary.use": ("belief_elbo",)},
-    # checks of stage 2: what acts sees φ(s) alone, which must not be enough, or with ψ(o), which must be
+    # checks of stage 2: what acts sees z_state alone, which must not be enough, or with z_obs, which must be
     "zero_on": {"observe": ("z_state",), "policy_inputs": ("observation",)},
     "zero_off": {"observe": ("z_obs", "z_state"), "policy_inputs": ("observation",)},
 }

@@ -7,7 +7,7 @@ from configs.rl._shared import actor_critic, replayed, with_row
 VARIANTS = {
     # actor and critics see what the policy will have
     "history": {},
-    # the critics' memory predicts z^s and is paid for what it gains; heads see z^o (Nguyen, The, Amato & Platt, 2024)
+    # the critics' memory predicts z_state and is paid for what it gains; heads see z_obs (Nguyen et al., 2024)
     "mi": {
         "policy_inputs": ("history", "z_obs"),
         "critic_inputs": ("history", "z_obs"),
@@ -19,7 +19,7 @@ VARIANTS = {
     "ba": {"critic_inputs": ("observation", "state")},
     # self-prediction: the history tells the next history, in actor and critics
     "zp": {"auxiliary.use": ("self_prediction",), "auxiliary.use_actor": ("self_prediction",)},
-    # Believer: in place of the memory, samples of what z^s may be given the history; one belief for actor and critics
+    # Believer: in place of the memory, samples of what z_state may be given the history; one belief for both
     "believer": {
         "policy_inputs": ("belief", "observation"),
         "critic_inputs": ("belief", "observation"),
@@ -32,7 +32,7 @@ VARIANTS = {
         "critic_inputs": ("observation",),
         "auxiliary.use_actor": ("behaviour_cloning",),
     },
-    # checks of stage 2: what acts sees φ(s) alone, which must not be enough, or with ψ(o), which must be
+    # checks of stage 2: what acts sees z_state alone, which must not be enough, or with z_obs, which must be
     "zero_on": {
         "observe": ("z_state",),
         "policy_inputs": ("observation",),

@@ -1,6 +1,6 @@
 """Envs whose observation is an embedding of stage 2: the checks zero-on and zero-off of what the embeddings hold.
 
-What acts sees φ(s) here because it is this env's observation. No policy learned on it can be deployed on the domain.
+What acts sees z_state here because it is this env's observation. No policy learned on it can be deployed on the domain.
 """
 
 from collections.abc import Callable

@@ -35,7 +35,7 @@ class Learner(Agent):
 
     Args:
         policy: the module that acts.
-        state_views: frozen views of the state, φ, that extensions and critics are given.
+        state_views: frozen views of the state, such as `z_state`, that extensions and critics are given.
         extensions: auxiliary losses and intrinsic rewards of the network that learns values.
         config: the family's settings.
         seed: of exploration.

@@ -1,4 +1,4 @@
-"""The Believer goes on learning what z^s may be, from what is replayed (Wang et al., ICML 2023).
+"""The Believer goes on learning what z_state may be, from what is replayed (Wang et al., ICML 2023).
 
 -ELBO of each row, with the posterior that stage 2 left. This loss alone trains what makes the samples; the rest of the
 agent learns from them without reaching it.
@@ -20,7 +20,7 @@ from utils.errors import UserError
 
 
 class BeliefElbo(AuxiliaryLoss):
-    """The posterior, which reads z^s and stays out of the policy."""
+    """The posterior, which reads z_state and stays out of the policy."""
 
     def __init__(self, believer: Believer, weight: float):
         super().__init__()
@@ -33,7 +33,7 @@ class BeliefElbo(AuxiliaryLoss):
         """The loss of the belief that the agent has.
 
         Raises:
-            UserError: z^s is not of the width that the belief is about.
+            UserError: z_state is not of the width that the belief is about.
         """
         believer, width = trunk.training_only["believer"], trunk.width("z_state")
         assert isinstance(believer, Believer)

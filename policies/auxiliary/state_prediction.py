@@ -1,7 +1,7 @@
 """The memory must predict the state embedding: L = β · error(k(h_t), z^s_t) (Nguyen et al., CoRL 2024).
 
-Scale, offset and geometry of z^s are accidents of its training. `share` and `nats` predict a standardised z^s instead,
-so that neither loss nor bonus depends on them.
+Scale, offset and geometry of z_state are accidents of its training. `share` and `nats` predict a standardised z_state
+instead, so that neither loss nor bonus depends on them.
 """
 
 from collections.abc import Mapping
@@ -37,10 +37,10 @@ class _ScaleGradient(torch.autograd.Function):
 
 
 class Unit(nn.Module):
-    """An affine map of z^s (…, Z) to the form in which it is predicted, by its moments over the domain's states.
+    """An affine map of z_state (…, Z) to the form in which it is predicted, by its moments over the domain's states.
 
     `share`: (z - E z) / √(E‖z - E z‖²), so that the best prediction from nothing has an error of 1. `nats`: coordinates
-    along the principal axes, each of variance 1. Others leave z^s as it is.
+    along the principal axes, each of variance 1. Others leave z_state as it is.
     """
 
     FLOOR = 1e-4  # share of the variance below which an axis counts as empty
@@ -60,10 +60,10 @@ class Unit(nn.Module):
         self.unknown = bool(self.scale_Z.isnan().any())
 
     def measure(self, moments: Moments) -> None:
-        """Takes over the moments of z^s.
+        """Takes over the moments of z_state.
 
         Raises:
-            UserError: z^s has too many numbers to be whitened.
+            UserError: z_state has too many numbers to be whitened.
         """
         if not self.measures:
             return
@@ -91,7 +91,7 @@ def frozen(value: Tensor) -> nn.Parameter:
 
 
 class StatePrediction(AuxiliaryLoss):
-    """The predictor k of z^s from the history, and its error.
+    """The predictor k of z_state from the history, and its error.
 
     `weight` (β) scales the gradient that reaches the memory; k itself always learns at full strength, so that with
     β = 0 it still tells the information gain. The prediction is published as the view `predicted_state`, and what it
@@ -114,13 +114,13 @@ class StatePrediction(AuxiliaryLoss):
         self.ahead: nn.Sequential | None = None
 
     def look_ahead(self, action_dim: int) -> None:
-        """Adds the prediction of z^s after the action, from the history before it."""
+        """Adds the prediction of z_state after the action, from the history before it."""
         in_dim, hidden_dims, out_dim = self.sizes
         self.ahead = mlp(in_dim + action_dim, hidden_dims, out_dim)
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
-        """The predictor of z^s, φ being what `config_rl.z_state` says."""
+        """The predictor of z_state, by the state embedder that `config_rl.z_state` says."""
         error = choose_name(PREDICTION_ERRORS, settings.error, "--config_rl.auxiliary.state_prediction.error")
         width = trunk.width("z_state")
         part = cls(trunk.width("history"), "z_state", width, settings.hidden_dims, settings.weight, error)

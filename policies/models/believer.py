@@ -1,8 +1,8 @@
 """The Believer (Wang et al., ICML 2023): a policy that reads samples of the state's embedding given its history.
 
-A conditional VAE is taught what z^s may be, given what has been observed. Its decoder turns noise into samples of z^s;
-an MLP of each, averaged, is the view `belief`. What of this acts reads observations alone; the posterior, which reads
-z^s, stays with the training.
+A conditional VAE is taught what z_state may be, given what has been observed. Its decoder turns noise into samples of
+z_state; an MLP of each, averaged, is the view `belief`. What of this acts reads observations alone; the posterior,
+which reads z_state, stays with the training.
 
 Dimension key: T steps, B batch, N envs, K samples, C context, X embedding of the state, Z latent, F features.
 """
@@ -37,8 +37,8 @@ MemoryMaker = Callable[[ConfigDict, int], Memory]  # of a memory's settings, for
 class BelieverConfig:
     """All that is needed to rebuild a belief model (stored beside its weights).
 
-    `memory` has the fields `memory` and `kwargs` of a file of configs/seq; `x_dim` is the width X of z^s. The context
-    has the last of `context_dims`.
+    `memory` has the fields `memory` and `kwargs` of a file of configs/seq; `x_dim` is the width X of z_state. The
+    context has the last of `context_dims`.
     """
 
     obs_encoder: EncoderConfig
@@ -61,7 +61,7 @@ class BelieverConfig:
 
 
 class HistoryModel(nn.Module):
-    """From observations to a context (…, C), and from a context to samples of z^s: all of it that acts."""
+    """From observations to a context (…, C), and from a context to samples of z_state: all of it that acts."""
 
     def __init__(self, config: BelieverConfig, make_memory: MemoryMaker):
         super().__init__()
@@ -87,13 +87,13 @@ class HistoryModel(nn.Module):
         return self.context(torch.cat([history_1NH[0], obs_NF], dim=-1)), carry
 
     def samples(self, context: Tensor, noise: Tensor) -> Tensor:
-        """K samples of z^s a context, from its own context alone: (…, C), noise (…, K, Z + X) -> (…, K, X)."""
+        """K samples of z_state a context, from its own context alone: (…, C), noise (…, K, Z + X) -> (…, K, X)."""
         z, of_x = noise.split([self.config.latent_dim, self.config.x_dim], dim=-1)
         return self.decoder(z, context[..., None, :]).at(of_x)
 
 
 class Believer(nn.Module):
-    """The conditional VAE of z^s given the history: `history` acts, `posterior` reads z^s and is there in training."""
+    """The conditional VAE of z_state given the history: `history` acts, `posterior` reads z_state, to train."""
 
     def __init__(self, config: BelieverConfig, make_memory: MemoryMaker):
         super().__init__()
@@ -102,7 +102,7 @@ class Believer(nn.Module):
         self.posterior = ConditionalGaussian(*sizes, config.min_std)
 
     def elbo(self, context: Tensor, z_state: Tensor, noise: Tensor) -> Tensor:
-        """The evidence bound of z^s (…, X) given contexts (…, C), by noise (…, Z): (…)."""
+        """The evidence bound of z_state (…, X) given contexts (…, C), by noise (…, Z): (…)."""
         return elbo(self.posterior, self.history.decoder, z_state, context, noise)
 
 
@@ -199,7 +199,7 @@ class Belief(Fold):
 
     @torch.no_grad()
     def samples(self, context: Tensor) -> Tensor:
-        """Samples of z^s (…, K, X) for contexts (…, C)."""
+        """Samples of z_state (…, K, X) for contexts (…, C)."""
         if not self.training:
             return self.model.samples(context, self.noise)
         return self.model.samples(context, torch.randn(*context.shape[:-1], *self.noise.shape, device=context.device))

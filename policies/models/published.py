@@ -129,7 +129,7 @@ def candidates(
 
 
 def policy_tensors(file: Path, spec: EnvSpec) -> tuple[EncoderConfig, dict[str, Tensor]]:
-    """What acts in a published DQN agent with a transformer: how its ψ is built, and a `HistoryPolicy`'s state dict.
+    """What acts in a published DQN agent with a transformer: its observation embedder's sizes, and weights.
 
     The state's embedder, the predictor of it and the target networks stay in the file.
 

@@ -22,8 +22,8 @@ class Sources:
 
     Args:
         spec: sizes of the domain.
-        config: groups `rl`, `seq` and, where ψ or φ is used, `repr`.
-        state_embedder, obs_embedder: folders or files of φ and ψ (stage 2), None where not given.
+        config: groups `rl`, `seq` and, where an embedder is used, `repr`.
+        state_embedder, obs_embedder: folders or files of both embedders (stage 2), None where not given.
         kept: what the json of a saved policy says of how its views are built, where all weights will be loaded, so
             that the embedders' own files are not needed; see `policies.models.trunk.kept_of`.
     """
@@ -76,7 +76,7 @@ class Sources:
         return layers
 
     def z_obs(self) -> Encoder:
-        """ψ, with gradients unless it is frozen."""
+        """The observation embedder, with gradients unless it is frozen."""
         if "z_obs" in self.kept:
             return Encoder(self.kept["z_obs"])
         source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
@@ -100,7 +100,7 @@ class Sources:
         return self._frozen_dims[view]
 
     def z_state(self) -> tuple[nn.Module, int]:
-        """φ and the width of its embedding."""
+        """The state embedder and the width of its embedding."""
         source = choose_name(("pretrained", "random", "raw"), self.config.rl.z_state, "--config_rl.z_state")
         if source == "raw":
             return nn.Identity(), self.spec.state_dim

@@ -104,7 +104,7 @@ class Trunk:
         return width
 
     def make_z_obs(self) -> int:
-        """ψ, with gradients unless it is frozen."""
+        """The observation embedder, with gradients unless it is frozen."""
         encoder = self.sources.z_obs()
         self.shortcuts["z_obs"], self.kept["z_obs"] = encoder, encoder.config.to_json()
         return encoder.out_dim
@@ -134,7 +134,7 @@ class Trunk:
         return int(self.config.seq.state_dim)
 
     def make_z_state(self) -> int:
-        """φ, one and the same for all trunks."""
+        """The state embedder, one and the same for all trunks."""
         return self.sources.frozen_state("z_state")
 
 

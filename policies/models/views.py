@@ -125,7 +125,7 @@ class PublicViews(nn.Module):
 
 
 class PrivilegedViews(nn.Module):
-    """Views of the state, for training only: learned embeddings, and frozen ones such as `z_state`, φ of stage 2."""
+    """Views of the state, for training only: learned embeddings, and frozen ones such as `z_state`, by stage 2."""
 
     def __init__(self, embedders: Mapping[str, nn.Module], frozen: Mapping[str, nn.Module]):
         super().__init__()

@@ -26,15 +26,15 @@ MAX_ROWS, NUM_SAMPLES = 4_000, 30  # of the report: rows a half, and samples a r
 def believer_report(
     stored: StoredEpisodes, encoder: Encoder, model: HistoryModel, env: gym.Env[Any, Any], seed: int
 ) -> dict[str, Any]:
-    """How well samples of the belief tell z^s, and each hidden factor, on episodes that the probes did not see.
+    """How well samples of the belief tell z_state, and each hidden factor, on episodes that the probes did not see.
 
     Returns:
-        explained: the share of z^s's variance that the mean of the samples explains.
+        explained: the share of z_state's variance that the mean of the samples explains.
         spread: the variance of the samples over the squared error of their mean, 1 where the belief is as sure as it
             may be.
         factors: by name of each hidden one, for rows whose observation leaves it open: how many of the samples of a
             history that has not shown it (`untold`) and of one that has (`told`) tell its true value, by a linear
-            probe of z^s, of which `z_s` is the accuracy.
+            probe of z_state, of which `z_s` is the accuracy.
     """
     order = np.random.default_rng(seed).permutation(len(stored))
     episodes, middle = EpisodeBuffer.of(stored), len(order) // 2

@@ -1,4 +1,4 @@
-"""What embeddings hold: linear probes, shared information, and what can be decided from z^s with and without z^o.
+"""What embeddings hold: linear probes, shared information, and what can be decided from z_state with and without z_obs.
 
 Everything is fitted on one half of the episodes and measured on the other.
 
@@ -40,7 +40,7 @@ NOISE = 0.1
 def report(
     stored: StoredEpisodes, encoders: Mapping[str, Encoder], env: gym.Env[Any, Any], seed: int, steps: int
 ) -> dict[str, Any]:
-    """What z^s and z^o hold, in plain values, which `policies.probing.text` shows.
+    """What z_state and z_obs hold, in plain values, which `policies.probing.text` shows.
 
     The networks of the report are fitted in `steps` steps each.
 
@@ -55,10 +55,10 @@ def report(
             the same with noise of `NOISE` on the embeddings, chance (the share of the most frequent value), and the
             share of the embeddings' variance that the factor explains; of a factor that is about something shown, what
             a small MLP reads of it from that and a noisy embedding, and from that alone ("shown").
-        shared_nats: CLUB estimates, with that noise, of I(z^s; z^o), of what an untrained z^s shares with z^o, and, as
-            a ceiling, of complete overlap.
+        shared_nats: CLUB estimates, with that noise, of I(z_state; z_obs), of what an untrained z_state shares with
+            z_obs, and, as a ceiling, of complete overlap.
         collapsed: the embeddings that are nearly the same for all rows, of which all else says nothing.
-        decisions: what small MLPs decide from z^s alone (zero-on) and from z^o and z^s (zero-off), with that noise.
+        decisions: what small MLPs decide from z_state alone (zero-on) and from both (zero-off), with that noise.
     """
     rng = np.random.default_rng(seed)
     halves = split_episodes(stored, encoders, seed)
@@ -169,9 +169,9 @@ def club_estimate(train: Half, test: Half, x_view: str, y_view: str, seed: int, 
 def zero_on_off(
     train: Half, test: Half, best_train: Array | None, best_test: Array | None, seed: int, steps: int
 ) -> dict[str, dict[str, float]]:
-    """What can be decided from z^s alone (zero-on: ψ's part is zeroed) against [z^o, z^s] (zero-off), by small MLPs.
+    """What small MLPs decide from z_state alone (zero-on: z_obs is zeroed) against [z_obs, z_state] (zero-off).
 
-    Where φ holds only what the observation lacks, the first fails and the second succeeds.
+    Where the state embedder holds only what the observation lacks, the first fails and the second succeeds.
 
     Args:
         best_train, best_test: (R, A) bool, the best actions of one who knows the state, where the domain tells.

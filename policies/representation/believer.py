@@ -1,7 +1,7 @@
 """Stage 2 of the Believer: first a variational embedding of the state, then the belief about it given the history.
 
-The state's embedding z^s is the mean of a Gaussian that tells the state, the reward and its own next value through a
-bottleneck; the published code left only weights of it. The belief is learned on whole episodes by the evidence bound.
+The state's embedding z_state is the mean of a Gaussian that tells the state, the reward and its own next value through
+a bottleneck; the published code left only weights of it. The belief is learned on whole episodes by the evidence bound.
 
 Dimension key: T steps, B batch, D distinct transitions, E episodes, R rows, K samples, S state, X its embedding,
 C context, Z latent.
@@ -32,14 +32,14 @@ MIN_STD = 1e-5  # of the state's embedding
 
 
 class StateModel(nn.Module):
-    """q(z^s | s), a Gaussian (…, X), and what must be told from its samples."""
+    """q(z_state | s), a Gaussian (…, X), and what must be told from its samples."""
 
     def __init__(self, encoder: EncoderConfig, action_dim: int, hidden_dim: int, action_embedding_dim: int):
         super().__init__()
         X = encoder.out_dim
         self.encoder = Encoder(replace(encoder, out_dim=2 * X))
         self.action_embedding = nn.Linear(action_dim, action_embedding_dim)
-        self.dynamics = mlp(X + action_embedding_dim, (hidden_dim,) * 3, X + 1, out_bound=None)  # next z^s, reward
+        self.dynamics = mlp(X + action_embedding_dim, (hidden_dim,) * 3, X + 1, out_bound=None)  # next z_state, reward
         self.decoder = mlp(X, (hidden_dim,) * 2, encoder.in_dim, out_bound=None)
 
     def posterior(self, state: Tensor) -> Gaussian:
@@ -47,7 +47,7 @@ class StateModel(nn.Module):
         return Gaussian.of(self.encoder(state.float()), MIN_STD)
 
     def mean_encoder(self) -> Encoder:
-        """An encoder to the mean alone, z^s: what is left of all this after stage 2."""
+        """An encoder to the mean alone, z_state: what is left of all this after stage 2."""
         wide = self.encoder.config
         narrow = Encoder(replace(wide, out_dim=wide.out_dim // 2))
         weights = self.encoder.state_dict()
@@ -57,7 +57,7 @@ class StateModel(nn.Module):
         return narrow.to(next(self.parameters()).device)
 
     def losses(self, data: TransitionData, batch: Batch, noise_DX: Tensor) -> dict[str, Tensor]:
-        """Each term, unweighted: scalars. The next z^s is that of the same encoder, without gradient."""
+        """Each term, unweighted: scalars. The next z_state is that of the same encoder, without gradient."""
         d = batch.distinct_D
         state_DS = data.read("state", data.state_id[d], batch.angle_D)
         action = data.action[d] if batch.angle_D is None else turn_actions(data.action[d], batch.angle_D)

@@ -1,8 +1,8 @@
 """Stage 2: embeddings of state and observation that are informative, relevant to the task, and do not overlap.
 
-φ(s) = z^s and ψ(o) = z^o are trained together (Nguyen et al., CoRL 2024) to tell their inputs (Jensen-Shannon
-information maximisation), to predict the next embeddings and the reward, and to share nothing (CLUB). z^s then keeps
-what matters and the present observation does not show.
+The state embedder, φ(s) = z_state, and the observation embedder, ψ(o) = z_obs, are trained together (Nguyen et al.,
+CoRL 2024) to tell their inputs (Jensen-Shannon information maximisation), to predict the next embeddings and the
+reward, and to share nothing (CLUB). z_state then keeps what matters and the present observation does not show.
 
 Dimension key: M real steps, D distinct transitions, U distinct rows, B batch, O observation, S state, A actions,
 Z embedding.
@@ -60,7 +60,8 @@ class RepresentationObjective(nn.Module):
         self.action_embedding = nn.Linear(config.action_dim, config.action_embedding_dim)
         sizes = (Z + config.action_embedding_dim, *[config.hidden_dim] * 3)
         layers = [layer for a, b in itertools.pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
-        self.dynamics = nn.Sequential(*layers, nn.Linear(config.hidden_dim, 2 * Z + 1))  # next z^s, next z^o, reward
+        # next z_state, next z_obs, reward
+        self.dynamics = nn.Sequential(*layers, nn.Linear(config.hidden_dim, 2 * Z + 1))
         self.club = Club(Z, Z)
 
     def representation_parameters(self) -> list[nn.Parameter]:
@@ -115,7 +116,7 @@ class RepresentationObjective(nn.Module):
 
     @torch.no_grad()
     def embed_pairs(self, data: TransitionData, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
-        """(z^s, z^o) of each batch's distinct transitions, without gradients, in one forward pass for all batches."""
+        """(z_state, z_obs) of each batch's distinct transitions, without gradients, in one forward pass for all."""
         views, width = ((self.s_encoder, "state"), (self.o_encoder, "obs")), self.config.hidden_dim
         return list(zip(*(_embed_each(encoder, data, view, batches, width) for encoder, view in views)))
 

@@ -123,7 +123,7 @@ def report_believer(
 def save_state_and_belief(
     folder: Path, trainer: BelieverTrainer, config_repr: ConfigDict, about: Mapping[str, Any]
 ) -> None:
-    """Writes the state's embedding in the form of φ, and the belief model."""
+    """Writes the state's embedding as that of the other kind is written, and the belief model."""
     encoder = trainer.state_model.mean_encoder()
     save_encoder(folder, "s_encoder", encoder, about, moments_of(encoder, trainer.data, "state"))
     save_believer(folder, trainer.believer, about)

@@ -109,7 +109,7 @@ class RepresentationTrainer:
         return self._fit_club(list(zip(batches, pairs)))
 
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:
-        """The same on (z^s, z^o) of the batches' distinct transitions."""
+        """The same on (z_state, z_obs) of the batches' distinct transitions."""
         mean, ascend = torch.zeros((), device=self.device), self.objective.club.ascent()
         for batch, (z_s, z_o) in pairs:
             mean += ascend(z_s, z_o, batch.share_D)
