@@ -30,7 +30,7 @@ def test_long_names_of_groups_leave_room_for_what_they_name(tmp_path, monkeypatc
     drawn = []
     monkeypatch.setattr("scripts.reporting.figures._save", lambda plt, figure, out, stem: drawn.append(figure) or [])
     draw(study(read_runs([str(tmp_path)])[0], 0.9, "success", []), "mean", tmp_path)
-    curves, final = drawn
+    _, final = drawn
     for figure in drawn:
         figure.canvas.draw()
         for axes in figure.axes:
