@@ -15,13 +15,15 @@ PRETRAIN_ARGS ?=
 TRAIN_ARGS ?=
 ARGS ?=
 
-.PHONY: help setup run test robot-full test-slurm lint format clean clean-demo
+.PHONY: help setup run check-run test test-learning robot-full test-slurm lint format clean clean-demo
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run         the three stages on HeavenHell: episodes, representations, policy (results in $(DEMO)/policy)"
 	@echo "make clean-demo  removes $(DEMO), so that make run starts afresh, as after a change of code or config"
 	@echo "make test        the tests; ARGS='-k name' for some of them"
+	@echo "make check-run   make run, and whether it has learned"
+	@echo "make test-learning  the tests that train to a figure, with the instructions of an older processor"
 	@echo "make robot-full  the robot domains' tests in full: 50 seeds of each, 1,000 episodes of each for leaks (minutes)"
 	@echo "make test-slurm  sweeps on a SLURM of one node that the test starts (apt-get install slurmctld slurmd slurm-client munge)"
 	@echo "make lint        ruff and mypy"
@@ -69,8 +71,19 @@ run: $(RUN_READY)
 		--obs_embedder_dir=$(DEMO)/representations --start_expert_training=64 --train_episodes=800 \
 		--save_dir=$(dir $(DEMO)) --group=$(notdir $(DEMO)) --run_name=policy $(TRAIN_ARGS)
 
+# The mean success of the last ten evaluations; at least 0.95 is asked for.
+check-run: run
+	@$(PY) -c 'import json, pathlib, sys; \
+		last = json.loads(pathlib.Path("$(DEMO)/policy/summary.json").read_text())["mean_of_last_ten"]["success"]; \
+		sys.exit(last < 0.95 and f"error: make run ends at a success of {last:.2f} in its last ten evaluations, not 0.95")'
+
 test: $(READY)
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+# The switches of the two libraries that multiply: what they round to differs from processor to processor.
+test-learning: $(READY)
+	MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 \
+		$(PY) -m pytest -n 2 -m learning tests/policies tests/scripts $(ARGS)
 
 robot-full: $(READY)
 	ROBOT_FULL=1 OMP_NUM_THREADS=1 $(PY) -m pytest tests/envs/robot -n 2 --dist worksteal $(ARGS)

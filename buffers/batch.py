@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.rows import Rows, round_up
+from torchkit.networks import MLP
 
 VIEWS_OF_ROWS = ("obs", "state")  # what an episode, a batch, a data set hold a row of
 
@@ -95,9 +96,16 @@ class PublicBatch:
         self.__dict__["real_rows"] = None
         return self
 
-    def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed."""
+    def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor, beside: Rows | None = None) -> Tensor:
+        """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed.
+
+        With `beside` it is that of x and those rows side by side.
+        """
         rows = self.real_rows
+        if isinstance(net, MLP) and net.is_fast(x):
+            return net.of_rows(x, rows, None if beside is None else (beside.distinct, beside.place))
+        if beside is not None:
+            x = torch.cat([x, beside.full().to(x.dtype)], dim=-1)
         if rows is None:
             return net(x)
         y_RF = net(x.flatten(0, 1).index_select(0, round_up(rows)))[: len(rows)]

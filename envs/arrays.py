@@ -23,6 +23,8 @@ Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
+NOBODY: Ints = np.zeros(0, np.intp)
+
 
 class Rules(ABC):
     """The rules of a domain with one hidden fact; all methods are pure functions of arrays.
@@ -290,7 +292,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
             ValueError: no such actions, or an env that has ended and was not reset.
         """
         actions = self.rules.checked(np.asarray(actions), self.num_envs)
-        stale = np.flatnonzero(self._ended)
+        stale = np.flatnonzero(self._ended) if np.count_nonzero(self._ended) else NOBODY
         if len(stale) and not self._autoreset:
             raise ValueError(
                 f"env {stale[0]} has ended: reset it with options={{'reset_mask': ended}} before this step"
@@ -301,7 +303,9 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if len(stale):
             self._start(stale)  # a start pays nothing and ends nothing, so what is read below holds for it too
         terminated = rules.ends(many.joint)
-        truncated = (self._elapsed >= self.max_episode_steps) & ~terminated
+        truncated = self._elapsed >= self.max_episode_steps
+        if np.count_nonzero(truncated):
+            truncated &= ~terminated
         self._ended = terminated | truncated
         info = {"success": rules.success(many.joint)}
         return rules.observe(many.joint), rules.reward(many.joint), terminated, truncated, info

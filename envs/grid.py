@@ -96,8 +96,7 @@ class GridRules(Rules):
 
     def checked(self, action: NDArray[Any], num: int) -> Ints:
         """The actions (num,) as they are."""
-        integers = np.issubdtype(action.dtype, np.integer)
-        if action.shape != (num,) or not integers or ((action < 0) | (action >= NUM_ACTIONS)).any():
+        if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // NUM_ACTIONS):
             raise ValueError(f"actions are {num} integers: 0 right, 1 up, 2 left, 3 down")
         return action
 

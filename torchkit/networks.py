@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.fast.dense import dense, is_fast
 from torchkit.moments import Moments
 from utils.config import json_tuples
 
@@ -70,7 +71,28 @@ class Entries(nn.Module):
         return x.index_select(-1, self.entries)
 
 
-def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> nn.Sequential:
+class MLP(nn.Sequential):
+    """Linear layers with ReLU between them: (…, in_dim) -> (…, out_dim).
+
+    `fast` permits `torchkit.fast.dense` for many rows; under `vmap` it must not.
+    """
+
+    fast = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_rows(x) if self.is_fast(x) else super().forward(x)
+
+    def is_fast(self, x: Tensor) -> bool:
+        """Whether rows like these are taken by `of_rows`."""
+        return self.fast and is_fast(x)
+
+    def of_rows(self, x: Tensor, rows: Tensor | None = None, shared: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The outputs on some rows, or with inputs of which there are few; see `torchkit.fast.dense.dense`."""
+        layers = [(layer.weight, layer.bias) for layer in self if isinstance(layer, nn.Linear)]
+        return dense(x, layers, rows, shared)
+
+
+def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> MLP:
     """Linear-ReLU layers and a linear output whose weights start within `out_bound`: (…, in_dim) -> (…, out_dim)."""
     layers: list[nn.Module] = []
     for hidden_dim in hidden_dims:
@@ -79,7 +101,7 @@ def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float 
     output = init_linear(nn.Linear(in_dim, out_dim), out_bound)
     if out_bound is not None:
         nn.init.uniform_(output.bias, -out_bound, out_bound)
-    return nn.Sequential(*layers, output)
+    return MLP(*layers, output)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch, PublicBatch
+from buffers.rows import Rows
 from policies.models.views import PrivilegedViews, PublicViews, Views
 from torchkit.networks import mlp
 
@@ -26,14 +27,24 @@ class Head(nn.Module):
         self.net = mlp(sum(dims[name] for name in self.inputs), hidden_dims, out_dim, out_bound)
 
     def forward(self, views: Mapping[str, Tensor], batch: PublicBatch | None = None) -> Tensor:
-        """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing."""
-        x = views[self.inputs[0]]
-        if len(self.inputs) > 1:
-            x = torch.cat([views[name].to(x.dtype) for name in self.inputs], dim=-1)
-        return self._net(x) if batch is None else batch.on_real_rows(self._net, x)
+        """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing.
+
+        Nor does, then, a last view of which few rows are distinct cost more than these.
+        """
+        tensors = [views[name] for name in self.inputs]
+        fast = batch is not None and self.net.is_fast(tensors[0])
+        few: Rows | None = getattr(tensors[-1], "few", None) if fast and len(tensors) > 1 else None
+        if few is not None:
+            del tensors[-1]
+        x = tensors[0]
+        if len(tensors) > 1:
+            x = torch.cat([tensor.to(x.dtype) for tensor in tensors], dim=-1)
+        return self._net(x) if batch is None else batch.on_real_rows(self.net if fast else self._net, x, few)
 
     def _net(self, x: Tensor) -> Tensor:
         """Under autocast the hidden layers run in lower precision, the output layer does not."""
+        if x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type):
+            return self.net(x)
         hidden = self.net[:-1](x)
         with torch.autocast(x.device.type, enabled=False):
             return self.net[-1](hidden.float())

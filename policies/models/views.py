@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch, PublicBatch
+from buffers.rows import Rows
 from policies.models.sources import Sources
 from torchkit.sequence import Carry
 
@@ -108,7 +109,7 @@ class PublicViews(nn.Module):
         Of a batch that holds more, its public part alone goes on.
         """
         batch = batch.public
-        views = {name: batch.obs.through(embed) for name, embed in self.shortcuts.items()}
+        views = {name: _spread(batch.obs.embedded(embed)) for name, embed in self.shortcuts.items()}
         for fold in self._folds.values():
             views |= fold(batch)
         return views
@@ -122,6 +123,14 @@ class PublicViews(nn.Module):
             views[name], new = fold.step(now, mine)
             after += new
         return views, after
+
+
+def _spread(rows: Rows) -> Tensor:
+    """All rows of a view (T+1, B, F), with the distinct ones at hand as `few` where they are few."""
+    view = rows.full()
+    if not rows.in_order:
+        view.few = rows  # type: ignore[attr-defined]
+    return view
 
 
 class PrivilegedViews(nn.Module):

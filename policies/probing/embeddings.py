@@ -16,9 +16,10 @@ from torch.nn import functional as fn
 
 from buffers.stored import StoredEpisodes
 from envs.factors import Factor, factors, informed_actions
-from policies.probing.fit import fit, fit_mlp, linear_probe
+from policies.probing.fit import WIDE, fit, fit_mlp, linear_probe
 from policies.probing.rows import (
     EMBEDDINGS,
+    MADE_OF,
     Half,
     hardly_varies,
     moments,
@@ -57,6 +58,9 @@ def report(
             a small MLP reads of it from that and a noisy embedding, and from that alone ("shown").
         shared_nats: CLUB estimates, with that noise, of I(z_state; z_obs), of what an untrained z_state shares with
             z_obs, and, as a ceiling, of complete overlap.
+        unseen_share: the part of z_state's variance that a small MLP does not read from the present observation, 0 … 1,
+            and of an untrained z_state's: what there is to be gained by looking, and, where it is low, what a bonus
+            pays for motion that is seen anyway.
         collapsed: the embeddings that are nearly the same for all rows, of which all else says nothing.
         decisions: what small MLPs decide from z_state alone (zero-on) and from both (zero-off), with that noise.
     """
@@ -82,6 +86,9 @@ def report(
     if "z_s untrained" in encoders:
         untrained = club_estimate(noisy_train, noisy_test, "z_s untrained", "z_o", seed, steps)
         result["shared_nats"]["z_s_untrained_z_o"] = untrained
+    result["unseen_share"] = {
+        name: unseen_share(halves[0], halves[1], name, seed, steps) for name in encoders if MADE_OF[name] == "state"
+    }
     best = [informed_actions(env, half.views["state"]) for half in halves]
     chosen = [None if actions is None else actions[index] for actions, (_, index) in zip(best, drawn)]
     result["decisions"] = zero_on_off(noisy_train, noisy_test, chosen[0], chosen[1], seed, steps)
@@ -143,6 +150,24 @@ def probe_with_shown(train: Asked, test: Asked, views: Sequence[str], seed: int,
         predict = fit_mlp(x, len(classes), a.weight, seed, steps, lambda out, i: fn.cross_entropy(out, labels[i]))
         accuracy[name] = float((classes[predict(x_test).argmax(axis=1)] == on_test.label_R) @ share)
     return accuracy
+
+
+def unseen_share(train: Half, test: Half, name: str, seed: int, steps: int) -> float:
+    """The part of an embedding's variance that the present observation does not tell, on the test half.
+
+    A small MLP reads the observation, or where that is an image z^o.
+    """
+    seen = "obs" if train.views["obs"].shape[1] <= WIDE else "z_o"
+    x, x_test = side_by_side(train, test, (seen,))
+    mean_Z = moments(train.views[name], train.weight)[0]
+    scale = root_mean_square(train.views[name], train.weight)
+    target, target_test = ((half.views[name] - mean_Z) / scale for half in (train, test))
+    wanted = torch.from_numpy(target.astype(np.float32))
+    predict = fit_mlp(x, target.shape[1], train.weight, seed, steps, lambda out, i: (out - wanted[i]).square().mean())
+    variance = np.square(moments(target_test, test.weight)[1]).sum()
+    share = test.weight / test.weight.sum()
+    error = share @ np.square(predict(x_test) - target_test).sum(1)
+    return float(min(1.0, error / variance)) if variance > 0 else 0.0
 
 
 def club_estimate(train: Half, test: Half, x_view: str, y_view: str, seed: int, steps: int) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 from policies.probing.embeddings import PROBED
 from policies.probing.rows import EMBEDDINGS, UNTRAINED
 
+UNSEEN_ENOUGH = 0.5  # share of z_s's variance
+
 
 def as_text(result: Mapping[str, Any]) -> str:
     """The whole report, as `policies.probing.embeddings.report` gives it."""
@@ -44,6 +46,7 @@ def as_text(result: Mapping[str, Any]) -> str:
         + ("" if begins is None else f" of an untrained z_s {begins:.2f};")
         + f" complete overlap would give {shared['ceiling']:.2f}.",
         "",
+        *_unseen(result["unseen_share"]),
         f"Decisions by small MLPs (noise {noise}): where z_s holds only what the observation lacks, it fails alone",
         "(zero-on) and succeeds with z_o (zero-off). This is the reading without reinforcement learning.",
         "",
@@ -52,6 +55,21 @@ def as_text(result: Mapping[str, Any]) -> str:
     views = next(iter(decisions.values())).keys() if decisions else ()
     rows = [[view, *(f"{decisions[name][view]:.3f}" for name in decisions)] for view in views]
     return "\n".join([*lines, *as_table(["from", *decisions], rows), ""])
+
+
+def _unseen(share: Mapping[str, float]) -> list[str]:
+    """What of z_s is not to be seen, and a warning where that is little."""
+    untrained = f" (of an untrained z_s's: {share['z_s untrained']:.0%})" if "z_s untrained" in share else ""
+    warning = [
+        f"**Little of z_s is hidden**, below {UNSEEN_ENOUGH:.0%}: an agent that is paid for predicting it is paid",
+        "mostly for what it sees anyway. A larger overlap_weight or club_lr, or more epochs, may take more out of it.",
+    ]
+    return [
+        f"{share['z_s']:.0%} of z_s's variance{untrained} are not to be read from the present observation:",
+        "that much there is to be gained by looking.",
+        *(warning if share["z_s"] < UNSEEN_ENOUGH else []),
+        "",
+    ]
 
 
 def _with_shown(factors: Mapping[str, Any], noise: str) -> list[str]:

@@ -28,7 +28,7 @@ from policies.extensions import Extension
 from policies.intrinsic import INTRINSIC
 from policies.models.policy import HistoryPolicy
 from torchkit.fast.adam import BETAS
-from torchkit.networks import Encoder
+from torchkit.networks import MLP, Encoder
 from torchkit.sequence import MEMORIES, Memory
 from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
@@ -295,6 +295,8 @@ class _Loss(nn.Module):
                 module.prepare_vmap()
             elif isinstance(module, Encoder):
                 module.layout = torch.contiguous_format  # the one that `vmap` knows
+            elif isinstance(module, MLP):
+                module.fast = False
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS_OF_ROWS}

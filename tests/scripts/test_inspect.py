@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from safetensors.numpy import load_file
 
 from policies.models.on_disk import save_encoder
-from tests.helpers.scripts import Scripts, assert_refused
+from tests.helpers.scripts import ROOT, Scripts, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
 from utils.checkpoint import load_checkpoint
 
@@ -171,6 +171,53 @@ def test_a_browser_shows_it(page, mi):
     assert shown.count("<svg") == 4  # paid, loss, entropy, values
     assert shown.count("<td>action ") == 4
     assert e["frames"][3] in shown
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser on this machine")
+@pytest.mark.parametrize(("numbers", "maps"), [(12, 0), (13, 1)])
+def test_more_numbers_than_can_be_read_are_a_heat_map_over_the_episode(numbers, maps, tmp_path):
+    steps = 4
+    episode = {
+        "success": True, "return": 1.0, "story": [], "frames": [], "decision": "values", "facts": [],
+        "obs": [[(-1) ** i * t / steps for i in range(numbers)] for t in range(steps + 1)],
+        "state": [[0.5]] * (steps + 1), "saw": [False] * (steps + 1), "action": [0] * steps, "reward": [0.0] * steps,
+        "bonuses": {}, "losses": {}, "outputs": {"Q": [[0.0, 1.0]] * (steps + 1)}, "belief": [], "entropy": [],
+    }  # fmt: skip
+    data = {
+        "env": "Long-v0", "method": "m", "discrete": True, "obs_image_shape": None, "state_image_shape": None,
+        "notes": {"picture": "none", "belief": "none"}, "state_features": ["x"], "episodes": [episode],
+    }  # fmt: skip
+    ask = """<script>
+const made = document.querySelectorAll("canvas.heat"), said = [];
+if (made.length) {
+  const box = made[0].getBoundingClientRect(), pen = made[0].getContext("2d");
+  const at = (t, i) => [box.width * (t + 0.5) / 5, box.height * (i + 0.5) / 13].map(Math.round);
+  for (const [t, i] of [[0, 0], [4, 0], [4, 1]]) {
+    const [x, y] = at(t, i), event = { clientX: box.left + x, clientY: box.top + y };
+    made[0].dispatchEvent(new MouseEvent("mousemove", event));
+    said.push([made[0].nextSibling.textContent, [...pen.getImageData(x, y, 1, 1).data].slice(0, 3)]);
+  }
+  made[0].dispatchEvent(new MouseEvent("click", { clientX: box.right - 2, clientY: box.top + 2 }));
+}
+const result = document.createElement("pre");
+result.id = "result";
+result.textContent = JSON.stringify([made.length, said, document.getElementById("where").textContent]);
+document.body.append(result);
+</script></body>"""
+    path = tmp_path / "episodes.html"
+    template = (ROOT / "scripts/inspect_page.html").read_text()
+    path.write_text(template.replace("{{DATA}}", json.dumps(data)).replace("</body>", ask))
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom")
+    shown = subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    count, said, where = json.loads(re.search('<pre id="result">(.*?)</pre>', shown, re.S)[1])
+    assert count == maps
+    if maps:
+        assert said == [
+            ["step 0, 0: 0", [255, 255, 255]],
+            ["step 4, 0: 1", [213, 94, 0]],
+            ["step 4, 1: -1", [0, 114, 178]],
+        ]
+        assert where == "step 4 of 4"
 
 
 def test_images_continuous_actions_and_what_is_missing(scripts, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from torchkit.fast import kernels
-from torchkit.fast.gru_loop import gru_scan
+from torchkit.fast.gru_loop import gru_loop
 from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, recurrent
 from utils.errors import UserError
 
@@ -221,7 +221,7 @@ def gru_by_hand(x, h, w_ih, w_hh, b_ih, b_hh):
 
 @given(steps=st.integers(1, 7), batch=st.integers(1, 4), width=st.integers(1, 6), seed=st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
-def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, width, seed):
+def test_the_gru_loop_has_the_values_and_gradients_of_torchs_gru(steps, batch, width, seed):
     torch.manual_seed(seed)
     net = nn.GRU(IN, width)
     x, initial = torch.randn(steps, batch, IN), torch.randn(1, batch, width)
@@ -237,7 +237,7 @@ def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, w
             x_TBF, h0, w_ih, w_hh, b_ih, b_hh = inputs
             if run == "scan":
                 rows = nn.functional.linear(x_TBF, w_ih, b_ih).flatten(0, 1)
-                out = gru_scan(rows, torch.arange(steps * batch).view(steps, batch), h0[0], w_hh, b_hh)
+                out = gru_loop(rows, torch.arange(steps * batch).view(steps, batch), h0[0], w_hh, b_hh)
             else:
                 out = gru_by_hand(x_TBF, h0[0], w_ih, w_hh, b_ih, b_hh)
         (out * upstream).sum().backward()
@@ -247,7 +247,7 @@ def test_the_gru_scan_has_the_values_and_gradients_of_torchs_gru(steps, batch, w
         torch.testing.assert_close(ours, slow, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_the_gru_scan_is_float32_near_its_equations_in_double_precision():
+def test_the_gru_loop_is_float32_near_its_equations_in_double_precision():
     """At the width and length of real runs, with large gates among them, and rows that stand in many places."""
     generator = torch.Generator().manual_seed(0)
     N, T, B, H = 40, 60, 8, 128
@@ -259,7 +259,7 @@ def test_the_gru_scan_is_float32_near_its_equations_in_double_precision():
     for dtype in (torch.float, torch.double):
         rows, initial, weight, bias = inputs = [x.to(dtype).requires_grad_() for x in tensors]
         if dtype is torch.float:
-            out = gru_scan(rows, place, initial, weight, bias)
+            out = gru_loop(rows, place, initial, weight, bias)
         else:
             one, zero = torch.eye(3 * H, dtype=dtype), torch.zeros(3 * H, dtype=dtype)
             out = gru_by_hand(rows[place], initial, one, weight, zero, bias)
@@ -268,7 +268,7 @@ def test_the_gru_scan_is_float32_near_its_equations_in_double_precision():
         assert (ours - exact).abs().max() < 2e-6 * exact.abs().max()
 
 
-def test_the_gru_scan_keeps_nothing_where_nothing_learns(monkeypatch):
+def test_the_gru_loop_keeps_nothing_where_nothing_learns(monkeypatch):
     torch.manual_seed(0)
     rows, initial, weight, bias = torch.randn(6, 9), torch.randn(2, 3), torch.randn(9, 3), torch.randn(9)
     place = torch.randint(6, (5, 2))
@@ -279,44 +279,44 @@ def test_the_gru_scan_keeps_nothing_where_nothing_learns(monkeypatch):
         kernel(*arrays)
 
     monkeypatch.setattr(kernels, "gru_forward", recorded)
-    plain = gru_scan(rows, place, initial, weight, bias)
-    learning = gru_scan(rows, place, initial, weight.requires_grad_(), bias)
+    plain = gru_loop(rows, place, initial, weight, bias)
+    learning = gru_loop(rows, place, initial, weight.requires_grad_(), bias)
     with torch.no_grad():
-        assert torch.equal(plain, gru_scan(rows, place, initial, weight, bias))
+        assert torch.equal(plain, gru_loop(rows, place, initial, weight, bias))
     assert torch.equal(plain, learning) and not plain.requires_grad and learning.requires_grad
     assert kept == [(1, 1), (5, 5), (1, 1)]
 
 
-def test_the_gru_scan_refuses_what_its_kernels_would_misread():
+def test_the_gru_loop_refuses_what_its_kernels_would_misread():
     torch.manual_seed(0)
     rows, initial, weight, bias = torch.randn(6, 9), torch.randn(2, 3), torch.randn(9, 3), torch.randn(9)
     place = torch.randint(6, (5, 2))
     for wrong in (torch.full_like(place, 6), torch.full_like(place, -1)):
         with pytest.raises(IndexError, match="no such row"):
-            gru_scan(rows, wrong, initial, weight, bias)
+            gru_loop(rows, wrong, initial, weight, bias)
     right = {"projected_NG": rows, "initial_BH": initial, "weight_hh": weight, "bias_hh": bias}
     for wrong in ({"projected_NG": rows[:, :8]}, {"initial_BH": initial[:1]}, {"bias_hh": bias[1:]}):
         with pytest.raises(ValueError, match="weight, bias, initial states and inputs"):
-            gru_scan(place_TB=place, **right | wrong)
+            gru_loop(place_TB=place, **right | wrong)
     with pytest.raises(TypeError, match="float32"):
-        gru_scan(rows, place, initial, weight.double(), bias)
+        gru_loop(rows, place, initial, weight.double(), bias)
 
 
-def test_the_gru_scan_has_no_second_derivative_and_says_so():
+def test_the_gru_loop_has_no_second_derivative_and_says_so():
     torch.manual_seed(0)
     rows, weight = torch.randn(6, 9, requires_grad=True), torch.randn(9, 3, requires_grad=True)
-    out = gru_scan(rows, torch.randint(6, (5, 2)), torch.randn(2, 3), weight, torch.randn(9))
+    out = gru_loop(rows, torch.randint(6, (5, 2)), torch.randn(2, 3), weight, torch.randn(9))
     (gradient,) = torch.autograd.grad(out.square().sum(), rows, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
 
-def test_a_nan_goes_through_the_gru_scan_to_the_end_of_its_own_episode():
+def test_a_nan_goes_through_the_gru_loop_to_the_end_of_its_own_episode():
     torch.manual_seed(0)
     rows, weight, bias = torch.randn(6, 9), torch.randn(9, 3), torch.randn(9)
     place = torch.tensor([[0, 1], [2, 1], [0, 1]])
     rows[2] = torch.nan
-    out = gru_scan(rows, place, torch.zeros(2, 3), weight, bias)
+    out = gru_loop(rows, place, torch.zeros(2, 3), weight, bias)
     assert out[1:, 0].isnan().all() and not out[0].isnan().any() and not out[:, 1].isnan().any()
 
 

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 
 class _GRUScan(torch.autograd.Function):
-    """Arguments as of `gru_scan`; `keep`: what the backward pass needs is kept."""
+    """Arguments as of `gru_loop`; `keep`: what the backward pass needs is kept."""
 
     @staticmethod
     def forward(
@@ -32,7 +32,7 @@ class _GRUScan(torch.autograd.Function):
         kept = T if keep else 1
         hidden, gates, new = (weight.new_empty(*shape) for shape in ((T + 1, B, H), (kept, B, H3), (kept, B, H)))
         hidden[0] = initial
-        gru_forward(*_arrays(projected, place, weight.t().contiguous(), bias, hidden, gates, new))
+        gru_forward(*_arrays(projected, place, weight, bias, hidden, gates, new))
         ctx.low_precision, ctx.num_inputs = low_precision, len(projected)
         ctx.save_for_backward(weight, place, hidden, gates, new)
         return hidden[1:]
@@ -40,7 +40,7 @@ class _GRUScan(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        from torchkit.fast.kernels import gru_backward, gru_input_gradient
+        from torchkit.fast.kernels import gru_backward, gru_input_gradient, linear_gradients
 
         weight, place, hidden, gates, new = ctx.saved_tensors
         (T, B), (H3, H) = place.shape, weight.shape
@@ -49,18 +49,20 @@ class _GRUScan(torch.autograd.Function):
         gru_backward(*_arrays(grads[0].contiguous(), weight, hidden, gates, new, carried, d_product, d_inputs))
         gru_input_gradient(*_arrays(place, d_product, d_inputs, d_projected))
         flat, before = d_product.view(T * B, H3), hidden[:-1].view(T * B, H)
-        if ctx.low_precision:
-            d_weight = (flat.bfloat16().t() @ before.bfloat16()).float()
+        if ctx.low_precision or torch.get_num_threads() > 1:  # which a product of torch's makes use of
+            kind = torch.bfloat16 if ctx.low_precision else torch.float32
+            d_weight, d_bias = (flat.to(kind).t() @ before.to(kind)).float(), flat.sum(0)
         else:
-            d_weight = flat.t() @ before
-        return d_projected, None, carried, d_weight, flat.sum(0), None, None
+            d_weight, d_bias = torch.empty_like(weight), weight.new_empty(H3)
+            linear_gradients(*_arrays(before, flat, d_weight, d_bias))
+        return d_projected, None, carried, d_weight, d_bias, None, None
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
     return [tensor.detach().numpy() for tensor in tensors]
 
 
-def gru_scan(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+def gru_loop(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
     """The outputs (T, B, H) of one GRU layer from projected inputs W_ih x + b_ih (N, 3H); weights as in `nn.GRU`.
 
     `place_TB` says which of the N distinct inputs stands where. The recurrence is float32; under autocast the product
@@ -73,7 +75,7 @@ def gru_scan(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_
     """
     H = weight_hh.shape[1]
     if {weight_hh.dtype, bias_hh.dtype, initial_BH.dtype} != {torch.float32}:
-        raise TypeError(f"the scan of a GRU is float32, not {weight_hh.dtype}, {bias_hh.dtype}, {initial_BH.dtype}")
+        raise TypeError(f"the loop of a GRU is float32, not {weight_hh.dtype}, {bias_hh.dtype}, {initial_BH.dtype}")
     expected = ((3 * H, H), (3 * H,), (place_TB.shape[1], H), (len(projected_NG), 3 * H))
     found = tuple(tuple(x.shape) for x in (weight_hh, bias_hh, initial_BH, projected_NG))
     if found != expected:

@@ -1,6 +1,6 @@
 """GRU layers of several seeds side by side under `torch.func.vmap`: one batched product a step for all of them.
 
-The same recurrence and gradients as `gru_scan`, with a dimension K of seeds; cuDNN has no such layer.
+The same recurrence and gradients as `gru_loop`, with a dimension K of seeds; cuDNN has no such layer.
 """
 
 from typing import Any
@@ -88,6 +88,6 @@ class _Seed(torch.autograd.Function):
         return _Scans.apply(*moved), 1
 
 
-def gru_scans(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
-    """The outputs (T, B, H) of one GRU layer, to be called under `vmap`; arguments as of `gru_scan`."""
+def gru_loops(projected_NG: Tensor, place_TB: Tensor, initial_BH: Tensor, weight_hh: Tensor, bias_hh: Tensor) -> Tensor:
+    """The outputs (T, B, H) of one GRU layer, to be called under `vmap`; arguments as of `gru_loop`."""
     return _Seed.apply(at(projected_NG, place_TB), weight_hh, bias_hh, initial_BH)

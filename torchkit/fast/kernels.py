@@ -1,12 +1,13 @@
-"""What torch's operations are slow at on the CPU, compiled by Numba: a GRU's layer, GELU, CLUB's likelihood's gradient.
+"""What torch's operations are slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, GELU, CLUB's gradient.
 
-Of a layer's step, or of that likelihood's, they are many calls, each a pass through memory of its own; where rows are
-few the calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
+Of a layer, or of that likelihood, they are many calls, each a pass through memory of its own; where rows are few the
+calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
 Shapes are the caller's to check. Importing this takes 0.3 s, compiling the functions that are called from outside some
 seconds once; Numba keeps the result until this file changes, so that what they call must stand in it as well.
 
 Dimension key: T steps, S kept steps, B batch, N distinct rows of inputs, H width, G = 3H gates in torch's order: reset,
-update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells.
+update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells. Of products: M rows, K what
+is summed over, N columns, P = ⌈N / W⌉ panels of W columns each.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,11 @@ from functools import wraps
 from typing import Any, cast
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 ONE, TWO, THREE = np.float32(1), np.float32(2), np.float32(3)
 LOWEST, HIGHEST = np.float32(-87), np.float32(88)  # beyond them float32 has no normal number for exp
@@ -120,6 +125,340 @@ def add_product(a_BK: Any, w_KN: Any, out_BN: Any) -> None:
                 out[n] += a[k] * w[n]
 
 
+def _tile_of(lanes: int, rows: int, vectors: int) -> Callable[..., Any]:
+    """Machine code for a tile of a product: `rows` rows of `vectors` vectors of `lanes` columns, kept in registers.
+
+    LLVM does not find this by itself. The code writes c = max(floor, d + a b), where b is (inner, vectors · lanes);
+    entry (i, k) of a stands `at + i row + k step` numbers into its array, row i of c or d `at + i row`.
+    """
+    number, index = ir.FloatType(), ir.IntType(32)
+    vector = ir.VectorType(number, lanes)
+    unknown, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(index, lanes), [0] * lanes)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _a, a_at, a_row, a_step, _b, b_at, _d, d_at, d_row, _c, c_at, c_row, inner, floor = arguments
+
+        def whole(n: int) -> Any:
+            return ir.Constant(inner.type, n)
+
+        def start(which: int, at: Any) -> Any:
+            array = context.make_array(signature.args[which])(context, builder, arguments[which])
+            return builder.gep(array.data, [at])
+
+        def place(at: Any) -> Any:
+            return builder.bitcast(at, vector.as_pointer())
+
+        def everywhere(value: Any) -> Any:
+            return builder.shuffle_vector(builder.insert_element(unknown, value, index(0)), unknown, first)
+
+        def read(at: Any) -> Any:
+            value = builder.load(place(at))
+            value.align = 4
+            return value
+
+        def row(start: Any, step: Any, i: int) -> Any:
+            return builder.gep(start, [builder.mul(step, whole(i))])
+
+        tile = [(i, j) for i in range(rows) for j in range(vectors)]
+        sums = {at: cgutils.alloca_once(builder, vector) for at in tile}
+        start_d, start_c, start_b = start(6, d_at), start(9, c_at), start(4, b_at)
+        rows_a = [row(start(0, a_at), a_row, i) for i in range(rows)]
+        for i, j in tile:
+            builder.store(read(builder.gep(row(start_d, d_row, i), [whole(j * lanes)])), sums[i, j])
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{lanes}f32"
+        )
+        with cgutils.for_range(builder, inner) as loop:
+            row_b = builder.gep(start_b, [builder.mul(loop.index, whole(vectors * lanes))])
+            read_b = [read(builder.gep(row_b, [whole(j * lanes)])) for j in range(vectors)]
+            step = builder.mul(loop.index, a_step)
+            for i in range(rows):
+                factor = everywhere(builder.load(builder.gep(rows_a[i], [step])))
+                for j in range(vectors):
+                    value = builder.call(fma, [factor, read_b[j], builder.load(sums[i, j])])
+                    builder.store(value, sums[i, j])
+        least = everywhere(floor)
+        for i, j in tile:
+            value = builder.load(sums[i, j])
+            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)  # a NaN stays one
+            builder.store(value, place(builder.gep(row(start_c, c_row, i), [whole(j * lanes)]))).align = 4
+        return context.get_dummy_value()
+
+    def tile(
+        typing: Any,
+        a: Any,
+        a_at: Any,
+        a_row: Any,
+        a_step: Any,
+        b: Any,
+        b_at: Any,
+        d: Any,
+        d_at: Any,
+        d_row: Any,
+        c: Any,
+        c_at: Any,
+        c_row: Any,
+        inner: Any,
+        floor: Any,
+    ) -> Any:
+        n = types.intp
+        return types.void(a, n, n, n, b, n, d, n, n, c, n, n, n, types.float32), generate
+
+    return cast("Callable[..., Any]", intrinsic(tile))
+
+
+def _tile_shape() -> tuple[int, int]:
+    """Lanes of a vector here, and rows of a tile of two vectors: as many as registers hold beside what they read."""
+    here = get_host_cpu_features()
+    if here.get("avx512f"):
+        return 16, 8
+    return (8, 4) if here.get("avx") else (4, 4)
+
+
+LANES, TALL = _tile_shape()
+WIDE = 2 * LANES
+BLOCK = 64  # rows between which a core's own cache holds what several products read
+NONE, ZERO = np.float32(-np.inf), np.float32(0)  # floors of a product's values: ZERO is ReLU
+tall_tile, low_tile = _tile_of(LANES, TALL, 2), _tile_of(LANES, 1, 2)
+
+
+@inner
+def pack(w_KN: Any, first: int, rows: int, panels_PKW: Any) -> None:
+    """Writes `rows` rows of a matrix, from the first on, as the panels that `multiply` reads: zeros past column N."""
+    N = w_KN.shape[1]
+    for p in range(N // WIDE):
+        for k in range(rows):
+            row, panel = w_KN[first + k, p * WIDE : (p + 1) * WIDE], panels_PKW[p, k]
+            for j in range(WIDE):
+                panel[j] = row[j]
+    if N % WIDE:
+        for k in range(rows):
+            row, panel = w_KN[first + k, N - N % WIDE :], panels_PKW[N // WIDE, k]
+            for j in range(WIDE):
+                panel[j] = row[j] if j < len(row) else ZERO
+
+
+@inner
+def pack_turned(w_NK: Any, panels_PKW: Any) -> None:
+    """Writes the same panels of a matrix that is given by its columns, as torch keeps a layer's weight."""
+    N, K = w_NK.shape
+    for p in range(panels_PKW.shape[0]):
+        panel = panels_PKW[p]
+        for j in range(WIDE):
+            if p * WIDE + j < N:
+                column = w_NK[p * WIDE + j]
+                for k in range(K):
+                    panel[k, j] = column[k]
+            else:
+                for k in range(K):
+                    panel[k, j] = ZERO
+
+
+@inner
+def empty_panels(inner: int, columns: int) -> Any:
+    """Room for the panels (P, K, W) of a matrix (inner, columns)."""
+    return np.empty((-(-columns // WIDE), inner, WIDE), np.float32)
+
+
+@inner
+def multiply(
+    a: Any,
+    a_at: int,
+    a_row: int,
+    a_step: int,
+    rows: int,
+    inner: int,
+    panels_PKW: Any,
+    d: Any,
+    d_at: int,
+    d_row: int,
+    c: Any,
+    c_at: int,
+    c_row: int,
+    columns: int,
+    floor: Any,
+) -> None:
+    """Writes c = max(floor, d + a b) of a (rows, inner) and b (inner, columns), which `panels_PKW` holds.
+
+    Entry (i, k) of a stands `a_at + i a_row + k a_step` numbers into its array, row i of c or d `at + i row`; a row
+    step of 0 adds the same to each row. Where the last panel is not full, what stands behind is neither read nor
+    written.
+    """
+    edge = np.empty(TALL * WIDE, np.float32)
+    high = rows - rows % TALL
+    for p in range(-(-columns // WIDE)):
+        b_at, n, width = p * panels_PKW.shape[1] * WIDE, p * WIDE, min(WIDE, columns - p * WIDE)
+        i = 0
+        while i < rows:
+            of_a, of_d, of_c = a_at + i * a_row, d_at + i * d_row + n, c_at + i * c_row + n
+            step = TALL if i < high else 1
+            if width == WIDE and step == TALL:
+                tall_tile(a, of_a, a_row, a_step, panels_PKW, b_at, d, of_d, d_row, c, of_c, c_row, inner, floor)
+            elif width == WIDE:
+                low_tile(a, of_a, a_row, a_step, panels_PKW, b_at, d, of_d, d_row, c, of_c, c_row, inner, floor)
+            else:
+                for r in range(step):
+                    for j in range(width):
+                        edge[r * WIDE + j] = d.flat[of_d + r * d_row + j]
+                if step == TALL:
+                    tall_tile(a, of_a, a_row, a_step, panels_PKW, b_at, edge, 0, WIDE, edge, 0, WIDE, inner, floor)
+                else:
+                    low_tile(a, of_a, a_row, a_step, panels_PKW, b_at, edge, 0, WIDE, edge, 0, WIDE, inner, floor)
+                for r in range(step):
+                    for j in range(width):
+                        c.flat[of_c + r * c_row + j] = edge[r * WIDE + j]
+            i += step
+
+
+@compiled
+def dense_forward(x_MK: Any, weight_NK: Any, bias_N: Any, rectified: bool, out_MN: Any) -> None:
+    """Writes the outputs of a linear layer, through ReLU where `rectified`; all arrays contiguous."""
+    (M, K), N = x_MK.shape, len(bias_N)
+    panels_PKW = empty_panels(K, N)
+    pack_turned(weight_NK, panels_PKW)
+    floor = ZERO if rectified else NONE
+    for m in range(0, M, BLOCK):  # x's rows stay at hand for each panel
+        rows = min(BLOCK, M - m)
+        multiply(x_MK, m * K, K, 1, rows, K, panels_PKW, bias_N, 0, 0, out_MN, m * N, N, N, floor)
+
+
+@compiled
+def dense_backward(
+    x_MK: Any,
+    weight_NK: Any,
+    out_MN: Any,
+    rectified: bool,
+    d_out_MN: Any,
+    d_x_MK: Any,
+    d_weight_NK: Any,
+    d_bias_N: Any,
+) -> None:
+    """From the gradient of what `dense_forward` wrote to those of what it read; all arrays contiguous.
+
+    Args:
+        x_MK, weight_NK, out_MN, rectified: as there.
+        d_out_MN: the gradient of the outputs; read.
+        d_x_MK: written, where it has rows.
+        d_weight_NK, d_bias_N: written.
+    """
+    (M, K), N = x_MK.shape, len(d_bias_N)
+    panels_PNW = empty_panels(N, K)
+    if len(d_x_MK):
+        pack(weight_NK, 0, N, panels_PNW)
+    stride = N + LANES  # rows that are powers of 2 apart would share few lines of the cache
+    d_sum, panels_of_x, zeros_K = np.empty((BLOCK, stride), np.float32), empty_panels(BLOCK, K), np.zeros(K, np.float32)
+    d_weight_NK[:] = 0
+    d_bias_N[:] = 0
+    for m in range(0, M, BLOCK):
+        rows = min(BLOCK, M - m)
+        for i in range(rows):
+            d_out, out, d = d_out_MN[m + i], out_MN[m + i], d_sum[i]
+            if rectified:
+                for n in range(N):
+                    d[n] = d_out[n] if out[n] > 0 else ZERO
+            else:
+                for n in range(N):
+                    d[n] = d_out[n]
+            for n in range(N):
+                d_bias_N[n] += d[n]
+        pack(x_MK, m, rows, panels_of_x)
+        multiply(d_sum, 0, 1, stride, N, rows, panels_of_x, d_weight_NK, 0, K, d_weight_NK, 0, K, K, NONE)
+        if len(d_x_MK):
+            multiply(d_sum, 0, stride, 1, rows, N, panels_PNW, zeros_K, 0, 0, d_x_MK, m * K, K, K, NONE)
+
+
+@compiled
+def rows_forward(
+    x_RK: Any, rows_M: Any, shared_UN: Any, place_R: Any, weight_NF: Any, rectified: bool, out_MN: Any
+) -> None:
+    """Writes the outputs of a linear layer on some rows, of which `shared_UN` holds a part: the bias, or more.
+
+    Args:
+        x_RK, rows_M: rows, and the numbers of those that are wanted.
+        shared_UN, place_R: what is added to the product, and which of it to each of all rows; another one is an
+            IndexError.
+        weight_NF: its first K columns count.
+        rectified: whether the outputs go through ReLU.
+        out_MN: written.
+    """
+    K, (M, N) = x_RK.shape[1], out_MN.shape
+    panels_PKW, block = empty_panels(K, N), np.empty((BLOCK, K), np.float32)
+    pack_turned(weight_NF[:, :K], panels_PKW)
+    floor = ZERO if rectified else NONE
+    for m in range(0, M, BLOCK):
+        rows = min(BLOCK, M - m)
+        for i in range(rows):
+            row = rows_M[m + i]
+            if not (0 <= row < len(x_RK) and 0 <= place_R[row] < len(shared_UN)):
+                raise IndexError("rows_M, place_R: no such row")
+            block[i] = x_RK[row]
+            out_MN[m + i] = shared_UN[place_R[row]]
+        multiply(block, 0, K, 1, rows, K, panels_PKW, out_MN, m * N, N, out_MN, m * N, N, N, floor)
+
+
+@compiled
+def rows_backward(
+    x_RK: Any,
+    rows_M: Any,
+    place_R: Any,
+    weight_NF: Any,
+    out_MN: Any,
+    rectified: bool,
+    d_out_MN: Any,
+    d_x_RK: Any,
+    d_shared_UN: Any,
+    d_weight_NF: Any,
+) -> None:
+    """From the gradient of what `rows_forward` wrote to those of what it read.
+
+    Args:
+        x_RK, rows_M, place_R, weight_NF, out_MN, rectified: as there.
+        d_out_MN: the gradient of the outputs; read.
+        d_x_RK: 0; the wanted rows are written, where it has any.
+        d_shared_UN: written.
+        d_weight_NF: its first K columns are written.
+    """
+    K, (M, N), F = x_RK.shape[1], out_MN.shape, weight_NF.shape[1]
+    panels_PNW, panels_of_x = empty_panels(N, K), empty_panels(BLOCK, K)
+    pack(weight_NF[:, :K], 0, N, panels_PNW)
+    stride = N + LANES  # see `dense_backward`
+    d_sum, block = np.empty((BLOCK, stride), np.float32), np.empty((BLOCK, K), np.float32)
+    zeros_K = np.zeros(K, np.float32)
+    d_shared_UN[:] = 0
+    d_weight_NF[:, :K] = 0
+    for m in range(0, M, BLOCK):
+        rows = min(BLOCK, M - m)
+        for i in range(rows):
+            row = rows_M[m + i]
+            d_out, out, d, d_shared = d_out_MN[m + i], out_MN[m + i], d_sum[i], d_shared_UN[place_R[row]]
+            for n in range(N):
+                d[n] = d_out[n] if out[n] > 0 or not rectified else ZERO
+            for n in range(N):
+                d_shared[n] += d[n]
+            block[i] = x_RK[row]
+        pack(block, 0, rows, panels_of_x)
+        multiply(d_sum, 0, 1, stride, N, rows, panels_of_x, d_weight_NF, 0, F, d_weight_NF, 0, F, K, NONE)
+        if len(d_x_RK):
+            multiply(d_sum, 0, stride, 1, rows, N, panels_PNW, zeros_K, 0, 0, block, 0, K, K, NONE)
+            for i in range(rows):
+                d_x_RK[rows_M[m + i]] = block[i]
+
+
+@compiled
+def linear_gradients(x_MK: Any, d_out_MN: Any, d_weight_NK: Any, d_bias_N: Any) -> None:
+    """Writes the gradients of a linear layer's weight and bias; all arrays contiguous."""
+    (M, K), N = x_MK.shape, len(d_bias_N)
+    panels_of_x = empty_panels(BLOCK, K)
+    d_weight_NK[:] = 0
+    d_bias_N[:] = 0
+    for m in range(0, M, BLOCK):
+        rows = min(BLOCK, M - m)
+        for i in range(rows):
+            d_bias_N += d_out_MN[m + i]
+        pack(x_MK, m, rows, panels_of_x)
+        multiply(d_out_MN, m * N, 1, N, N, rows, panels_of_x, d_weight_NK, 0, K, d_weight_NK, 0, K, K, NONE)
+
+
 @inner
 def layer(x_BK: Any, weight_NK: Any, bias_N: Any) -> Any:
     """A linear layer's output (B, N)."""
@@ -144,7 +483,7 @@ def layer_gradients(x_BK: Any, d_out_BN: Any, d_weight_NK: Any, d_bias_N: Any) -
 def gru_forward(
     inputs_NG: Any,
     place_TB: Any,
-    weight_HG: Any,
+    weight_GH: Any,
     bias_G: Any,
     hidden: Any,
     gates: Any,
@@ -154,18 +493,18 @@ def gru_forward(
 
     Args:
         inputs_NG, place_TB: distinct rows of projected inputs, and which stands where; another one is an IndexError.
-        weight_HG, bias_G: recurrent.
+        weight_GH, bias_G: recurrent.
         hidden: (T+1, B, H); its first row is read, the others are written.
         gates: (S, B, G); become reset, update, and the recurrent part of the new value.
         new: (S, B, H); become the new values.
     """
     T, B = place_TB.shape
-    H = hidden.shape[2]
+    G, H = weight_GH.shape
+    panels_PHW = empty_panels(H, G)
+    pack_turned(weight_GH, panels_PHW)
     for t in range(T):
         s = t if len(gates) == T else 0
-        for b in range(B):
-            gates[s, b] = bias_G
-        add_product(hidden[t], weight_HG, gates[s])
+        multiply(hidden, t * B * H, H, 1, B, H, panels_PHW, bias_G, 0, 0, gates, s * B * G, G, G, NONE)
         for b in range(B):
             if not 0 <= place_TB[t, b] < len(inputs_NG):
                 raise IndexError("place_TB: no such row of inputs")
@@ -201,6 +540,9 @@ def gru_backward(
         d_inputs: (T, B, H), of the projected inputs of the new values; those of the gates are the products'. Written.
     """
     T, B, H = new.shape
+    G = 3 * H
+    panels_PGW = empty_panels(G, H)
+    pack(weight_GH, 0, G, panels_PGW)
     for t in range(T - 1, -1, -1):
         for b in range(B):
             g, n, before, whole = gates[t, b], new[t, b], hidden[t, b], carried_BH[b]
@@ -217,7 +559,7 @@ def gru_backward(
                 d_p[2 * H + j] = d_i[j] * g[j]
             for j in range(H):
                 whole[j] *= g[H + j]
-        add_product(d_product[t], weight_GH, carried_BH)
+        multiply(d_product, t * B * G, G, 1, B, G, panels_PGW, carried_BH, 0, H, carried_BH, 0, H, H, NONE)
 
 
 @compiled

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchkit.fast import has_compiler
-from torchkit.fast.gru_loop import gru_scan
-from torchkit.fast.gru_loops import gru_scans
+from torchkit.fast.gru_loop import gru_loop
+from torchkit.fast.gru_loops import gru_loops
 from torchkit.sequence.base import Carry, Memory, at, forget
 from utils.device import has_bfloat16
 from utils.errors import at_least_one
@@ -58,44 +58,44 @@ class Recurrent(Memory):
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs), carry
 
 
-Scan = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Loop = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 class GRU(Recurrent):
     """Gated recurrent unit (Cho et al., 2014).
 
-    Its layers run by `scan` over projected inputs; where that is None, by `gru_scan` on a CPU that has Numba, and by
+    Its layers run by `loop` over projected inputs; where that is None, by `gru_loop` on a CPU that has Numba, and by
     torch's own loop elsewhere.
     """
 
     under_vmap = True
     num_states = 1
-    scan: Scan | None = None
+    loop: Loop | None = None
 
     def prepare_vmap(self) -> None:
-        self.scan = gru_scans
+        self.loop = gru_loops
 
     def _make(self, in_dim: int, out_dim: int, layers: int) -> nn.GRU:
         return nn.GRU(in_dim, out_dim, layers)
 
-    def _scan_on(self, device: torch.device) -> Scan | None:
-        return self.scan or (gru_scan if device.type == "cpu" and has_compiler() else None)
+    def _loop_on(self, device: torch.device) -> Loop | None:
+        return self.loop or (gru_loop if device.type == "cpu" and has_compiler() else None)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
-        scan = self._scan_on(x_TBF.device)
-        if len(x_TBF) == 1 or scan is None:
+        loop = self._loop_on(x_TBF.device)
+        if len(x_TBF) == 1 or loop is None:
             output, hidden = self.net(x_TBF, carry[0])
             return output, (hidden,)
-        output, last = self._layers(scan, x_TBF, None, carry[0])
+        output, last = self._layers(loop, x_TBF, None, carry[0])
         return output, (last,)
 
     def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
-        scan = self._scan_on(x.device)
-        if place_TB is None or scan is None:
+        loop = self._loop_on(x.device)
+        if place_TB is None or loop is None:
             return super().encode(x, place_TB)
-        return self._layers(scan, x, place_TB, self.initial_carry(place_TB.shape[1])[0])[0]
+        return self._layers(loop, x, place_TB, self.initial_carry(place_TB.shape[1])[0])[0]
 
-    def _layers(self, scan: Scan, x: Tensor, place_TB: Tensor | None, initial_LBH: Tensor) -> tuple[Tensor, Tensor]:
+    def _layers(self, loop: Loop, x: Tensor, place_TB: Tensor | None, initial_LBH: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs (T, B, H) of the last layer and the last states of all (layers, B, H); x as in `encode`."""
         last = []
         for layer, initial_BH in enumerate(initial_LBH.unbind(0)):
@@ -105,7 +105,7 @@ class GRU(Recurrent):
             projected = F.linear(x.flatten(0, -2), weight_ih, bias_ih)
             if place_TB is None:
                 place_TB = torch.arange(len(projected), device=x.device).view(x.shape[:2])
-            x, place_TB = scan(projected, place_TB, initial_BH, weight_hh, bias_hh), None
+            x, place_TB = loop(projected, place_TB, initial_BH, weight_hh, bias_hh), None
             last.append(x[-1])
         return x, torch.stack(last)
 

@@ -302,6 +302,7 @@ def test_exploring_draws_epsilon_of_the_actions_uniformly():
     assert (act(agent, 100, explore=True) == greedy).all()
 
 
+@pytest.mark.learning
 def test_updates_learn_a_small_task():
     """The reward is paid for action 2: after some updates Q says so."""
     agent, batch = make_agent("history", discount=0.0, lr=1e-2), make_batch((12, 12, 12, 12))

@@ -49,7 +49,8 @@ def test_policy_and_agent_of_before_a_field_came_are_as_they_were(saved):
     edit(folder, lambda old: old["config"]["rl"].update(auxiliary=about["config"]["rl"]["auxiliary"]))
     config = ConfigDict(json_tuples(load_policy(str(folder))[1]["config"]))
     rebuilt = rebuilt_agent(folder, SPEC, config, None, None)
-    assert all(torch.equal(rebuilt.state_dict()[name], value) for name, value in agent.state_dict().items())
+    for name, value in agent.state_dict().items():  # moments that are still to come are NaN
+        torch.testing.assert_close(rebuilt.state_dict()[name], value, rtol=0, atol=0, equal_nan=True)
 
 
 DAMAGE = {

@@ -6,10 +6,10 @@ import torch
 
 from envs.factors import Factor, factors, informed_actions
 from policies.probing import fit as readers
-from policies.probing.embeddings import probe_factor, probe_with_shown, report
+from policies.probing.embeddings import probe_factor, probe_with_shown, report, unseen_share
 from policies.probing.fit import linear_probe
 from policies.probing.rows import Half, variance_share
-from policies.probing.text import as_text
+from policies.probing.text import _unseen, as_text
 from torchkit.networks import EncoderConfig
 
 CPU = torch.device("cpu")
@@ -90,6 +90,22 @@ def test_noise_is_a_part_of_the_root_mean_square():
     assert (index == 0).mean() == pytest.approx(0.9, abs=0.01)
     assert (noisy.views["z_s"] - z[index]).std() == pytest.approx(0.1 * 6.0, rel=0.05)  # 6 is the weighted deviation
     np.testing.assert_array_equal(noisy.views["state"], z[index])
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(1.0, 0.0), (0.5, 0.8), (0.0, 1.0)])
+def test_the_unseen_share_is_the_variance_that_no_observation_tells(seen, expected):
+    """z = seen · o + (1 - seen) · 2 · hidden, of independent unit variances: 1 : 4 where seen is a half."""
+    rng = np.random.default_rng(0)
+    obs, hidden = rng.normal(size=(2, 6000, 1)).astype(np.float32)
+    z = 30 * (seen * obs + (1 - seen) * 2 * hidden) - 7  # neither scale nor offset matters
+    whole = Half({"obs": obs, "z_s": z, "z_o": 0 * obs}, obs, obs[:, 0], np.full(6000, 1 / 6000))
+    train, test = whole.take(np.arange(3000)), whole.take(np.arange(3000, 6000))
+    assert unseen_share(train, test, "z_s", seed=0, steps=300) == pytest.approx(expected, abs=0.06)
+
+
+def test_a_z_s_of_what_is_seen_is_warned_of():
+    assert "Little of z_s is hidden" in "\n".join(_unseen({"z_s": 0.2}))
+    assert "Little of z_s is hidden" not in "\n".join(_unseen({"z_s": 0.7}))
 
 
 def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
@@ -186,6 +202,8 @@ def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heav
     assert apart["shared_nats"]["z_s_untrained_z_o"] > 5 * apart["shared_nats"]["z_s_z_o"]  # the place, in both
     assert "of an untrained z_s" in as_text(apart)
     assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
+    assert apart["unseen_share"]["z_s"] > 0.8 > 0.05 > apart["unseen_share"]["z_s untrained"]
+    assert "of an untrained z_s's: 0%" in as_text(apart) and "Little of z_s is hidden" not in as_text(apart)
     reward = apart["decisions"]["reward_r2"]
     assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5
     assert overlap["decisions"]["reward_r2"]["z_s (zero-on)"] > 0.5

@@ -6,8 +6,8 @@ import torch
 from policies.training.batched_updates import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
 from policies.training.many_seeds import batched_or_not, mean_of
 from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
-from torchkit.fast.gru_loop import gru_scan
-from torchkit.fast.gru_loops import gru_scans
+from torchkit.fast.gru_loop import gru_loop
+from torchkit.fast.gru_loops import gru_loops
 from torchkit.sequence import GRU, LSTM
 from utils.errors import DivergenceError, UserError
 
@@ -163,12 +163,12 @@ def test_layers_side_by_side_are_the_layer_of_each_seed():
     generator = torch.Generator().manual_seed(0)
     inputs = [torch.randn(K, *shape, generator=generator, requires_grad=True) for shape in shapes]
     place = torch.arange(T * B).view(T, B)
-    together = torch.func.vmap(gru_scans, in_dims=(0, None, 0, 0, 0))(inputs[0], place, *inputs[1:])
+    together = torch.func.vmap(gru_loops, in_dims=(0, None, 0, 0, 0))(inputs[0], place, *inputs[1:])
     weight = torch.randn(together.shape, generator=generator)
     gradients = torch.autograd.grad((together * weight).sum(), inputs)
     for k in range(K):
         mine = [x[k] for x in inputs]
-        output = gru_scan(mine[0], place, *mine[1:])
+        output = gru_loop(mine[0], place, *mine[1:])
         torch.testing.assert_close(together[k], output)
         expected = torch.autograd.grad((output * weight[k]).sum(), mine)
         torch.testing.assert_close([gradient[k] for gradient in gradients], list(expected))
