@@ -6,7 +6,6 @@ from typing import Any
 from policies.probing.embeddings import VIEWS
 from policies.probing.rows import EMBEDDINGS, UNTRAINED
 
-
 UNSEEN_ENOUGH = 0.5  # share of z_s's variance
 
 
@@ -62,8 +61,8 @@ def _unseen(share: Mapping[str, float]) -> list[str]:
     """What of z_s is not to be seen, and a warning where that is little."""
     untrained = f" (of an untrained z_s's: {share['z_s untrained']:.0%})" if "z_s untrained" in share else ""
     warning = [
-        f"**Little of z_s is hidden**, below {UNSEEN_ENOUGH:.0%}: an agent that is paid for predicting it is paid mostly",
-        "for what it sees anyway. A larger overlap_weight or club_lr, or more epochs, may take more out of it.",
+        f"**Little of z_s is hidden**, below {UNSEEN_ENOUGH:.0%}: an agent that is paid for predicting it is paid",
+        "mostly for what it sees anyway. A larger overlap_weight or club_lr, or more epochs, may take more out of it.",
     ]
     return [
         f"{share['z_s']:.0%} of z_s's variance{untrained} are not to be read from the present observation:",
