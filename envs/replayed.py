@@ -123,6 +123,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         self._digest = np.zeros(self.num_envs, np.int64)  # of all rows of the episode so far
         self._given_up = np.zeros(self.num_envs, bool)  # of episodes that could not be played again
         self._lost = np.zeros(self.num_envs, bool)
+        self._success = np.zeros(self.num_envs, bool)  # at the last step that was simulated
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts all envs, or those of `options["reset_mask"]` (N,), in `options["state"]` (N, S) if given."""
@@ -142,7 +143,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         for (i, seed, start, actions), (views, digest) in zip(beginnings, self._play(beginnings), strict=True):
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
-            self._ended[i], self._given_up[i], self._digest[i] = False, False, digest
+            self._ended[i], self._given_up[i], self._success[i], self._digest[i] = False, False, False, digest
 
     @abstractmethod
     def _play(self, beginnings: Sequence[Beginning]) -> list[Played]:
@@ -157,7 +158,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
     def _cut_off(self, i: int) -> StepResult:
         """The last that is known of an episode, as a step that truncates it and is not to be learned from."""
         views = {"obs": self._obs[i].copy(), "state": self._state[i].copy()}
-        return StepResult(views, 0.0, False, True, False, lost=True)
+        return StepResult(views, 0.0, False, True, bool(self._success[i]), lost=True)
 
     @abstractmethod
     def _step(self, actions: NDArray[Any]) -> list[StepResult]:
@@ -183,12 +184,12 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
             self._actions[i].append(actions[i].copy())
             self._digest[i] = digest_of(result.views, int(self._digest[i]))
         reward = np.array([result.reward for result in results], np.float64)
-        terminated, truncated, success, self._lost = (
+        terminated, truncated, self._success, self._lost = (
             np.array([getattr(result, name) for result in results], bool)
             for name in ("terminated", "truncated", "success", "lost")
         )
         self._ended = terminated | truncated
-        return self._now(), reward, terminated, truncated, {"success": success}
+        return self._now(), reward, terminated, truncated, {"success": self._success.copy()}
 
     def lost_steps(self) -> Bools:
         """Which envs' last step could not be simulated (N,): their episodes were cut off before it."""
@@ -232,6 +233,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
             "start": [None if start is None else start.copy() for start in self._start],
             "actions": [np.array(taken, self.single_action_space.dtype) for taken in self._actions],
             "digest": self._digest.copy(),
+            "success": self._success.copy(),
             "obs": self._obs.copy(),
             "state": self._state.copy(),
             "rng": portable_rng(self.np_random),
@@ -259,7 +261,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if "digest" in state:  # older ones have none
             differs = np.flatnonzero((self._seed >= 0) & (self._digest != state["digest"]))
             self._obs[differs], self._state[differs] = state["obs"][differs], state["state"][differs]
-            self._digest = np.array(state["digest"], np.int64)
+            self._digest, self._success = np.array(state["digest"], np.int64), np.array(state["success"], bool)
             self._give_up(differs[~self._ended[differs]])
         self.np_random = restored_rng(state["rng"])
 

@@ -69,7 +69,7 @@ class Turn:
         self.spec_sizes = self._instance.spec_sizes
         self.single_action_space: spaces.Space[Any] = self._instance.single_action_space
         self._now: Views = {}
-        self._lost = np.zeros(num_envs, bool)
+        self._lost, self._success = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
         self._others_ended = np.zeros(self._rest, bool)  # of the instance's envs that are not ours
 
     @property
@@ -92,8 +92,10 @@ class Turn:
         mask = options.get("reset_mask")
         if mask is None or self._turns.holder is not self:
             self._turns.holder, self._others_ended = self, np.zeros(self._rest, bool)
+            self._success[:] = False
             first = self._seed if not self._now else None  # as of envs that were made with a seed
             return self._ours(self._instance.reset(seed=first if seed is None else seed)[0]), {}
+        self._success[np.asarray(mask, bool)] = False
         options["reset_mask"] = np.concatenate([np.asarray(mask, bool), self._others_ended])
         self._others_ended = np.zeros(self._rest, bool)
         return self._ours(self._instance.reset(options=options)[0]), {}
@@ -103,7 +105,8 @@ class Turn:
         N, none = self.num_envs, np.zeros(self.num_envs, bool)
         if self._turns.holder is not self:
             self._lost = ~none
-            return {k: rows.copy() for k, rows in self._now.items()}, np.zeros(N), none, ~none, {"success": none}
+            now, success = {name: rows.copy() for name, rows in self._now.items()}, self._success.copy()
+            return now, np.zeros(N), none, ~none, {"success": success}
         actions = np.concatenate([actions, np.repeat(actions[:1], self._rest, axis=0)])
         views, reward, terminated, truncated, info = self._instance.step(actions)
         self._lost = self._instance.lost_steps()[:N]
@@ -113,7 +116,8 @@ class Turn:
             mask = np.concatenate([none, self._others_ended])
             views = self._instance.reset(options={"reset_mask": mask})[0]
             self._others_ended = np.zeros(self._rest, bool)
-        return self._ours(views), reward[:N], terminated[:N], truncated[:N], {"success": info["success"][:N]}
+        self._success = info["success"][:N].copy()
+        return self._ours(views), reward[:N], terminated[:N], truncated[:N], {"success": self._success.copy()}
 
     def lost_steps(self) -> Bools:
         """Which envs' last step was none (N,)."""
@@ -134,10 +138,11 @@ class Turn:
     def state_dict(self) -> dict[str, Any]:
         """That of the instance, while it is ours; else only where the episodes were."""
         mine = self._turns.holder is self
-        return {"now": self._now, "instance": self._instance.state_dict() if mine else None}
+        return {"now": self._now, "success": self._success, "instance": self._instance.state_dict() if mine else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._now = {name: np.array(rows, np.float32) for name, rows in state["now"].items()}
+        self._success = np.array(state["success"], bool)
         if state["instance"] is not None:
             self._turns.holder = self
             self._instance.load_state_dict(state["instance"])

@@ -210,7 +210,7 @@ class ForeignVectorEnv:
         """The end of all episodes where they were."""
         none = np.zeros(self.num_envs, bool)
         self._lost = self._ended = ~none
-        return self._copy(self._now), np.zeros(self.num_envs), none, ~none, {"success": none}
+        return self._copy(self._now), np.zeros(self.num_envs), none, ~none, {"success": self._succeeded.copy()}
 
     def _last_rows(self, info: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Observations (N, O) and states (N, S) at the end of the episodes that have just ended."""
@@ -283,7 +283,11 @@ class ForeignVectorEnv:
 
     def state_dict(self) -> dict[str, Any]:
         """Where the episodes are; not how to go on in them, which such an env does not tell."""
-        return {"now": self._copy(self._now), "rng": portable_rng(self.np_random)}
+        return {
+            "now": self._copy(self._now),
+            "success": self._succeeded.copy(),
+            "rng": portable_rng(self.np_random),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Starts all envs anew; the episodes that were in progress are given up by the next step, with a warning.
@@ -294,13 +298,10 @@ class ForeignVectorEnv:
         if len(state["now"]["obs"]) != self.num_envs:
             raise ValueError(f"the state is that of {len(state['now']['obs'])} envs, not of {self.num_envs}")
         self.np_random = restored_rng(state["rng"])
-        self.interrupt(self._copy(state["now"]))
-        warn_given_up(self.num_envs, self.num_envs, self.env_id)
-
-    def interrupt(self, now: Views) -> None:
-        """Starts all envs anew; the next step tells of episodes that were given up at the rows `now`."""
         self._pending = self._start_all()
-        self._now, self._given_up[:] = now, True
+        self._now, self._succeeded = self._copy(state["now"]), np.array(state["success"], bool)
+        self._given_up[:] = True
+        warn_given_up(self.num_envs, self.num_envs, self.env_id)
 
     def close(self) -> None:
         """Frees what the env holds."""

@@ -17,6 +17,8 @@ from utils.errors import UserError, first_line
 from utils.files import atomic_write, lock_folder, write_json
 from utils.standards import with_new_fields
 
+# Variables by which libraries are told to use other instructions than the processor's widest; results round by them.
+INSTRUCTIONS = ("MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 PACKAGES = ("torch", "numpy", "gymnasium")
 UNKNOWN = "unknown"
 
@@ -79,7 +81,7 @@ class Run:
 
     @property
     def config_path(self) -> Path:
-        """All configs resolved, command, git revision and versions."""
+        """All configs resolved, command, git revision, versions and processor."""
         return self.folder / "config.json"
 
     @property
@@ -174,7 +176,18 @@ def _record(config: Mapping[str, Any], command: Sequence[str]) -> dict[str, Any]
         "command": shlex.join(command),
         "git_revision": git_revision(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "processor": processor(),
+        "instructions": {name: os.environ[name] for name in INSTRUCTIONS if name in os.environ},
     }
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or UNKNOWN
 
 
 def _version(package: str) -> str:

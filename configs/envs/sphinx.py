@@ -6,11 +6,5 @@ from configs.envs._shared import domain
 
 
 def get_config() -> ConfigDict:
-    dqn = {
-        "discount": 0.95,
-        "cut_traces": False,
-        "exploration": {"steps": 40_000},
-        "batch_size": 32,
-        "updates_per_step": 0.05,
-    }
+    dqn = {"discount": 0.95, "cut_traces": False, "batch_size": 32, "updates_per_step": 0.05}
     return domain("Sphinx-v0", horizon=50, interval=2500, rl={"dqn": dqn}).lock()

@@ -8,7 +8,7 @@ def get_config() -> ConfigDict:
     config.num_epochs = 60
     config.batch_size = 500  # transitions
     config.lr = 1e-3
-    config.club_lr = 5e-3  # faster than the encoders, which else hide from CLUB: docs/results/baselines.md
+    config.club_lr = 5e-3  # faster than the encoders, which else hide from CLUB
     config.anneal = 0.5  # share of the epochs over which the learning rates fall to 0
     config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
     config.embedding_dim = 32

@@ -46,7 +46,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.lr = 3e-4
     # ε is linear in env steps; a random action is kept for n steps with probability ∝ n^-zeta (Dabney et al., 2021),
     # for one step where zeta is 0
-    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 60_000, "zeta": 2.0})
+    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 40_000, "zeta": 2.0})
 
     config.batch_size = 16  # episodes
     config.updates_per_step = 0.1  # gradient updates an env step

@@ -1,7 +1,4 @@
-"""The comparison on continuous actions without a robot: every row of SAC, three seeds.
-
-Budgets and settings are those of docs/results/baselines.md.
-"""
+"""The comparison on continuous actions without a robot: every row of SAC, three seeds."""
 
 from ml_collections import ConfigDict
 

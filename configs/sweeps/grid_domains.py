@@ -1,6 +1,6 @@
 """The comparison on the grid domains: every row of DQN, five seeds; zero_on and zero_off are checks of stage 2.
 
-Budgets are those of docs/results/grid_domains.md; what that page calls not run yet is a first guess here.
+How long each trains is a first guess where configs/sweeps/sure.py has not run it.
 """
 
 from ml_collections import ConfigDict

@@ -95,8 +95,9 @@ class EpisodeStream:
     def _keep(self, now: dict[str, Array], t: Array | int, slots: Array) -> None:
         """The views of some envs as their rows `t`."""
         for name, rows in (("obs", self._obs), ("state", self._state)):
-            self._check_finite("observation" if name == "obs" else "state", now[name][slots], slots)
-            rows[t, slots] = now[name][slots]
+            found = now[name] if len(slots) == len(now[name]) else now[name][slots]
+            self._check_finite("observation" if name == "obs" else "state", found, slots)
+            rows[t, slots] = found
 
     def _check_finite(self, what: str, found: Array, slots: Array) -> None:
         """Refuses what nothing can be learned from, before it is stored."""

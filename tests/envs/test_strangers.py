@@ -241,6 +241,17 @@ def test_an_env_that_ignores_its_seed_is_given_up_where_it_was():
         assert len(set(episode.state[:, 1])) == 1, "the coin of one episode"
 
 
+@pytest.mark.filterwarnings("ignore:.* came out differently")
+def test_an_episode_that_is_given_up_keeps_the_success_that_it_had():
+    config = with_fields(config_of("Fickle"), success="any")
+    first, act = EpisodeStream(make_vector_env(config, 8, seed=0), 0), RandomPolicy(2, True, np.random.default_rng(0))
+    first.step(act), first.step(act)  # it tells of a success at the second step alone
+    again = EpisodeStream(make_vector_env(config, 8, seed=1), 1)
+    again.load_state_dict(first.state_dict())
+    ended = again.step(act)
+    assert ended and all(len(episode) == 2 and episode.success for _, episode in ended)
+
+
 def test_an_env_that_follows_its_seed_is_never_given_up(recwarn):
     envs, act = make_vector_env(config_of("Base"), 8, seed=0), RandomPolicy(2, True, np.random.default_rng(0))
     stream = EpisodeStream(envs, 0)

@@ -75,6 +75,13 @@ class Unseeded(Base):
         return super().reset()
 
 
+class Fickle(Passing):
+    """The same, and follows no seed."""
+
+    def reset(self, *, seed=None, options=None):
+        return super().reset()
+
+
 class Arrays(Base):
     """Rewards and flags are arrays of one; the action is asked for its item."""
 
@@ -189,7 +196,7 @@ class OtherWords(gym.Wrapper):
         return np.array([2, 0])
 
 
-for kind in (Base, Losing, OneInfo, Passing, Unseeded, Arrays, Broken, Red, Lever):
+for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Red, Lever):
     gym.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=10)
 
 

@@ -232,6 +232,9 @@ class Countdown:
     def saw_information(self):
         return np.zeros(self.num_envs, bool)
 
+    def lost_steps(self):
+        return np.zeros(self.num_envs, bool)
+
     def close(self):
         pass
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from buffers.dataset import read_dataset
-from tests.helpers.scripts import ROOT, Scripts, assert_refused
+from tests.helpers.scripts import Scripts, assert_refused
 
 CONFIG = "--config_env=configs/envs/third_party.py"
 SMALL_IMAGES = (
@@ -29,8 +29,13 @@ THROUGH = {
     "batched": ("torch", "any", BATCHED, "sac"),
     "batched, one instance": ("torch", "any", (*BATCHED, "--config_env.one_instance"), "sac"),
     "minigrid": ("minigrid", "minigrid_memory", SHORT, "dqn"),
-    "popgym": ("popgym", "popgym", ("--config_env.horizon=60", "--config_env.id=popgym-RepeatFirstEasy-v0"), "dqn"),
-    "popgym, choices": ("popgym", "popgym", (*SHORT, "--config_env.id=popgym-MineSweeperEasy-v0"), "dqn"),
+    **{
+        f"popgym, {task}": (
+            *("popgym", "popgym", (*SHORT, f"--config_env.id=popgym-{task}Easy-v0")),
+            "sac" if "Pendulum" in task else "dqn",
+        )
+        for task in POPGYM
+    },
     "fetch": ("gymnasium_robotics", "fetch_reach", SHORT, "sac"),
     "pong": ("ale_py", "pong", SHORT, "dqn"),
 }  # fmt: skip
@@ -50,7 +55,7 @@ def test_by_config_alone_through_all_three_stages(name, scripts, tmp_path):
     env = (f"{CONFIG}:{row}", *flags)
 
     def call(script, *more):
-        done = scripts.run(script, *env, *more, cwd=tmp_path, PYTHONPATH=str(ROOT))
+        done = scripts.run(script, *env, *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -45,7 +45,8 @@ def test_statistics_are_those_of_the_real_rows_that_were_learned_from(variant, s
             rows = getattr(batch, of).full()[real].double()
             found = norms(agent, of)
             assert found or (variant, of) == ("mi", "state")
-            for norm in found:  # target networks' as well
+            assert of == "state" or norms(agent.deployed, of), "what is kept of the agent has its own"
+            for norm in [*found, *norms(agent.deployed, of)]:  # target networks' as well
                 assert norm.count == updates * len(rows)
                 torch.testing.assert_close(norm.mean, rows.mean(0))
                 torch.testing.assert_close(norm.squares / norm.count, rows.var(0, unbiased=False))

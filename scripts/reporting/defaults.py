@@ -1,0 +1,103 @@
+"""What a recorded command would mean today: its config files with the fields that it set."""
+
+import ast
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from utils.config import ROOT, flatten, load_config, to_dict
+
+GROUPS = ("env", "rl", "seq", "repr")
+DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}
+# Where a domain's settings went, and what differs without another result.
+LEFT_OUT = ("env.rl", "env.seq", "env.eval")
+
+
+def command_today(command: str) -> dict[str, Any]:
+    """The resolved fields, by dotted name, that a command of stage 2 or 3 would have by today's configs.
+
+    Raises:
+        UserError: a config or field is there no longer.
+    """
+    words = shlex.split(command)
+    given = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    configs, overridden = {}, {}
+    for group in GROUPS:
+        path = given.get(f"config_{group}", DEFAULTS.get(group) if words[0].endswith("main.py") else None)
+        if path is None:
+            continue
+        name, _, variant = path.partition(":")
+        configs[group] = load_config(ROOT / name, variant, f"--config_{group}")
+        start = f"config_{group}."
+        overridden[group] = {key[len(start) :]: value for key, value in given.items() if key.startswith(start)}
+        set_fields(configs[group], overridden[group])
+    if "rl" in configs:
+        from policies.training.resolve import resolve
+
+        flags = {
+            "batch_size": _number(given.get("batch_size")),
+            "updates_per_step": _number(given.get("updates_per_step")),
+        }
+        resolve(
+            configs["env"],
+            configs["rl"],
+            configs["seq"],
+            configs.get("repr"),
+            set(overridden["rl"]),
+            flags,
+            set(overridden["seq"]),
+        )
+    return settings_of({group: to_dict(config) for group, config in configs.items()})
+
+
+def settings_of(configs: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of groups of configs by dotted name, those that make no difference left out; tuples as lists."""
+    flat = flatten({group: configs[group] for group in GROUPS if configs.get(group) is not None})
+    kept = {name: value for name, value in flat.items() if not name.startswith(LEFT_OUT)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(kept.items())}
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values are not the same, and both; a field that is new counts where it stands in one alone."""
+    return {
+        name: (then.get(name), now.get(name))
+        for name in sorted({*then, *now})
+        if (then.get(name) or None) != (now.get(name) or None)
+    }
+
+
+def set_fields(config: ConfigDict, values: Mapping[str, str]) -> None:
+    """Writes fields as a command line has them, of the types that they have."""
+    with config.unlocked():
+        for name, text in values.items():
+            *parents, leaf = name.split(".")
+            parent = config
+            for part in parents:
+                parent = parent[part]
+            before = parent[leaf]
+            if isinstance(before, str):
+                parent[leaf] = text
+            elif isinstance(before, bool):
+                parent[leaf] = text.lower() == "true"
+            else:
+                value = ast.literal_eval(text)
+                parent[leaf] = type(before)(value) if before is not None else value
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else ast.literal_eval(text)
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each recorded command and its settings, one line a field that is another today."""
+    lines = []
+    for one in settings:
+        try:
+            changed = differences(one["fields"], command_today(one["command"]))
+        except (KeyError, ValueError) as error:
+            lines.append(f"{one['what']}: its command is none of today's ({error})")
+            continue
+        lines += [f"{one['what']}: {name} was {then}, is {now}" for name, (then, now) in changed.items()]
+    return lines

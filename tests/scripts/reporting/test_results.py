@@ -1,0 +1,108 @@
+"""Pages of docs/results: what they say of runs, and that each knows whether its settings are still today's."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.reporting.defaults import command_today, differences, differing
+from scripts.reporting.results import page
+from tests.helpers.scripts import assert_refused
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted((ROOT / "docs/results").glob("*.json"))
+COMMAND = (
+    "main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi --config_rl.lr=1e-3 --seed=7 "
+    "--updates_per_step=0.5 --save_dir=logs --run_name=x"
+)
+
+
+def run(seed, success, steps=None, data=0, **other):
+    steps = steps or [1000 * (i + 1) for i in range(len(success))]
+    of = {"revision": "abcdef0", "processor": "Some CPU", "instructions": ""}
+    more = {"encoders": {"seed": data, "of": of}, "data": {"seed": data}}
+    known = {"method": "dqn:mi", "memory": "gru", "demonstrations": 0, "seed": seed, "of": of, "steps": steps}
+    return known | more | {"success": success, "return": success, "finished": True} | other
+
+
+def test_a_recorded_command_is_resolved_by_todays_configs():
+    fields = command_today(COMMAND)
+    assert fields["rl.lr"] == 1e-3 and fields["rl.updates_per_step"] == 0.5  # by the command
+    assert fields["rl.discount"] == 0.93  # by the domain
+    assert fields["rl.tau"] == 0.005 and fields["seq.memory"] == "gru"  # by the files
+    assert fields["rl.auxiliary.use"] == ["state_prediction"]
+    stage_2 = command_today(
+        "main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py --data_path=x "
+        "--config_repr=configs/repr/heaven_hell.py --config_repr.num_epochs=3"
+    )
+    assert stage_2["repr.num_epochs"] == 3 and "rl.lr" not in stage_2
+
+
+def test_differences_are_told_field_by_field():
+    assert differences({"a": 1, "b": [], "c": 3}, {"a": 2, "c": 3, "d": 4}) == {"a": (1, 2), "d": (None, 4)}
+    fields = command_today(COMMAND)
+    assert differing([{"what": "mi", "command": COMMAND, "fields": fields}]) == []
+    told = differing([{"what": "mi", "command": COMMAND, "fields": fields | {"rl.tau": 0.1}}])
+    assert told == ["mi: rl.tau was 0.1, is 0.005"]
+    gone = differing([{"what": "mi", "command": COMMAND.replace("rl.lr", "rl.nothing"), "fields": fields}])
+    assert len(gone) == 1 and "none of today's" in gone[0]
+
+
+def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_target():
+    good, late, bad = [0.0] * 5 + [1.0] * 15, [0.0] * 15 + [1.0] * 5, [1.0] * 19 + [0.5]
+    text = page({"runs": [run(0, good), run(11, late, data=1), run(2, bad)], "settings": []}, "Sure", "success", 0.95)
+    rows = [line for line in text.splitlines() if line.startswith("| 0 |") or line.startswith("| 1 |")]
+    assert [row.split(" | ")[2] for row in rows] == ["11", "2", "0"]
+    assert "| 1 | 1 | 11 | 0.50 | 0.50 | 16,000 | **yes** |" in rows
+    assert "| 0 | 0 | 2 | 0.95 | 0.95 | never |  |" in rows  # fell at the very end
+    assert "| 0 | 0 | 0 | 1.00 | 1.00 | 6,000 |  |" in rows
+    assert "| 3 | 0.50 | 0.95 | 0.82 | 2 of 3 | 16,000 | 16,000 | 1 |" in text
+    assert "revision: abcdef0 (3)" in text and "Some CPU (3)" in text and "data sets: 0, 1;" in text
+    assert "not of today's settings" not in text
+
+
+def test_a_page_of_other_settings_says_so_at_its_top():
+    settings = [{"what": "mi", "command": COMMAND, "fields": command_today(COMMAND) | {"rl.discount": 0.5}}]
+    lines = page({"runs": [run(0, [1.0])], "settings": settings}, "Old", "success", 0.95).splitlines()
+    assert lines[2].startswith("> **These runs are not of today's settings**")
+    assert "> - mi: rl.discount was 0.5, is 0.93" in lines[:6]
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.stem)
+def test_every_page_is_what_its_runs_and_todays_settings_make_of_it(file):
+    """After a change of a default: python scripts/results.py --refresh --page=docs/results."""
+    record = json.loads(file.read_text())
+    told = {name: record[name] for name in ("title", "metric", "target", "notes")}
+    assert file.with_suffix(".md").read_text() == page(record, **told)
+
+
+def test_no_page_of_results_is_written_by_hand():
+    by_hand = {path.stem for path in (ROOT / "docs/results").glob("*.md")} - {file.stem for file in PAGES}
+    assert by_hand == set()
+
+
+def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
+    def call(*words):
+        return subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    done = call(
+        "main.py", "--config_env=configs/envs/heaven_hell.py", "--train_episodes=1", "--start_training=1",
+        "--num_envs=2", "--eval_episodes=2", "--film_episodes=0", "--config_rl.batch_size=2",
+        f"--save_dir={tmp_path}", "--run_name=one",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    written = call("scripts/results.py", tmp_path, f"--page={tmp_path / 'page.md'}", "--title=One run", "--target=0.5")
+    assert written.returncode == 0, written.stderr
+    text = (tmp_path / "page.md").read_text()
+    assert text.startswith("# One run\n") and "not of today's settings" not in text
+    assert str(tmp_path) not in (tmp_path / "page.json").read_text()  # no folder of this machine
+    record = json.loads((tmp_path / "page.json").read_text())
+    assert record["runs"][0]["of"]["processor"] not in ("", "unknown")
+    record["settings"][0]["fields"]["rl.tau"] = 0.5
+    (tmp_path / "page.json").write_text(json.dumps(record))
+    assert call("scripts/results.py", "--refresh", f"--page={tmp_path}").returncode == 0
+    assert "rl.tau was 0.5, is 0.005" in (tmp_path / "page.md").read_text()
+    assert_refused(call("scripts/results.py", tmp_path, "--page=x.txt"), "--page", ".md")
+    assert_refused(call("scripts/results.py", f"--page={tmp_path / 'a.md'}"), "--runs is required")
