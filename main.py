@@ -72,7 +72,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     finally:
         for open_one in (record.logger, experience, eval_envs):
             open_one.close()
-    finish(origin, options, agent, record.run, evaluation.history, tell.say)
+    finish(origin, options, agent, experience, record.run, evaluation.history, tell.say)
     return 0
 
 

@@ -128,7 +128,15 @@ def open_mirrors(options: Options, run: Run, configs: dict[str, Any], seed: int,
     return writers
 
 
-def finish(origin: Origin, options: Options, agent: Agent, run: Run, history: list[dict[str, float]], say: Say) -> None:
+def finish(
+    origin: Origin,
+    options: Options,
+    agent: Agent,
+    experience: Experience,
+    run: Run,
+    history: list[dict[str, float]],
+    say: Say,
+) -> None:
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
     config, settings, make_envs = origin.config, origin.settings, origin.make_envs
     final = play_final(agent.greedy(), make_envs, config.env, settings.seed)
@@ -139,7 +147,8 @@ def finish(origin: Origin, options: Options, agent: Agent, run: Run, history: li
         "memory": config.seq.memory,
         "seed": settings.seed,
         "demonstrations": settings.start_expert,
-        "env_steps": history[-1]["step"],
+        "env_steps": experience.env_steps,
+        "updates": experience.updates,
         "final_episodes": FINAL_EPISODES,
         "final": final,
         "last_evaluation": history[-1],

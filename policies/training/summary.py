@@ -87,5 +87,7 @@ def table(summary: Mapping[str, Any]) -> str:
     if "mean_of_last_ten" in summary:
         rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
         rows.append(("env steps", str(summary["env_steps"])))
+        if "updates" in summary:  # older ones do not say
+            rows.append(("updates", str(summary["updates"])))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
