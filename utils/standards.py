@@ -47,6 +47,8 @@ MORE_OF_A_DOMAIN = {  # what a domain may have besides
     "action_high": (0.0,),
     "success": "",
 }
+# What was done without a field where its default is something else today: such runs and policies are of these values.
+BEFORE: dict[str, dict[str, Any]] = {"rl": {"deploy": "online", "exploration.zeta": 0.0}}
 FREE = ("kwargs", "rl", "seq")  # what is in them is looked at where it is used
 # a text instead of the tuple
 TEXT_TOO = ("hidden", "wrappers", "obs_keys", "state_keys", "action_low", "action_high")
@@ -112,12 +114,15 @@ def check_like(given: Mapping[str, Any], standard: Mapping[str, Any], where: str
 def with_new_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
     """A config as it was stored, with the fields that its files have got since, at the values that these give them.
 
-    So the default of a new field must be what was done without it. Groups of which the file is not known stay as they
-    are, and so do `kwargs`, for which the part that takes them has defaults. Only files of this repository are read,
-    whatever the stored names say. A field that nothing reads any more (`GIVEN_UP`) is left out.
+    So the default of a new field must be what was done without it, or `BEFORE` must say what that was. Groups of which
+    the file is not known stay as they are, and so do `kwargs`, for which the part that takes them has defaults. Only
+    files of this repository are read, whatever the stored names say. A field that nothing reads any more (`GIVEN_UP`)
+    is left out.
     """
     return {
-        name: _filled(_without_given_up(name, group), _defaults(name, group)) if isinstance(group, Mapping) else group
+        name: _filled(_without_given_up(name, group), _as_before(name, _defaults(name, group)))
+        if isinstance(group, Mapping)
+        else group
         for name, group in stored.items()
     }
 
@@ -126,6 +131,18 @@ def _without_given_up(name: str, group: Mapping[str, Any]) -> Mapping[str, Any]:
     """The group without the fields that its files gave up."""
     gone = GIVEN_UP.get((name, str(group.get(NAMED_BY[name][0], "")) if name in NAMED_BY else ""), ())
     return {key: value for key, value in group.items() if key not in gone}
+
+
+def _as_before(name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of a group, its fields in `BEFORE` as they were; one that the group has not stays away."""
+    filled = dict(defaults)
+    for field, value in BEFORE.get(name, {}).items():
+        group, _, leaf = field.rpartition(".")
+        if not group and leaf in filled:
+            filled[leaf] = value
+        elif group in filled and leaf in filled[group]:
+            filled[group] = {**filled[group], leaf: value}
+    return filled
 
 
 def _defaults(name: str, group: Mapping[str, Any]) -> Mapping[str, Any]:

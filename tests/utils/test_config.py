@@ -124,6 +124,17 @@ def test_a_stored_config_gets_the_fields_that_came_later_at_their_defaults():
     assert json.dumps(stored) == before
 
 
+def test_a_stored_config_without_a_field_is_of_what_was_done_then():
+    """Not of today's default, by which a run would go on as another."""
+    stored = {"rl": to_dict(config_named("rl", "dqn:mi"))}
+    assert (stored["rl"]["deploy"], stored["rl"]["exploration"]["zeta"]) == ("average", 2.0)
+    del stored["rl"]["deploy"], stored["rl"]["exploration"]["zeta"]
+    filled = with_new_fields(stored)["rl"]
+    assert (filled["deploy"], filled["exploration"]["zeta"]) == ("online", 0.0)
+    assert with_new_fields({"rl": {"family": "dqn"}})["rl"]["exploration"]["zeta"] == 0.0
+    assert "deploy" not in with_new_fields({"rl": {"family": "a2c"}})["rl"]  # which has never had it
+
+
 def test_what_is_stored_is_never_changed():
     odd = {"seq": {"memory": "gru", "kwargs": {"out_dim": 5}}, "env": {"id": "x"}, "repr": None, "seed": 3}
     filled = with_new_fields(odd | {"rl": {"family": "dqn", "variant": "mine", "exploration": 0.1, "gone": 1}})
