@@ -272,12 +272,8 @@ class Learner(Agent):
             "env_steps": self.env_steps,
         }
 
-    def completed(self, modules: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The weights of a checkpoint, with what an older one lacks."""
-        return modules
-
     def load_checkpoint(self, state: dict[str, Any]) -> None:
-        self.load_state_dict(self.completed(state["modules"]))
+        self.load_state_dict(state["modules"])
         for name, optimiser in self._all_optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
         self._rng.set_state(state["rng"])

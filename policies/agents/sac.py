@@ -106,12 +106,6 @@ class SAC(ActorCritic):
             policy, critic, frozen_views(sources), extensions, actor_extensions, rl, spec.action_dim, seed, device
         )
 
-    def completed(self, modules: dict[str, Tensor]) -> dict[str, Tensor]:
-        """An older checkpoint has no average of the actor, which begins with what it had learned."""
-        actor = {name: value for name, value in modules.items() if name.startswith("actor.")}
-        averages = {f"average.{name.removeprefix('actor.')}": value.clone() for name, value in actor.items()}
-        return (averages if self.config.deploy == "average" else {}) | modules
-
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()
         with batch.encoding_once():

@@ -120,10 +120,9 @@ def rebuilt_agent(
     agent = build_agent(Sources(spec, config, state_embedder, obs_embedder), 0, torch.device("cpu"))
     if not isinstance(agent, Learner):
         raise UserError(f"--run: an agent of the family {config.rl.family} has no extensions to look at")
-    modules = agent.completed(saved["agent"]["modules"])
-    if (wrong := misfit(agent, modules)) is not None:
+    if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:
         raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config ({wrong})")
-    agent.load_state_dict(modules)
+    agent.load_state_dict(saved["agent"]["modules"])
     agent.env_steps = saved["agent"]["env_steps"]
     return agent.eval()
 
