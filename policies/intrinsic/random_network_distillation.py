@@ -55,7 +55,9 @@ class RandomNetworkDistillation(IntrinsicReward):
         return (batch.obs.through(self.predictor) - target).square().sum(-1), target
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        return self.error(batch)[0][1:] / self.variance.clamp(min=1e-6)
+        """0 until there is something to measure by."""
+        share_TB = self.error(batch)[0][1:] / self.variance.clamp(min=1e-6)
+        return torch.where(self.count > 0, share_TB, 0.0)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """A step of the predictor on all rows, which count in the mean and variance of what is to be told."""

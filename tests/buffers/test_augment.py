@@ -202,6 +202,7 @@ def test_the_share_of_turned_episodes_is_that_of_n_aug_copies():
     buffer = EpisodeBuffer(spec, 200, 6, seed=1, turned_share=turned_share("se2", 4, spec))
     episodes = [blob_like(spec, length, np.random.default_rng(length)) for length in (1, 2, 1, 1)]
     for n, episode in enumerate(episodes):
+        episode.expert = n < 2
         buffer.add(episode, protect=n < 2)
     turned = expert = 0
     for _ in range(4):
@@ -244,7 +245,9 @@ def test_a_replay_that_turns_goes_on_the_same_after_a_checkpoint():
     buffer = EpisodeBuffer(spec, 100, 4, seed=1, turned_share=0.5)
     rng = np.random.default_rng(0)
     for n in range(9):
-        buffer.add(blob_like(spec, 1 + n % 6, rng), protect=n < 2)
+        episode = blob_like(spec, 1 + n % 6, rng)
+        episode.expert = n < 2
+        buffer.add(episode, protect=n < 2)
         buffer.sample(3)
     again = EpisodeBuffer(spec, 100, 4, seed=7, turned_share=0.5)
     again.load_state_dict(copy.deepcopy(buffer.state_dict()))
