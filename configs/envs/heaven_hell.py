@@ -17,5 +17,5 @@ def get_config() -> ConfigDict:
     config.augment = ""  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
     config.n_aug = 0  # augmented copies of an episode
     # the domain's settings of a family, below the command line
-    config.rl = ConfigDict({"dqn": {"discount": 0.93, "updates_per_step": 0.2}})
+    config.rl = ConfigDict({"dqn": {"discount": 0.93}})
     return config.lock()
