@@ -6,6 +6,7 @@ Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=con
 
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from utils.app import define_seed, run
 from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.optional import need
+
+BEGAN = time.monotonic()
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _RL = define_config_flag("config_rl", "configs/rl/dqn.py:history", "family and variant, such as configs/rl/dqn.py:mi")
@@ -145,6 +148,7 @@ def main() -> None:
         "film_episodes": _FILMED.value,
         "checkpoint_minutes": _CHECKPOINT.value,
         "time_limit_hours": _LIMIT.value,
+        "began": BEGAN,
         "say": print,
     }
     if len(runs) == 1:

@@ -20,9 +20,9 @@ from policies.build import build_agent
 from policies.deployed.files import save_policy
 from policies.models.on_disk import embedders_digest
 from policies.models.sources import Sources
-from policies.training.summary import FINAL_EPISODES, judge, plot_curve, read_summary, table, write_film
+from policies.training.summary import FINAL_EPISODES, draw_curve, judge, read_summary, table, write_film
 from policies.training.trainer import Schedule, Stopped, Trainer
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, restoring
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError
@@ -59,19 +59,24 @@ def train(
     checkpoint_minutes: float,
     time_limit_hours: float | None,
     say: Say,
+    began: float | None = None,
     show: Show = progress,
     adapt: Callable[[Agent], Agent] = lambda agent: agent,
 ) -> int:
     """Trains or resumes a run and writes its report; returns the exit code.
 
-    `adapt` puts something in the agent's place before it is used.
+    Hours and minutes are counted from `began`, a time of `time.monotonic`, if given. `adapt` puts something in the
+    agent's place before it is used.
     """
     prepare_cpu(settings.threads)
     seed_everything(settings.seed)
     device = device_of(cuda)
     if (summary := read_summary(Path(*folder))) is not None:
-        say(f"{open_run(config, settings, folder, command).folder} is finished; its report:\n{table(summary)}")
-        return 0
+        finished = open_run(config, settings, folder, command)
+        finished.close()
+        if not finished.grown:
+            say(f"{finished.folder} is finished; its report:\n{table(summary)}")
+            return 0
     make_envs, used = env_maker(config, settings.state_embedder, settings.obs_embedder)
     envs = make_envs(settings.num_envs, seed=settings.seed)
     spec = envs.spec_sizes
@@ -91,7 +96,8 @@ def train(
     run = open_run(config, settings, folder, command)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
-        say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
+        with restoring(run.checkpoint_dir):
+            say(f"resuming {run.folder} at {saved['counters']['env_steps']} steps")
     jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
     group = folder[1].rpartition("/")[0]
@@ -113,11 +119,13 @@ def train(
         keep_policy,
         settings.seed,
         show,
+        began,
     )
     try:
         history = trainer.train(saved)
     except Stopped as stop:
-        say(f"{stop.reason} at {trainer.env_steps} of {trainer.total_steps} steps; the same command goes on")
+        where = f"at {trainer.env_steps} of {trainer.total_steps} steps" if trainer.begun else "before training began"
+        say(f"{stop.reason} {where}; the same command {'goes on' if trainer.begun else 'starts over'}")
         return stop.exit_code
     finally:
         logger.close()
@@ -181,7 +189,8 @@ def open_run(config: ConfigDict, settings: Settings, folder: tuple[str, str], co
     }
     configs = plain_configs(config) | {"run": asdict(settings) | digests}
     may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
-    return Run.create(*folder, config=configs, command=command, may_differ=may_differ)
+    may_grow = ("run.train_episodes",)
+    return Run.create(*folder, config=configs, command=command, may_differ=may_differ, may_grow=may_grow)
 
 
 def open_mirrors(
@@ -226,9 +235,10 @@ def finish(
         "mean_of_last_ten": {k: sum(row[k] for row in last) / len(last) for k in ("return", "success", "length")},
         "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
     }
-    plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
+    run.finish(summary)  # whatever fails in drawing it
+    draw_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
     if film_episodes:
-        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, run.films_dir, film_episodes)
-    run.finish(summary)
+        film = write_film(agent.greedy(), make_envs, settings.seed, run.films_dir, film_episodes)
+        run.finish(summary | {"film": film})
     say(table(summary))
     say(f"everything is in {run.folder}")

@@ -16,7 +16,7 @@ from envs.base import AsymmetricVectorEnv
 from policies.acting.evaluate import evaluate, statistics
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, iterate_episodes
 from policies.agents.base import Agent
-from utils.checkpoint import save_checkpoint
+from utils.checkpoint import restoring, save_checkpoint
 from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
@@ -95,6 +95,7 @@ class Trainer:
         keep_policy: Callable[[Path], None],
         seed: int,
         show: Show = progress,
+        began: float | None = None,
     ):
         self.agent, self.envs, self.eval_envs, self.buffer = agent, envs, eval_envs, buffer
         self.schedule, self.run, self.logger, self.jsonl, self.seed = schedule, run, logger, jsonl, seed
@@ -105,8 +106,9 @@ class Trainer:
         self.env_steps = self.start_steps = self.reported_steps = self.episodes = self.updates = 0
         self.history: list[dict[str, float]] = []  # one row an evaluation
         self._stop = StopRequest()
-        self._clock = time.monotonic()
-        self._rate_from = (self._clock, 0, 0)
+        self.begun = False  # whether there is anything to save
+        self._clock = time.monotonic() if began is None else began
+        self._rate_from = (time.monotonic(), 0, 0)
         self._saved_at, self._saved_steps = self._clock, 0
 
     def _seed(self, *stream: str | int) -> int:
@@ -136,7 +138,9 @@ class Trainer:
                 self._evaluate()
                 self._save()
             else:
-                self._load(saved)
+                with restoring(self.run.checkpoint_dir):
+                    self._load(saved)
+            self.begun = True
             with self._show(self.total_steps, self.reported_steps, "train") as bar:
                 while self.reported_steps < self.total_steps:
                     if self.env_steps == self.reported_steps:  # else it was stopped among the updates of the last steps
@@ -165,7 +169,7 @@ class Trainer:
                     episode.expert = True
                     self._keep(episode, protect=True)
                     wanted -= 1
-                self._check_stop(begun=False)
+                self._check_stop()
             tries += 1
             if tries == 20:
                 raise UserError(
@@ -176,7 +180,7 @@ class Trainer:
             for _, episode in iterate_episodes(self.envs, random, self.schedule.start_random, self._seed("random")):
                 self.env_steps += len(episode)
                 self._keep(episode)
-                self._check_stop(begun=False)
+                self._check_stop()
         self.start_steps = self.reported_steps = self.env_steps
         self.stream = EpisodeStream(self.envs, self._seed("train"))
 
@@ -274,19 +278,19 @@ class Trainer:
         clock = {"clock/eval_seconds": time.monotonic() - began}
         self.logger.write(self.env_steps, {f"eval/{k}": v for k, v in row.items()} | clock)
 
-    def _check_stop(self, begun: bool = True) -> None:
+    def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
 
-        Before training has `begun` nothing is saved, and only a signal stops: the same command starts over.
+        Before training has begun nothing is saved, and only a signal stops: the same command starts over.
         """
         now = time.monotonic()
         reason, code = "", UNFINISHED
         if self._stop.number is not None:
             reason = f"stopped by {signal.Signals(self._stop.number).name}"
             code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
-        elif begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
+        elif self.begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
             reason = "stopped at --time_limit"
-        if begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
+        if self.begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
             self._save()
         if reason:
             raise Stopped(reason, code)
@@ -318,7 +322,7 @@ class Trainer:
         self.history = state["history"]
         self.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
-        self._rate_from = (self._clock, self.env_steps, self.updates)
+        self._rate_from = (time.monotonic(), self.env_steps, self.updates)
         self._saved_steps = self.env_steps
 
 
