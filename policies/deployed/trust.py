@@ -1,5 +1,6 @@
 """Whose modules a policy's own files may have imported: this repository's; others only by the user's word."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,8 +37,8 @@ def config_of(about: Mapping[str, Any], config_env: ConfigDict | None, trusted: 
 
 def foreign_modules(config_env: ConfigDict) -> Iterator[str]:
     """What a domain's config would have imported from outside of this repository's `envs`."""
-    named = [text for text in texts(config_env.to_dict() | {"module": ""}) if ":" in text]
-    for name in (config_env.module, *(text.partition(":")[0] for text in named)):
+    named = [name for text in texts(config_env.to_dict() | {"module": ""}) for name in re.split(r"[,\s]+", text)]
+    for name in (config_env.module, *(name.partition(":")[0] for name in named if ":" in name)):
         if name and name != OWN and not name.startswith(f"{OWN}."):
             yield name
 

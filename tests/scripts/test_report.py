@@ -375,7 +375,7 @@ DAMAGED = {
     "half a line": (("metrics.jsonl", '{"step": 1}\n{"step": 2, "eval/succ'), "metrics.jsonl, line 2 is damaged"),
     "no object": (("metrics.jsonl", "3\n"), "metrics.jsonl, line 1 is damaged: it is not a JSON object"),
     "no number": (
-        ("metrics.jsonl", '{"step": 1, "eval/success": null}\n'),
+        ("metrics.jsonl", '{"step": 1, "eval/success": "x"}\n'),
         "line 1 is damaged: eval/success is not a number",
     ),
     "no step": (
@@ -495,7 +495,7 @@ def test_success_that_is_not_told_is_no_number(tmp_path):
         config.write_text(config.read_text().replace('"mi"', '"history"'))
     write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
     text = (tmp_path / "out" / "table.md").read_text()
-    assert "| Silent-v0 | dqn:mi | gru | without | 2 | – | – | – | -0.20" in text
+    assert "| Silent-v0 | dqn:mi | gru | without | 2 | – | – | – | -0.40" in text
     assert "0.00" not in text.split("## Last 10")[0].split("Silent-v0")[1].split("length")[0]
     (line,) = [row for row in csv.DictReader((tmp_path / "out" / "table.csv").open()) if "mi" in row["method"]]
     assert (line["final_success_mean"], line["solved_seeds"], line["steps_to_threshold"]) == ("", "", "")

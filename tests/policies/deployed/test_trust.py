@@ -18,6 +18,7 @@ FOREIGN = {
     "a module that begins alike": {"module": "envs_of_mine"},
     "a function": {"state_fn": "marker:read"},
     "a wrapper": {"wrappers": ["envs.pictures:x", "marker:Wrapper"]},
+    "the second of two": {"wrappers": "envs.pictures:x,marker:Wrapper"},
     "an id": {"id": "marker:Env-v0"},
     "somewhere inside": {"more": {"deep": [["marker:x"]]}},
 }
