@@ -193,7 +193,7 @@ class Trainer:
         random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "measure"))
         for _, episode in iterate_episodes(self.eval_envs, random, MEASURED, self._seed("measure")):
             played.add(episode)
-            self._check_stop(begun=False)
+            self._check_stop()
         self.agent.measure(played.newest(MEASURED, self.agent.device))
 
     def _keep(self, episode: Episode, protect: bool = False) -> None:
