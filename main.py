@@ -5,12 +5,15 @@ Example: python main.py --config_env=configs/envs/heaven_hell.py --config_rl=con
 """
 
 import sys
+import time
 from typing import Any
 
 from absl import flags
 
 from policies.training.flags import define_flags, overrides, runs_of
 from utils.app import run
+
+BEGAN = time.monotonic()
 
 define_flags()
 _GIVEN = flags.FLAGS
@@ -24,7 +27,7 @@ def main() -> None:
 
     given = _GIVEN
     config = resolve(given.config_env, given.config_rl, given.config_seq, given.config_repr, **overrides(given))
-    runs = [SeedRun(*one) for one in runs_of(given, config)]
+    runs = [SeedRun(*one) for one in runs_of(given, config, BEGAN)]
     if given.policy_dir is not None:
         replay(given.policy_dir, config, *runs[0], say=print)
         return
@@ -67,7 +70,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     try:
         trainer.train(saved)
     except Stopped as stop:
-        tell.say(f"{stop.reason} at {trainer.where}; the same command goes on")
+        tell.say(f"{stop.reason} {trainer.where}; the same command {'goes on' if trainer.begun else 'starts over'}")
         return stop.exit_code
     finally:
         for open_one in (record.logger, experience, eval_envs):

@@ -45,6 +45,10 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
         raise UserError(f"config_env.id: cannot make {spec.id} ({what_lacks(error)})") from error
     except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
+    except Exception as error:
+        if render_mode is None:
+            raise
+        raise UserError(f"{spec.id} cannot be drawn: {_one_line(error)}") from error
     return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
 
 

@@ -19,8 +19,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.pictures import as_picture
 from envs.wrappers import AsymmetricWrapper, Bools, Floats, Views
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
 
@@ -211,15 +212,15 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         """An RGB picture of one env.
 
         Raises:
-            UserError: the envs were not made with `render_mode="rgb_array"`, or a package that draws is missing.
+            UserError: the envs were not made with `render_mode="rgb_array"`, or cannot draw here, or no pictures.
         """
-        try:
-            frame = self._frame(index) if self.render_mode == "rgb_array" else None
-        except gym.error.DependencyNotInstalled as error:
-            raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {error}") from error
-        if not isinstance(frame, np.ndarray):
+        if self.render_mode != "rgb_array":
             raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
-        return frame
+        try:
+            frame = self._frame(index)
+        except Exception as error:
+            raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {first_line(error)}") from error
+        return as_picture(frame, self.spec_sizes.env_id)
 
     @abstractmethod
     def _frame(self, index: int) -> Any:
@@ -293,6 +294,9 @@ class SyncAsymmetricVectorEnv(ReplayedVectorEnv):
         return self.envs[index].render()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Closes every env."""
+        """Closes every env; one that fails at it has been of use, and is warned of."""
         for env in self.envs:
-            env.close()
+            try:
+                env.close()
+            except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
+                warnings.warn(f"{self.spec_sizes.env_id}: close() failed: {first_line(error)}", stacklevel=2)

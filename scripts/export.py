@@ -17,10 +17,15 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from utils.app import define_seed, run
+from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.files import atomic_path, write_json
 from utils.run import git_revision
 
+_ENV = define_config_flag("config_env", None, "the domain's config; what the run's own files say if not given")
+_TRUST = flags.DEFINE_boolean(
+    "trust", False, "import what the run's files name as the domain's module or functions: whoever wrote them runs code"
+)
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _FORMAT = flags.DEFINE_string("format", "onnx", "onnx, or torchscript")
 _OUT = flags.DEFINE_string("out", None, "the file; policy.onnx or policy.pt in --run if not given")
@@ -32,31 +37,31 @@ FORMAT = 1
 
 def main() -> None:
     """Loads the policy, writes the file, compares, describes."""
-    from ml_collections import ConfigDict
-
     from envs.make import actions_of, make_vector_env
     from policies.deployed import export
-    from policies.deployed.files import load_policy
-    from utils.config import json_tuples
+    from policies.deployed.files import check_fits, load_policy
+    from policies.deployed.trust import config_of
+    from utils.config import to_dict
     from utils.errors import choose
 
     suffix = choose(export.FORMATS, _FORMAT.value, "--format")[0]
     if _RUN.value is None:
         raise UserError("--run is required: a run's folder")
-    folder = Path(_RUN.value)
-    policy, about = load_policy(_RUN.value, flag="--run")
-    config = ConfigDict(json_tuples(about["config"]))
+    folder = Path(_RUN.value).expanduser()
+    policy, about = load_policy(str(folder), flag="--run")
+    config = config_of(about, _ENV.value, _TRUST.value, "--run")
     if config.rl.observe:
         raise UserError(
             f"--run: {config.rl.family}:{config.rl.variant} acts on embeddings that are made outside of it "
             f"(config_rl.observe = {config.rl.observe}); there is nothing to deploy"
         )
     revision = trained_by(folder)
-    file = Path(_OUT.value) if _OUT.value else folder / f"policy{suffix}"
+    file = Path(_OUT.value).expanduser() if _OUT.value else folder / f"policy{suffix}"
     if not file.parent.is_dir():
         raise UserError(f"--out: there is no folder {file.parent}")
     envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
     spec = envs.spec_sizes
+    check_fits(about, spec, "--run")
     signature = export.signature_of(policy, spec, policy.actions.output)
     with atomic_path(file) as draft:
         exported = export.write(policy, signature, _FORMAT.value, draft)
@@ -67,7 +72,7 @@ def main() -> None:
         **signature.to_json(),
         "longest_episode": export.context_of(policy),
         "action": actions_of(config.env).to_json(),
-        "domain": {name: about["config"]["env"][name] for name in ("id", "kwargs", "horizon", "hidden")},
+        "domain": {name: to_dict(config.env)[name] for name in ("id", "kwargs", "horizon", "hidden")},
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
         "checked": {
@@ -101,7 +106,7 @@ def trained_by(folder: Path) -> str | None:
         if path.is_file():
             try:
                 config = json.loads(path.read_bytes())
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"--run: {path} is damaged: it is not JSON, or only half of it") from error
             if isinstance(config, dict) and "git_revision" in config:
                 return str(config["git_revision"])

@@ -9,6 +9,7 @@ Example: python scripts/inspect_episode.py logs/default/mi --episodes=3 --gif
 
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from utils.app import define_seed, run
+from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.files import atomic_write
-from utils.seeding import seed_for
 
+_ENV = define_config_flag("config_env", None, "the domain's config; what the run's own files say if not given")
+_TRUST = flags.DEFINE_boolean(
+    "trust", False, "import what the run's files name as the domain's module or functions: whoever wrote them runs code"
+)
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the run's folder if not given")
@@ -33,32 +38,33 @@ _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "where the run's i
 
 def main() -> None:
     """Loads policy and agent, plays, judges, writes."""
-    from ml_collections import ConfigDict
-
     from envs.make import describing_env
     from policies.acting.embedded_envs import env_maker
     from policies.acting.evaluate import FPS, write_gif
     from policies.deployed import inspection
-    from policies.deployed.files import load_policy
+    from policies.deployed.files import check_fits, load_policy, settings_of
+    from policies.deployed.trust import config_of
     from scripts.inspect_page import Views, ending, page
-    from utils.config import json_tuples
+    from utils.seeding import generator
 
     if _RUN.value is None:
         raise UserError("--run is required: a run's folder")
-    policy, about = load_policy(_RUN.value, flag="--run")
-    folder = Path(_RUN.value)
+    folder = Path(_RUN.value).expanduser()
+    policy, about = load_policy(str(folder), flag="--run")
     folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent
-    out = Path(_OUT.value) if _OUT.value else folder / "inspect"
+    out = Path(_OUT.value).expanduser() if _OUT.value else folder / "inspect"
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file; name a folder")
+    config, settings = config_of(about, _ENV.value, _TRUST.value, "--run"), settings_of(about)
     out.mkdir(parents=True, exist_ok=True)
-    config, settings = ConfigDict(json_tuples(about["config"])), about["settings"]
     embedders = (
         _STATE_EMBEDDER.value or settings["state_embedder"],
         _OBS_EMBEDDER.value or settings["obs_embedder"],
     )
     make_envs, _ = env_maker(config, *embedders)
-    seed = seed_for(_SEED.value, "inspect")
+    with closing(make_envs(1, seed=_SEED.value)) as envs:
+        check_fits(about, envs.spec_sizes, "--run")
+    seed = int(generator(_SEED.value, "inspect").integers(2**31))
     notes: dict[str, str] = {}
     try:
         envs = make_envs(1, seed=_SEED.value, render_mode="rgb_array")

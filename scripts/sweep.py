@@ -10,6 +10,7 @@ import os
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def status(sweep: Sweep, records: Records) -> str:
     elif not (sweep.folder / search.STORAGE).exists():
         raise UserError(f"--status: the search in {sweep.folder} has not begun")
     else:
-        trials = search.Search(sweep)
+        trials = search.Search(sweep, ours=False)
         jobs, ends = sweep.jobs(trials.trials()), f"\n{trials.report()}"
     return overview(jobs, records, cluster.in_queue(jobs, records), is_locked(sweep.folder)) + ends
 
@@ -173,6 +174,10 @@ def run_search(sweep: Sweep, records: Records) -> int:
     cores = len(os.sched_getaffinity(0))
     trials.run(execute, sweep.search["parallel"] or _JOBS.value or cores)
     print(trials.report())
+    if trials.blocked is not None and not stopped:
+        why = records.read(trials.blocked).error
+        warnings.warn(f"{trials.blocked.id} failed, and all trials wait for it: {why}", stacklevel=2)
+        return FAILURES
     return stopped[0] if stopped else 0
 
 

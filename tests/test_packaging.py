@@ -22,7 +22,9 @@ from scripts.sweeping.plan import FLAG
 from scripts.sweeping.search import Search
 from tests.helpers.configs import config_named
 from torchkit import fast
+from torchkit.fast.dense import is_fast
 from torchkit.fast.gelu import gelu
+from torchkit.networks import mlp
 from torchkit.sequence import GRU
 from utils import optional
 from utils.command import SCRIPTS
@@ -187,12 +189,16 @@ def test_without_a_compiler_torch_does_the_same_and_one_line_says_so(without):
     x = torch.randn(3, 4, 5)
     memory = GRU(5, 6)
     fast.has_compiler.cache_clear()
-    outputs = [(gelu(x), memory.encode(x))]
+    layers, rows = mlp(5, (6,), 2), torch.randn(40, 5)
+    one_thread = torch.get_num_threads() == 1
+    assert is_fast(rows) == one_thread
+    outputs = [(gelu(x), memory.encode(x), layers(rows))]
     without("numba")
     fast.has_compiler.cache_clear()
     try:
         with pytest.warns(UserWarning) as told:
-            outputs.append((gelu(x), memory.encode(x)))
+            assert not is_fast(rows)
+            outputs.append((gelu(x), memory.encode(x), layers(rows)))
         assert [str(one.message) for one in told] == [f"slower on a CPU than it could be: {line_of('numba')}"]
     finally:
         fast.has_compiler.cache_clear()

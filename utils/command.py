@@ -11,6 +11,7 @@ SCRIPTS = {
     "pretrain": ("main_pretrain_representations", "stage 2: embeddings of them"),
     "train": ("main", "stage 3: a policy, or --policy_dir to play one"),
     "report": ("scripts.report", "tables, figures and a page of finished runs"),
+    "results": ("scripts.results", "a page of results from run folders"),
     "sweep": ("scripts.sweep", "methods, domains and seeds, here or on SLURM"),
     "inspect": ("scripts.inspect_episode", "episodes step by step"),
     "export": ("scripts.export", "a policy as ONNX or TorchScript"),

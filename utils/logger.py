@@ -50,7 +50,7 @@ class JsonlWriter:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = self.path.open("a+b", buffering=0)  # a buffer would fail once more when it is closed
-        _cut_torn_line(self._file)
+        cut_torn_line(self._file)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Appends {"step": step, **metrics}.
@@ -167,7 +167,7 @@ def wandb_id(folder: str | os.PathLike[str]) -> str:
     return hashlib.sha256(os.fsencode(Path(folder).resolve())).hexdigest()[:16]
 
 
-def _cut_torn_line(file: Any) -> None:
+def cut_torn_line(file: Any) -> None:
     """Cuts a file open for reading and appending after its last end of line."""
     end = file.seek(0, os.SEEK_END)
     while end:

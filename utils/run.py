@@ -30,10 +30,12 @@ class Run:
     Attributes:
         folder: where everything is.
         resumed: whether the folder already held this run.
+        grown: fields that are greater now than when it was begun, with what they were.
     """
 
     folder: Path
     resumed: bool = False
+    grown: dict[str, int] = field(default_factory=dict)
     _lock: int = field(default=-1, repr=False)
 
     @classmethod
@@ -45,6 +47,7 @@ class Run:
         command: Sequence[str],
         resume: bool = True,
         may_differ: Sequence[str] = (),
+        may_grow: Sequence[str] = (),
     ) -> "Run":
         """Makes `save_dir/name`, or takes it up again where it holds a run of the same config, and locks it.
 
@@ -57,6 +60,8 @@ class Run:
             command: the command line.
             resume: False refuses a folder that already holds a run.
             may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.
+            may_grow: dotted fields that a resumed run may have greater, such as its length. It goes on, finished or
+                not, and `config.json` says so from then on; `summary.json` becomes `summary_<before>.json`.
 
         Raises:
             UserError: the folder cannot be written, holds another run, or belongs to a process that is still running.
@@ -71,7 +76,9 @@ class Run:
                 on_refusal.callback(run.close)
                 run.resumed = run.config_path.exists()
                 if run.resumed:
-                    run._compare(now, resume, may_differ)
+                    run._compare(now, resume, may_differ, may_grow)
+                    if run.grown:
+                        run._go_on(now, command)
                 else:
                     atomic_write(run.config_path, json.dumps(_record(now, command), indent=2) + "\n")
                 on_refusal.pop_all()
@@ -124,14 +131,22 @@ class Run:
             os.close(self._lock)
             self._lock = -1
 
-    def _compare(self, now: Mapping[str, Any], resume: bool, may_differ: Sequence[str]) -> None:
+    def _go_on(self, now: Mapping[str, Any], command: Sequence[str]) -> None:
+        """Keeps what the run came to so far under another name, and its new length in `config.json`."""
+        if self.finished:
+            self.summary_path.rename(self.folder / f"summary_{next(iter(self.grown.values()))}.json")
+        atomic_write(self.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+
+    def _compare(
+        self, now: Mapping[str, Any], resume: bool, may_differ: Sequence[str], may_grow: Sequence[str]
+    ) -> None:
         """Refuses a folder that holds something else than this run."""
         flag = f"--run_name: {self.folder} already holds a run"
         if not resume:
             raise UserError(f"{flag}; choose another --run_name")
         try:
             stored = dict(json.loads(self.config_path.read_text())["config"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             why = f"{type(error).__name__}: {first_line(error)}"
             raise UserError(f"{flag}, but its config.json is damaged ({why}); choose another --run_name") from error
         before, after = (flatten(with_new_fields(side)) for side in (stored, json.loads(json.dumps(now))))
@@ -142,8 +157,12 @@ class Run:
             if any(name == free or name.startswith(f"{free}.") for free in unlike):
                 continue
             was, is_now = (json.dumps(side[name]) if name in side else "nothing" for side in (before, after))
+            if name in may_grow and isinstance(before.get(name), int) and before[name] < after.get(name, 0):
+                self.grown[name] = before[name]
+                continue
             if was != is_now and {was, is_now} != {"nothing", "[]"}:  # an empty tuple asks for nothing
-                raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name")
+                raised = ", or raise it" if name in may_grow else ""
+                raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name{raised}")
 
 
 def check_name(name: str | None, flag: str) -> None:

@@ -107,8 +107,11 @@ def check_like(given: Mapping[str, Any], standard: Mapping[str, Any], where: str
                 raise UserError(f"{where}.{field}: a group of fields is needed, not {value!r}")
             if name not in FREE:
                 check_like(value, example, where, f"{field}.")
+            elif name == "kwargs":  # what is there of them
+                check_like(value, {key: one for key, one in example.items() if key in value}, where, f"{field}.")
         elif not _is_like(name, value, example):
-            raise UserError(f"{where}.{field}={value!r}: {_wanted(name, example)} is needed")
+            shown = to_dict(value) if isinstance(value, ConfigDict) else value
+            raise UserError(f"{where}.{field}={shown!r}: {_wanted(name, example)} is needed")
 
 
 def with_new_fields(stored: Mapping[str, Any]) -> dict[str, Any]:

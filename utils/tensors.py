@@ -22,7 +22,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     """Reads what `save_tensors` wrote.
 
     Raises:
-        ValueError: a value has changed since.
+        ValueError: a value has changed since, or is no finite number.
         SafetensorError: the file is cut short or is something else.
     """
     with safe_open(path, framework="pt") as file:
@@ -30,6 +30,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         checksum = (file.metadata() or {}).get("sha256")
     if checksum != _digest(tensors):
         raise ValueError("its checksum does not match")
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(f"{key} is not finite somewhere")
     return tensors
 
 

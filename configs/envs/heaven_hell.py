@@ -6,5 +6,4 @@ from configs.envs._shared import domain
 
 
 def get_config() -> ConfigDict:
-    dqn = {"discount": 0.93, "updates_per_step": 0.2}
-    return domain("HeavenHell-v0", horizon=50, interval=2000, rl={"dqn": dqn}).lock()
+    return domain("HeavenHell-v0", horizon=50, interval=2000, rl={"dqn": {"discount": 0.93}}).lock()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
+from envs.pictures import of_one_size
 from policies.acting.rollout import EpisodeStream, Policy, run_episodes
 from policies.models.policy import HistoryPolicy, to_tensors
 from utils.files import atomic_path
@@ -66,11 +67,12 @@ def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int
 
 
 def write_gif(frames: Sequence[Array], path: Path, fps: int) -> None:
-    """Writes pictures (height, width, 3) of one size as an endless film."""
+    """Writes pictures (height, width, 3) as an endless film."""
     import imageio.v3 as iio
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as draft:
-        iio.imwrite(draft, np.stack(frames), extension=".gif", duration=1000 / fps, loop=0)
+        iio.imwrite(draft, of_one_size(frames), extension=".gif", duration=1000 / fps, loop=0)
 
 
 def framed(frame: Array, colour: tuple[int, int, int]) -> Array:

@@ -24,7 +24,7 @@ from policies.build import build_agent
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import Sources
 from torchkit.networks import misfit
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, restoring
 from utils.errors import UserError
 
 Array = NDArray[Any]
@@ -120,10 +120,13 @@ def rebuilt_agent(
     agent = build_agent(Sources(spec, config, state_embedder, obs_embedder), 0, torch.device("cpu"))
     if not isinstance(agent, Learner):
         raise UserError(f"--run: an agent of the family {config.rl.family} has no extensions to look at")
-    if (wrong := misfit(agent, saved["agent"]["modules"])) is not None:
+    with restoring(folder / "checkpoint"):
+        modules, env_steps = saved["agent"]["modules"], int(saved["agent"]["env_steps"])
+        wrong = misfit(agent, modules)
+    if wrong is not None:
         raise UserError(f"--run: the checkpoint in {folder} is not of the agent of its config ({wrong})")
-    agent.load_state_dict(saved["agent"]["modules"])
-    agent.env_steps = saved["agent"]["env_steps"]
+    agent.load_state_dict(modules)
+    agent.env_steps = env_steps
     return agent.eval()
 
 

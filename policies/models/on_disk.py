@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from ml_collections import ConfigDict
 from safetensors import SafetensorError
 from torch import nn
 
 from policies.models import published
 from torchkit.moments import Moments
-from torchkit.networks import Encoder, EncoderConfig
+from torchkit.networks import Encoder, EncoderConfig, misfit
 from utils.errors import UserError, first_line
 from utils.files import content_digest, write_json
 from utils.tensors import load_tensors, save_tensors
@@ -130,8 +131,13 @@ def load_module(
                 f"{flag}: {described} embeds {sizes['in_dim']} numbers, the domain has {in_dim}"
                 f" (it was trained on {description.get('env_id', 'another domain')})"
             )
+        tensors = load_tensors(weights)
+        with torch.device("meta"):  # where sizes cost nothing, whatever they are
+            wrong = misfit(build(sizes), tensors)
+        if wrong is not None:
+            raise ValueError(f"its two files do not fit: {wrong}")
         module = build(sizes)
-        module.load_state_dict(load_tensors(weights))
+        module.load_state_dict(tensors)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise UserError(f"{flag}: {stem} is damaged ({first_line(error)}); train it again") from error
     trained_on = description.get("env_id", env_id)

@@ -17,7 +17,7 @@ from torchkit.moments import Moments
 from torchkit.networks import EncoderConfig, Entries
 from torchkit.normalise import RunningNorm
 from torchkit.sequence import Memory
-from utils.errors import UserError, at_least_one, choose
+from utils.errors import UserError, at_least_one, choose, first_line
 
 
 class Trunk:
@@ -150,6 +150,21 @@ MAKERS: dict[str, Callable[[Trunk], int]] = {
 }
 PUBLIC = (*FOLDS, "observation", "z_obs")  # what a policy's head may read
 PRIVILEGED = ("state", "z_state", "signal")  # and in training a critic's
+
+
+def try_kept(sources: Sources) -> None:
+    """Builds what a policy's json describes by itself, to see whether it can be.
+
+    Raises:
+        UserError: it cannot.
+    """
+    makers: dict[str, Callable[[], Any]] = {"z_obs": sources.z_obs}
+    makers |= {fold.kept_as: partial(fold.build, sources, {}) for fold in FOLDS.values() if fold.kept_as is not None}
+    for key, config in sources.kept.items():
+        try:
+            makers[key]()
+        except (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UserError(f"{config} cannot be built ({first_line(error)})") from error
 
 
 def kept_of(about: Mapping[str, Any]) -> dict[str, Any]:

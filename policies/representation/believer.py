@@ -7,7 +7,7 @@ Dimension key: T steps, B batch, D distinct transitions, E episodes, R rows, K s
 C context, Z latent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,7 +113,7 @@ class BelieverTrainer:
         rates = {"state_model": config.state_lr, "believer": config.lr}
         self.optimisers = {name: Adam(part.parameters(), rates[name]) for name, part in self.networks.items()}
 
-    def train_epoch(self) -> dict[str, float]:
+    def train_epoch(self, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """One pass over all transitions or all episodes; returns the means of the metrics of the phase.
 
         Raises:
@@ -131,6 +131,7 @@ class BelieverTrainer:
                 loss.backward()
                 optimiser.step()
                 total, count = total + torch.stack(shown).detach(), count + 1
+                after_batch()
         self.epoch += 1
         return finite_means(self.epoch, STATE_METRICS if of_state else BELIEF_METRICS, total / count)
 

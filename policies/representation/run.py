@@ -14,9 +14,10 @@ from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import (
     embedders_digest,
 )
+from policies.representation.keeper import Keeper
 from policies.representation.kinds import KINDS, Kind, Settings
 from policies.representation.training import EpochTrainer, train_representations
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import load_checkpoint, restoring
 from utils.config import check_numbers, to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
@@ -26,6 +27,7 @@ from utils.optional import need
 from utils.progress import progress
 from utils.run import Run
 from utils.seeding import seed_everything
+from utils.stopping import StopRequest
 
 CHECKPOINT_SECONDS = 60.0
 POSITIVE = (
@@ -113,29 +115,38 @@ def check_schedule(run: Run, config_repr: ConfigDict) -> None:
 def fit(
     trainer: EpochTrainer, run: Run, settings: Settings, stored: StoredEpisodes, kind: "Kind", config_repr: ConfigDict
 ) -> float:
-    """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch."""
-    num_epochs = trainer.num_epochs
+    """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch.
+
+    At a stop signal what is done is saved: at the end of the epoch, or where that is long, as of its beginning.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: after the signal.
+    """
     jsonl = JsonlWriter(run.metrics_path)
     state = load_checkpoint(run.checkpoint_dir)
-    if state is not None:
-        trainer.load_state_dict(state["trainer"])
-    jsonl.truncate(0 if state is None else state["metrics_bytes"])
+    with restoring(run.checkpoint_dir):
+        if state is not None:
+            trainer.load_state_dict(state["trainer"])
+        jsonl.truncate(0 if state is None else state["metrics_bytes"])
     writers: list[Writer] = [jsonl]
     if settings.wandb:
         name = settings.wandb_name or run.folder.name
         writers.append(WandbWriter(run.folder, name, {"save_dir": settings.save_dir}, group="representations"))
     logger = Logger(writers)
-    began, first_epoch, saved = time.monotonic(), trainer.epoch, time.monotonic()
-    bar = progress(num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch")
-    with closing(logger), bar:
-        for epoch, metrics in train_representations(trainer):
+    began, first_epoch = time.monotonic(), trainer.epoch
+    stop = StopRequest()
+    keeper = Keeper(trainer, run, jsonl, stop)
+    bar = progress(trainer.num_epochs, initial=trainer.epoch, desc=stored.spec.env_id, unit="epoch")
+    with closing(logger), bar, stop.listening(), keeper.at_a_stop():
+        for epoch, metrics in train_representations(trainer, keeper.after_batch):
             logger.write(epoch, metrics)
             bar.set_postfix({name: f"{metrics[name]:.3g}" for name in kind.shown if name in metrics})
             bar.update()
-            due = epoch % settings.log_freq == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
-            if due or epoch == num_epochs:
+            due = epoch % settings.log_freq == 0 or time.monotonic() - keeper.saved > CHECKPOINT_SECONDS
+            if due or epoch == trainer.num_epochs or stop.number is not None:
                 about = {"env_id": stored.spec.env_id, "epochs": epoch, "seed": settings.seed}
                 kind.save(run.folder, trainer, config_repr, about)
-                save_checkpoint(run.checkpoint_dir, {"trainer": trainer.state_dict(), "metrics_bytes": jsonl.offset()})
-                saved = time.monotonic()
+                keeper.save()
+            stop.interrupt()
+            keeper.after_epoch()
     return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)

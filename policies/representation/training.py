@@ -6,7 +6,7 @@ Dimension key: B batch.
 import math
 import warnings
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -72,7 +72,7 @@ class RepresentationTrainer:
         self.optimiser = Adam(self.parameters, config.lr)
         self.club_optimiser = Adam(objective.club.parameters(), config.club_lr)
 
-    def train_epoch(self) -> dict[str, float]:
+    def train_epoch(self, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """One pass over the data in batches, the incomplete last one dropped; returns the means of `METRICS`.
 
         Raises:
@@ -99,6 +99,7 @@ class RepresentationTrainer:
                 recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
                 likelihood = self._fit_club(recent)
             total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
+            after_batch()
         self.epoch += 1
         return finite_means(self.epoch, METRICS, total / len(batches))
 
@@ -161,8 +162,8 @@ class EpochTrainer(Protocol):
     epoch: int
     num_epochs: int
 
-    def train_epoch(self) -> dict[str, float]:
-        """The metrics of one more epoch."""
+    def train_epoch(self, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """The metrics of one more epoch; `after_batch` is called often, and may raise."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes."""
@@ -171,8 +172,10 @@ class EpochTrainer(Protocol):
         """Goes on where `state_dict` was taken."""
 
 
-def train_representations(trainer: EpochTrainer) -> Iterator[tuple[int, dict[str, float]]]:
+def train_representations(
+    trainer: EpochTrainer, after_batch: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, dict[str, float]]]:
     """Trains all epochs that are left; yields the number of each finished epoch and its metrics."""
     while trainer.epoch < trainer.num_epochs:
-        metrics = trainer.train_epoch()
+        metrics = trainer.train_epoch(after_batch)
         yield trainer.epoch, metrics

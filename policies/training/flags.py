@@ -95,8 +95,8 @@ def settings_of(given: flags.FlagValues, config: ConfigDict) -> Settings:
     )
 
 
-def options_of(given: flags.FlagValues, config: ConfigDict) -> Options:
-    """The rest; the name is that of the run of `--seed`.
+def options_of(given: flags.FlagValues, config: ConfigDict, began: float) -> Options:
+    """The rest; the name is that of the run of `--seed`, and `began` when the script began.
 
     Raises:
         UserError: a name that would lie outside of `--save_dir`, or flags that do not go together.
@@ -119,6 +119,7 @@ def options_of(given: flags.FlagValues, config: ConfigDict) -> Options:
         film_episodes=given.film_episodes,
         checkpoint_minutes=given.checkpoint_minutes,
         time_limit_hours=given.time_limit,
+        began=began,
     )
 
 
@@ -131,9 +132,9 @@ def run_name(given: flags.FlagValues, config: ConfigDict, seed: int) -> str:
     return f"{config.env.id}_{config.rl.family}-{config.rl.variant}_{config.seq.memory}_s{seed}{suffix}"
 
 
-def runs_of(given: flags.FlagValues, config: ConfigDict) -> list[tuple[Settings, Options]]:
+def runs_of(given: flags.FlagValues, config: ConfigDict, began: float) -> list[tuple[Settings, Options]]:
     """Those of `--num_seeds`, one after the other from `--seed` on."""
-    settings, options = settings_of(given, config), options_of(given, config)
+    settings, options = settings_of(given, config), options_of(given, config, began)
     return [
         (replace(settings, seed=seed), replace(options, name=f"{given.group}/{run_name(given, config, seed)}"))
         for seed in range(given.seed, given.seed + given.num_seeds)

@@ -16,9 +16,9 @@ from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
 from policies.training.experience import Experience, Origin
 from policies.training.settings import Options, Settings
-from policies.training.summary import FINAL_EPISODES, play_final, plot_curve, read_summary, table, write_film
+from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film
 from policies.training.trainer import Record
-from utils.checkpoint import load_checkpoint
+from utils.checkpoint import load_checkpoint, restoring
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -47,15 +47,19 @@ def prepare(settings: Settings, options: Options) -> torch.device:
 
 
 def said_of_finished(config: ConfigDict, settings: Settings, options: Options, say: Say) -> bool:
-    """Whether the run is finished; then its report has been told again.
+    """Whether the run is finished, and not to be longer now; then its report has been told again.
 
     Raises:
         UserError: its folder holds another run.
     """
     summary = read_summary(options.folder)
-    if summary is not None:
-        say(f"{open_run(config, settings, options).folder} is finished; its report:\n{table(summary)}")
-    return summary is not None
+    if summary is None:
+        return False
+    finished = open_run(config, settings, options)
+    finished.close()
+    if not finished.grown:
+        say(f"{finished.folder} is finished; its report:\n{table(summary)}")
+    return not finished.grown
 
 
 def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
@@ -80,7 +84,8 @@ def open_record(
     run = open_run(config, settings, options)
     saved = load_checkpoint(run.checkpoint_dir)
     if saved is not None:
-        say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
+        with restoring(run.checkpoint_dir):
+            say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
     jsonl = JsonlWriter(run.metrics_path)
     first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
     mirrored = open_mirrors(options, run, plain_configs(config), settings.seed, first_step)
@@ -110,7 +115,10 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
         digests["data_path_sha256"] = dataset_digest(settings.data_path)
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
     may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
-    return Run.create(options.save_dir, options.name, configs, options.command, may_differ=may_differ)
+    may_grow = ("run.train_episodes", "rl.num_updates")
+    return Run.create(
+        options.save_dir, options.name, configs, options.command, may_differ=may_differ, may_grow=may_grow
+    )
 
 
 def open_mirrors(options: Options, run: Run, configs: dict[str, Any], seed: int, first_step: int) -> list[Writer]:
@@ -155,10 +163,10 @@ def finish(
         "mean_of_last_ten": {k: sum(row[k] for row in last) / len(last) for k in ("return", "success", "length")},
         "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
     }
-    plot_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
+    run.finish(summary)  # whatever fails in drawing it
+    draw_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
     if options.film_episodes:
         films = (run.films_dir, options.film_episodes)
-        summary["film"] = write_film(agent.greedy(), make_envs, settings.seed, *films)
-    run.finish(summary)
+        run.finish(summary | {"film": write_film(agent.greedy(), make_envs, settings.seed, *films)})
     say(table(summary))
     say(f"everything is in {run.folder}")

@@ -34,6 +34,7 @@ class Schedule:
     log_interval: int = 1000
     checkpoint_minutes: float = 5.0
     time_limit_hours: float = math.inf
+    began: float | None = None  # a time of `time.monotonic` from which hours and minutes are counted
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Options:
     film_episodes: int
     checkpoint_minutes: float
     time_limit_hours: float | None
+    began: float
 
     @property
     def folder(self) -> Path:
@@ -65,4 +67,4 @@ class Options:
     def schedule(self) -> Schedule:
         """When it saves, and when it stops."""
         limit = math.inf if self.time_limit_hours is None else self.time_limit_hours
-        return Schedule(checkpoint_minutes=self.checkpoint_minutes, time_limit_hours=limit)
+        return Schedule(checkpoint_minutes=self.checkpoint_minutes, time_limit_hours=limit, began=self.began)

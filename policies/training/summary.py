@@ -13,7 +13,7 @@ from envs.make import width_for
 from policies.acting.embedded_envs import MakeEnvs
 from policies.acting.evaluate import evaluate, film
 from policies.acting.rollout import Policy
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.run import Run
 from utils.seeding import seed_for
 
@@ -26,8 +26,10 @@ def read_summary(folder: Path) -> dict[str, Any] | None:
     if not run.finished:
         return None
     try:
-        return dict(json.loads(run.summary_path.read_text()))
-    except ValueError as error:
+        summary = dict(json.loads(run.summary_path.read_text()))
+        table(summary)
+        return summary
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"--save_dir: {run.summary_path} is damaged; remove it, and the same command writes it again"
         ) from error
@@ -42,15 +44,23 @@ def play_final(
 
 
 def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, episodes: int) -> str | None:
-    """A GIF, and its path; None, and a warning, where the env cannot be drawn."""
+    """A GIF, and its path; None, and a warning, where the env cannot be drawn, whatever it fails at."""
     film_seed = seed_for(seed, "film")
     try:
         with closing(make_envs(1, seed=seed, render_mode="rgb_array")) as envs:
-            folder.mkdir(parents=True, exist_ok=True)
-            return str(film(policy, envs, episodes, film_seed, folder / f"{envs.spec_sizes.env_id}.gif"))
-    except UserError as error:
-        warnings.warn(f"no film: {error}", stacklevel=2)
+            name = envs.spec_sizes.env_id.replace("/", "_")
+            return str(film(policy, envs, episodes, film_seed, folder / f"{name}.gif"))
+    except Exception as error:  # noqa: BLE001 a simulator's drawing may fail in any way; the run is finished
+        warnings.warn(f"no film: {first_line(error)}", stacklevel=2)
         return None
+
+
+def draw_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
+    """The learning curve; a warning where it cannot be drawn."""
+    try:
+        plot_curve(history, path, title)
+    except Exception as error:  # noqa: BLE001 the run is finished
+        warnings.warn(f"no learning curve: {first_line(error)}", stacklevel=2)
 
 
 def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:

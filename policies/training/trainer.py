@@ -14,7 +14,7 @@ from policies.agents.base import Agent
 from policies.training.experience import Experience
 from policies.training.observers import Observer, crossed
 from policies.training.settings import Schedule
-from utils.checkpoint import save_checkpoint
+from utils.checkpoint import restoring, save_checkpoint
 from utils.errors import DivergenceError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
@@ -83,14 +83,17 @@ class Trainer:
         self.schedule, self.record, self._show = schedule, record, show
         self.averages, self.reported = Averages(), 0  # by the experience's clock
         self._stop = StopRequest()
-        self._clock = time.monotonic()
-        self._rates_from = (self._clock, dict.fromkeys(experience.rates, 0))
+        self.begun = False  # whether there is anything to save
+        self._clock = time.monotonic() if schedule.began is None else schedule.began
+        self._rates_from = (time.monotonic(), dict.fromkeys(experience.rates, 0))
         self._saved_at, self._saved_progress = self._clock, 0
 
     @property
     def where(self) -> str:
         """How far the run is, in words."""
-        return f"{self.experience.progress} of {self.experience.total} {self.experience.unit}"
+        if not self.begun:
+            return "before training began"
+        return f"at {self.experience.progress} of {self.experience.total} {self.experience.unit}"
 
     def train(self, saved: dict[str, Any] | None) -> None:
         """Trains to the end.
@@ -106,12 +109,14 @@ class Trainer:
         with self._stop.listening():
             if saved is None:
                 self.record.jsonl.truncate(0)
-                experience.begin(self.agent, lambda: self._check_stop(begun=False))
+                experience.begin(self.agent, self._check_stop)
                 self.reported = experience.progress
                 self._observe(self.observers)
                 self._save()
             else:
-                self._load(saved)
+                with restoring(self.record.run.checkpoint_dir):
+                    self._load(saved)
+            self.begun = True
             with self._show(experience.total, self.reported, "train") as bar:
                 while self.reported < experience.total:
                     if experience.progress == self.reported:  # else it was stopped among the updates of what came last
@@ -170,19 +175,19 @@ class Trainer:
         elapsed = max(now - clock, 1e-9)
         return {f"clock/{name}_per_second": (counts[name] - before[name]) / elapsed for name in counts}
 
-    def _check_stop(self, begun: bool = True) -> None:
+    def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
 
-        Before training has `begun` nothing is saved, and only a signal stops: the same command starts over.
+        Before training has begun nothing is saved, and only a signal stops: the same command starts over.
         """
         now = time.monotonic()
         reason, code = "", UNFINISHED
         if self._stop.number is not None:
             reason = f"stopped by {signal.Signals(self._stop.number).name}"
             code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
-        elif begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
+        elif self.begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
             reason = "stopped at --time_limit"
-        if begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
+        if self.begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
             self._save()
         if reason:
             raise Stopped(reason, code)
@@ -206,5 +211,5 @@ class Trainer:
         self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
         self.record.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
-        self._rates_from = (self._clock, {name: getattr(self.experience, name) for name in self.experience.rates})
+        self._rates_from = (time.monotonic(), {name: getattr(self.experience, name) for name in self.experience.rates})
         self._saved_progress = self.experience.progress

@@ -40,6 +40,7 @@ def draw(study: Study, statistic: str, out: Path) -> list[str]:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    plt.rcParams["text.parse_math"] = False  # a $ in a name is a $
     written = []
     for domain in study.domains:
         stem = "all_domains" if domain == ALL else domain.replace("/", "_").replace(":", "_")
@@ -119,7 +120,7 @@ def _curve(axes: Any, row: Row, axis: str, metric: str, statistic: str, colour: 
 def _final(plt: Any, study: Study, panels: Sequence[Panel]) -> Any:
     """IQM, median and mean with intervals, performance profile, probability of improvement: a row for each start."""
     bars = max(_lines(_legend(row, NARROW, finished=True) for row in panel.rows) for panel in panels)
-    bars += max(_lines(_versus(pair) for pair in _shown_pairs(panel, "success")) for panel in panels)
+    bars += max(_lines(map(_versus, _shown_pairs(panel, next(iter(panel.profiles))))) for panel in panels)
     size = (19.0, 1.0 + len(panels) * (1.6 + 0.22 * bars))
     widths = {"width_ratios": (1, 1, 1, 1.5, 1.4)}
     figure, cells = plt.subplots(len(panels), 5, figsize=size, squeeze=False, layout="constrained", gridspec_kw=widths)

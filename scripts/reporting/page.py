@@ -14,7 +14,17 @@ from scripts.reporting.figures import COLOURS
 from scripts.reporting.runs import METRICS, SETTINGS, Record
 from scripts.reporting.statistics import STATISTICS, Interval
 from scripts.reporting.study import AXES, FEW, Panel, Row, Study, few_seeds
-from scripts.reporting.tables import ALL_DOMAINS, CHANCE, CLOCK, FINAL, TITLES, interval_text, reached, time_text
+from scripts.reporting.tables import (
+    ALL_DOMAINS,
+    CHANCE,
+    CLOCK,
+    FINAL,
+    TITLES,
+    interval_text,
+    reach_text,
+    reached,
+    time_text,
+)
 
 HERE = Path(__file__).resolve().parent
 DIGITS = 5  # significant ones of a number in the page
@@ -137,7 +147,7 @@ def _row(study: Study, panel: Panel, row: Row, films: Mapping[Path, int]) -> dic
             name: {"x": _numbers(x), "lines": [_numbers(line) for line in lines]}
             for name, (x, lines) in row.learning.items()
         },
-        "reached": f"{len(row.runs) - row.never} of {len(row.runs)}",
+        "reached": reach_text(row),
         "clock": None
         if panel.domains
         else [

@@ -22,6 +22,7 @@ LAST = 10  # evaluations whose mean counts, as in summary.json
 TINY = 1e-9  # a mean of ten times 0.95 may come out a rounding error below 0.95
 METRICS = ("success", "return", "length")
 LEARNING = ("loss/", "q/", "bonus/", "grad_norm")  # how the names of what is logged of learning begin
+UNTOLD = ("success",)  # what an env may not tell
 NAME = "name"  # what `by` calls the folder's name without its seed
 # What an evaluation measures; runs of one env must agree on all of it.
 SETTINGS = {
@@ -74,12 +75,14 @@ class Record:
         config: all fields by dotted name.
         settings: values of `SETTINGS`, as JSON.
         steps: env steps of the E evaluations, ascending.
-        curves: each of `METRICS`, (E,); and `score`, the normalised return, where the env has a reference.
+        curves: each of `METRICS` that the env tells, (E,); and `score`, the normalised return, where the env has a
+            reference.
         minutes: wall-clock of training until the evaluations (E,); NaN where no rate was logged.
         clock: minutes and env steps of the last line with a rate; None without one.
         final: statistics of the greedy episodes after training; None for a run that is not finished.
         films: GIFs.
         learning: by name, such as `loss/td`, env steps and values (2, ·); NaN where not finite.
+        left_out: how many evaluations have `null` for a number.
     """
 
     folder: Path
@@ -94,6 +97,7 @@ class Record:
     final: Mapping[str, float] | None
     films: tuple[Path, ...]
     learning: Mapping[str, Array]
+    left_out: int = 0
 
     @property
     def reference(self) -> Reference | None:
@@ -105,7 +109,12 @@ class Record:
         return float(self.curves[metric][-LAST:].mean())
 
     def first_reaching(self, threshold: float, metric: str = "success") -> tuple[float, float]:
-        """Env steps and minutes of the first evaluation that is at least `threshold`; infinite if there is none."""
+        """Env steps and minutes of the first evaluation that is at least `threshold`; infinite if there is none.
+
+        NaN where the env does not tell the metric.
+        """
+        if metric not in self.curves:
+            return math.nan, math.nan
         reached = self.curves[metric] >= threshold - TINY
         if not reached.any():
             return math.inf, math.inf
@@ -143,6 +152,8 @@ def read_runs(folders: Sequence[str], by: Sequence[str] = ()) -> tuple[list[Reco
                 found[path.resolve()] = path
                 record = read_run(path, by)
                 records += [] if record is None else [record]
+                if record is not None and record.left_out:
+                    notes.append(f"{path}: {record.left_out} evaluations are left out, a number in them is null")
         if len(records) == before and not known:
             notes.append(f"no run of main.py in {name}")
     if not records:
@@ -193,9 +204,10 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         ", ".join(_told_apart(name, flat, folder) for name in by),
     )
     settings = {name: json.dumps(_subtree(config, name), sort_keys=True) for name in SETTINGS}
-    rows, clock, learning = read_metrics(folder / "metrics.jsonl")
+    rows, clock, learning, left_out = read_metrics(folder / "metrics.jsonl")
     steps = np.array([row["step"] for row in rows], np.float64)
-    curves = {metric: np.array([row[metric] for row in rows], np.float64) for metric in METRICS}
+    told = [metric for metric in METRICS if all(metric in row for row in rows)]
+    curves = {metric: np.array([row[metric] for row in rows], np.float64) for metric in told}
     reference = reference_of(key.env, settings)
     if reference is not None:
         curves["score"] = reference.normalise(curves["return"])
@@ -211,17 +223,27 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         minutes,
         (clock[-1][1], clock[-1][0]) if clock else None,
         read_final(folder / "summary.json"),
-        tuple(sorted(path for path in folder.glob("films/*.gif") if path.is_file())),
+        tuple(sorted(path for path in folder.glob("films/*.gif") if is_own_film(path, folder))),
         learning,
+        left_out,
     )
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, float]], dict[str, Array]]:
-    """The evaluations in metrics.jsonl, `step` and `METRICS`; (env steps, minutes so far) of each logged rate; and
-    by name, env steps and values (2, ·) of what is logged of `LEARNING`.
+def is_own_film(path: Path, folder: Path) -> bool:
+    """Whether it is a GIF of the folder itself: a link could bring any file of this machine into a page."""
+    if path.is_symlink() or not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GIF8"
+
+
+def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, float]], dict[str, Array], int]:
+    """The evaluations in metrics.jsonl, `step` and `METRICS`; (env steps, minutes so far) of each logged rate; by name,
+    env steps and values (2, ·) of what is logged of `LEARNING`; and how many evaluations are left out.
 
     A rate holds for the steps since the line before. So minutes are those of training, evaluations among them, without
-    what lay between a stop and the resumption. A file that is not there yet is an empty one.
+    what lay between a stop and the resumption. A file that is not there yet is an empty one. An env that does not tell
+    success has none. An evaluation in which a number is `null` is left out, and counted.
 
     Raises:
         UserError: a line that is not a JSON object, lacks a number, or goes back in steps.
@@ -229,11 +251,16 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
     rows: list[dict[str, float]] = []
     clock: list[tuple[float, float]] = []
     learning: dict[str, list[tuple[float, float]]] = {}
+    left_out = 0
     for count, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         where = f"{path}, line {count}"
         row = parse(line, where)
-        if "eval/success" in row:
-            found = {name: number(row, f"eval/{name}", where) for name in METRICS}
+        if "eval/return" in row or "eval/success" in row:
+            told = [name for name in METRICS if name not in UNTOLD or f"eval/{name}" in row]
+            if any(row.get(f"eval/{name}", 0) is None for name in told):
+                left_out += 1
+                continue
+            found = {name: number(row, f"eval/{name}", where) for name in told}
             rows.append(found | {"step": number(row, "step", where)})
             if len(rows) > 1 and rows[-1]["step"] <= rows[-2]["step"]:
                 raise damaged(where, "its step is not after that of the evaluation before")
@@ -245,7 +272,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
         for name in (name for name in row if name.startswith(LEARNING)):
             value = math.nan if row[name] is None else number(row, name, where)
             learning.setdefault(name, []).append((number(row, "step", where), value))
-    return rows, clock, {name: np.array(pairs, np.float64).T for name, pairs in sorted(learning.items())}
+    return rows, clock, {name: np.array(pairs, np.float64).T for name, pairs in sorted(learning.items())}, left_out
 
 
 def read_final(path: Path) -> dict[str, float] | None:
@@ -259,7 +286,8 @@ def read_final(path: Path) -> dict[str, float] | None:
     final = parse(path.read_bytes(), str(path)).get("final")
     if not isinstance(final, dict):
         raise damaged(str(path), "it lacks final")
-    return {name: number(final, name, f"{path}, final") for name in METRICS}
+    told = [name for name in METRICS if name not in UNTOLD or name in final]
+    return {name: number(final, name, f"{path}, final") for name in told}
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:
@@ -270,7 +298,7 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(where, "it is not JSON, or only half of it") from error
     if not isinstance(value, dict):
         raise damaged(where, "it is not a JSON object")

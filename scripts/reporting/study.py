@@ -29,7 +29,7 @@ ALL = "all domains"
 AXES = {"steps": "environment steps", "minutes": "minutes of training", "share": "share of training, %"}
 COMPARED = ("success", "return", "score")  # of which more is better
 POINTS = 60  # of a curve over minutes; of a profile; of what is logged of learning
-FEW = 5  # seeds, below which an interval says little
+FEW = 5  # seeds, below which an interval says little, and one of a probability of improvement is none: [1, 1] of two
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Row:
         learning: by name, what is logged of learning: env steps (G,), and mean, least and greatest over seeds (3, G).
         reported: success of the greedy episodes after training, of finished runs.
         last: mean of the last ten evaluations so far, of all runs that have one.
-        solved: how many runs have a `last` success of at least `SOLVED`.
+        solved: how many runs have a `last` success of at least `SOLVED`; None where the env does not tell success.
         steps: median env steps to the threshold; infinite for never.
         minutes: the same on the clock.
         never: how many runs did not reach it.
@@ -77,7 +77,7 @@ class Row:
     curves: Mapping[tuple[str, str], Curve]
     reported: Estimate
     last: Mapping[str, Estimate]
-    solved: int
+    solved: int | None
     steps: Interval
     minutes: Interval
     never: int
@@ -88,13 +88,18 @@ class Row:
     @property
     def few(self) -> bool:
         """Whether some of its domains have too few finished runs for an interval over them to say much."""
-        counts = [len(values) for values in self.samples.get("success", ())]
+        counts = [len(values) for values in next(iter(self.samples.values()), ())]
         return any(count < FEW for count in counts)
 
     @property
     def unfinished(self) -> int:
         """Runs without a summary."""
         return sum(one.final is None for one in self.runs)
+
+    @property
+    def any_finished(self) -> bool:
+        """Whether there is a finished run to compare."""
+        return any(found.num for found in self.final.values())
 
     @property
     def key(self) -> Key:
@@ -253,9 +258,13 @@ def row_of(strata: Sequence[Sequence[Record]], threshold: float, metric: str) ->
         samples,
         {name: Estimate.of(*found) for name, found in samples.items()},
         curves_of(evaluated, metrics),
-        Estimate.of(*([one.final["success"] for one in stratum if one.final is not None] for stratum in strata)),
+        Estimate.of(*([one.final["success"] for one in stratum if one.final] for stratum in strata))
+        if all("success" in one.final for one in runs if one.final is not None)
+        else Estimate.of(),
         {name: Estimate.of(*([one.last(name) for one in found] for found in evaluated)) for name in metrics},
-        sum(one.last("success") >= SOLVED - TINY for found in evaluated for one in found),
+        sum(one.last("success") >= SOLVED - TINY for found in evaluated for one in found)
+        if "success" in metrics
+        else None,
         median_of_times([steps for steps, _ in reached]),
         median_of_times(times),
         sum(math.isinf(steps) for steps, _ in reached),
@@ -267,7 +276,7 @@ def row_of(strata: Sequence[Sequence[Record]], threshold: float, metric: str) ->
 
 def compared(panel: Panel) -> Panel:
     """The panel with profiles and probabilities of improvement of its groups that have finished runs."""
-    rows = [row for row in panel.rows if row.final["success"].num]
+    rows = [row for row in panel.rows if row.any_finished]
     metrics = [name for name in COMPARED if rows and all(name in row.samples for row in rows)]
     thresholds, profiles, improvement = {}, {}, {}
     for name in metrics:
@@ -278,14 +287,18 @@ def compared(panel: Panel) -> Panel:
         thresholds[name] = np.linspace(low, high, POINTS + 1)
         profiles[name] = {row.label: performance_profile(row.samples[name], thresholds[name]) for row in rows}
         improvement[name] = {
-            (x.label, y.label): probability_of_improvement(x.samples[name], y.samples[name])
-            for x in rows
-            for y in rows
-            if x is not y
+            (x.label, y.label): chance(x.samples[name], y.samples[name]) for x in rows for y in rows if x is not y
         }
     return Panel(
         panel.domain, panel.demonstrations, panel.rows, panel.axes, thresholds, profiles, improvement, panel.domains
     )
+
+
+def chance(strata_x: Sequence[Array], strata_y: Sequence[Array]) -> Interval:
+    """The probability of improvement; without an interval where a side has too few seeds for one to mean anything."""
+    found = probability_of_improvement(strata_x, strata_y)
+    few = min(len(values) for values in (*strata_x, *strata_y)) < FEW
+    return Interval(found.value, math.nan, math.nan) if few else found
 
 
 def curves_of(strata: Sequence[Sequence[Record]], metrics: Sequence[str]) -> dict[tuple[str, str], Curve]:
@@ -337,8 +350,9 @@ def learning_of(runs: Sequence[Record]) -> dict[str, tuple[Array, Array]]:
 
 def few_seeds(study: Study) -> list[str]:
     """A note where groups with finished runs have too few of them in some domain."""
-    rows = [row for row in study.rows if row.few and row.final["success"].num]
-    few = [f"{row.key.env}, {row.label}, {start(row.demonstrations)} ({row.final['success'].num})" for row in rows]
+    rows = [row for row in study.rows if row.few and row.any_finished]
+    nums = [max(found.num for found in row.final.values()) for row in rows]
+    few = [f"{row.key.env}, {row.label}, {start(row.demonstrations)} ({num})" for row, num in zip(rows, nums)]
     return [f"too few seeds (under {FEW}) for intervals to say much: {'; '.join(few)}"] if few else []
 
 

@@ -15,7 +15,7 @@ TITLES = {"mean": "mean", "iqm": "IQM", "median": "median"}
 
 SUMMARY = f"""\
 Means over seeds; in brackets the 95 % percentile-bootstrap interval over seeds (none for a single seed);
-`3 of 5` after a number: only so many seeds are in it. Final success: greedy episodes after training, of
+`3 of 5` after a number: only so many seeds are in it. Success after training: greedy episodes of the last policy, of
 finished runs. IQM: interquartile mean; of fewer than four seeds the mean. Last {LAST}: mean of the last ten
 evaluations of a run, of those so far where it is not finished. Env steps to a {{metric}}: median over seeds of
 the first evaluation that has it; a run without one (never, or not yet) counts as infinite."""
@@ -24,7 +24,7 @@ Means of the last ten evaluations of finished runs. Score: the return between th
 the best policy, 1, where both are known."""
 CHANCE = """\
 The probability that a run of X earns a greater return than one of Y, a tie counting half, with its 95 % interval;
-of finished runs, as above. 0.5 is no difference."""
+of finished runs, as above. 0.5 is no difference. Of fewer than five seeds there is no interval."""
 CLOCK = """\
 Median over seeds with the 95 % interval; `never` counts as infinite. Minutes are those of training with its
 evaluations, as the machine was at the time, without what lay between a stop and the resumption."""
@@ -36,9 +36,9 @@ Score as above. The median is that of the domains' means. Only groups that have 
 def markdown(study: Study) -> str:
     """table.md."""
     text = ["# Report", "", *_table(*_summary(study)), "", SUMMARY.format(metric=study.metric)]
-    finished = [row for row in study.rows if row.final["success"].num]
+    finished = [row for row in study.rows if row.any_finished]
     if finished:
-        text += ["", "## Final performance", "", *_table(*_final(finished)), "", FINAL]
+        text += ["", f"## Last {LAST} evaluations", "", *_table(*_final(finished)), "", FINAL]
     pairs = [line for panel in study.panels for line in _pairs(panel)]
     if pairs:
         head = ["env", "demonstrations", "X", "Y", "P(X > Y)"]
@@ -99,7 +99,13 @@ def reached(one: Record) -> str:
     """How far a run has come."""
     if not len(one.steps):
         return "no evaluation yet"
-    return f"{one.steps[-1]:,.0f} env steps, success {one.curves['success'][-1]:.2f}"
+    metric = "success" if "success" in one.curves else "return"
+    return f"{one.steps[-1]:,.0f} env steps, {metric} {one.curves[metric][-1]:.2f}"
+
+
+def reach_text(row: Row) -> str:
+    """How many runs reached the threshold; a dash where the env does not tell its metric."""
+    return "–" if math.isnan(row.steps.value) else f"{len(row.runs) - row.never} of {len(row.runs)}"
 
 
 def time_text(found: Interval, form: str) -> str:
@@ -112,7 +118,15 @@ def time_text(found: Interval, form: str) -> str:
 
 def _summary(study: Study) -> tuple[list[str], list[list[str]]]:
     """The first table."""
-    head = ["env", "method", "memory", "demonstrations", "seeds", "final success", "final success, IQM"]
+    head = [
+        "env",
+        "method",
+        "memory",
+        "demonstrations",
+        "seeds",
+        "success after training",
+        "success after training, IQM",
+    ]
     head += [f"{name}, last {LAST}" for name in METRICS]
     head += [f"seeds ≥ {SOLVED:g}", f"env steps to {'' if study.metric == 'success' else 'return '}{study.threshold:g}"]
     lines = []
@@ -124,8 +138,8 @@ def _summary(study: Study) -> tuple[list[str], list[list[str]]]:
                 f"{num}" + (f" (**{row.unfinished} not finished**)" if row.unfinished else ""),
                 cell(row.reported, num),
                 cell(row.reported, num, "iqm"),
-                *(cell(row.last[name], num, digits=DIGITS.get(name, 2)) for name in METRICS),
-                f"{row.solved} of {num}",
+                *(cell(row.last.get(name, Estimate.of()), num, digits=DIGITS.get(name, 2)) for name in METRICS),
+                "–" if row.solved is None else f"{row.solved} of {num}",
                 _reach(row),
             ]
         )
@@ -172,7 +186,7 @@ def _clock(study: Study) -> tuple[list[str], list[list[str]]]:
         lines.append(
             [
                 *_names(row),
-                f"{len(row.runs) - row.never} of {len(row.runs)}",
+                reach_text(row),
                 time_text(row.steps, ",.0f"),
                 time_text(row.minutes, ",.1f"),
                 hours + missing,
@@ -200,9 +214,10 @@ def _aggregate(panels: Sequence[Panel]) -> tuple[list[str], list[list[str]]]:
         for row in panel.rows:
             num = len(row.runs)
             cells = [cell(row.final["score"], num, which) for which in ("iqm", "median", "mean")]
+            success = row.final.get("success", Estimate.of())
             lines.append(
                 [row.label, panel.start.split()[0], str(len(panel.domains)), str(num), *cells]
-                + [cell(row.final["success"], num), f"{num - row.never} of {num}"]
+                + [cell(success, num), reach_text(row)]
             )
     return head, lines
 
@@ -215,6 +230,8 @@ def _names(row: Row) -> list[str]:
 
 def _reach(row: Row) -> str:
     """Median env steps to the threshold, and how many seeds never came there."""
+    if math.isnan(row.steps.value):
+        return "–"
     if math.isinf(row.steps.value):
         return f"never ({row.never} of {len(row.runs)})"
     return f"{row.steps.value:,.0f}" + (f" ({row.never} of {len(row.runs)} never)" if row.never else "")
@@ -237,10 +254,15 @@ def _group_line(row: Row, study: Study) -> dict[str, Any]:
         "seeds": len(row.runs),
         "unfinished": row.unfinished,
     }
-    found = {"final_success": row.reported} | {f"last_ten_{name}": row.last[name] for name in METRICS}
+    found = {"final_success": row.reported}
+    found |= {f"last_ten_{name}": row.last.get(name, Estimate.of()) for name in METRICS}
     finished = {f"finished_{name}": row.final.get(name, Estimate.of()) for name in (*METRICS, "score")}
     line |= _estimates(found | finished)
-    line |= {"solved_seeds": row.solved, "threshold": f"{study.threshold:g}", "threshold_metric": study.metric}
+    line |= {
+        "solved_seeds": "" if row.solved is None else row.solved,
+        "threshold": f"{study.threshold:g}",
+        "threshold_metric": study.metric,
+    }
     line |= _interval("steps_to_threshold", row.steps, "{:.10g}") | _interval("minutes_to_threshold", row.minutes)
     hours = _number(sum(row.hours) / len(row.hours) if row.hours else math.nan)
     return line | {"never_seeds": row.never, "hours_mean": hours, "env_steps_per_second": _number(row.speed)}

@@ -123,14 +123,14 @@ class Sweep:
         self.slurm = SLURM | self._read_slurm(settings.get("slurm", {}), f"{FLAG}: slurm.")
         if not settings.get("stages"):
             raise UserError(f"{FLAG}: stages is empty; name one, such as train with script = 'main.py'")
-        self._raw = settings["stages"]
+        self.raw_stages = settings["stages"]
         for name in self.search.get("fields", {}):
-            if name in self.axes or name in self._raw:
+            if name in self.axes or name in self.raw_stages:
                 raise UserError(f"{FLAG}: search.fields.{name}: choose another name; {name!r} is an axis or a stage")
         self._given: dict[str, Any] = {}
         self.more = dict(more or {})
         for stage in self.more:
-            choose(self._raw, stage, "--add: stage")
+            choose(self.raw_stages, stage, "--add: stage")
 
     def jobs(self, trials: Mapping[int, Mapping[str, Any]] | None = None) -> list[Job]:
         """All jobs, each after those that it needs.
@@ -145,7 +145,7 @@ class Sweep:
         """
         trials = trials or {}
         axes = self.axes | ({TRIAL: {str(number): {} for number in trials}} if self.search else {})
-        stages = {name: self._read_stage(name, raw, axes) for name, raw in self._raw.items()}
+        stages = {name: self._read_stage(name, raw, axes) for name, raw in self.raw_stages.items()}
         mentioned = {place for name in stages for text in self._texts(stages[name]) for place in _PLACE.findall(text)}
         for name in self.search.get("fields", {}):
             if name not in mentioned:
@@ -183,7 +183,7 @@ class Sweep:
 
     def slurm_of(self, stage: str) -> dict[str, Any]:
         """The settings of a stage's jobs on SLURM."""
-        own = self._read_slurm(self._raw[stage].get("slurm", {}), f"{FLAG}: stages.{stage}.slurm.")
+        own = self._read_slurm(self.raw_stages[stage].get("slurm", {}), f"{FLAG}: stages.{stage}.slurm.")
         return self.slurm | own | self._given
 
     def _texts(self, stage: Stage) -> list[str]:
@@ -282,7 +282,7 @@ class Sweep:
             for by_stage in axes[axis].values():
                 for key in by_stage:
                     if key:
-                        choose(self._raw, key, f"{FLAG}: axes.{axis}: stage")
+                        choose(self.raw_stages, key, f"{FLAG}: axes.{axis}: stage")
         rows = tuple(itertools.product(*(axes[axis] for axis in over)))
         if "list" in raw:
             rows = self._read_list(raw["list"], over, axes, f"{where}.list")

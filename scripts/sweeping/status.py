@@ -77,22 +77,36 @@ class Records:
     def check(self, jobs: Sequence[Job]) -> None:
         """Refuses jobs whose place was taken by another command, whose result would pass for theirs.
 
+        Another spelling of --save_dir, or another place of the whole folder, is no other command. What was begun with
+        other flags, and is no longer there, is begun anew.
+
         Raises:
             UserError: names the job and the flag.
         """
         for job in jobs:
             record = self.read(job)
-            if not record.starts or tuple(record.command) == job.words:
+            before, after = placeless(record.command, job), placeless(job.words, job)
+            if not record.starts or before == after or not job.folder.exists():
                 continue
-            was, now = set(record.command) - set(job.words), set(job.words) - set(record.command)
+            was, now = set(before) - set(after), set(after) - set(before)
             raise UserError(
                 f"{FLAG}: {job.folder} was begun with {' '.join(sorted(was)) or 'fewer flags'}, not "
-                f"{' '.join(sorted(now)) or 'these'}; give the sweep another name, or move {job.folder.parent.parent} "
-                "away"
+                f"{' '.join(sorted(now)) or 'these'}; give the sweep another name, or move {job.folder.parent} away: "
+                "of other stages what is done is used again"
             )
 
     def _path(self, job: Job) -> Path:
         return self.folder / f"{job.id}.json"
+
+
+def placeless(words: Sequence[str], job: Job) -> tuple[str, ...]:
+    """A job's words with `{save_dir}` for the folder of all runs, wherever it was when they were written."""
+    tail = "/".join(("", *job.folder.parts[-3:]))  # sweep, stage, name
+    values = [word.partition("=")[2] for word in words]
+    roots = [value.removesuffix(tail) for value in values if value.endswith(tail)]
+    roots += [word.removeprefix("--save_dir=") for word in words if word.startswith("--save_dir=")]
+    root = roots[0] if roots else ""
+    return tuple(word.replace(root, "{save_dir}") if root not in ("", ".") else word for word in words)
 
 
 def last_error(log: Path, offset: int = 0) -> str:

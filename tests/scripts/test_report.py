@@ -1,5 +1,6 @@
 """The report as a user calls it, on run folders written here."""
 
+import base64
 import csv
 import json
 import os
@@ -322,7 +323,7 @@ def test_every_number_has_a_column(two_domains):
         if (line["env"], line["group"], line["over"], line["metric"])
         == ("Sphinx-v0", "dqn:mi, gru", "dqn:history, gru", "return")
     ]
-    assert (pair["probability"], pair["probability_low"]) == ("1", "1")
+    assert (pair["probability"], pair["probability_low"]) == ("1", "")  # three seeds are too few for an interval
     profile = [
         (float(line["threshold"]), float(line["share_above"]))
         for line in lines["profiles.csv"]
@@ -374,7 +375,7 @@ DAMAGED = {
     "half a line": (("metrics.jsonl", '{"step": 1}\n{"step": 2, "eval/succ'), "metrics.jsonl, line 2 is damaged"),
     "no object": (("metrics.jsonl", "3\n"), "metrics.jsonl, line 1 is damaged: it is not a JSON object"),
     "no number": (
-        ("metrics.jsonl", '{"step": 1, "eval/success": null}\n'),
+        ("metrics.jsonl", '{"step": 1, "eval/success": "x"}\n'),
         "line 1 is damaged: eval/success is not a number",
     ),
     "no step": (
@@ -471,3 +472,92 @@ def test_bad_input_is_one_line(tmp_path):
         assert done.stderr.startswith("error: ")
         assert expected in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def silent(folder, seed=0):
+    """A run of an env that does not tell success."""
+    run = write_run(folder, [0.2, 0.4], seed=seed, env="Silent-v0")
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("eval/success", None)
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    summary = json.loads((run / "summary.json").read_text())
+    del summary["final"]["success"]
+    (run / "summary.json").write_text(json.dumps(summary))
+    return run
+
+
+def test_success_that_is_not_told_is_no_number(tmp_path):
+    for seed in (1, 2):
+        silent(tmp_path / f"runs/s{seed}", seed)
+        silent(tmp_path / f"runs/other_s{seed}", seed)
+        config = tmp_path / f"runs/other_s{seed}/config.json"
+        config.write_text(config.read_text().replace('"mi"', '"history"'))
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| Silent-v0 | dqn:mi | gru | without | 2 | – | – | – | -0.40" in text
+    assert "0.00" not in text.split("## Last 10")[0].split("Silent-v0")[1].split("length")[0]
+    (line,) = [row for row in csv.DictReader((tmp_path / "out" / "table.csv").open()) if "mi" in row["method"]]
+    assert (line["final_success_mean"], line["solved_seeds"], line["steps_to_threshold"]) == ("", "", "")
+    write_report([str(tmp_path / "runs")], tmp_path / "out", -0.3, False, metric="return")
+    assert "2 of 2" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_null_evaluation_is_left_out_and_said(tmp_path):
+    run = write_run(tmp_path / "runs/a", [0.1, 0.5, 0.9])
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    row = json.loads(lines[2])
+    lines[2] = json.dumps(row | {"eval/return": None})
+    (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    records, notes = runs.read_runs([str(tmp_path / "runs")])
+    assert records[0].curves["success"].tolist() == [0.1, 0.9]
+    assert notes == [f"{run}: 1 evaluations are left out, a number in them is null"]
+
+
+def test_a_link_among_films_brings_no_file_into_the_page(tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("GIF8 marker of a file that is not the run's")
+    run = write_run(tmp_path / "runs/a", [0.1, 0.5], film=b"GIF89a")
+    (run / "films" / "z.gif").symlink_to(secret)
+    (run / "films" / "text.gif").write_text("marker of a text")
+    other = write_run(tmp_path / "runs/b", [0.1, 0.5], seed=1)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.gif").write_bytes(b"GIF89a marker")
+    (other / "films").symlink_to(tmp_path / "elsewhere")
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert base64.b64encode(b"GIF89a").decode() in page
+    assert [one.films for one in read_runs([str(tmp_path / "runs")])] == [(run / "films" / "HeavenHell-v0.gif",), ()]
+
+
+def test_two_seeds_are_too_few_for_the_interval_of_a_probability(tmp_path):
+    for seed in range(5):
+        write_run(tmp_path / f"runs/a{seed}", [0.5 + 0.01 * seed], seed=seed)
+        write_run(tmp_path / f"runs/b{seed}", [0.1 + 0.01 * seed], seed=seed, variant="history")
+    two = [str(tmp_path / f"runs/{name}{seed}") for name in "ab" for seed in (0, 1)]
+    write_report(two, tmp_path / "out", 0.9, False)
+    assert "| 0.00 |" in (tmp_path / "out" / "table.md").read_text()
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
+    assert "| 0.00 [0.00, 0.00] |" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_the_last_evaluations_and_those_after_training_have_names_of_their_own(study, tmp_path):
+    write_report([str(study)], tmp_path / "out", 0.9, False)
+    both = (tmp_path / "out" / "table.md").read_text() + (tmp_path / "out" / "report.html").read_text()
+    assert "Final performance" not in both and "final success" not in both
+    assert "success after training" in both and "Last ten evaluations" in both and "## Last 10 evaluations" in both
+
+
+def test_a_dollar_in_a_name_is_one(tmp_path):
+    write_run(tmp_path / "runs/$a_{$_s1", [0.1, 0.5])
+    write_run(tmp_path / "runs/$b_s1", [0.1, 0.5], env="$x^{-v0")
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, True, by=["name"])
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_folders_given_by_two_flags_are_all_read(tmp_path):
+    for name, variant in (("a", "mi"), ("b", "history")):
+        write_run(tmp_path / name, [0.1, 0.5], variant=variant)
+    done = report(f"--runs={tmp_path / 'a'}", f"--runs={tmp_path / 'b'}", f"--out={tmp_path / 'out'}")
+    assert done.returncode == 0, done.stderr
+    assert "runs: 2 (0 not finished), groups: 2" in done.stdout

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from torchkit.fast import has_compiler
+
 Array = NDArray[np.float32]
 
 FEW = 16  # rows of which a call costs more than it saves: to act, torch's operations serve
@@ -108,7 +110,7 @@ def _through(x: Array, weight: Array, bias: Array) -> Array:
 def is_fast(x: Tensor) -> bool:
     """Whether `dense` is worth calling on rows (…, K): many of float32 on the one thread of a CPU, not under autocast.
 
-    Nothing that is traced or under `vmap` may call it.
+    Without Numba it cannot be called, and nothing that is traced or under `vmap` may call it.
     """
     return (
         x.device.type == "cpu"
@@ -116,6 +118,7 @@ def is_fast(x: Tensor) -> bool:
         and x.numel() >= FEW * x.shape[-1]
         and torch.get_num_threads() == 1
         and not torch.is_autocast_enabled("cpu")
+        and has_compiler()
     )
 
 

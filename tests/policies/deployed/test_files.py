@@ -1,6 +1,8 @@
 """A saved policy: of an earlier version it is read, damaged it is refused, and a defect of the code is neither."""
 
 import json
+import os
+import random
 
 import pytest
 import torch
@@ -55,7 +57,7 @@ def test_policy_and_agent_of_before_a_field_came_are_as_they_were(saved):
 
 DAMAGE = {
     "no group": (lambda about: about["config"].pop("seq"), "ValueError: its config lacks rl or seq"),
-    "no view": (lambda about: about["views"].pop("folds"), "KeyError: 'folds'"),
+    "no view": (lambda about: about["views"].pop("folds"), "views: this config lacks folds"),
     "odd spec": (lambda about: about["spec"].update(width=3), "unexpected keyword argument 'width'"),
     "list": (lambda about: about.update(config=[]), "'list' object has no attribute"),
     "sizes": (lambda about: about["config"]["rl"].update(head_dims=[5]), r"head.net.0.bias: .* by the config"),
@@ -68,6 +70,58 @@ def test_damage_is_told_with_what_is_wrong(saved, case):
     edit(saved[0], change)
     with pytest.raises(UserError, match=f"--policy_dir: the policy in .* is damaged.*{why}"):
         load_policy(str(saved[0]))
+
+
+ODD = (None, -1, 0, 1.5, 10**9, 2**70, "x", "", [], [1, "a"], [[]], {}, {"x": 1}, True, float("nan"), [10**9] * 3)
+
+
+def places(value, path=()):
+    """Every place in nested dicts and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield (*path, key)
+        yield from places(one, (*path, key))
+
+
+def put(value, path, new):
+    *parents, last = path
+    for key in parents:
+        value = value[key]
+    value[last] = new
+
+
+@pytest.mark.parametrize("variant", ["mi", "sac:believer"])
+def test_a_policy_edited_by_hand_is_read_or_refused(tmp_path, variant):
+    config = make_config(variant, memory="gpt", z_obs="scratch", z_state="random", believer="scratch")
+    agent = build_agent(Sources(SPEC, config), 0, CPU)
+    save_policy(tmp_path, agent.policy, SPEC, config, {})
+    file = tmp_path / "policy.json"
+    about = file.read_text()
+    rng = random.Random(0)
+    every = list(places(json.loads(about)))
+    refused = 0
+    cases = [(path, odd) for path in every for odd in ODD]
+    for path, odd in cases if "EVERY_EDIT" in os.environ else rng.sample(cases, 60):
+        edited = json.loads(about)
+        put(edited, path, odd)
+        file.write_text(json.dumps(edited))
+        try:
+            load_policy(str(tmp_path))
+        except UserError as error:
+            refused += 1
+            assert "\n" not in str(error) and str(error).startswith("--policy_dir: "), (path, odd)
+        except Exception as error:
+            raise AssertionError(f"{path} = {odd!r}") from error
+    assert refused
+
+
+def test_weights_that_are_no_numbers_are_refused(saved):
+    folder, agent = saved
+    with torch.no_grad():
+        next(agent.policy.parameters()).view(-1)[0] = float("nan")
+    save_policy(folder / "policy", agent.policy, SPEC, make_config("mi", z_obs="scratch", z_state="random"), {})
+    with pytest.raises(UserError, match=r"is damaged \(ValueError: .* is not finite somewhere"):
+        load_policy(str(folder))
 
 
 def test_a_checkpoint_of_another_agent_is_told_with_what_differs(saved):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +168,31 @@ def test_numbers_of_a_summary_are_found_by_dotted_name():
     for wrong in ("final.sucess", "env", "final", "nothing.at.all"):
         with pytest.raises(KeyError):
             value_at(summary, wrong)
+
+
+def test_another_place_or_spelling_is_no_other_command(fakes, tmp_path, monkeypatch):
+    fakes(["ok"])
+    run_pool(sweep_of(tmp_path / "here", {"seed": (0,)}, {"t": train(("seed",), "--do=ok", "--seed={seed}")}))
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here" / "s").rename(tmp_path / "there" / "s")
+    monkeypatch.chdir(tmp_path)
+    for spelling in (tmp_path / "there", Path("there"), Path("here/../there")):
+        moved = sweep_of(spelling, {"seed": (0,)}, {"t": train(("seed",), "--do=ok", "--seed={seed}")})
+        Records(moved.folder).check(moved.jobs())
+
+
+def test_a_changed_flag_of_one_stage_leaves_what_the_others_have_done(fakes, tmp_path):
+    fakes(["ok"])
+
+    def staged(*flags):
+        stages = {"first": train((), "--do=ok"), "second": train((), "--do=ok", "--needs={first}", *flags)}
+        return sweep_of(tmp_path, {}, stages)
+
+    run_pool(staged())
+    with pytest.raises(UserError, match=r"--x=1; .* move \S*/s/second away: .* is used again"):
+        run_pool(staged("--x=1"))
+    (tmp_path / "s" / "second").rename(tmp_path / "older")
+    run_pool(staged("--x=1"))
+    starts = {name: (tmp_path / "s" / name).glob("*/starts") for name in ("first", "second")}
+    assert [len(path.read_text().splitlines()) for path in starts["first"]] == [1], "what was done is not done again"
+    assert json.loads(next((tmp_path / "s" / "second").glob("*/summary.json")).read_text())["final"]["success"] == 1

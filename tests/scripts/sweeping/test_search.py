@@ -104,3 +104,74 @@ def test_a_metric_that_no_summary_has_is_refused(tmp_path):
 
     with pytest.raises(UserError, match=r"search.metric: .*'final.sucess'"):
         search.Search(sweep).run(execute, 1)
+
+
+def staged(tmp_path, **changed):
+    """A search whose trials all need one job."""
+    fields = {"x": {"low": 0.5, "high": 1.0}}
+    settings = {"metric": "final.success", "trials": 3, "fields": fields} | changed
+    stages = {"first": train((), "--do=ok"), "t": train(("trial",), "--do=ok", "--x={x}", "--needs={first}")}
+    return sweep_of(tmp_path, {}, stages, search=settings)
+
+
+def finish(jobs):
+    for job in jobs:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        job.done_file.write_text(json.dumps({"final": {"success": 0.5}}))
+    return True
+
+
+def test_a_failure_before_the_trials_costs_none_of_them(tmp_path):
+    stuck = search.Search(staged(tmp_path))
+    assert stuck.run(lambda jobs: True, 2) is False
+    assert stuck.blocked.stage == "first"
+    begun = stuck.trials(unfinished=True)
+    assert len(begun) == 2
+    again = search.Search(staged(tmp_path))  # the cause is gone
+    assert again.run(finish, 2) is True and again.blocked is None
+    assert "3 trials, 0 failed" in again.report()
+    assert {number: again.trials()[number] for number in begun} == begun
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"metric": "final.return"}, r"search\.metric: .* was begun with final\.success, not final\.return"),
+        ({"direction": "minimize"}, r"search\.direction: .* was begun with maximize, not minimize"),
+        ({"fields": {"x": {"low": 0.5, "high": 1.0, "log": True}}}, r"search\.fields\.x: .* another name"),
+    ],
+)
+def test_another_question_is_another_search(tmp_path, changed, said):
+    search.Search(staged(tmp_path)).run(lambda jobs: False, 2)
+    with pytest.raises(UserError, match=said):
+        search.Search(staged(tmp_path, **changed))
+    assert search.Search(staged(tmp_path)).run(finish, 2) is True, "as it was it goes on"
+
+
+def test_other_flags_are_another_search(tmp_path):
+    search.Search(staged(tmp_path)).run(lambda jobs: False, 2)
+    longer = staged(tmp_path)
+    longer.more["t"] = ["--train_episodes=9"]
+    with pytest.raises(UserError, match=r"stages\.t: .* another name"):
+        search.Search(longer)
+    assert search.Search(staged(tmp_path)).run(finish, 2) is True
+
+
+def test_a_kill_between_a_trial_and_its_fields_costs_that_trial_alone(tmp_path):
+    begun = search.Search(staged(tmp_path))
+    begun.study.ask()  # and no field yet
+    again = search.Search(staged(tmp_path))
+    assert again.run(finish, 2) is True
+    assert "3 trials, 0 failed" in again.report()
+    assert "3 trials, 0 failed" in search.Search(staged(tmp_path), ours=False).report()
+
+
+def test_half_a_line_at_the_end_of_the_journal_is_cut(tmp_path):
+    search.Search(staged(tmp_path)).run(lambda jobs: False, 2)
+    path = staged(tmp_path).folder / search.STORAGE
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code": 4, "wor')
+    assert search.Search(staged(tmp_path), ours=False).trials()
+    assert path.read_bytes().endswith(b"wor"), "who only looks changes nothing"
+    assert search.Search(staged(tmp_path)).run(finish, 2) is True
+    assert "3 trials, 0 failed" in search.Search(staged(tmp_path)).report()
