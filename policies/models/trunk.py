@@ -158,8 +158,12 @@ def try_kept(sources: Sources) -> None:
     Raises:
         UserError: it cannot.
     """
+
+    def begin(fold: type[Fold]) -> None:
+        fold.build(sources, {}).initial_carry(1)
+
     makers: dict[str, Callable[[], Any]] = {"z_obs": sources.z_obs}
-    makers |= {fold.kept_as: partial(fold.build, sources, {}) for fold in FOLDS.values() if fold.kept_as is not None}
+    makers |= {fold.kept_as: partial(begin, fold) for fold in FOLDS.values() if fold.kept_as is not None}
     for key, config in sources.kept.items():
         try:
             makers[key]()
