@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from utils.config import ROOT, flatten, load_config, to_dict
+from utils.standards import with_new_fields
 
 GROUPS = ("env", "rl", "seq", "repr")
 DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}
@@ -91,11 +92,14 @@ def _number(text: str | None) -> float | None:
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each recorded command and its settings, one line a field that is another today."""
+    """For each recorded command and the configs that it had, one line a field that is another today.
+
+    A field that has come since counts as what was done without it.
+    """
     lines = []
     for one in settings:
         try:
-            changed = differences(one["fields"], command_today(one["command"]))
+            changed = differences(settings_of(with_new_fields(one["configs"])), command_today(one["command"]))
         except (KeyError, ValueError) as error:
             lines.append(f"{one['what']}: its command is none of today's ({error})")
             continue

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.reporting.defaults import differing, settings_of
+from scripts.reporting.defaults import GROUPS, differing, settings_of
 from scripts.reporting.runs import LAST, Record, read_runs
 
 SEED = re.compile(r"--seed=0*(\d+)")
@@ -67,10 +67,9 @@ def _of(about: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _remember(settings: dict[str, dict[str, Any]], what: str, about: Mapping[str, Any]) -> None:
-    fields = settings_of(about["config"])
-    settings.setdefault(
-        json.dumps(fields, sort_keys=True), {"what": what, "command": _portable(about["command"]), "fields": fields}
-    )
+    configs = {group: about["config"][group] for group in GROUPS if about["config"].get(group) is not None}
+    key = json.dumps(settings_of(configs), sort_keys=True)
+    settings.setdefault(key, {"what": what, "command": _portable(about["command"]), "configs": configs})
 
 
 def _portable(command: str) -> str:

@@ -42,12 +42,26 @@ def test_a_recorded_command_is_resolved_by_todays_configs():
 
 def test_differences_are_told_field_by_field():
     assert differences({"a": 1, "b": [], "c": 3}, {"a": 2, "c": 3, "d": 4}) == {"a": (1, 2), "d": (None, 4)}
-    fields = command_today(COMMAND)
-    assert differing([{"what": "mi", "command": COMMAND, "fields": fields}]) == []
-    told = differing([{"what": "mi", "command": COMMAND, "fields": fields | {"rl.tau": 0.1}}])
-    assert told == ["mi: rl.tau was 0.1, is 0.005"]
-    gone = differing([{"what": "mi", "command": COMMAND.replace("rl.lr", "rl.nothing"), "fields": fields}])
-    assert len(gone) == 1 and "none of today's" in gone[0]
+    assert differing([recorded()]) == []
+    assert differing([recorded({"tau": 0.1})]) == ["mi: rl.tau was 0.1, is 0.005"]
+    (gone,) = differing([recorded() | {"command": COMMAND.replace("rl.lr", "rl.nothing")}])
+    assert "none of today's" in gone
+    older = recorded()
+    del older["configs"]["rl"]["deploy"], older["configs"]["rl"]["max_grad_norm"]
+    assert differing([older]) == ["mi: rl.deploy was online, is average"]  # as it was done before there was a choice
+
+
+def recorded(changes=None):
+    """The configs of COMMAND as a run of today would have recorded them, but for some fields of the method."""
+    nested = {"env": {}, "rl": {}, "seq": {}}
+    for name, value in command_today(COMMAND).items():
+        *parents, leaf = name.split(".")
+        group = nested
+        for part in parents:
+            group = group.setdefault(part, {})
+        group[leaf] = value
+    nested["rl"] |= changes or {}
+    return {"what": "mi", "command": COMMAND, "configs": nested}
 
 
 def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_target():
@@ -64,7 +78,7 @@ def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_targe
 
 
 def test_a_page_of_other_settings_says_so_at_its_top():
-    settings = [{"what": "mi", "command": COMMAND, "fields": command_today(COMMAND) | {"rl.discount": 0.5}}]
+    settings = [recorded({"discount": 0.5})]
     lines = page({"runs": [run(0, [1.0])], "settings": settings}, "Old", "success", 0.95).splitlines()
     assert lines[2].startswith("> **These runs are not of today's settings**")
     assert "> - mi: rl.discount was 0.5, is 0.93" in lines[:6]
@@ -100,7 +114,7 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert str(tmp_path) not in (tmp_path / "page.json").read_text()  # no folder of this machine
     record = json.loads((tmp_path / "page.json").read_text())
     assert record["runs"][0]["of"]["processor"] not in ("", "unknown")
-    record["settings"][0]["fields"]["rl.tau"] = 0.5
+    record["settings"][0]["configs"]["rl"]["tau"] = 0.5
     (tmp_path / "page.json").write_text(json.dumps(record))
     assert call("scripts/results.py", "--refresh", f"--page={tmp_path}").returncode == 0
     assert "rl.tau was 0.5, is 0.005" in (tmp_path / "page.md").read_text()
