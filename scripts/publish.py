@@ -18,7 +18,6 @@ from utils.app import run
 from utils.errors import UserError
 
 FILES = ("policy.json", "policy.safetensors")
-PATHS = ("state_embedder", "obs_embedder")  # settings that name folders of the machine that trained it
 
 _RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
 _OUT = flags.DEFINE_string(
@@ -28,19 +27,19 @@ _OUT = flags.DEFINE_string(
 
 def main() -> None:
     """Checks the policy by loading it, and writes it."""
-    from policies.deployed.files import load_policy
+    from policies.deployed.files import load_policy, settings_of
     from utils.files import atomic_path, atomic_write
 
     if _RUN.value is None:
         raise UserError("--run is required: a run's folder")
-    load_policy(_RUN.value, flag="--run")
-    folder, out = Path(_RUN.value), Path(_OUT.value)
+    folder, out = Path(_RUN.value).expanduser(), Path(_OUT.value).expanduser()
+    settings = settings_of(load_policy(str(folder), flag="--run")[1])
     folder = folder / "policy" if (folder / "policy" / FILES[0]).exists() else folder
     if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {*FILES, "films"}):
         raise UserError(f"--out: {out} holds something that is not a policy; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     about = json.loads((folder / FILES[0]).read_text())
-    about["settings"] |= dict.fromkeys(PATHS)
+    about["settings"] |= dict.fromkeys(settings)
     with atomic_path(out / FILES[1]) as draft:
         draft.write_bytes((folder / FILES[1]).read_bytes())
     atomic_write(out / FILES[0], json.dumps(about, indent=2) + "\n")
