@@ -87,6 +87,8 @@ def smaller(words):
         flags.append(f"--random_episodes={20 * int(given['--random_episodes']) // int(given['--episodes'])}")
     if "--start_expert_training" in given:
         flags.append("--start_expert_training=2")
+    if "--data_path" in given and script == "main.py":  # learns from stored episodes: its clock is updates
+        flags = [flag for flag in flags if "updates_per_step" not in flag] + ["--config_rl.num_updates=3"]
     if "--policy_dir" in given:
         flags = [flag for flag in flags if not flag.startswith("--config_rl")]
     return flags

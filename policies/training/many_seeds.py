@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
-from typing import Any, NamedTuple, Self
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -329,6 +330,11 @@ class _Told:
         self._told_at = time.monotonic()
 
 
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends a seed at a stop signal that nothing in it listens to, without a word."""
+    raise SystemExit(UNFINISHED)
+
+
 def _child(
     index: int,
     run: SeedRun,
@@ -340,6 +346,8 @@ def _child(
 ) -> None:
     """Trains one seed and tells the parent how it goes; ends with the exit code of a single run."""
     os.setpgid(0, 0)  # a terminal's Ctrl-C comes by way of the parent alone
+    for number in (signal.SIGTERM, signal.SIGUSR1):  # the parent sends them, and says why
+        signal.signal(number, _end)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:

@@ -84,9 +84,10 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
     if changed:
         lines += [f"> **These runs are not of today's settings** ({len(changed)} fields):", ">"]
         lines += [f"> - {line}" for line in changed[:20]] + ["> - …"] * (len(changed) > 20) + [""]
-    lines += _origin(data["runs"])
+    finished = [run for run in data["runs"] if run["finished"]]
+    lines += _origin(finished, len(data["runs"]) - len(finished))
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for run in data["runs"]:
+    for run in finished:
         groups.setdefault((run["method"], run["memory"], run["demonstrations"]), []).append(run)
     lines += _overview(groups, metric, target)
     for key, runs in groups.items():
@@ -94,7 +95,7 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
     return "\n".join([*lines, *([notes.strip(), ""] if notes.strip() else [])])
 
 
-def _origin(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int) -> list[str]:
     """Of which code, processors and seeds the runs are."""
 
     def told(values: Iterable[str]) -> str:
@@ -102,7 +103,7 @@ def _origin(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     encoders = [run["encoders"] for run in runs if "encoders" in run]
     lines = [
-        f"- Runs: {len(runs)}, {sum(run['finished'] for run in runs)} of them finished.",
+        f"- Runs: {len(runs)}" + (f"; {unfinished} more are not finished and left out." if unfinished else "."),
         f"- Code, by revision: {told(run['of']['revision'] for run in runs)}"
         + (f"; of encoders: {told(one['of']['revision'] for one in encoders)}." if encoders else "."),
         f"- Processor: {told(run['of']['processor'] for run in runs)}; instructions: "

@@ -126,10 +126,10 @@ def test_it_writes_embedders_metrics_and_a_report(trained):
 def test_a_resumed_training_equals_an_unbroken_one(trained, data, tmp_path, without_report, monkeypatch):
     folder, train_epoch = tmp_path / "resumed", RepresentationTrainer.train_epoch
 
-    def broken(self):
+    def broken(self, *args):
         if self.epoch == 3:
             raise KeyboardInterrupt
-        return train_epoch(self)
+        return train_epoch(self, *args)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RepresentationTrainer, "train_epoch", broken)

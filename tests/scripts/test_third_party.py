@@ -113,7 +113,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def test_a_memory_of_a_third_party_needs_no_edit_of_shared_code(tmp_path):
     config = (ROOT / "configs/seq/gru.py").read_text()
-    config = config.replace('"gru"', '"fading"').replace('{"out_dim": 128, "layers": 1}', '{"keep": 0.5}')
+    config = config.replace('memory("gru", out_dim=128, layers=1)', 'memory("fading", keep=0.5)')
+    assert "fading" in config
     (tmp_path / "fading.py").write_text(config)
 
     def main(*flags):

@@ -96,7 +96,7 @@ def test_references_hold_for_the_configs():
     for path in sorted(CONFIGS.glob("[a-z]*.py")):
         config = runpy.run_path(str(path))["get_config"]()
         reference = REFERENCES.get(config.id)
-        if reference is not None:
+        if reference is not None and config.horizon:  # a template takes the horizon of whatever env it is given
             seen.add(config.id)
             assert (config.horizon, tuple(config.hidden)) == (reference.horizon, reference.hidden)
             assert not config.kwargs

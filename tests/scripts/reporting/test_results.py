@@ -66,7 +66,9 @@ def recorded(changes=None):
 
 def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_target():
     good, late, bad = [0.0] * 5 + [1.0] * 15, [0.0] * 15 + [1.0] * 5, [1.0] * 19 + [0.5]
-    text = page({"runs": [run(0, good), run(11, late, data=1), run(2, bad)], "settings": []}, "Sure", "success", 0.95)
+    runs = [run(0, good), run(11, late, data=1), run(2, bad), run(3, [0.0], finished=False)]
+    text = page({"runs": runs, "settings": []}, "Sure", "success", 0.95)
+    assert "- Runs: 3; 1 more are not finished and left out." in text
     rows = [line for line in text.splitlines() if line.startswith("| 0 |") or line.startswith("| 1 |")]
     assert [row.split(" | ")[2] for row in rows] == ["11", "2", "0"]
     assert "| 1 | 1 | 11 | 0.50 | 0.50 | 16,000 | **yes** |" in rows
