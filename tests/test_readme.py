@@ -104,6 +104,10 @@ def run(line, cwd, code):
             return None
         if not (cwd / "published").exists():
             (cwd / "published").symlink_to(WEIGHTS)
+    for word in words:
+        kept = word.partition("=pretrained/")[2]  # it gets a film
+        if word.startswith("--policy_dir=") and (ROOT / "pretrained" / kept).is_dir() and kept:
+            shutil.copytree(ROOT / "pretrained" / kept, cwd / "pretrained" / kept, dirs_exist_ok=True)
     if words[0] == "make" and words[1] in MAKE:  # in the present environment, with nothing to set up
         words += ["READY=", "RUN_READY=", f"PY={sys.executable}", f"DEMO={cwd / 'logs/demo'}", *MAKE[words[1]]]
         cwd = ROOT
