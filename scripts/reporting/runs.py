@@ -5,6 +5,7 @@ Dimension key: E evaluations of a run.
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,9 +145,7 @@ def read_runs(folders: Sequence[str], by: Sequence[str] = ()) -> tuple[list[Reco
         if not folder.is_dir():
             raise UserError(f"--runs: no folder {name!r}")
         before, known = len(records), False
-        for path in sorted(
-            {path.parent for pattern in ("metrics.jsonl", "config.json") for path in folder.rglob(pattern)}
-        ):
+        for path in run_folders(folder):
             known |= path.resolve() in found
             if path.resolve() not in found:
                 found[path.resolve()] = path
@@ -165,6 +164,11 @@ def read_runs(folders: Sequence[str], by: Sequence[str] = ()) -> tuple[list[Reco
                 f"--by: no run has a field {name!r}{suggest(name, fields)}; give fields of config.json, or name"
             )
     return records, notes
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """All folders in and below one that hold what a run writes; what goes while it is searched is passed over."""
+    return sorted(Path(root) for root, _, files in os.walk(folder) if {"metrics.jsonl", "config.json"} & set(files))
 
 
 def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:

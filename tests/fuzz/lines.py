@@ -88,6 +88,9 @@ def line(rng, name):
             words.append(
                 rng.choice((*WORDS, "--", "--x", "--no", "--flagfile={tmp}/x", "--helpp", "--num_env=3", "-x"))
             )
+    if script == "scripts/report.py":  # the whole machine would be searched
+        words = ["/nowhere" if word == "/" else word for word in words]
+        flags = {key: "/nowhere" if value == "/" else value for key, value in flags.items()}
     for key, value in flags.items():  # an amount that is taken must be small, or the line would run for ever
         if value.isdigit() and int(value) > 99 and key.rpartition(".")[2] not in FREE:
             flags[key] = "-1"

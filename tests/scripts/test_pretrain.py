@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,9 +16,11 @@ from buffers.dataset import write_dataset
 from envs.make import make_vector_env
 from policies.acting.collect import collect_episodes
 from policies.models.on_disk import load_encoder
+from policies.representation import keeper
 from policies.representation.training import METRICS, RepresentationTrainer
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import Scripts, assert_refused
+from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.tensors import load_tensors
 
@@ -140,6 +143,27 @@ def test_a_resumed_training_equals_an_unbroken_one(trained, data, tmp_path, with
     for name in ("s_encoder", "o_encoder", "objective"):
         now, then = (load_tensors(place / f"{name}.safetensors") for place in (folder, trained[0]))
         assert all(torch.equal(now[key], then[key]) for key in then)
+
+
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_stop_signal_loses_nothing(trained, data, tmp_path, without_report, monkeypatch, number, raised, within):
+    """At the end of the epoch, or within one that is long: then the epochs before it are what is kept."""
+    folder, train_epoch = tmp_path / "stopped", RepresentationTrainer.train_epoch
+    monkeypatch.setattr(keeper, "PATIENCE_SECONDS", -1.0 if within else 1e9)
+
+    def signalled(self, after_batch):
+        if self.epoch == 2:
+            os.kill(os.getpid(), number)
+        return train_epoch(self, after_batch)
+
+    with monkeypatch.context() as patch, pytest.raises(raised) as stopped:
+        patch.setattr(RepresentationTrainer, "train_epoch", signalled)
+        pretrain_here(data, folder, 4)
+    assert number == signal.SIGINT or stopped.value.code == 75
+    assert load_checkpoint(folder / "checkpoint")["trainer"]["epoch"] == (2 if within else 3)
+    pretrain_here(data, folder, 4)
+    assert metrics(folder) == metrics(trained[0])
 
 
 def test_init_model_starts_from_the_weights_of_an_earlier_result(trained, data, tmp_path, without_report):

@@ -225,3 +225,26 @@ def test_no_other_setting_may_take_up_a_run(runs):
     assert_refused(runs.start(name, "--config_rl.lr=0.1").wait(), "--run_name", "rl.lr")
     assert_refused(runs.start(name, "--num_envs=6").wait(), "--run_name", "run.num_envs")
     runs.finish(name)
+
+
+def test_more_episodes_have_a_run_go_on(runs):
+    """Finished or not; what it came to before is kept beside."""
+    name = "longer"
+    assert runs.start(name, "--train_episodes=20").wait().returncode == 0
+    before = json.loads((runs.path(name) / "summary.json").read_text())
+    done = runs.start(name, "--train_episodes=30").wait()
+    assert done.returncode == 0 and "resuming" in done.stdout, done.stderr
+    after = json.loads((runs.path(name) / "summary.json").read_text())
+    assert after["env_steps"] >= before["env_steps"] + 10 * 16 - 5
+    assert json.loads((runs.path(name) / "summary_20.json").read_text()) == before
+    assert_refused(runs.start(name, "--train_episodes=20").wait(), "run.train_episodes = 30, not 20")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_a_stop_while_a_policy_is_judged_has_its_code(runs, number, code):
+    policy = ("--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--cuda=-1", "--film_episodes=0")
+    process = runs.scripts.start("main.py", *policy, f"--policy_dir={runs.path('unbroken')}", "--eval_episodes=2000000")
+    time.sleep(3)
+    process.kill(number)
+    done = process.wait()
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr

@@ -227,3 +227,20 @@ def test_a_number_that_is_none_is_null(tmp_path):
     write_json(tmp_path / "x.json", {"a": [float("nan"), 1.5, (float("inf"),)], "b": {"c": -float("inf")}})
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {"a": [None, 1.5, [None]], "b": {"c": None}}
+
+
+def test_a_field_that_may_grow_has_a_finished_run_go_on(tmp_path):
+    run = create(tmp_path, may_grow=("seed",))
+    run.finish({"success": 0.5})
+    run.close()
+    longer = create(tmp_path, CONFIG | {"seed": 5}, may_grow=("seed",))
+    assert longer.grown == {"seed": 3} and not longer.finished
+    assert json.loads((longer.folder / "summary_3.json").read_text()) == {"success": 0.5}
+    longer.close()
+    again = create(tmp_path, CONFIG | {"seed": 5}, may_grow=("seed",))
+    assert not again.grown
+    again.close()
+    with pytest.raises(UserError, match="seed = 5, not 4; choose another --run_name, or raise it"):
+        create(tmp_path, CONFIG | {"seed": 4}, may_grow=("seed",))
+    with pytest.raises(UserError, match="seed = 5, not 9"):
+        create(tmp_path, CONFIG | {"seed": 9})
