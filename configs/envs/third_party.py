@@ -7,6 +7,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs.envs._shared import domain
+
 VARIANTS: dict[str, dict[str, Any]] = {
     # any env that tells its state, or with the fields below made to
     "any": {"id": "CartPole-v1", "state_fn": "observation"},
@@ -47,32 +49,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def get_config(row: str = "any") -> ConfigDict:
-    """All fields that a domain may have, and a row's values."""
-    config = ConfigDict()
-    config.id = ""
-    config.module = ""  # imported first, so that the id is registered
-    config.kwargs = ConfigDict()  # for the env's constructor
-    config.horizon = 0  # steps; 0: that of the id
+    """All fields that a domain may have, those of `domain` among them, and a row's values."""
+    own = dict(VARIANTS[row])
+    config = domain("", horizon=0, interval=5000, module="", hidden="", rl=own.pop("rl", None))
     config.vector_entry = ""  # "module:function", function(num_envs, **kwargs) -> a vector env, in place of the id
     config.one_instance = False  # all take turns on one instance, where a simulator allows no more
     config.wrappers = ""  # "module:Class,…", the first innermost, each made of the env alone
     config.obs_keys = ""  # of a dict observation: what the policy sees, such as "policy"; "": all of it
     config.state_keys = ""  # of a dict observation: what is the state, such as "critic"
-    config.state_fn = ""  # "module:function", function(env) -> array; "observation": all of it; "": get_state()
-    config.hidden = ""  # what is taken away of the observation: "velocity", or indices such as "1,3"
     config.obs_image = ""  # how the axes of an image lie: "hwc", "chw"; "": as the env says, or no image
     config.resize = ()  # (height, width) that images are brought to; () for as they are
     config.gray = False  # colours become grey
-    config.state_low = ()  # bounds of the state where the env does not say; () for none
-    config.state_high = ()
     config.action_low = ""  # bounds of continuous actions where the env has none, such as "-1"; "" for the env's
     config.action_high = ""
     config.success = "last"  # an episode's success is that of its last step; any: of any of them
-    config.eval = ConfigDict({"episodes": 100, "interval": 5000})  # greedy episodes, every so many env steps
-    config.augment = ""  # "se2" turns images and actions alike, "e2" mirrors half of the copies; "" for none
-    config.n_aug = 0  # augmented copies of an episode
-    own = dict(VARIANTS[row])
-    config.rl = ConfigDict(own.pop("rl", {"dqn": {}}))  # the domain's settings of a family, below the command line
-    config.seq = ConfigDict(own.pop("seq", {}))  # the same of every memory
+    config.seq = ConfigDict(own.pop("seq", {}))  # the domain's settings of every memory, below the command line
     config.update_from_flattened_dict(own)
     return config.lock()
