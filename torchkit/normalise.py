@@ -27,20 +27,17 @@ def statistics(rows_RF: Tensor) -> Statistics:
     return Statistics(len(rows_RF), mean_F, (rows_RF - mean_F).square().sum(0))
 
 
-class RunningNorm(nn.Module):
-    """(x - mean) / standard deviation of all rows that it was shown, entry by entry: (…, F) -> (…, F), within ±10.
+class RunningMoments(nn.Module):
+    """Mean and variance (F,) of all rows that it was shown.
 
-    Before the first rows nothing is changed, and an entry that has always been the same becomes 0. Its statistics are
-    buffers, so that they go where the weights go; they are float64, as a sum over millions of rows asks for.
+    They are buffers, so that they go where the weights go, and float64, as a sum over millions of rows asks for.
 
     Args:
         dim: F.
-        of: what it is shown, such as `obs`.
     """
 
-    def __init__(self, dim: int, of: str):
+    def __init__(self, dim: int):
         super().__init__()
-        self.of = of
         self.count: Tensor = nn.Buffer(torch.zeros((), dtype=torch.float64))
         self.mean: Tensor = nn.Buffer(torch.zeros(dim, dtype=torch.float64))
         self.squares: Tensor = nn.Buffer(torch.zeros(dim, dtype=torch.float64))  # distances from it, squared, summed
@@ -58,9 +55,28 @@ class RunningNorm(nn.Module):
         self.mean += apart_F * num / total
         self.count += num
 
+    @property
+    def variance(self) -> Tensor:
+        """That of each entry (F,); 1 before the first rows."""
+        return torch.where(self.count > 0, self.squares / self.count.clamp(min=1.0), 1.0)
+
+
+class RunningNorm(RunningMoments):
+    """(x - mean) / standard deviation of all rows that it was shown, entry by entry: (…, F) -> (…, F), within ±10.
+
+    Before the first rows nothing is changed, and an entry that has always been the same becomes 0.
+
+    Args:
+        dim: F.
+        of: what it is shown, such as `obs`.
+    """
+
+    def __init__(self, dim: int, of: str):
+        super().__init__(dim)
+        self.of = of
+
     def forward(self, x: Tensor) -> Tensor:
-        var_F = torch.where(self.count > 0, self.squares / self.count.clamp(min=1.0), 1.0)
-        return ((x - self.mean.to(x.dtype)) / (var_F + 1e-8).sqrt().to(x.dtype)).clamp(-LIMIT, LIMIT)
+        return ((x - self.mean.to(x.dtype)) / (self.variance + 1e-8).sqrt().to(x.dtype)).clamp(-LIMIT, LIMIT)
 
 
 class RewardScale(nn.Module):
@@ -88,6 +104,4 @@ class RewardScale(nn.Module):
         self.returns.show(torch.stack(rows)[mask_TB > 0][:, None])
 
     def forward(self, reward: Tensor) -> Tensor:
-        count = self.returns.count
-        var = torch.where(count > 0, self.returns.squares[0] / count.clamp(min=1.0), 1.0)
-        return (reward / (var + 1e-8).sqrt().to(reward.dtype)).clamp(-LIMIT, LIMIT)
+        return (reward / (self.returns.variance[0] + 1e-8).sqrt().to(reward.dtype)).clamp(-LIMIT, LIMIT)

@@ -21,6 +21,7 @@ from policies.losses import masked_mean
 from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.networks import mlp
+from torchkit.normalise import RunningMoments
 
 
 class RandomNetworkDistillation(IntrinsicReward):
@@ -30,12 +31,7 @@ class RandomNetworkDistillation(IntrinsicReward):
         super().__init__()
         self.target = mlp(obs_dim, hidden_dims, out_dim, out_bound=None).requires_grad_(False)
         self.predictor = mlp(obs_dim, hidden_dims, out_dim, out_bound=None)
-        self.lr = lr
-        for name, size in (("count", ()), ("mean", (out_dim,)), ("variance", ())):  # of what is to be told
-            self.register_buffer(name, torch.zeros(size))
-        self.count: Tensor
-        self.mean: Tensor
-        self.variance: Tensor
+        self.lr, self.seen = lr, RunningMoments(out_dim)  # of what is to be told
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -56,8 +52,9 @@ class RandomNetworkDistillation(IntrinsicReward):
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """0 until there is something to measure by."""
-        share_TB = self.error(batch)[0][1:] / self.variance.clamp(min=1e-6)
-        return torch.where(self.count > 0, share_TB, 0.0)
+        error = self.error(batch)[0]
+        share_TB = error[1:] / self.seen.variance.sum().to(error.dtype).clamp(min=1e-6)
+        return torch.where(self.seen.count > 0, share_TB, 0.0)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """A step of the predictor on all rows, which count in the mean and variance of what is to be told."""
@@ -66,12 +63,5 @@ class RandomNetworkDistillation(IntrinsicReward):
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        with torch.no_grad():
-            rows = target[batch.row_mask > 0]
-            self.count.add_(len(rows))
-            share = len(rows) / self.count
-            shift = rows.mean(0) - self.mean
-            variance = (rows - rows.mean(0)).square().sum(-1).mean()
-            self.variance.lerp_(variance + (1 - share) * shift.square().sum(), share)
-            self.mean.add_(share * shift)
+        self.seen.show(target[batch.row_mask > 0])
         return {"loss": loss.detach()}
