@@ -55,26 +55,34 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
 def adaptation(config_env: ConfigDict) -> Adaptation:
     """What a domain's config says of how its env is seen and judged; fields that it has not are at their defaults."""
     get = config_env.get
+
+    def bounds(field: str) -> tuple[float, ...]:
+        return numbers_of(get(field, ()), field)
+
     return Adaptation(
         state_fn=_import_state_fn(config_env.state_fn),
         hidden=config_env.hidden,
-        state_low=numbers_of(config_env.state_low),
-        state_high=numbers_of(config_env.state_high),
+        state_low=bounds("state_low"),
+        state_high=bounds("state_high"),
         obs_keys=get("obs_keys", ()),
         state_keys=get("state_keys", ()),
         image=ImageOptions(get("obs_image", ""), tuple(get("resize", ())), get("gray", False)),
-        action_low=numbers_of(get("action_low", ())),
-        action_high=numbers_of(get("action_high", ())),
+        action_low=bounds("action_low"),
+        action_high=bounds("action_high"),
         success=get("success", "last"),
     )
 
 
-def numbers_of(given: Any) -> tuple[float, ...]:
-    """Bounds that were given as such, or as text such as `-1,0.5`."""
+def numbers_of(given: Any, field: str) -> tuple[float, ...]:
+    """Bounds that were given as such, or as text such as `-1,0.5`.
+
+    Raises:
+        UserError: they are no numbers; names the field of `config_env`.
+    """
     try:
         return tuple(float(number) for number in (names_of(given) if isinstance(given, str) else given))
     except ValueError as error:
-        raise UserError(f"config_env.action_low/action_high: {given!r} are no numbers such as -1,0.5") from error
+        raise UserError(f"config_env.{field}: {given!r} are no numbers such as -1,0.5") from error
 
 
 def _wrapped(env: gym.Env[Any, Any], config_env: ConfigDict) -> gym.Env[Any, Any]:

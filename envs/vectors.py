@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from envs.actions import PlainActions
 from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.pictures import as_picture
 from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
 from envs.views import View, visible_entries
 from envs.wrappers import Adaptation, Bools, Floats, Views
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 FINAL = ("final_obs", "final_observation")  # where an info keeps the last observations of envs that were reset at once
 
@@ -64,9 +65,8 @@ class ForeignVectorEnv:
         self._longest = max_episode_steps
         if (own := int(getattr(self._base, "max_episode_length", 0) or 0)) > max_episode_steps:
             raise UserError(f"config_env.horizon: {env_id} has episodes of {own} steps, more than {max_episode_steps}")
-        self._make: Callable[[NDArray[Any]], Any] = (
-            _as_numpy  # what the env is given; torch tensors once it has shown that it works on these
-        )
+        # what the env is given: torch tensors once it has shown that it works on these
+        self._make: Callable[[NDArray[Any]], Any] = _as_numpy
         self._t = np.zeros(self.num_envs, np.int64)
         self._succeeded, self._given_up = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
         self._lost, self._ended = np.zeros(self.num_envs, bool), np.ones(self.num_envs, bool)
@@ -77,15 +77,20 @@ class ForeignVectorEnv:
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
 
+    @property
+    def _view_of_states(self) -> View | None:
+        """How states are made of observations; None where they are not."""
+        return self._whole if self._adapt.state_fn == "observation" else self._state_view
+
     def _state_space(self) -> spaces.Box:
-        view = self._whole if self._adapt.state_fn == "observation" else self._state_view
+        view = self._view_of_states
         if view is not None:
             return view.space
         return spaces.Box(-np.inf, np.inf, self._now["state"].shape[1:], np.float32)
 
     def _sizes(self, max_episode_steps: int) -> EnvSpec:
         hides = len(self._visible) < self._whole.space.shape[0]
-        state_view = self._whole if self._adapt.state_fn == "observation" else self._state_view
+        state_view = self._view_of_states
         return EnvSpec(
             env_id=self.env_id,
             obs_dim=self._now["obs"].shape[1],
@@ -222,7 +227,7 @@ class ForeignVectorEnv:
                 f"config_env.vector_entry: {self.env_id} resets ended envs at once and tells no last observation "
                 f"(info[{FINAL[0]!r}]); make it with autoreset_mode=AutoresetMode.DISABLED, or have it tell them"
             )
-        if self._state_view is None and self._adapt.state_fn != "observation":
+        if self._view_of_states is None:
             raise UserError(
                 f"config_env.state_keys: {self.env_id} resets ended envs at once, so that their last states are known "
                 "only where they are part of the observation; name its keys, or leave resets to the caller"
@@ -272,14 +277,16 @@ class ForeignVectorEnv:
         """An RGB picture of one env, or of all where the env draws one.
 
         Raises:
-            UserError: it draws none.
+            UserError: it cannot draw here, or draws none.
         """
-        drawn = _on_cpu(self.env.render())
-        if isinstance(drawn, np.ndarray) and drawn.ndim == 3:
-            return drawn.astype(np.uint8)
-        if drawn is None or not len(drawn):
-            raise UserError(f"{self.env_id} draws no pictures")
-        return np.asarray(drawn[index], np.uint8)
+        try:
+            drawn = _on_cpu(self.env.render())
+        except Exception as error:
+            raise UserError(f"{self.env_id} cannot be drawn: {first_line(error)}") from error
+        of_each = isinstance(drawn, list | tuple) or getattr(drawn, "ndim", 0) == 4
+        if of_each and len(drawn) <= index:
+            raise UserError(f"{self.env_id} draws no pictures ({len(drawn)} of {self.num_envs} envs)")
+        return as_picture(_on_cpu(drawn[index]) if of_each else drawn, self.env_id)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the episodes are; not how to go on in them, which such an env does not tell."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector.utils import iterate
+from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
@@ -181,8 +181,6 @@ class View:
         if isinstance(self._chosen, spaces.Dict) and all(isinstance(s, spaces.Box) for s in self._chosen.values()):
             parts = [np.asarray(chosen[key], np.float32).reshape(num, -1) for key in self._chosen]
             return self._checked(np.concatenate(parts, axis=1))
-        from gymnasium.vector.utils import batch_space
-
         flat = [_flat(self._chosen, one) for one in iterate(batch_space(self._chosen, num), chosen)]
         return self._checked(np.asarray(flat, np.float32))
 
