@@ -85,9 +85,7 @@ def standard_of(group: str, config: Mapping[str, Any]) -> Mapping[str, Any] | No
         return DOMAIN | {name: example for name, example in MORE_OF_A_DOMAIN.items() if name in config}
     if group == "repr":
         stem = {"disentangled": "vector", "believer": "believer_vector"}.get(config.get("kind", "disentangled"))
-        return (
-            None if stem is None else _own_file("repr", stem, "")
-        )  # what kinds there are is looked at where it is used
+        return None if stem is None else _own_file("repr", stem, "")  # an unknown kind is refused where it is used
     if group not in NAMED_BY:
         return None
     return _own_file(group, str(config.get(NAMED_BY[group][0], "")), "")

@@ -11,9 +11,7 @@ from ml_collections import ConfigDict
 from buffers.dataset import check_domain, read_dataset
 from buffers.stored import StoredEpisodes
 from envs.make import describing_env, make_vector_env
-from policies.models.on_disk import (
-    embedders_digest,
-)
+from policies.models.on_disk import embedders_digest
 from policies.representation.keeper import Keeper
 from policies.representation.kinds import KINDS, Kind, Settings
 from policies.representation.training import EpochTrainer, train_representations

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +78,10 @@ def overrides(given: flags.FlagValues) -> dict[str, Any]:
     }
 
 
-def settings_of(given: flags.FlagValues, config: ConfigDict) -> Settings:
+def settings_of(given: flags.FlagValues, config: ConfigDict, seed: int) -> Settings:
     """What decides what comes out."""
     return Settings(
-        seed=given.seed,
+        seed=seed,
         train_episodes=given.train_episodes,
         num_envs=given.num_envs,
         start_random=given.start_training,
@@ -95,8 +94,8 @@ def settings_of(given: flags.FlagValues, config: ConfigDict) -> Settings:
     )
 
 
-def options_of(given: flags.FlagValues, config: ConfigDict, began: float) -> Options:
-    """The rest; the name is that of the run of `--seed`, and `began` when the script began.
+def options_of(given: flags.FlagValues, config: ConfigDict, seed: int, began: float) -> Options:
+    """The rest; `began` is when the script began.
 
     Raises:
         UserError: a name that would lie outside of `--save_dir`, or flags that do not go together.
@@ -112,7 +111,7 @@ def options_of(given: flags.FlagValues, config: ConfigDict, began: float) -> Opt
         need(f"--{mirror}", mirror)
     return Options(
         save_dir=str(Path(given.save_dir).expanduser()),  # a shell leaves the ~ of --save_dir=~/logs as it is
-        name=f"{given.group}/{run_name(given, config, given.seed)}",
+        name=f"{given.group}/{run_name(given, config, seed)}",
         command=sys.argv,
         cuda=given.cuda,
         mirrors=mirrors,
@@ -134,8 +133,7 @@ def run_name(given: flags.FlagValues, config: ConfigDict, seed: int) -> str:
 
 def runs_of(given: flags.FlagValues, config: ConfigDict, began: float) -> list[tuple[Settings, Options]]:
     """Those of `--num_seeds`, one after the other from `--seed` on."""
-    settings, options = settings_of(given, config), options_of(given, config, began)
     return [
-        (replace(settings, seed=seed), replace(options, name=f"{given.group}/{run_name(given, config, seed)}"))
+        (settings_of(given, config, seed), options_of(given, config, seed, began))
         for seed in range(given.seed, given.seed + given.num_seeds)
     ]

@@ -164,7 +164,8 @@ def finish(
         "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
     }
     run.finish(summary)  # whatever fails in drawing it
-    draw_curve(history, run.folder / "learning_curve.png", f"{summary['env']}, {summary['method']}")
+    title = f"{summary['env']}, {summary['method']}"
+    draw_curve(history, run.folder / "learning_curve.png", title, experience.clock)
     if options.film_episodes:
         films = (run.films_dir, options.film_episodes)
         run.finish(summary | {"film": write_film(agent.greedy(), make_envs, settings.seed, *films)})

@@ -55,16 +55,16 @@ def write_film(policy: Policy, make_envs: MakeEnvs, seed: int, folder: Path, epi
         return None
 
 
-def draw_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
+def draw_curve(history: list[dict[str, float]], path: Path, title: str, clock: str) -> None:
     """The learning curve; a warning where it cannot be drawn."""
     try:
-        plot_curve(history, path, title)
+        plot_curve(history, path, title, clock)
     except Exception as error:  # noqa: BLE001 the run is finished
         warnings.warn(f"no learning curve: {first_line(error)}", stacklevel=2)
 
 
-def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
-    """Success and return of the evaluations against env steps."""
+def plot_curve(history: list[dict[str, float]], path: Path, title: str, clock: str) -> None:
+    """Success and return of the evaluations against the run's clock, such as `env_steps`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -76,7 +76,7 @@ def plot_curve(history: list[dict[str, float]], path: Path, title: str) -> None:
     steps = [row["step"] for row in history]
     for name in ("success", "return"):
         axes.plot(steps, [row[name] for row in history], marker=".", label=name)
-    axes.set(xlabel="environment steps", ylabel="mean of greedy episodes", title=title)
+    axes.set(xlabel=clock.replace("_", " "), ylabel="mean of greedy episodes", title=title)
     axes.legend()
     axes.grid(alpha=0.3)
     with atomic_path(path) as draft:
