@@ -257,7 +257,7 @@ function showMethods() {
     const box = element("input", { type: "checkbox" });
     box.checked = !state.off.has(name(row));
     box.addEventListener("change", () => { state.off[box.checked ? "delete" : "add"](name(row)); show(); });
-    const count = `${row.seeds} seed${row.seeds === 1 ? "" : "s"}${row.seeds < data.few * (panel().domains.length || 1) ? ": too few" : ""}` +
+    const count = `${row.seeds} seed${row.seeds === 1 ? "" : "s"}${row.few ? ": too few" : ""}` +
       `${row.unfinished ? `, ${row.unfinished} not finished` : ""}`;
     return element("label", {}, box, swatch(row), `${name(row)} (${count})`);
   }));
