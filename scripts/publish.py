@@ -33,18 +33,19 @@ def main() -> None:
     if _RUN.value is None:
         raise UserError("--run is required: a run's folder")
     folder, out = Path(_RUN.value).expanduser(), Path(_OUT.value).expanduser()
-    settings = settings_of(load_policy(str(folder), flag="--run")[1])
+    _, told = load_policy(str(folder), flag="--run")
+    paths = {*settings_of(told), "data_path"}
     folder = folder / "policy" if (folder / "policy" / FILES[0]).exists() else folder
     if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {*FILES, "films"}):
         raise UserError(f"--out: {out} holds something that is not a policy; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     about = json.loads((folder / FILES[0]).read_text())
-    about["settings"] |= dict.fromkeys(settings)
+    about["settings"] = {name: None if name in paths else value for name, value in about.get("settings", {}).items()}
     with atomic_path(out / FILES[1]) as draft:
         draft.write_bytes((folder / FILES[1]).read_bytes())
     atomic_write(out / FILES[0], json.dumps(about, indent=2) + "\n")
     size = sum((out / name).stat().st_size for name in FILES)
-    rows = about["config"]
+    rows = told["config"]
     print(f"{out}: {rows['rl']['family']}:{rows['rl']['variant']}, {rows['seq']['memory']}, {size / 1000:,.0f} kB")
 
 

@@ -34,6 +34,7 @@ def finished(tmp_path):
     with config.unlocked():
         config.env = config_env
     settings = {"seed": 0, "state_embedder": "/somewhere/e", "obs_embedder": "/somewhere/e", "threads": 1}
+    settings |= {"data_path": "/somewhere/d"}
     policy = build_policy(Sources(spec, config))
     save_policy(tmp_path / "run/policy", policy, spec, config, {"settings": settings})
     return tmp_path / "run"
@@ -43,6 +44,11 @@ def test_a_policy_is_published_without_paths_and_played_at_once(scripts, finishe
     done = scripts.run("scripts/publish.py", finished, f"--out={tmp_path / 'pretrained/mi'}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{tmp_path / 'pretrained/mi'}: dqn:mi, gru, ")
+    older = json.loads((finished / "policy/policy.json").read_text())
+    del older["settings"], older["config"]["rl"]["variant"]  # before they were kept
+    (finished / "policy/policy.json").write_text(json.dumps(older))
+    again = scripts.run("scripts/publish.py", finished, f"--out={tmp_path / 'older'}")
+    assert again.returncode == 0, again.stderr
     shutil.rmtree(finished)
     assert {path.name for path in (tmp_path / "pretrained/mi").iterdir()} == FILES
     assert "/somewhere" not in (tmp_path / "pretrained/mi/policy.json").read_text()
