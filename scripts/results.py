@@ -9,6 +9,7 @@ Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_a
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -16,12 +17,14 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from utils.app import run
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.files import atomic_write
+
+TOLD = ("title", "metric", "target", "notes")  # of a page, beside its runs
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
 _PAGE = flags.DEFINE_string("page", None, "the page to write, or with --refresh the folder of pages", required=True)
-_TITLE = flags.DEFINE_string("title", None, "its title; the env's id if not given")
+_TITLE = flags.DEFINE_string("title", None, "its title; made of the page's name if not given")
 _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is asked for")
 _TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last ten evaluations shall have")
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
@@ -34,27 +37,51 @@ def main() -> None:
 
     where = Path(_PAGE.value)
     if _REFRESH.value:
-        for file in sorted(where.glob("*.json")):
-            print(write(json.loads(file.read_text()), file.with_suffix(".md")))
+        files = sorted(where.glob("*.json"))
+        if not files:
+            raise UserError(f"--page: with --refresh a folder of pages is needed, and {where} has none (*.json)")
+        for file in files:
+            print(write(read_record(file), file.with_suffix(".md")))
         return
     if not _RUNS.value:
         raise UserError("--runs is required")
     if where.suffix != ".md":
         raise UserError(f"--page: {where} does not end in .md")
     data = gather(_RUNS.value)
-    notes = "" if _NOTES.value is None else Path(_NOTES.value).read_text()
+    notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
     about = {"metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
     record = {"title": _TITLE.value or where.stem.replace("_", " "), **about, **data}
+    if not where.parent.is_dir():
+        raise UserError(f"--page: there is no folder {where.parent}")
+    told = write(record, where)
     atomic_write(where.with_suffix(".json"), json.dumps(record) + "\n")
-    print(write(record, where))
+    print(told)
 
 
-def write(record: dict[str, object], where: Path) -> str:
+def read(file: Path, flag: str) -> str:
+    """A text that a flag names."""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{flag}: {file} cannot be read ({first_line(error)})") from error
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """What a page was made of."""
+    try:
+        record = json.loads(read(file, "--page"))
+        if set(record) >= {*TOLD, "runs", "settings"}:
+            return dict(record)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"--page: {file} is not JSON ({first_line(error)})") from error
+    raise UserError(f"--page: {file} is not what a page of results is made of; move it out of the folder")
+
+
+def write(record: dict[str, Any], where: Path) -> str:
     """Writes the page of a record."""
     from scripts.reporting.results import page
 
-    told = {name: record[name] for name in ("title", "metric", "target", "notes")}
-    atomic_write(where, page(record, **told))  # type: ignore[arg-type]
+    atomic_write(where, page(record, **{name: record[name] for name in TOLD}))
     return f"written: {where}"
 
 

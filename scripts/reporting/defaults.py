@@ -1,6 +1,7 @@
 """What a recorded command would mean today: its config files with the fields that it set."""
 
 import ast
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from utils.config import ROOT, flatten, load_config, to_dict
+from utils.errors import UserError, first_line
 from utils.standards import with_new_fields
 
 GROUPS = ("env", "rl", "seq", "repr")
@@ -24,6 +26,7 @@ def command_today(command: str) -> dict[str, Any]:
     """
     words = shlex.split(command)
     given = dict(word[2:].split("=", 1) for word in words if word.startswith("--") and "=" in word)
+    given |= {word[2:]: after for word, after in itertools.pairwise(words) if word.startswith("--") and "=" not in word}
     configs, overridden = {}, {}
     for group in GROUPS:
         path = given.get(f"config_{group}", DEFAULTS.get(group) if words[0].endswith("main.py") else None)
@@ -100,8 +103,8 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     for one in settings:
         try:
             changed = differences(settings_of(with_new_fields(one["configs"])), command_today(one["command"]))
-        except (KeyError, ValueError) as error:
-            lines.append(f"{one['what']}: its command is none of today's ({error})")
+        except (UserError, KeyError, ValueError, TypeError, SyntaxError, AttributeError) as error:
+            lines.append(f"{one['what']}: its command is none of today's ({first_line(error)})")
             continue
         lines += [f"{one['what']}: {name} was {then}, is {now}" for name, (then, now) in changed.items()]
     return lines

@@ -12,46 +12,59 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.reporting.defaults import GROUPS, differing, settings_of
-from scripts.reporting.runs import LAST, Record, read_runs
+import numpy as np
 
-SEED = re.compile(r"--seed=0*(\d+)")
+from scripts.reporting.defaults import GROUPS, differing, settings_of
+from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs
+from utils.errors import UserError
+
+TOLD = ("success", "return")  # what pages show, where the env tells it
 
 
 def gather(folders: Sequence[str]) -> dict[str, Any]:
-    """What pages need of the runs in folders, as plain values.
+    """What pages need of the runs in folders, as plain values, and notes.
 
     Raises:
-        UserError: no runs, or damaged ones.
+        UserError: no runs, damaged ones, or such as are not to be compared.
     """
-    records, _ = read_runs(folders)
+    records, notes = read_runs(folders, by=("run.start_expert",))
+    check_comparable(records, allow_mixed=False)
     settings: dict[str, dict[str, Any]] = {}
     runs = [_run(record, settings) for record in records]
-    return {"runs": runs, "settings": list(settings.values())}
+    return {"runs": runs, "settings": list(settings.values()), "left_out": notes}
 
 
 def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """One run; its command and resolved settings go to `settings` unless the like are there."""
-    about = json.loads((record.folder / "config.json").read_text())
-    _remember(settings, record.key.label + (", demonstrations" if record.key.demonstrations else ""), about)
+    """One run; its command and resolved settings go to `settings` unless the like are there.
+
+    Raises:
+        UserError: its config.json, or that of its encoders, lacks something.
+    """
+    described = record.folder / "config.json"
+    about = parse(described.read_bytes(), str(described))
     run = {
+        "env": record.key.env,
         "method": record.key.method,
         "memory": record.key.memory,
         "demonstrations": record.config["run.start_expert"],
         "seed": record.seed,
-        "of": _of(about),
         "steps": [int(step) for step in record.steps],
-        "success": [round(float(x), 4) for x in record.curves["success"]],
-        "return": [round(float(x), 4) for x in record.curves["return"]],
-        "finished": record.final is not None,
+        **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},
+        "finished": record.final is not None and len(record.steps) > 0,
     }
     embedder = record.config.get("run.state_embedder")
-    described = None if embedder is None else Path(embedder) / "config.json"
-    if described is not None and described.is_file():
-        stage_2 = json.loads(described.read_text())
-        _remember(settings, "stage 2", stage_2)
-        run["encoders"] = {"seed": stage_2["config"]["run"]["seed"], "of": _of(stage_2)}
-        run["data"] = {"seed": stage_2["config"]["data"]["seed"]}
+    encoders = Path(embedder) / "config.json" if isinstance(embedder, str) else None
+    try:
+        run["of"] = _of(about)
+        _remember(settings, record.key.label, about)
+        if encoders is not None and encoders.is_file():
+            described = encoders
+            stage_2 = parse(described.read_bytes(), str(described))
+            run["encoders"] = {"seed": stage_2["config"]["run"]["seed"], "of": _of(stage_2)}
+            run["data"] = {"seed": stage_2["config"]["data"]["seed"]}
+            _remember(settings, "stage 2", stage_2)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise damaged(str(described), f"it lacks what a run records ({type(error).__name__}: {error})") from error
     return run
 
 
@@ -73,8 +86,12 @@ def _remember(settings: dict[str, dict[str, Any]], what: str, about: Mapping[str
 
 
 def _portable(command: str) -> str:
-    """A command without the folders of the machine on which it ran."""
+    """A command without the folders of the machine on which it ran, but for those within a repository's configs."""
+    command = re.sub(r"(?<![\w./])/[^\s=]*/(?=configs/)", "", command)
     return re.sub(r"(?<![\w./])/[^\s=]*/(?=[^/\s]+)", "", command)
+
+
+TOGETHER = ("method", "memory", "demonstrations")  # runs of one env that are alike in these make a group
 
 
 def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes: str = "") -> str:
@@ -85,17 +102,19 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
         lines += [f"> **These runs are not of today's settings** ({len(changed)} fields):", ">"]
         lines += [f"> - {line}" for line in changed[:20]] + ["> - …"] * (len(changed) > 20) + [""]
     finished = [run for run in data["runs"] if run["finished"]]
-    lines += _origin(finished, len(data["runs"]) - len(finished))
+    lines += _origin(finished, len(data["runs"]) - len(finished), data.get("left_out", ()))
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in finished:
-        groups.setdefault((run["method"], run["memory"], run["demonstrations"]), []).append(run)
-    lines += _overview(groups, metric, target)
-    for key, runs in groups.items():
-        lines += [f"## {_name(key)}", "", *_table(runs, metric, target), ""]
+        groups.setdefault(tuple(run.get(name) for name in ("env", *TOGETHER)), []).append(run)
+    names = {key: _name(key, several=len({env for env, *_ in groups}) > 1) for key in groups}
+    named = {names[key]: runs for key, runs in groups.items()}
+    lines += _overview(named, metric, target)
+    for name, runs in named.items():
+        lines += [f"## {name}", "", *_table(runs, metric, target), ""]
     return "\n".join([*lines, *([notes.strip(), ""] if notes.strip() else [])])
 
 
-def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int) -> list[str]:
+def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[str]) -> list[str]:
     """Of which code, processors and seeds the runs are."""
 
     def told(values: Iterable[str]) -> str:
@@ -119,22 +138,21 @@ def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int) -> list[str]:
         f"- Last ten: the mean of a run's last {LAST} evaluations. For good: the first evaluation at a success of 0.9 "
         "or above after which none is below."
     )
-    return [*lines, ""]
+    return [*lines, *(f"- {note}" for note in notes), ""]
 
 
-def _overview(groups: Mapping[tuple[Any, ...], Sequence[Mapping[str, Any]]], metric: str, target: float) -> list[str]:
+def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, target: float) -> list[str]:
     columns = ["runs", "number", f"{metric}, last ten: least", "median", "mean", f"at {target:g} or above"]
     columns += ["0.9 for good, steps: median", "latest", "never"]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
-    for key, runs in groups.items():
-        last, good = sorted(_last(run, metric) for run in runs), sorted(_for_good(run) for run in runs)
+    for name, runs in groups.items():
+        last, good = [_last(run, metric) for run in runs], [_for_good(run) for run in runs]
         reached = [steps for steps in good if steps < math.inf]
-        middle = good[len(good) // 2]
         lines.append(
-            f"| {_name(key)} | {len(runs)} | {last[0]:.2f} | {last[len(last) // 2]:.2f} | "
-            f"{sum(last) / len(last):.2f} | {sum(x >= target - 1e-9 for x in last)} of {len(runs)} | "
-            f"{_steps(middle)} | "
-            f"{_steps(reached[-1] if reached else math.inf)} | {len(good) - len(reached)} |"
+            f"| {name} | {len(runs)} | {min(last):.2f} | {np.median(last):.2f} | "
+            f"{sum(last) / len(last):.2f} | {sum(x >= target - TINY for x in last)} of {len(runs)} | "
+            f"{_steps(float(np.median(good)))} | "
+            f"{_steps(max(reached, default=float(np.median(good))))} | {sum(steps == math.inf for steps in good)} |"
         )
     return [*lines, ""]
 
@@ -145,37 +163,48 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float) -> lis
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in sorted(runs, key=lambda run: (_last(run, metric), -_for_good(run))):
-        missed = _last(run, metric) < target - 1e-9
+        missed = _last(run, metric) < target - TINY
         lines.append(
             f"| {run.get('data', {}).get('seed', '–')} | {run.get('encoders', {}).get('seed', '–')} | {run['seed']} | "
-            f"{_last(run, 'success'):.2f} | {_last(run, 'return'):.2f} | {_steps(_for_good(run))} | "
+            f"{' | '.join(f'{_last(run, name):.2f}' if name in run else '–' for name in TOLD)} | "
+            f"{_steps(_for_good(run))} | "
             f"{'**yes**' if missed else ''} |"
         )
     return lines
 
 
 def _last(run: Mapping[str, Any], metric: str) -> float:
+    if metric not in run:
+        raise UserError(f"--metric={metric}: {run.get('env', 'the env')} does not tell it; choose return")
     values = run[metric][-LAST:]
     return float(sum(values) / len(values))
 
 
 def _for_good(run: Mapping[str, Any]) -> float:
-    """Env steps of the first evaluation from which on success is 0.9 or above; infinite where the last is not."""
+    """Env steps of the first evaluation from which on success is 0.9 or above; infinite where the last is not.
+
+    NaN where the env does not tell success.
+    """
+    if "success" not in run:
+        return math.nan
     steps = math.inf
     for step, success in zip(reversed(run["steps"]), reversed(run["success"])):
-        if success < 0.9 - 1e-9:
+        if success < 0.9 - TINY:
             break
         steps = step
     return steps
 
 
-def _name(key: tuple[Any, ...]) -> str:
-    method, memory, demonstrations = key
-    return f"`{method}`, {memory}, {demonstrations or 'no'} demonstrations"
+def _name(key: tuple[Any, ...], several: bool) -> str:
+    """What a group is called; its env first where there are several."""
+    env, method, memory, demonstrations = key
+    return f"{f'{env}, ' if several else ''}`{method}`, {memory}, {demonstrations or 'no'} demonstrations"
 
 
 def _steps(steps: float) -> str:
-    return "never" if steps == math.inf else f"{int(steps):,}"
+    if math.isnan(steps):
+        return "–"
+    return "never" if steps == math.inf else f"{round(steps):,}"
 
 
 def _list(values: Sequence[int]) -> str:

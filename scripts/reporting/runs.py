@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,8 +197,14 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
     for name, kind in FIELDS.items():
         if name not in flat:
             raise damaged(str(path), f"it lacks config.{name}")
-        if not isinstance(flat[name], kind) or isinstance(flat[name], bool):
-            raise damaged(str(path), f"config.{name} is {flat[name]!r}")
+        value = flat[name]
+        fits = isinstance(value, kind) and not isinstance(value, bool)
+        if isinstance(value, str):
+            fits &= value.isprintable()
+        elif fits and name == "env.eval.interval":
+            fits = value >= 1
+        if not fits:
+            raise damaged(str(path), f"config.{name} is {value!r}")
     if not isinstance(_subtree(config, "env.hidden"), list | str | None):
         raise damaged(str(path), f"config.env.hidden is {_subtree(config, 'env.hidden')!r}")
     key = Key(
@@ -316,7 +323,7 @@ def number(row: Mapping[str, Any], name: str, where: str) -> float:
         UserError: it is missing or something else; `where` names the file.
     """
     value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise damaged(where, f"{name} is not a number")
     return value
 

@@ -3,15 +3,14 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from scripts.reporting.defaults import command_today, differences, differing
-from scripts.reporting.results import page
-from tests.helpers.scripts import assert_refused
+from scripts.reporting.results import gather, page
+from tests.helpers.scripts import ROOT, assert_refused
+from utils.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted((ROOT / "docs/results").glob("*.json"))
 COMMAND = (
     "main.py --config_env=configs/envs/heaven_hell.py --config_rl=configs/rl/dqn.py:mi --config_rl.lr=1e-3 --seed=7 "
@@ -44,8 +43,15 @@ def test_differences_are_told_field_by_field():
     assert differences({"a": 1, "b": [], "c": 3}, {"a": 2, "c": 3, "d": 4}) == {"a": (1, 2), "d": (None, 4)}
     assert differing([recorded()]) == []
     assert differing([recorded({"tau": 0.1})]) == ["mi: rl.tau was 0.1, is 0.005"]
-    (gone,) = differing([recorded() | {"command": COMMAND.replace("rl.lr", "rl.nothing")}])
-    assert "none of today's" in gone
+    for of_today, of_none in (
+        ("rl.lr", "rl.nothing"),
+        ("heaven_hell", "gone"),
+        ("dqn.py:mi", "dqn.py:gone"),
+        ("=1e-3", "=("),
+    ):
+        (gone,) = differing([recorded() | {"command": COMMAND.replace(of_today, of_none)}])
+        assert "none of today's" in gone
+    assert differing([recorded() | {"command": COMMAND.replace("--config_env=", "--config_env ")}]) == []
     older = recorded()
     del older["configs"]["rl"]["deploy"], older["configs"]["rl"]["max_grad_norm"]
     assert differing([older]) == ["mi: rl.deploy was online, is average"]  # as it was done before there was a choice
@@ -77,6 +83,48 @@ def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_targe
     assert "| 3 | 0.50 | 0.95 | 0.82 | 2 of 3 | 16,000 | 16,000 | 1 |" in text
     assert "revision: abcdef0 (3)" in text and "Some CPU (3)" in text and "data sets: 0, 1;" in text
     assert "not of today's settings" not in text
+
+
+def test_a_median_of_an_even_number_lies_between_the_two_in_the_middle():
+    early, late = [0.0] * 3 + [1.0] * 17, [0.0] * 17 + [1.0] * 3
+    text = page({"runs": [run(0, early), run(1, late)], "settings": []}, "Two", "success", 0.95)
+    assert "| 2 | 0.30 | 0.65 | 0.65 | 1 of 2 | 11,000 | 18,000 | 0 |" in text
+
+
+def test_runs_of_several_envs_are_groups_of_their_own_and_success_that_is_not_told_is_no_number():
+    told, untold = run(0, [1.0], env="A"), run(0, [1.0], env="B")
+    del untold["success"]
+    text = page({"runs": [told, untold], "settings": [], "left_out": ["x: 2 evaluations"]}, "Both", "return", 0.95)
+    assert "| A, `dqn:mi`, gru, no demonstrations | 1 | 1.00 | 1.00 | 1.00 | 1 of 1 | 1,000 | 1,000 | 0 |" in text
+    assert "| B, `dqn:mi`, gru, no demonstrations | 1 | 1.00 | 1.00 | 1.00 | 1 of 1 | – | – | 0 |" in text
+    assert "| 0 | 0 | 0 | – | 1.00 | – |  |" in text and "- x: 2 evaluations" in text
+    with pytest.raises(UserError, match="--metric=success: B does not tell it"):
+        page({"runs": [told, untold], "settings": []}, "Both", "success", 0.95)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about.pop("git_revision"),
+        lambda about: about.pop("command"),
+        lambda about: about.update(instructions=[1]),
+    ],
+)
+def test_a_run_that_does_not_say_what_it_is_of_is_one_line(change, tmp_path):
+    about = {"config": recorded()["configs"], "command": COMMAND, "git_revision": "abcdef012", "instructions": {}}
+    about["config"]["env"]["eval"] = {"episodes": 1, "interval": 1}
+    about["config"]["run"] = {"seed": 0, "start_expert": 0}
+    write_run(tmp_path, about)
+    assert len(gather([str(tmp_path)])["runs"]) == 1
+    change(about)
+    write_run(tmp_path, about)
+    with pytest.raises(UserError, match=r"config\.json is damaged: it lacks what a run records"):
+        gather([str(tmp_path)])
+
+
+def write_run(folder, about):
+    (folder / "config.json").write_text(json.dumps(about))
+    (folder / "metrics.jsonl").write_text('{"step": 1, "eval/return": 1.0, "eval/success": 1.0, "eval/length": 2.0}\n')
 
 
 def test_a_page_of_other_settings_says_so_at_its_top():
@@ -122,3 +170,6 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert "rl.tau was 0.5, is 0.005" in (tmp_path / "page.md").read_text()
     assert_refused(call("scripts/results.py", tmp_path, "--page=x.txt"), "--page", ".md")
     assert_refused(call("scripts/results.py", f"--page={tmp_path / 'a.md'}"), "--runs is required")
+    assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path / 'gone'}"), "--page", "has none")
+    (tmp_path / "other.json").write_text("[]")
+    assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path}"), "--page", "other.json")
