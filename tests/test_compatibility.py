@@ -6,7 +6,6 @@ import re
 import subprocess
 import tomllib
 from functools import partial
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -24,9 +23,9 @@ from policies.build import build_policy
 from policies.deployed import export
 from policies.models.sources import Sources
 from tests.helpers.agents import SPEC, make_config
+from tests.helpers.scripts import ROOT
 from utils.tensors import load_tensors, save_tensors
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/compatibility.md"
 FINDINGS = sorted((ROOT / "findings").glob("*"))
 

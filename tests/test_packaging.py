@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +20,7 @@ from scripts.sweeping import cluster
 from scripts.sweeping.plan import FLAG
 from scripts.sweeping.search import Search
 from tests.helpers.configs import config_named
+from tests.helpers.scripts import ROOT
 from torchkit import fast
 from torchkit.fast.dense import is_fast
 from torchkit.fast.gelu import gelu
@@ -31,7 +31,6 @@ from utils.command import SCRIPTS
 from utils.errors import UserError
 from utils.optional import EXTRAS, NAMES
 
-ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "requirements.txt").read_text(), re.M)
 PACKAGES = ("buffers", "configs", "envs", "policies", "scripts", "torchkit", "utils")

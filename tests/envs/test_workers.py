@@ -130,6 +130,7 @@ def test_what_an_env_raises_is_raised_here(made):
 
 
 def test_only_slow_domains_ask_for_processes(monkeypatch, made):
+    pytest.importorskip("pybullet")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     assert type(made(CARTPOLE, processes=None)) is SyncAsymmetricVectorEnv
     assert type(made(config_of("robot:block_pulling"), num_envs=1, processes=None)) is SyncAsymmetricVectorEnv
@@ -145,6 +146,7 @@ def test_only_slow_domains_ask_for_processes(monkeypatch, made):
 
 
 def test_a_robot_whose_process_is_killed_goes_on_as_it_was(made):
+    pytest.importorskip("pybullet")
     many, alone = (made(config_of("robot:block_pushing"), num_envs=2, processes=n) for n in (2, 1))
     guess = np.zeros(2, bool)
     for envs in (many, alone):

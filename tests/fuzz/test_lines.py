@@ -12,21 +12,13 @@ import threading
 import pytest
 
 from tests.fuzz.lines import lines
-from tests.helpers.scripts import Scripts
 
 COUNT = int(os.environ.get("FUZZ", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "17"))
 PARTS = 6
 PATIENCE = 120.0  # seconds, after which a line hangs
 ALLOWED = (0, 2, 3, 75)  # done; refused; diverged; out of time
-NAMES = re.compile(r"--?\w|config_\w+\.|unexpected argument|unknown flag")  # a flag or field
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
+NAMES = re.compile(r"(?<![\w/.])--?[A-Za-z]|config_\w+\.|unexpected argument|unknown flag")  # a flag or field
 
 
 @pytest.fixture(scope="module")

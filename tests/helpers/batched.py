@@ -27,7 +27,6 @@ class Simulator:
             self._get_observations = self.observe
         else:
             self.observation_manager = SimpleNamespace(compute=self.observe)
-        self.seen = []
         ALIVE.append(self)
 
     def observe(self):
@@ -46,7 +45,6 @@ class Simulator:
 
     def step(self, action):
         assert isinstance(action, torch.Tensor) and action.shape == (self.num_envs, 1)
-        self.seen.append(action.numpy().copy())
         self.t = self.t + 1
         terminated, truncated = action[:, 0] > 0.9, self.t >= self.max_episode_length
         reward = (terminated & (self.h == 1)).float()

@@ -136,7 +136,7 @@ def wait_until(condition, seconds=60.0):
 
 
 def assert_refused(done, *expected):
-    """Exit code 2, one line on stderr, no traceback, nothing on stdout."""
+    """Exit code 2, one line on stderr, no traceback."""
     assert done.returncode == 2, done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
     assert len(lines) == 1, done.stderr

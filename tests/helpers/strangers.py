@@ -203,26 +203,17 @@ for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, R
 class Keyed(Base):
     """Tells its state as a part of the observation; `get_state` is there no more."""
 
-    observation_space = spaces.Dict(seen=Base.observation_space, all=Base.state_space, words=spaces.Text(5))
+    observation_space = spaces.Dict(seen=Base.observation_space, all=Base.state_space)
     get_state = state_space = None
 
     def observe(self):
         whole = np.array([self.t / 4, self.h], np.float32)
-        return {"seen": super().observe(), "all": whole, "words": "hello"}
+        return {"seen": super().observe(), "all": whole}
 
     def tell(self, ended, right):
         return {"success": right}
 
 
-class Narrow(Keyed):
-    """The same without words."""
-
-    observation_space = spaces.Dict(seen=Base.observation_space, all=Base.state_space)
-
-    def observe(self):
-        return {name: row for name, row in super().observe().items() if name != "words"}
-
-
-def many(num_envs, mode="SameStep", kind=Narrow, render_mode=None):
+def many(num_envs, mode="SameStep", render_mode=None):
     """A vector env of gymnasium's."""
-    return gym.vector.SyncVectorEnv([kind] * num_envs, autoreset_mode=gym.vector.AutoresetMode(mode))
+    return gym.vector.SyncVectorEnv([Keyed] * num_envs, autoreset_mode=gym.vector.AutoresetMode(mode))

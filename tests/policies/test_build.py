@@ -51,6 +51,8 @@ def test_the_rows_are_the_published_methods():
     assert isinstance(bonus, InformationGain)
     assert bonus.weight == agents["mi"].config.intrinsic.information_gain.weight
     assert bonus.discount == agents["mi"].config.discount
+    heavy = make_agent("mi", intrinsic__information_gain__weight=3.0)
+    assert heavy.extensions.intrinsic["information_gain"].weight == 3.0
 
 
 def test_the_rows_of_the_actor_critics_are_the_published_methods():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from buffers.dataset import read_dataset
-from tests.helpers.scripts import Scripts, assert_refused
+from tests.helpers.scripts import assert_refused
 
 DOMAINS = {  # id, action width, random episodes of 30, sizes of observation and state, horizon
     "car_flag_1d": ("CarFlag-1D-v0", 1, 10, 3, 3, 160),
@@ -17,13 +17,6 @@ DOMAINS = {  # id, action width, random episodes of 30, sizes of observation and
 }
 STAGE_2 = ("--config_repr=configs/repr/vector.py", "--num_epochs=1", "--report_steps=20", "--config_repr.batch_size=50",
            "--config_repr.hidden_dim=16")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module", params=DOMAINS)

@@ -11,7 +11,7 @@ import pytest
 
 from policies.acting.evaluate import GreedyPolicy
 from policies.deployed.files import load_policy
-from tests.helpers.scripts import ROOT, Scripts, assert_refused
+from tests.helpers.scripts import ROOT, assert_refused
 
 SCRATCH = (
     "--config_rl.z_obs=scratch", "--config_rl.z_state=random", "--config_repr=configs/repr/heaven_hell.py",
@@ -26,13 +26,6 @@ EXAMPLE = re.search(
     r"\*\*`scripts/deployed.py`\*\*\n\n```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text(), re.S
 )
 NO_TORCH = "import sys, runpy; sys.modules['torch'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 def train(scripts, folder, *flags, env="heaven_hell"):

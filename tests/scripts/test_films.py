@@ -8,7 +8,6 @@ import pytest
 
 from envs.pictures import as_picture, of_one_size
 from tests.helpers import drawing
-from tests.helpers.scripts import Scripts
 from utils.errors import UserError
 
 ENV = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.module=tests.helpers.drawing",
@@ -18,13 +17,6 @@ TRAIN = (
     "--start_training=1", "--eval_episodes=2", "--updates_per_step=0.1", "--batch_size=2", "--film_episodes=2",
     "--config_rl.head_dims=(4,)", "--cuda=-1", "--run_name=run",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 def a_coin(kind):

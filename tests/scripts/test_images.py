@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from buffers.dataset import read_dataset
-from tests.helpers.scripts import ROOT, Scripts, assert_refused
+from tests.helpers.scripts import ROOT, assert_refused
 
 BLOB = (
     "--config_env=configs/envs/car_flag_1d.py", "--config_env.id=Blob-v0", "--config_env.module=tests.helpers.blob",
@@ -22,13 +22,6 @@ STAGE_3 = (
     "--start_expert_training=3", "--num_envs=2", "--eval_episodes=2", "--film_episodes=0", "--batch_size=4",
     "--save_dir=logs", "--config_rl.replay_steps=60",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

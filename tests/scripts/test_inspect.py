@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from safetensors.numpy import load_file
 
 from policies.models.on_disk import save_encoder
-from tests.helpers.scripts import ROOT, Scripts, assert_refused
+from tests.helpers.scripts import ROOT, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
 from utils.checkpoint import load_checkpoint
 
@@ -25,13 +25,6 @@ TINY = (
     "--config_rl.head_dims=(8,)", "--cuda=-1",
 )  # fmt: skip
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 def train(scripts, folder, env, *flags):

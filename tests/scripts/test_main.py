@@ -15,7 +15,7 @@ from configs.rl import a2c, dqn, sac
 from policies.models.believer import save_believer
 from policies.models.on_disk import save_encoder
 from tests.helpers.agents import make_believer
-from tests.helpers.scripts import ROOT, Scripts, assert_refused
+from tests.helpers.scripts import ROOT, assert_refused
 from torchkit.networks import Encoder, EncoderConfig
 
 HEAVEN_HELL = "--config_env=configs/envs/heaven_hell.py"
@@ -26,13 +26,6 @@ TINY = (
     "--config_rl.head_dims=(8,)", "--cuda=-1",
 )  # fmt: skip
 MEMORIES = ("markov", "mlp", "gru", "lstm", "gpt")
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 def write_embedders(folder, state_dim=3, obs_dim=3):

@@ -19,7 +19,7 @@ from policies.models.on_disk import load_encoder
 from policies.representation import keeper
 from policies.representation.training import METRICS, RepresentationTrainer
 from tests.helpers.configs import config_named
-from tests.helpers.scripts import Scripts, assert_refused
+from tests.helpers.scripts import assert_refused
 from utils.checkpoint import load_checkpoint
 from utils.errors import UserError
 from utils.tensors import load_tensors
@@ -36,13 +36,6 @@ def pretrain(*flags, cwd=ROOT, domain="heaven_hell", config_repr="heaven_hell"):
     command = [sys.executable, str(ROOT / "main_pretrain_representations.py"), *configs, *map(str, flags)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from policies.models.on_disk import load_encoder
 from policies.probing.believer import _so_far
 from policies.representation.believer import StateModel
-from tests.helpers.scripts import Scripts, assert_refused, wait_until
+from tests.helpers.scripts import assert_refused, wait_until
 from tests.scripts.test_pretrain import collect, metrics
 from torchkit.networks import EncoderConfig
 from utils.tensors import load_tensors
@@ -21,13 +21,6 @@ TINY = (
     "--config_repr.belief.hidden_dims=(16,16)", "--config_repr.belief.kwargs.dropout=0.1", "--log_freq=1",
 )  # fmt: skip
 ENV = "--config_env=configs/envs/heaven_hell.py"
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

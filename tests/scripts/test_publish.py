@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +11,10 @@ from policies.deployed.files import save_policy
 from policies.models.sources import Sources
 from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
-from tests.helpers.scripts import Scripts
+from tests.helpers.scripts import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PRETRAINED = sorted(path.parent for path in (ROOT / "pretrained").glob("*/policy.json"))
 FILES = {"policy.json", "policy.safetensors"}
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.published import WEIGHTS, needs_weights, public_agent, public_vector
-from tests.helpers.scripts import Scripts, assert_refused
+from tests.helpers.scripts import assert_refused
 
 HEAVEN_HELL = "--config_env=configs/envs/heaven_hell.py"
 MI, GPT = "--config_rl=configs/rl/dqn.py:mi", "--config_seq=configs/seq/gpt.py"
@@ -17,13 +17,6 @@ TINY = (
     "--cuda=-1",
 )  # fmt: skip
 SMALL_AGENT = ("--config_seq.vector.obs_dim=8", "--config_seq.vector.action_dim=8", "--config_rl.head_dims=(12,12)")
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 @pytest.fixture

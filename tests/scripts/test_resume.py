@@ -2,16 +2,18 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from policies.models.on_disk import save_encoder
 from tests.helpers.runs import assert_identical, metrics, outcome
-from tests.helpers.scripts import Scripts, assert_refused, wait_until
+from tests.helpers.scripts import assert_refused, wait_until
 from torchkit.networks import Encoder, EncoderConfig
 
 FILES = {
@@ -31,13 +33,6 @@ FLAGS = (
     "--train_episodes=45", "--num_envs=5", "--batch_size=4", "--start_training=2", "--eval_episodes=3",
     "--updates_per_step=0.1", "--film_episodes=0", "--config_rl.head_dims=(16,)", "--seed=3", "--cuda=-1",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 class Runs:
@@ -244,7 +239,14 @@ def test_more_episodes_have_a_run_go_on(runs):
 def test_a_stop_while_a_policy_is_judged_has_its_code(runs, number, code):
     policy = ("--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--cuda=-1", "--film_episodes=0")
     process = runs.scripts.start("main.py", *policy, f"--policy_dir={runs.path('unbroken')}", "--eval_episodes=2000000")
-    time.sleep(3)
+    wait_until(lambda: listens(process.pid, signal.SIGTERM))
+    time.sleep(1)  # until it plays
     process.kill(number)
     done = process.wait()
     assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
+
+
+def listens(pid, number):
+    """Whether a process has a handler for a signal."""
+    caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())[1]
+    return int(caught, 16) >> (number - 1) & 1

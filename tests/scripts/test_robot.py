@@ -11,7 +11,7 @@ from buffers.dataset import read_dataset
 from envs.make import width_for
 from policies.training.resolve import resolve
 from tests.helpers.configs import config_named
-from tests.helpers.scripts import Scripts, assert_refused
+from tests.helpers.scripts import assert_refused
 from tests.test_readme import commands
 
 ENV = ("--config_env.horizon=14",)
@@ -26,13 +26,6 @@ SMALLER = {
     ),
     "scripts/sweep.py": ("--dry_run",),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.helpers.runs import assert_identical, metrics, outcome
-from tests.helpers.scripts import Scripts, assert_refused, wait_until
+from tests.helpers.scripts import assert_refused, wait_until
 
 SEEDS = (3, 4, 5)
 PATIENCE = 180.0  # seconds: three processes share what cores there are
@@ -27,13 +27,6 @@ def failing(self, batch, aux_batch=None):
 DQN.update = failing
 runpy.run_path("main.py", run_name="__main__")
 """
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
 
 
 class Runs:

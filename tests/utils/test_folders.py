@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.helpers.scripts import ROOT
 from utils.errors import UserError
 from utils.folders import kept_for_us
 
-ROOT = Path(__file__).resolve().parents[2]
 KEEP = """
 import sys
 from pathlib import Path

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from ml_collections import ConfigDict
 
 from tests.helpers.configs import config_named
 from utils.config import ROOT, load_config, to_dict
@@ -85,8 +84,3 @@ def test_a_stored_config_names_no_file_to_run(tmp_path, name, key):
     stored = {name: {key: "marker"}, "rl": {key: f"../{name}/marker"}, "seq": {key: f"{name}/marker"}}
     assert with_new_fields(json.loads(json.dumps(stored))) == stored
     assert not (tmp_path / "ran").exists()
-
-
-def test_overrides_are_looked_at():
-    config = config_named("seq", "gru")
-    check_kind("seq", ConfigDict(to_dict(config)), "--config_seq")

@@ -10,12 +10,12 @@ from tests.helpers.agents import make_agent, make_batch
 A = 4
 
 
-def play(zeta, epsilon, steps, num_envs=2000, starts=None, seed=0):
+def play(zeta, epsilon, steps, num_envs=2000):
     """The actions (T, N) where -1, no action of any, seems best."""
-    explore = EpsilonGreedy(A, zeta, torch.Generator().manual_seed(seed))
+    explore = EpsilonGreedy(A, zeta, torch.Generator().manual_seed(0))
     greedy, kept, taken = torch.full((num_envs,), -1), None, []
     for t in range(steps):
-        start = torch.full((num_envs,), float(t == 0 if starts is None else starts[t]))
+        start = torch.full((num_envs,), float(t == 0))
         action, kept = explore(greedy, epsilon, start, kept)
         taken.append(action)
     return torch.stack(taken)

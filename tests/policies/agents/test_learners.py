@@ -20,9 +20,11 @@ from tests.helpers.agents import (
     make_batch,
     weights,
 )  # fmt: skip
+from tests.helpers.runs import assert_identical
 from utils.errors import DivergenceError
 
 GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS)
+
 METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
 
 
@@ -162,7 +164,7 @@ def test_a_loss_that_is_not_finite_raises_and_changes_nothing(method):
     spoilt.reward[0, 0] = torch.nan
     with pytest.raises(DivergenceError, match="nan"):
         agent.update(spoilt)
-    assert_same(agent.checkpoint(), before)
+    assert_identical(agent.checkpoint(), before)
 
 
 def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
@@ -173,23 +175,7 @@ def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
     spoilt.state.distinct[0] = torch.nan
     with pytest.raises(DivergenceError):
         agent.update(make_batch(), spoilt)
-    assert_same(agent.checkpoint(), before)
-
-
-def assert_same(left, right, where=""):
-    assert type(left) is type(right), where
-    if isinstance(left, dict):
-        assert left.keys() == right.keys(), where
-        for key in left:
-            assert_same(left[key], right[key], f"{where}.{key}")
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right), where
-        for i, (a, b) in enumerate(zip(left, right, strict=True)):
-            assert_same(a, b, f"{where}[{i}]")
-    elif isinstance(left, torch.Tensor):
-        assert torch.equal(left, right), where
-    else:
-        assert left == right, where
+    assert_identical(agent.checkpoint(), before)
 
 
 @pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
@@ -209,7 +195,7 @@ def test_a_checkpointed_agent_goes_on_the_same(method, options):
         for agent in (first, second):
             torch.manual_seed(step)
             results.append(agent.update(batch_for(method, seed=step), aux))
-        assert_same(*results)
+        assert_identical(*results)
         actions = [agent.act(*obs, None, True)[0].tolist() for agent in (first, second)]
         assert actions[0] == actions[1]
-    assert_same(first.checkpoint(), second.checkpoint())
+    assert_identical(first.checkpoint(), second.checkpoint())

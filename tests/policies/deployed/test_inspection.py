@@ -34,7 +34,8 @@ def test_play_keeps_what_was_to_be_seen_at_each_row():
 
 @pytest.mark.parametrize("variant", ["mi", "sac:mi"])
 def test_an_episode_is_judged_as_an_update_judges_it(variant):
-    agent, episode = make_agent(variant), random_episode(SPEC, 7, np.random.default_rng(0))
+    agent = make_agent(variant, intrinsic__information_gain__weight=3.0)
+    episode = random_episode(SPEC, 7, np.random.default_rng(0))
     judged = judge(agent, episode, SPEC)
     buffer = EpisodeBuffer(SPEC, 100, SPEC.max_episode_steps, seed=0)
     buffer.add(episode)
@@ -43,7 +44,7 @@ def test_an_episode_is_judged_as_an_update_judges_it(variant):
     assert judged.losses["state_prediction"].shape == (8,)
     mean = masked_mean(torch.from_numpy(judged.losses["state_prediction"]), torch.ones(8))
     torch.testing.assert_close(mean, metrics["loss/state_prediction"])
-    paid = judged.bonuses["information_gain"].mean() / agent.config.intrinsic.information_gain.weight
+    paid = judged.bonuses["information_gain"].mean() / 3.0
     assert paid == pytest.approx(
         float(metrics["bonus/information_gain"]), abs=1e-7
     )  # a difference of errors of about 1

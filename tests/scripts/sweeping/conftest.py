@@ -3,7 +3,6 @@
 import pytest
 
 from scripts.sweeping import pool
-from tests.helpers.scripts import Scripts
 from tests.helpers.sweeps import FAKE, sweep_of, train
 
 
@@ -21,10 +20,3 @@ def fakes(tmp_path, monkeypatch):
         return sweep_of(tmp_path, axes, stages)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def scripts():
-    started = Scripts()
-    yield started
-    started.close()
