@@ -67,7 +67,7 @@ def main() -> None:
     jobs = sweep.jobs(search.example(sweep) if sweep.search else None)
     check_flags(jobs)
     if _DRY.value:
-        print(commands(sweep, jobs, _CLUSTER.value))
+        print(commands(sweep, jobs, records, _CLUSTER.value))
         return
     if _CLUSTER.value == "slurm":
         cluster.check_here()
@@ -96,13 +96,14 @@ def added(texts: Sequence[str]) -> dict[str, list[str]]:
     return more
 
 
-def commands(sweep: Sweep, jobs: Sequence[Job], where: str) -> str:
+def commands(sweep: Sweep, jobs: Sequence[Job], records: Records, where: str) -> str:
     """Every command line that has not been done, and how much there is of it."""
-    lines = [shlex.join(["python", *job.words]) for job in jobs if not job.done]
+    done = {job.id for job in jobs if records.done(job)}
+    lines = [shlex.join(["python", *job.words]) for job in jobs if job.id not in done]
     if where == "slurm":
         lines += cluster.describe(cluster.arrays(jobs, sweep), sweep)
     trials = f", for each of {sweep.search['trials']} trials; here with the lowest values" if sweep.search else ""
-    return "\n".join([*lines, f"{len(jobs)} jobs, {sum(job.done for job in jobs)} of them done{trials}"])
+    return "\n".join([*lines, f"{len(jobs)} jobs, {len(done)} of them done{trials}"])
 
 
 def status(sweep: Sweep, records: Records) -> str:
@@ -131,6 +132,7 @@ def is_locked(folder: Path) -> bool:
 def run_jobs(sweep: Sweep, jobs: Sequence[Job], records: Records) -> int:
     """Runs or submits a plain sweep; the exit code."""
     records.check(jobs)
+    records.reopen(jobs)
     if _CLUSTER.value == "slurm":
         print("\n".join(cluster.submit(sweep, jobs, records)))
         print(f"{shlex.join(['python', *sys.argv])} --status shows them")

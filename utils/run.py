@@ -131,10 +131,14 @@ class Run:
             os.close(self._lock)
             self._lock = -1
 
-    def _go_on(self, now: Mapping[str, Any], command: Sequence[str]) -> None:
-        """Keeps what the run came to so far under another name, and its new length in `config.json`."""
+    def put_aside(self, length: int) -> None:
+        """Keeps what the run came to at a length under another name: it is not finished any more."""
         if self.finished:
-            self.summary_path.rename(self.folder / f"summary_{next(iter(self.grown.values()))}.json")
+            self.summary_path.rename(self.folder / f"summary_{length}.json")
+
+    def _go_on(self, now: Mapping[str, Any], command: Sequence[str]) -> None:
+        """Keeps what the run came to so far, and its new length in `config.json`."""
+        self.put_aside(next(iter(self.grown.values())))
         atomic_write(self.config_path, json.dumps(_record(now, command), indent=2) + "\n")
 
     def _compare(

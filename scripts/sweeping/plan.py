@@ -28,24 +28,27 @@ class Script:
         done: the file in the job's folder whose presence means that the job is finished.
         threads: whether it takes --threads.
         output: flags that have it write into save_dir/group/name, from these three.
+        grows: flags by which what was begun may be made longer, and where in its config.json each stands.
     """
 
     done: str
     threads: bool
     output: Callable[[Path, str, str], tuple[str, ...]]
+    grows: Mapping[str, str]
 
 
 SCRIPTS = {
     "main_collect_data.py": Script(
-        "data/metadata.json", False, lambda root, group, name: (f"--data_path={root / group / name}",)
+        "data/metadata.json", False, lambda root, group, name: (f"--data_path={root / group / name}",), {}
     ),
     "main_pretrain_representations.py": Script(
-        "summary.json", True, lambda root, group, name: (f"--save_dir={root / group / name}",)
+        "summary.json", True, lambda root, group, name: (f"--save_dir={root / group / name}",), {}
     ),
     "main.py": Script(
         "summary.json",
         True,
         lambda root, group, name: (f"--save_dir={root}", f"--group={group}", f"--run_name={name}"),
+        {"--train_episodes": "run.train_episodes", "--config_rl.num_updates": "rl.num_updates"},
     ),
 }
 

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.sweeping.plan import FLAG, RECORDS, Job
+from scripts.sweeping.plan import FLAG, RECORDS, SCRIPTS, Job
+from utils.config import flatten
 from utils.errors import UserError
 from utils.files import write_json
+from utils.run import Run
 
 WAITING, QUEUED, RUNNING, STOPPED = "waiting", "queued", "running", "stopped"
 DONE, FAILED, BLOCKED, LOST = "done", "failed", "blocked", "lost"
@@ -50,7 +52,7 @@ class Records:
         return self.folder / f"{job.id}.log"
 
     def read(self, job: Job) -> Record:
-        """The record, a new one where there is none; a job that is done is so whatever its record says.
+        """The record, a new one where there is none; what is done, and is not to be longer now, is so whatever it says.
 
         Raises:
             UserError: the record is damaged.
@@ -62,11 +64,15 @@ class Records:
                 record = Record(**json.loads(path.read_text()))
             except (ValueError, TypeError) as error:
                 raise UserError(f"{path} is damaged; remove it, and the job is looked at afresh") from error
-        if job.done:
+        if job.done and length_before(job, record.command) is None:
             record.state, record.error = DONE, ""
         elif record.state == DONE:
             record.state = WAITING
         return record
+
+    def done(self, job: Job) -> bool:
+        """Whether nothing is left to do."""
+        return job.done and self.read(job).state == DONE
 
     def write(self, job: Job, record: Record) -> None:
         """Keeps a record."""
@@ -78,15 +84,22 @@ class Records:
         """Refuses jobs whose place was taken by another command, whose result would pass for theirs.
 
         Another spelling of --save_dir, or another place of the whole folder, is no other command. What was begun with
-        other flags, and is no longer there, is begun anew.
+        other flags, and is no longer there, is begun anew. What is only to be longer now goes on.
 
         Raises:
             UserError: names the job and the flag.
         """
+        longer = {job.id for job in jobs if length_before(job, self.read(job).command) is not None}
         for job in jobs:
             record = self.read(job)
             before, after = placeless(record.command, job), placeless(job.words, job)
-            if not record.starts or before == after or not job.folder.exists():
+            stale = next((need.id for need in job.needs if need.id in longer), None)
+            if stale is not None and job.folder.exists():
+                raise UserError(
+                    f"{FLAG}: {stale} is to be longer, and {job.folder} was made of it as it was; give the sweep "
+                    f"another name, or move {job.folder.parent} away"
+                )
+            if not record.starts or before == after or job.id in longer or not job.folder.exists():
                 continue
             was, now = set(before) - set(after), set(after) - set(before)
             raise UserError(
@@ -94,6 +107,13 @@ class Records:
                 f"{' '.join(sorted(now)) or 'these'}; give the sweep another name, or move {job.folder.parent} away: "
                 "of other stages what is done is used again"
             )
+
+    def reopen(self, jobs: Sequence[Job]) -> None:
+        """Has what is done, but is to be longer now, count as not done; what it came to is kept beside."""
+        for job in jobs:
+            length = length_before(job, self.read(job).command)
+            if length is not None:
+                Run(job.folder).put_aside(length)
 
     def _path(self, job: Job) -> Path:
         return self.folder / f"{job.id}.json"
@@ -107,6 +127,28 @@ def placeless(words: Sequence[str], job: Job) -> tuple[str, ...]:
     roots += [word.removeprefix("--save_dir=") for word in words if word.startswith("--save_dir=")]
     root = roots[0] if roots else ""
     return tuple(word.replace(root, "{save_dir}") if root not in ("", ".") else word for word in words)
+
+
+def length_before(job: Job, command: Sequence[str]) -> int | None:
+    """How long a run is that was begun by `command`, if the job differs from it only in that it is to be longer."""
+    fields = SCRIPTS[job.words[0]].grows
+
+    def parted(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+        """The flags by which a run grows, and the other words."""
+        pairs = [(word.partition("=")[0], word) for word in placeless(words, job)]
+        lengths = {flag: word.partition("=")[2] for flag, word in pairs if flag in fields}
+        return lengths, [word for flag, word in pairs if flag not in fields]
+
+    (before, others), (asked, others_now) = parted(command), parted(job.words)
+    if others != others_now or before == asked or not before.keys() <= asked.keys():
+        return None
+    try:
+        config = flatten(json.loads((job.folder / "config.json").read_text())["config"])
+        pairs = [(int(config[fields[flag]]), int(value)) for flag, value in asked.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    grown = [was for was, wanted in pairs if was < wanted]
+    return grown[0] if grown and all(was <= wanted for was, wanted in pairs) else None
 
 
 def last_error(log: Path, offset: int = 0) -> str:

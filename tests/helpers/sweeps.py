@@ -21,6 +21,8 @@ folder.mkdir(parents=True, exist_ok=True)
 with (folder / "starts").open("a") as file:
     file.write(f"{os.environ['OMP_NUM_THREADS']} {time.monotonic()} ")
 do = flags["--do"]
+length = int(flags.get("--train_episodes", 1000))
+(folder / "config.json").write_text(json.dumps({"config": {"run": {"train_episodes": length}}}))
 stop = []
 for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
     signal.signal(number, lambda n, frame: stop.append(n))
@@ -52,6 +54,7 @@ def run_pool(sweep, num=2, watch=lambda one: None):
     jobs = sweep.jobs()
     records = Records(sweep.folder)
     records.check(jobs)
+    records.reopen(jobs)
     one = Pool(jobs, num, records, watch)
     one.run()
     return one

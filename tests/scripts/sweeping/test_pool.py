@@ -181,6 +181,64 @@ def test_another_place_or_spelling_is_no_other_command(fakes, tmp_path, monkeypa
         Records(moved.folder).check(moved.jobs())
 
 
+def lengthy(tmp_path, *flags):
+    return sweep_of(tmp_path, {"do": ("ok", "again")}, {"t": train(("do",), "--do={do}", *flags)})
+
+
+def test_a_sweep_that_is_only_to_be_longer_goes_on_in_the_same_folders(fakes, tmp_path):
+    fakes(["ok"])  # the script
+    run_pool(lengthy(tmp_path, "--train_episodes=40"))
+    longer, records = lengthy(tmp_path, "--train_episodes=40", "--train_episodes=60"), Records(tmp_path / "s")
+    assert not any(records.done(job) for job in longer.jobs())
+    assert "2 jobs: 2 waiting" in overview(longer.jobs(), records, {}, running_here=False)
+    assert run_pool(longer).state == {"t/ok": "done", "t/again": "done"}
+    for job, starts in zip(longer.jobs(), (2, 3)):  # one was told to wait, the first time
+        assert records.done(job) and records.read(job).starts == starts
+        assert (job.folder / "summary_40.json").exists() and "--train_episodes=60" in records.read(job).command
+    run_pool(longer)
+    assert [records.read(job).starts for job in longer.jobs()] == [2, 3], "what is done is not done again"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [
+        (("--train_episodes=40",), ("--train_episodes=30",), "with --train_episodes=40, not --train_episodes=30;"),
+        ((), ("--train_episodes=999",), "begun with fewer flags, not --train_episodes=999;"),
+        (("--train_episodes=40",), (), "begun with --train_episodes=40, not these;"),
+        (("--train_episodes=4",), ("--train_episodes=5", "--x=1"), "=4, not --train_episodes=5 --x=1;"),
+    ],
+)
+def test_what_is_not_only_longer_is_another_command(fakes, tmp_path, before, now, said):
+    fakes(["ok"])
+    run_pool(lengthy(tmp_path, *before))
+    other = lengthy(tmp_path, *now)
+    with pytest.raises(UserError, match=said):
+        Records(other.folder).check(other.jobs())
+    assert len(list(tmp_path.glob("s/t/*/summary.json"))) == 2, "nothing was put aside"
+
+
+def test_the_length_that_was_not_given_is_that_of_the_run(fakes, tmp_path):
+    fakes(["ok"])
+    run_pool(lengthy(tmp_path))
+    run_pool(lengthy(tmp_path, "--train_episodes=1001"))
+    assert len(list(tmp_path.glob("s/t/*/summary_1000.json"))) == 2
+
+
+def test_what_was_made_of_a_run_is_not_kept_when_that_is_to_be_longer(fakes, tmp_path):
+    fakes(["ok"])
+
+    def staged(length):
+        first = train((), "--do=ok", f"--train_episodes={length}")
+        return sweep_of(tmp_path, {}, {"first": first, "second": train((), "--do=ok", "--needs={first}")})
+
+    run_pool(staged(4))
+    longer = staged(5)
+    with pytest.raises(UserError, match=r"first/all is to be longer, and \S*/s/second/all was made of it"):
+        Records(longer.folder).check(longer.jobs())
+    (tmp_path / "s" / "second").rename(tmp_path / "older")
+    assert set(run_pool(longer).state.values()) == {"done"}
+
+
 def test_a_changed_flag_of_one_stage_leaves_what_the_others_have_done(fakes, tmp_path):
     fakes(["ok"])
 
