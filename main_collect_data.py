@@ -129,13 +129,12 @@ def copies_asked_for(config_env: Any) -> int:
 
 
 def table(covered: dict[str, dict[str, float]]) -> str:
-    """Coverage as aligned text, one line a kind of episode."""
-    lines = [f"{'':8}{'episodes':>10}{'steps':>10}{'success':>10}{'informed':>10}{'length':>10}{'return':>10}"]
-    lines += [
-        f"{kind:8}{row['episodes']:10,}{row['steps']:10,}{row['success']:10.3f}{row['informed']:10.3f}"
-        f"{row['length']:10.1f}{row['return']:10.3f}"
-        for kind, row in covered.items()
-    ]
+    """Coverage as aligned text, one line a kind of episode; a dash for what the env does not tell."""
+    forms = {"episodes": ",", "steps": ",", "success": ".3f", "informed": ".3f", "length": ".1f", "return": ".3f"}
+    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in forms)]
+    for kind, row in covered.items():
+        cells = [format(row[name], form) if name in row else "–" for name, form in forms.items()]
+        lines.append(f"{kind:8}" + "".join(f"{cell:>10}" for cell in cells))
     return "\n".join(lines)
 
 

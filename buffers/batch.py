@@ -32,9 +32,9 @@ class Episode:
         action: (L,) int64 of a discrete action, or (L, A) float32.
         reward: (L,) float32.
         discount: (L,) float32, 0 on a true ending (never at a time limit), 1 otherwise.
-        success: whether the task was solved.
+        success: whether the task was solved; None where the env does not tell.
         expert: whether the expert acted.
-        informed: whether the episode showed the hidden fact.
+        informed: whether the episode showed the hidden fact; None where the env does not tell.
     """
 
     obs: NDArray[Any]
@@ -42,9 +42,9 @@ class Episode:
     action: NDArray[Any]
     reward: NDArray[np.float32]
     discount: NDArray[np.float32]
-    success: bool = False
+    success: bool | None = None
     expert: bool = False
-    informed: bool = False
+    informed: bool | None = None
 
     def __len__(self) -> int:
         return len(self.reward)

@@ -4,7 +4,8 @@ Layout of the folder `path`: `path/data` is a Minari dataset in HDF5 (`minari.Mi
 and so does `minari.load_dataset(path.name)` with `MINARI_DATASETS_PATH` set to the parent folder where the name is a
 Minari id such as `heavenhell-v0`). Observations are `{"obs", "state"}` with the row after the last action. Minari's
 infos have one row per observation, the first belonging to the reset: row t + 1 of `infos["success"]` and
-`infos["discount"]` belongs to action t. The attributes of each episode say `success`, `expert` and `informed`; the
+`infos["discount"]` belongs to action t. The attributes of each episode say `success`, `expert` and `informed`, the
+first and the last where the env tells them; the
 dataset's metadata keep what the collector knows under `collection`, and there under `sha256` a digest of all that is
 read. Images for which the domain declares a storage are there as the bytes of `buffers.images`; the declaration is in
 the metadata, under `spec`.
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
 from buffers.stored import StoredEpisodes
-from envs.base import EnvSpec
+from envs.base import EnvSpec, told
 from utils.config import json_tuples
 from utils.errors import UserError, first_line
 from utils.files import content_digest, sync
@@ -45,6 +46,7 @@ Array = NDArray[Any]
 FILE = ("h5py", "minari")  # what a data set is read and written by
 
 FORMAT_VERSION = 1
+SAID = ("success", "expert", "informed")  # of each episode
 HDF5_BYTES = 25_000  # of an episode, beside its arrays
 
 
@@ -124,7 +126,7 @@ def write_dataset(
                     jpeg_encoding=False,
                 )
             dataset.storage.update_episode_metadata(
-                {"success": one.success, "expert": one.expert, "informed": one.informed} for one in episodes
+                {name: value for name in SAID if (value := getattr(one, name)) is not None} for one in episodes
             )
             written = scratch / _dataset_id(path)
             dataset.storage.update_metadata({"collection": collection | {"sha256": _digest(written, collection)}})
@@ -241,15 +243,17 @@ def _to_buffer(
     terminations = episode.discount == 0.0
     truncations = np.zeros(length, bool)
     truncations[-1] = not terminations[-1]
-    success = np.zeros(length + 1, bool)
-    success[-1] = episode.success
+    infos = {"discount": np.concatenate([np.ones(1, np.float32), episode.discount])}
+    if episode.success is not None:
+        infos["success"] = np.zeros(length + 1, bool)
+        infos["success"][-1] = episode.success
     return EpisodeBuffer(
         observations={name: storage.encode(getattr(episode, name)) for name, storage in storages.items()},
         actions=episode.action,
         rewards=episode.reward,
         terminations=terminations,
         truncations=truncations,
-        infos={"success": success, "discount": np.concatenate([np.ones(1, np.float32), episode.discount])},
+        infos=infos,
     )
 
 
@@ -275,9 +279,9 @@ def _read_episodes(
         discount=np.zeros(num_rows, np.float32),
         first=first_E,
         length=length_E,
-        success=np.array([a["success"] for a in attributes], bool),
+        success=told([a.get("success") for a in attributes]),
         expert=np.array([a["expert"] for a in attributes], bool),
-        informed=np.array([a["informed"] for a in attributes], bool),
+        informed=told([a.get("informed") for a in attributes]),
         metadata=metadata,
     )
     for i, (first, length) in enumerate(zip(first_E.tolist(), length_E.tolist(), strict=True)):

@@ -43,9 +43,9 @@ class StoredEpisodes:
         discount: (R,) float32, 0 on a true ending (never at a time limit), 1 on other steps.
         first: (E,) int64, each episode's first row.
         length: (E,) int64, its number of steps L; it owns the L + 1 rows from `first` on.
-        success: (E,) bool, whether the task was solved.
+        success: (E,) bool, whether the task was solved; None where the env does not tell.
         expert: (E,) bool, whether the expert acted.
-        informed: (E,) bool, whether the episode showed the hidden fact.
+        informed: (E,) bool, whether the episode showed the hidden fact; None where the env does not tell.
         metadata: what the collector wrote: `env_id`, `seed`, `spec` (sizes), `sha256`, `git_revision`, `coverage`, ...
     """
 
@@ -56,9 +56,9 @@ class StoredEpisodes:
     discount: NDArray[np.float32]
     first: NDArray[np.int64]
     length: NDArray[np.int64]
-    success: NDArray[np.bool_]
+    success: NDArray[np.bool_] | None
     expert: NDArray[np.bool_]
-    informed: NDArray[np.bool_]
+    informed: NDArray[np.bool_] | None
     metadata: dict[str, Any]
 
     def __len__(self) -> int:
@@ -98,9 +98,9 @@ class StoredEpisodes:
             action=self.action[first:end],
             reward=self.reward[first:end],
             discount=self.discount[first:end],
-            success=bool(self.success[index]),
+            success=None if self.success is None else bool(self.success[index]),
             expert=bool(self.expert[index]),
-            informed=bool(self.informed[index]),
+            informed=None if self.informed is None else bool(self.informed[index]),
         )
 
     def transitions(self) -> Transitions:

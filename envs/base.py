@@ -3,6 +3,7 @@
 Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F features, H memory, Z embedding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,7 +85,8 @@ class Belief:
 class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     """A gymnasium env whose `reset` and `step` return observations only; the state is asked for.
 
-    `info["success"]` is a bool on every step. `reset(options={"state": s})` starts in the given state.
+    `info["success"]` is a bool on every step, absent where the domain knows of none. `reset(options={"state": s})`
+    starts in the given state.
     """
 
     state_space: spaces.Box
@@ -125,8 +127,8 @@ class ManyEnvs(Protocol):
             UserError: the domain has no expert.
         """
 
-    def saw_information(self) -> NDArray[np.bool_]:
-        """Whether each env's present episode has already shown the hidden fact (N,); all False where undefined."""
+    def saw_information(self) -> NDArray[np.bool_] | None:
+        """Whether each env's present episode has already shown the hidden fact (N,); None where they do not tell."""
 
     def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
         """An RGB picture (height, width, 3) of one env."""
@@ -165,10 +167,23 @@ class AsymmetricVectorEnv(ManyEnvs, Protocol):
     ) -> tuple[
         dict[str, NDArray[np.float32]], NDArray[np.floating[Any]], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
     ]:
-        """Returns observations, reward (N,), terminated (N,), truncated (N,) and info with `success` (N,) bool."""
+        """Returns observations, reward (N,), terminated (N,), truncated (N,) and info.
+
+        Of the info `success` (N,) bool is read, which is absent where no env tells of any.
+        """
 
     def lost_steps(self) -> NDArray[np.bool_]:
         """Which envs' last step could not be simulated (N,): their episodes were truncated before it."""
+
+
+def told(values: Sequence[bool | None]) -> NDArray[np.bool_] | None:
+    """What N envs or episodes tell (N,), False for one that does not; None where none does."""
+    return None if all(value is None for value in values) else np.array([bool(value) for value in values])
+
+
+def info_of(success_N: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """The info of a step in which this is told of success."""
+    return {} if success_N is None else {"success": success_N.copy()}
 
 
 def portable_rng(rng: np.random.Generator) -> dict[str, Any]:

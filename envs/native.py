@@ -88,7 +88,7 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         return self._inner.expert_action(guess_N)
 
-    def saw_information(self) -> Bools:
+    def saw_information(self) -> Bools | None:
         return self._inner.saw_information()
 
     def render_frame(self, index: int = 0) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.base import EnvSpec, info_of, portable_rng, restored_rng, told
 from envs.pictures import as_picture
 from envs.wrappers import AsymmetricWrapper, Bools, Floats, Views
 from utils.errors import UserError, first_line
@@ -50,14 +50,14 @@ class StepResult(NamedTuple):
     reward: float
     terminated: bool
     truncated: bool
-    success: bool
+    success: bool | None
     lost: bool = False
 
     @classmethod
     def of(cls, env: AsymmetricWrapper, action: Any) -> "StepResult":
         """That of an env; of its info only what its wrapper wrote is read."""
         views, reward, terminated, truncated, info = env.step(action)
-        return cls(views, reward, terminated, truncated, info["success"])
+        return cls(views, reward, terminated, truncated, info.get("success"))
 
 
 class Played(NamedTuple):
@@ -124,7 +124,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         self._digest = np.zeros(self.num_envs, np.int64)  # of all rows of the episode so far
         self._given_up = np.zeros(self.num_envs, bool)  # of episodes that could not be played again
         self._lost = np.zeros(self.num_envs, bool)
-        self._success = np.zeros(self.num_envs, bool)  # at the last step that was simulated
+        self._success: Bools | None = None  # at the last step that was simulated
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts all envs, or those of `options["reset_mask"]` (N,), in `options["state"]` (N, S) if given."""
@@ -144,7 +144,9 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         for (i, seed, start, actions), (views, digest) in zip(beginnings, self._play(beginnings), strict=True):
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
-            self._ended[i], self._given_up[i], self._success[i], self._digest[i] = False, False, False, digest
+            self._ended[i], self._given_up[i], self._digest[i] = False, False, digest
+            if self._success is not None:
+                self._success[i] = False
 
     @abstractmethod
     def _play(self, beginnings: Sequence[Beginning]) -> list[Played]:
@@ -159,7 +161,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
     def _cut_off(self, i: int) -> StepResult:
         """The last that is known of an episode, as a step that truncates it and is not to be learned from."""
         views = {"obs": self._obs[i].copy(), "state": self._state[i].copy()}
-        return StepResult(views, 0.0, False, True, bool(self._success[i]), lost=True)
+        success = None if self._success is None else bool(self._success[i])
+        return StepResult(views, 0.0, False, True, success, lost=True)
 
     @abstractmethod
     def _step(self, actions: NDArray[Any]) -> list[StepResult]:
@@ -185,12 +188,13 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
             self._actions[i].append(actions[i].copy())
             self._digest[i] = digest_of(result.views, int(self._digest[i]))
         reward = np.array([result.reward for result in results], np.float64)
-        terminated, truncated, self._success, self._lost = (
+        terminated, truncated, self._lost = (
             np.array([getattr(result, name) for result in results], bool)
-            for name in ("terminated", "truncated", "success", "lost")
+            for name in ("terminated", "truncated", "lost")
         )
+        self._success = told([result.success for result in results])
         self._ended = terminated | truncated
-        return self._now(), reward, terminated, truncated, {"success": self._success.copy()}
+        return self._now(), reward, terminated, truncated, info_of(self._success)
 
     def lost_steps(self) -> Bools:
         """Which envs' last step could not be simulated (N,): their episodes were cut off before it."""
@@ -205,8 +209,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         """
 
     @abstractmethod
-    def saw_information(self) -> Bools:
-        """Whether each episode has shown the hidden fact (N,)."""
+    def saw_information(self) -> Bools | None:
+        """Whether each episode has shown the hidden fact (N,); None where the env does not say."""
 
     def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
         """An RGB picture of one env.
@@ -234,7 +238,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
             "start": [None if start is None else start.copy() for start in self._start],
             "actions": [np.array(taken, self.single_action_space.dtype) for taken in self._actions],
             "digest": self._digest.copy(),
-            "success": self._success.copy(),
+            **info_of(self._success),
             "obs": self._obs.copy(),
             "state": self._state.copy(),
             "rng": portable_rng(self.np_random),
@@ -262,7 +266,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if "digest" in state:  # older ones have none
             differs = np.flatnonzero((self._seed >= 0) & (self._digest != state["digest"]))
             self._obs[differs], self._state[differs] = state["obs"][differs], state["state"][differs]
-            self._digest, self._success = np.array(state["digest"], np.int64), np.array(state["success"], bool)
+            self._digest = np.array(state["digest"], np.int64)
+            self._success = np.array(state["success"], bool) if "success" in state else None
             self._give_up(differs[~self._ended[differs]])
         self.np_random = restored_rng(state["rng"])
 
@@ -287,8 +292,8 @@ class SyncAsymmetricVectorEnv(ReplayedVectorEnv):
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         return np.stack([env.expert_action(bool(guess)) for env, guess in zip(self.envs, guess_N, strict=True)])
 
-    def saw_information(self) -> Bools:
-        return np.array([env.saw_information() for env in self.envs])
+    def saw_information(self) -> Bools | None:
+        return told([env.saw_information() for env in self.envs])
 
     def _frame(self, index: int) -> Any:
         return self.envs[index].render()

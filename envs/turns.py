@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.base import AsymmetricVectorEnv
+from envs.base import AsymmetricVectorEnv, info_of
 from envs.wrappers import Bools, Views
 
 MakeEnvs = Callable[..., AsymmetricVectorEnv]
@@ -69,7 +69,8 @@ class Turn:
         self.spec_sizes = self._instance.spec_sizes
         self.single_action_space: spaces.Space[Any] = self._instance.single_action_space
         self._now: Views = {}
-        self._lost, self._success = np.zeros(num_envs, bool), np.zeros(num_envs, bool)
+        self._lost = np.zeros(num_envs, bool)
+        self._success: Bools | None = None  # None: not told
         self._others_ended = np.zeros(self._rest, bool)  # of the instance's envs that are not ours
 
     @property
@@ -92,10 +93,11 @@ class Turn:
         mask = options.get("reset_mask")
         if mask is None or self._turns.holder is not self:
             self._turns.holder, self._others_ended = self, np.zeros(self._rest, bool)
-            self._success[:] = False
+            self._success = None
             first = self._seed if not self._now else None  # as of envs that were made with a seed
             return self._ours(self._instance.reset(seed=first if seed is None else seed)[0]), {}
-        self._success[np.asarray(mask, bool)] = False
+        if self._success is not None:
+            self._success[np.asarray(mask, bool)] = False
         options["reset_mask"] = np.concatenate([np.asarray(mask, bool), self._others_ended])
         self._others_ended = np.zeros(self._rest, bool)
         return self._ours(self._instance.reset(options=options)[0]), {}
@@ -105,8 +107,8 @@ class Turn:
         N, none = self.num_envs, np.zeros(self.num_envs, bool)
         if self._turns.holder is not self:
             self._lost = ~none
-            now, success = {name: rows.copy() for name, rows in self._now.items()}, self._success.copy()
-            return now, np.zeros(N), none, ~none, {"success": success}
+            now = {name: rows.copy() for name, rows in self._now.items()}
+            return now, np.zeros(N), none, ~none, info_of(self._success)
         actions = np.concatenate([actions, np.repeat(actions[:1], self._rest, axis=0)])
         views, reward, terminated, truncated, info = self._instance.step(actions)
         self._lost = self._instance.lost_steps()[:N]
@@ -116,8 +118,8 @@ class Turn:
             mask = np.concatenate([none, self._others_ended])
             views = self._instance.reset(options={"reset_mask": mask})[0]
             self._others_ended = np.zeros(self._rest, bool)
-        self._success = info["success"][:N].copy()
-        return self._ours(views), reward[:N], terminated[:N], truncated[:N], {"success": self._success.copy()}
+        self._success = info["success"][:N].copy() if "success" in info else None
+        return self._ours(views), reward[:N], terminated[:N], truncated[:N], info_of(self._success)
 
     def lost_steps(self) -> Bools:
         """Which envs' last step was none (N,)."""
@@ -129,8 +131,9 @@ class Turn:
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         return self._instance.expert_action(self._asked_of_all(np.asarray(guess_N, bool)))[: self.num_envs]
 
-    def saw_information(self) -> Bools:
-        return self._instance.saw_information()[: self.num_envs]
+    def saw_information(self) -> Bools | None:
+        saw_N = self._instance.saw_information()
+        return None if saw_N is None else saw_N[: self.num_envs]
 
     def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
         return self._instance.render_frame(index)
@@ -138,11 +141,11 @@ class Turn:
     def state_dict(self) -> dict[str, Any]:
         """That of the instance, while it is ours; else only where the episodes were."""
         mine = self._turns.holder is self
-        return {"now": self._now, "success": self._success, "instance": self._instance.state_dict() if mine else None}
+        return {"now": self._now, **info_of(self._success), "instance": self._instance.state_dict() if mine else None}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._now = {name: np.array(rows, np.float32) for name, rows in state["now"].items()}
-        self._success = np.array(state["success"], bool)
+        self._success = np.array(state["success"], bool) if "success" in state else None
         if state["instance"] is not None:
             self._turns.holder = self
             self._instance.load_state_dict(state["instance"])

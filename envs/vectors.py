@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions
-from envs.base import EnvSpec, portable_rng, restored_rng
+from envs.base import EnvSpec, info_of, portable_rng, restored_rng
 from envs.pictures import as_picture
 from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
@@ -68,8 +68,9 @@ class ForeignVectorEnv:
         # what the env is given: torch tensors once it has shown that it works on these
         self._make: Callable[[NDArray[Any]], Any] = _as_numpy
         self._t = np.zeros(self.num_envs, np.int64)
-        self._succeeded, self._given_up = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
-        self._lost, self._ended = np.zeros(self.num_envs, bool), np.ones(self.num_envs, bool)
+        self._succeeded: Bools | None = None  # None: not told
+        self._given_up, self._lost = np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        self._ended = np.ones(self.num_envs, bool)
         self._now = self._pending = self._start_all()
         self.spec_sizes = self._sizes(max_episode_steps)
         box = spaces.Box(self._whole.space.low[self._visible], self._whole.space.high[self._visible], dtype=np.float32)
@@ -146,7 +147,7 @@ class ForeignVectorEnv:
         if hasattr(_first(obs), "detach"):
             self._make = _tensor_like(_first(obs))
         views = self._views(obs)
-        self._t[:], self._ended[:], self._succeeded[:], self._given_up[:], self._lost[:] = 0, False, False, False, False
+        self._t[:], self._ended[:], self._given_up[:], self._lost[:], self._succeeded = 0, False, False, False, None
         return views
 
     def _now_unknown(self) -> tuple[Floats, Floats]:
@@ -173,7 +174,8 @@ class ForeignVectorEnv:
             self._pending = self._views(self.env.reset(options={"reset_mask": mask})[0])
         self._now = {name: np.where(mask[:, None], self._pending[name], rows) for name, rows in self._now.items()}
         for array in (self._t, self._ended, self._succeeded, self._given_up):
-            array[mask] = 0
+            if array is not None:
+                array[mask] = 0
         return self._copy(self._now), {}
 
     def step(self, actions: NDArray[Any]) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
@@ -206,16 +208,20 @@ class ForeignVectorEnv:
             raise UserError(
                 f"config_env.horizon: an episode of {self.env_id} goes on after {self._longest} steps; give its limit"
             )
-        self._succeeded = self._success(info) | (self._succeeded & (self._adapt.success == "any"))
+        success = self._success(info)
+        if self._adapt.success == "last" or self._succeeded is None:
+            self._succeeded = success
+        elif success is not None:
+            self._succeeded |= success
         self._lost = np.zeros(self.num_envs, bool)
-        info = {"success": self._succeeded.copy()}
+        info = info_of(self._succeeded)
         return self._copy(self._now), np.asarray(reward, np.float64), terminated, truncated, info
 
     def _cut_off(self) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """The end of all episodes where they were."""
         none = np.zeros(self.num_envs, bool)
         self._lost = self._ended = ~none
-        return self._copy(self._now), np.zeros(self.num_envs), none, ~none, {"success": self._succeeded.copy()}
+        return self._copy(self._now), np.zeros(self.num_envs), none, ~none, info_of(self._succeeded)
 
     def _last_rows(self, info: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Observations (N, O) and states (N, S) at the end of the episodes that have just ended."""
@@ -241,17 +247,17 @@ class ForeignVectorEnv:
             last_state[n] = whole if self._state_view is None else self._state_view(one)
         return last_obs, last_state
 
-    def _success(self, info: Mapping[str, Any]) -> Bools:
-        """What the info says of success (N,), that of envs which were reset at once included; False where nothing."""
-        found = np.zeros(self.num_envs, bool)
+    def _success(self, info: Mapping[str, Any]) -> Bools | None:
+        """What the info says of success (N,), that of envs which were reset at once included; None where nothing."""
+        found, any_told = np.zeros(self.num_envs, bool), False
         final = info.get("final_info")
         of_ended = final if self._own_resets and isinstance(final, Mapping) else info
         for source, where in ((info, ~self._ended), (of_ended, self._ended)):
             for name in ("success", "is_success"):
                 told = _on_cpu(source.get(name))
                 if np.shape(told) == (self.num_envs,):
-                    found |= np.asarray(told, bool) & where
-        return found
+                    found, any_told = found | (np.asarray(told, bool) & where), True
+        return found if any_told else None
 
     def lost_steps(self) -> Bools:
         """Which envs' last step was none (N,), their episodes having been given up."""
@@ -268,10 +274,10 @@ class ForeignVectorEnv:
             raise UserError(f"{self.env_id} has no expert (expert_action): collect random episodes only")
         return np.stack([self.actions.from_native(action) for action in _on_cpu(expert(guess_N))])
 
-    def saw_information(self) -> Bools:
-        """Whether each episode has shown the hidden fact (N,); False where the env does not say."""
+    def saw_information(self) -> Bools | None:
+        """Whether each episode has shown the hidden fact (N,); None where the env does not say."""
         saw = getattr(self.env, "saw_information", getattr(self._base, "saw_information", None))
-        return np.zeros(self.num_envs, bool) if saw is None else np.asarray(_on_cpu(saw()), bool)
+        return None if saw is None else np.asarray(_on_cpu(saw()), bool)
 
     def render_frame(self, index: int = 0) -> NDArray[np.uint8]:
         """An RGB picture of one env, or of all where the env draws one.
@@ -292,7 +298,7 @@ class ForeignVectorEnv:
         """Where the episodes are; not how to go on in them, which such an env does not tell."""
         return {
             "now": self._copy(self._now),
-            "success": self._succeeded.copy(),
+            **info_of(self._succeeded),
             "rng": portable_rng(self.np_random),
         }
 
@@ -306,7 +312,8 @@ class ForeignVectorEnv:
             raise ValueError(f"the state is that of {len(state['now']['obs'])} envs, not of {self.num_envs}")
         self.np_random = restored_rng(state["rng"])
         self._pending = self._start_all()
-        self._now, self._succeeded = self._copy(state["now"]), np.array(state["success"], bool)
+        self._now = self._copy(state["now"])
+        self._succeeded = np.array(state["success"], bool) if "success" in state else None
         self._given_up[:] = True
         warn_given_up(self.num_envs, self.num_envs, self.env_id)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.base import told
 from envs.replayed import Beginning, Description, Played, ReplayedVectorEnv, StepResult, play
 from envs.wrappers import AsymmetricWrapper, Bools
 from utils.errors import UserError
@@ -104,7 +105,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         self._place_of = np.concatenate([np.arange(len(share)) for share in shares])
         self._envs_of = [share.tolist() for share in shares]
         self._workers = [Worker(make, len(share)) for share in shares]
-        self._saw = np.zeros(num_envs, bool)
+        self._saw: list[bool | None] = [None] * num_envs
         try:
             for worker in self._workers:
                 worker.send("describe", [(0, ())])
@@ -198,7 +199,7 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
         warnings.warn(
             f"the process of env {envs} crashed again ({crash}); its episodes are cut off", RuntimeWarning, stacklevel=2
         )
-        return {i: (self._cut_off(i), bool(self._saw[i])) for i in given}
+        return {i: (self._cut_off(i), self._saw[i]) for i in given}
 
     def _replace(self, w: int, known: dict[int, tuple[Any, ...]], compare: bool = True) -> None:
         """A new process, in which these beginnings have been played; what comes out differently is given up."""
@@ -220,15 +221,15 @@ class ProcessAsymmetricVectorEnv(ReplayedVectorEnv):
 
     def _step(self, actions: NDArray[Any]) -> list[StepResult]:
         answers = self._ask("step", {i: (action,) for i, action in enumerate(actions)})
-        self._saw = np.array([answers[i][1] for i in range(self.num_envs)])
+        self._saw = [answers[i][1] for i in range(self.num_envs)]
         return [answers[i][0] for i in range(self.num_envs)]
 
     def expert_action(self, guess_N: Bools) -> NDArray[Any]:
         answers = self._ask("expert", {i: (bool(guess),) for i, guess in enumerate(guess_N)})
         return np.stack([answers[i] for i in range(self.num_envs)])
 
-    def saw_information(self) -> Bools:
-        return self._saw.copy()
+    def saw_information(self) -> Bools | None:
+        return told(self._saw)
 
     def _frame(self, index: int) -> Any:
         return self._ask("render", {index: ()})[index]

@@ -75,10 +75,10 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     Both are flattened by their spaces, one-hot where these are categorical; images are brought into the order
     (channels, height, width), bytes among them into [0, 1]. Continuous actions become [-1, 1] and are scaled to the
-    env's bounds; discrete ones, and combinations of several, are numbered from 0. `info["success"]` is there on every
-    step: the env's own `success` or `is_success`, else False; with `success="any"`, whether any step of the episode so
-    far had it. A step that ends an episode by itself at the time limit is terminated, not truncated. What an env says
-    of itself (`get_state`, `state_space`, image shapes, its expert) a `gym.Wrapper` around it may say anew.
+    env's bounds; discrete ones, and combinations of several, are numbered from 0. `info["success"]` is the env's own
+    `success` or `is_success`, absent on a step that tells neither; with `success="any"`, whether any step of the
+    episode so far had it. A step that ends an episode by itself at the time limit is terminated, not truncated. What an
+    env says of itself (`get_state`, `state_space`, image shapes, its expert) a `gym.Wrapper` around it may say anew.
 
     Args:
         env: any env with an observation that can be flattened and a discrete or bounded action.
@@ -101,7 +101,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         obs_space = spaces.Box(whole.space.low[self._visible], whole.space.high[self._visible], dtype=np.float32)
         self._last_obs: Any = None  # as the env gave it
         self._flat_obs: Floats = np.zeros(0, np.float32)  # the same, hidden entries included
-        self._succeeded = False
+        self._succeeded: bool | None = None  # None: not told
         self._state_view = self._find_state_view(name)
         self._read_state = self._find_state_fn(name)
         state_space = self._find_state_space()
@@ -191,17 +191,19 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts an episode."""
         obs, info = self.env.reset(seed=seed, options=options)
-        self._succeeded = False
+        self._succeeded = None
         return {"obs": self._seen(obs), "state": self.get_state()}, info
 
     def step(self, action: Any) -> tuple[Views, float, bool, bool, dict[str, Any]]:
-        """One step; `info["success"]` is a bool. The env's own info stays as it is."""
+        """One step; `info["success"]` is a bool, where it is told. The env's own info stays as it is."""
         obs, reward, terminated, truncated, info = self.env.step(self.actions.to_native(action))
-        success = bool(info.get("success", info.get("is_success", False)))
-        self._succeeded = success or (self._succeeded and self._adapt.success == "any")
+        success = info.get("success", info.get("is_success"))
+        if self._adapt.success == "last" or not (self._succeeded or success is None):
+            self._succeeded = None if success is None else bool(success)
+        info = info if self._succeeded is None else {**info, "success": self._succeeded}
         views = {"obs": self._seen(obs), "state": self.get_state()}
         reward, terminated = _number(reward, self.spec_sizes.env_id), bool(terminated)
-        return views, reward, terminated, bool(truncated and not terminated), {**info, "success": self._succeeded}
+        return views, reward, terminated, bool(truncated and not terminated), info
 
     def expert_action(self, guess: bool = False) -> Any:
         """The env's own expert, or that of a wrapper around it, in this wrapper's actions.
@@ -235,10 +237,10 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         own = told_by(self.env, "informed_actions") if self._as_declared() else None
         return None if own is None else own(state_RS)
 
-    def saw_information(self) -> bool:
-        """Whether this episode has shown the hidden fact; False where the env does not say."""
+    def saw_information(self) -> bool | None:
+        """Whether this episode has shown the hidden fact; None where the env does not say."""
         saw = told_by(self.env, "saw_information")
-        return bool(saw()) if saw is not None else False
+        return None if saw is None else bool(saw())
 
 
 def level_of(env: gym.Env[Any, Any], name: str) -> Any:

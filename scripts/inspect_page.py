@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from envs.base import Belief, EnvSpec
-from policies.acting.evaluate import BAD, GOOD, framed
+from policies.acting.evaluate import ENDINGS, framed
 from policies.deployed.inspection import Judged, Played, story
 from torchkit.actions import Actions
 
@@ -68,7 +68,7 @@ def episode(views: Views, played: Played, judged: Judged | None, belief: Belief 
         "frames": [png(frame) for frame in played.frames],
         "obs": plain(one.obs),
         "state": plain(one.state),
-        "saw": played.saw_R.tolist(),
+        "saw": [] if played.saw_R is None else played.saw_R.tolist(),
         "decision": kind,
         "outputs": {name: plain(values.numpy()) for name, values in numbers.items()},
         "action": plain(one.action),
@@ -102,4 +102,4 @@ def png(frame: NDArray[np.uint8]) -> str:
 def ending(played: Played, held: int) -> list[NDArray[np.uint8]]:
     """The pictures of an episode for a film; the last is framed in a colour that says how it went, and held."""
     *frames, last = played.frames
-    return [*frames, *[framed(last, GOOD if played.episode.success else BAD)] * held]
+    return [*frames, *[framed(last, ENDINGS[played.episode.success])] * held]

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from buffers.batch import Episode
 from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
+from policies.acting.evaluate import statistics
 from policies.acting.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
 from utils.seeding import generator, seed_for
 
@@ -67,8 +66,7 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
     """What the episodes hold: for `random` and `expert` ones, where there are such, and for `all`.
 
     Returns:
-        By kind: `episodes` and `steps`, how many; `success` and `informed`, shares of the episodes; `length` (steps)
-        and `return` (undiscounted), means over the episodes.
+        By kind: `episodes` and `steps`, how many, and their `statistics`.
     """
     groups = {
         "random": [episode for episode in episodes if not episode.expert],
@@ -79,10 +77,7 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
         kind: {
             "episodes": len(group),
             "steps": sum(len(episode) for episode in group),
-            "success": float(np.mean([episode.success for episode in group])),
-            "informed": float(np.mean([episode.informed for episode in group])),
-            "length": float(np.mean([len(episode) for episode in group])),
-            "return": float(np.mean([episode.reward.sum(dtype=np.float64) for episode in group])),
+            **statistics(group),
         }
         for kind, group in groups.items()
         if group

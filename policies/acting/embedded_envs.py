@@ -83,7 +83,7 @@ class EmbeddedObservations:
         """The domain's expert."""
         return self.envs.expert_action(guess_N)
 
-    def saw_information(self) -> NDArray[np.bool_]:
+    def saw_information(self) -> NDArray[np.bool_] | None:
         """Whether the domain's own observation has shown the hidden fact (N,)."""
         return self.envs.saw_information()
 

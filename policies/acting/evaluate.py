@@ -1,6 +1,6 @@
 """Greedy episodes: how well a policy does, and films of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from utils.files import atomic_path
 
 Array = NDArray[Any]
 FPS = 6  # frames a second
-GOOD, BAD = (76, 175, 80), (214, 69, 65)
+# How an episode ended: a success or none, or it is not told.
+ENDINGS: dict[bool | None, tuple[int, int, int]] = {True: (76, 175, 80), False: (214, 69, 65), None: (128, 128, 128)}
 
 
 class GreedyPolicy:
@@ -35,14 +36,25 @@ class GreedyPolicy:
         return self.policy.greedy(output).cpu().numpy(), carry
 
 
-def statistics(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Undiscounted return, success, length and share that saw the information, averaged over episodes."""
+def measures(episode: Episode) -> dict[str, float | None]:
+    """Undiscounted return, success, length, and whether it saw the information; None for what the env does not tell."""
     return {
-        "return": float(np.mean([e.reward.sum() for e in episodes])),
-        "success": float(np.mean([e.success for e in episodes])),
-        "length": float(np.mean([len(e) for e in episodes])),
-        "informed": float(np.mean([e.informed for e in episodes])),
+        "return": float(episode.reward.sum(dtype=np.float64)),
+        "success": episode.success,
+        "length": len(episode),
+        "informed": episode.informed,
     }
+
+
+def means(rows: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """The means over rows of what they tell: where one lacks what another tells it counts as 0; the rest is absent."""
+    told = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+    return {name: float(np.mean([row.get(name) or 0.0 for row in rows])) for name in told}
+
+
+def statistics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """The means of the episodes' `measures`; `success` and `informed` are absent where the env does not tell them."""
+    return means([measures(episode) for episode in episodes])
 
 
 def evaluate(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int) -> dict[str, float]:
@@ -59,7 +71,7 @@ def film(policy: Policy, envs: AsymmetricVectorEnv, num_episodes: int, seed: int
         ended = dict(stream.step(policy))
         if 0 in ended:
             num_episodes -= 1
-            frames += [framed(frames.pop(), GOOD if ended[0].success else BAD)] * fps
+            frames += [framed(frames.pop(), ENDINGS[ended[0].success])] * fps
             if num_episodes:
                 frames.append(envs.render_frame(0))
     write_gif(frames, path, fps)

@@ -127,10 +127,10 @@ class EpisodeStream:
         ended_N = terminated_N | truncated_N
         if not ended_N.any():
             return []
-        informed_N = self.envs.saw_information()
+        success_N, informed_N = info.get("success"), self.envs.saw_information()
         self._t -= self.envs.lost_steps() & ended_N  # steps that were never simulated
         ended = [
-            (int(n), self._cut(n, bool(terminated_N[n]), bool(info["success"][n]), bool(informed_N[n])))
+            (int(n), self._cut(n, bool(terminated_N[n]), _of(success_N, n), _of(informed_N, n)))
             for n in np.flatnonzero(ended_N & (self._t > 0))
         ]
         self._t[ended_N] = 0
@@ -143,7 +143,7 @@ class EpisodeStream:
         now, _ = self.envs.reset(options={"reset_mask": ended_N})
         self._keep(now, 0, np.flatnonzero(ended_N))
 
-    def _cut(self, n: np.intp, terminated: bool, success: bool, informed: bool) -> Episode:
+    def _cut(self, n: np.intp, terminated: bool, success: bool | None, informed: bool | None) -> Episode:
         length = self._t[n]
         discount = np.ones(length, np.float32)
         discount[-1] = 0.0 if terminated else 1.0
@@ -174,6 +174,11 @@ class EpisodeStream:
         for key, value in state["vectors"].items():
             setattr(self, key, value.copy())
         self._carry = state["carry"]
+
+
+def _of(told_N: Array | None, n: np.intp) -> bool | None:
+    """What is told of one env; None where nothing is."""
+    return None if told_N is None else bool(told_N[n])
 
 
 def run_episodes(envs: AsymmetricVectorEnv, policy: Policy, num_episodes: int, seed: int) -> list[Episode]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
-from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
+from envs.base import AsymmetricVectorEnv, Belief, EnvSpec, told
 from policies.acting.rollout import EpisodeStream
 from policies.agents.learner import Learner
 from policies.build import build_agent
@@ -36,13 +36,13 @@ class Played:
 
     Attributes:
         output_TX: the head's output at each step.
-        saw_R: whether the episode had shown the hidden fact by each row.
+        saw_R: whether the episode had shown the hidden fact by each row; None where the env does not tell.
         frames: pictures of the rows; empty if none were drawn.
     """
 
     episode: Episode
     output_TX: NDArray[np.float32]
-    saw_R: NDArray[np.bool_]
+    saw_R: NDArray[np.bool_] | None
     frames: list[NDArray[np.uint8]]
 
     @property
@@ -82,10 +82,11 @@ def play(policy: HistoryPolicy, envs: AsymmetricVectorEnv, num_episodes: int, se
         UserError: `draw` is asked for and the env cannot be drawn.
     """
     watched = _Watched(policy)
-    saw, frames, played = list[bool](), list[NDArray[np.uint8]](), list[Played]()
+    saw, frames, played = list[bool | None](), list[NDArray[np.uint8]](), list[Played]()
 
     def look() -> None:
-        saw.append(bool(envs.saw_information()[0]))
+        saw_N = envs.saw_information()
+        saw.append(None if saw_N is None else bool(saw_N[0]))
         if draw:
             frames.append(envs.render_frame(0))
 
@@ -93,7 +94,7 @@ def play(policy: HistoryPolicy, envs: AsymmetricVectorEnv, num_episodes: int, se
     look()
     while len(played) < num_episodes:
         for _, episode in stream.step(watched):
-            played.append(Played(episode, np.stack(watched.outputs), np.array(saw), list(frames)))
+            played.append(Played(episode, np.stack(watched.outputs), told(saw), list(frames)))
             for kept in (watched.outputs, saw, frames):
                 kept.clear()
             look()
@@ -145,14 +146,14 @@ def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
 
 
 def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[str]:
-    """When the hidden fact was learned, and what it was paid: sentences."""
-    episode, said = played.episode, []
-    first = int(played.saw_R.argmax()) if played.saw_R.any() else None
-    if first is None:
+    """When the hidden fact was learned, where that is told, and what it was paid: sentences."""
+    episode, saw_R, said = played.episode, played.saw_R, list[str]()
+    if saw_R is not None and not saw_R.any():
         said.append("The observations never showed the hidden fact.")
-    elif first == 0:
+    elif saw_R is not None and saw_R[0]:
         said.append("The hidden fact was to be seen from the start.")
-    else:
+    elif saw_R is not None:
+        first = int(saw_R.argmax())
         paid = "" if judged is None else "".join(
             f", {name} paid {bonus[first - 1]:+.4g}" for name, bonus in judged.bonuses.items()
         )  # fmt: skip

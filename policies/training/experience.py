@@ -251,11 +251,12 @@ class ReplayedEnvs(PlayedEnvs):
         self.stream = EpisodeStream(self.envs, seed_for(self.seed, "train"))
 
     def _demonstrate(self, check_stop: Callable[[], None]) -> None:
-        wanted, tries = self.plan.start_expert, 0
+        wanted, tries, told = self.plan.start_expert, 0, False
         expert = ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
         while wanted:
             for _, episode in iterate_episodes(self.envs, expert, wanted, seed_for(self.seed, "expert", tries)):
                 self.env_steps += len(episode)
+                told |= episode.success is not None
                 if episode.success:
                     episode.expert = True
                     self.keep(episode, protect=True)
@@ -263,8 +264,10 @@ class ReplayedEnvs(PlayedEnvs):
                 check_stop()
             tries += 1
             if wanted and tries == ROUNDS:
+                why = "" if told else f"; {self.spec.env_id} does not tell success, by which they are chosen"
                 raise UserError(
-                    f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful episodes"
+                    f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful "
+                    f"episodes{why}"
                 )
 
     def advance(self, agent: Agent) -> list[Episode]:

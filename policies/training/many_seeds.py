@@ -25,6 +25,7 @@ import torch
 from ml_collections import ConfigDict
 
 from policies.acting.embedded_envs import env_maker
+from policies.acting.evaluate import means
 from policies.agents.base import Agent
 from policies.agents.learner import Learner
 from policies.build import build_agent
@@ -271,13 +272,11 @@ def seeds_table(summaries: Sequence[Mapping[str, Any]]) -> str:
     first = summaries[0]
     lines = [f"{first['env']}, {first['method']}, {first['memory']}: {first['final_episodes']} greedy episodes a seed"]
     rows = [(f"seed {summary['seed']}", summary["final"]) for summary in summaries]
-    names = ("success", "return", "length")
-    rows.append(("mean", {name: sum(final[name] for _, final in rows) / len(rows) for name in names}))
-    width = max(len(who) for who, _ in rows)
-    lines += [
-        f"  {who:<{width}}  success {row['success']:.2f}  return {row['return']:.2f}  length {row['length']:.1f}"
-        for who, row in rows
-    ]
+    rows.append(("mean", means([final for _, final in rows])))
+    width, digits = max(len(who) for who, _ in rows), {"success": 2, "return": 2, "length": 1}
+    for who, row in rows:
+        told = "  ".join(f"{name} {row[name]:.{places}f}" for name, places in digits.items() if name in row)
+        lines.append(f"  {who:<{width}}  {told}")
     return "\n".join(lines)
 
 

@@ -77,7 +77,7 @@ class Evaluation(Observer):
 
     def _show(self) -> None:
         if self.history:
-            self.shown = {name: self.history[-1][name] for name in ("return", "success")}
+            self.shown = {name: self.history[-1][name] for name in ("return", "success") if name in self.history[-1]}
 
     def state_dict(self) -> list[dict[str, float]]:
         return self.history

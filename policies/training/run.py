@@ -10,6 +10,7 @@ import torch
 from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
+from policies.acting.evaluate import means
 from policies.agents.base import Agent
 from policies.deployed.files import save_policy
 from policies.extensions import AuxiliaryLoss
@@ -148,7 +149,7 @@ def finish(
     """100 greedy episodes, learning curve, film, summary and a short table; the policy is kept with each checkpoint."""
     config, settings, make_envs = origin.config, origin.settings, origin.make_envs
     final = play_final(agent.greedy(), make_envs, config.env, settings.seed)
-    last = history[-10:]
+    last = means(history[-10:])
     summary: dict[str, Any] = {
         "env": config.env.id,
         "method": f"{config.rl.family}:{config.rl.variant}",
@@ -160,9 +161,10 @@ def finish(
         "final_episodes": FINAL_EPISODES,
         "final": final,
         "last_evaluation": history[-1],
-        "mean_of_last_ten": {k: sum(row[k] for row in last) / len(last) for k in ("return", "success", "length")},
-        "steps_to_0.9": next((row["step"] for row in history if row["success"] >= 0.9), None),
+        "mean_of_last_ten": {name: last[name] for name in ("return", "success", "length") if name in last},
     }
+    if any("success" in row for row in history):
+        summary["steps_to_0.9"] = next((row["step"] for row in history if row.get("success", 0.0) >= 0.9), None)
     run.finish(summary)  # whatever fails in drawing it
     title = f"{summary['env']}, {summary['method']}"
     draw_curve(history, run.folder / "learning_curve.png", title, experience.clock)

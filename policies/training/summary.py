@@ -64,7 +64,7 @@ def draw_curve(history: list[dict[str, float]], path: Path, title: str, clock: s
 
 
 def plot_curve(history: list[dict[str, float]], path: Path, title: str, clock: str) -> None:
-    """Success and return of the evaluations against the run's clock, such as `env_steps`."""
+    """Success, where it is told, and return of the evaluations against the run's clock, such as `env_steps`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -75,7 +75,8 @@ def plot_curve(history: list[dict[str, float]], path: Path, title: str, clock: s
     figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
     steps = [row["step"] for row in history]
     for name in ("success", "return"):
-        axes.plot(steps, [row[name] for row in history], marker=".", label=name)
+        if all(name in row for row in history):
+            axes.plot(steps, [row[name] for row in history], marker=".", label=name)
     axes.set(xlabel=clock.replace("_", " "), ylabel="mean of greedy episodes", title=title)
     axes.legend()
     axes.grid(alpha=0.3)
@@ -85,17 +86,19 @@ def plot_curve(history: list[dict[str, float]], path: Path, title: str, clock: s
 
 
 def table(summary: Mapping[str, Any]) -> str:
-    """A short table of a summary."""
-    final = summary["final"]
+    """A short table of a summary; it says nothing of success where the env does not tell it."""
+    final, of = summary["final"], f" of {summary['final_episodes']} greedy episodes"
     rows = [
         ("domain", summary["env"]),
         ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
-        (f"success of {summary['final_episodes']} greedy episodes", f"{final['success']:.2f}"),
-        ("return", f"{final['return']:.2f}"),
+        *([(f"success{of}", f"{final['success']:.2f}")] if "success" in final else []),
+        ("return" if "success" in final else f"return{of}", f"{final['return']:.2f}"),
         ("length", f"{final['length']:.1f}"),
     ]
     if "mean_of_last_ten" in summary:
-        rows.append(("success, mean of the last ten evaluations", f"{summary['mean_of_last_ten']['success']:.2f}"))
+        last = summary["mean_of_last_ten"]
+        name = "success" if "success" in last else "return"
+        rows.append((f"{name}, mean of the last ten evaluations", f"{last[name]:.2f}"))
         rows.append(("env steps", str(summary["env_steps"])))
         if "updates" in summary:  # older ones do not say
             rows.append(("updates", str(summary["updates"])))

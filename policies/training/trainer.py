@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from policies.acting.evaluate import statistics
+from policies.acting.evaluate import measures
 from policies.agents.base import Agent
 from policies.training.experience import Experience
 from policies.training.observers import Observer, crossed
@@ -54,10 +54,14 @@ class Averages:
         self.sums: dict[str, float | Tensor] = {}
         self.counts: dict[str, int] = {}
 
-    def add(self, metrics: Mapping[str, float | Tensor]) -> None:
-        """Adds one value to each mean; tensors stay on their device until read."""
+    def add(self, metrics: Mapping[str, float | Tensor | None]) -> None:
+        """Adds one value to each mean; tensors stay on their device until read.
+
+        What is not told (None) counts as 0 where others are told, as in `means`.
+        """
         for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+            if value is not None:
+                self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def read(self) -> dict[str, float]:
@@ -121,7 +125,7 @@ class Trainer:
                 while self.reported < experience.total:
                     if experience.progress == self.reported:  # else it was stopped among the updates of what came last
                         for episode in experience.advance(self.agent):
-                            self.averages.add({f"train/{k}": v for k, v in statistics([episode]).items()})
+                            self.averages.add({f"train/{k}": v for k, v in measures(episode).items()})
                     try:
                         self._learn(bar)
                     except DivergenceError as error:
@@ -178,14 +182,14 @@ class Trainer:
     def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
 
-        Before training has begun nothing is saved, and only a signal stops: the same command starts over.
+        Before training has begun there is nothing to save: the same command starts over.
         """
         now = time.monotonic()
         reason, code = "", UNFINISHED
         if self._stop.number is not None:
             reason = f"stopped by {signal.Signals(self._stop.number).name}"
             code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
-        elif self.begun and now - self._clock > 3600 * self.schedule.time_limit_hours:
+        elif now - self._clock > 3600 * self.schedule.time_limit_hours:
             reason = "stopped at --time_limit"
         if self.begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
             self._save()

@@ -147,12 +147,13 @@ def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, ta
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for name, runs in groups.items():
         last, good = [_last(run, metric) for run in runs], [_for_good(run) for run in runs]
+        never = "–" if math.isnan(sum(good)) else sum(steps == math.inf for steps in good)
         reached = [steps for steps in good if steps < math.inf]
         lines.append(
             f"| {name} | {len(runs)} | {min(last):.2f} | {np.median(last):.2f} | "
             f"{sum(last) / len(last):.2f} | {sum(x >= target - TINY for x in last)} of {len(runs)} | "
             f"{_steps(float(np.median(good)))} | "
-            f"{_steps(max(reached, default=float(np.median(good))))} | {sum(steps == math.inf for steps in good)} |"
+            f"{_steps(max(reached, default=float(np.median(good))))} | {never} |"
         )
     return [*lines, ""]
 

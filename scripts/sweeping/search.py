@@ -161,9 +161,12 @@ class Search:
         """The number that counts."""
         metric = self.settings["metric"]
         try:
-            return value_at(json.loads((job.folder / "summary.json").read_text()), metric)
-        except (KeyError, FileNotFoundError) as error:
-            raise UserError(f"{FLAG}: search.metric: the summary of {job.folder} has no number {metric!r}") from error
+            return value_at(dict(json.loads((job.folder / "summary.json").read_text())), metric)
+        except (KeyError, OSError, ValueError, TypeError, RecursionError) as error:
+            untold = "; where the env does not tell success, ask for a return" if "success" in metric else ""
+            raise UserError(
+                f"{FLAG}: search.metric: the summary of {job.folder} has no number {metric!r}{untold}"
+            ) from error
 
     def report(self) -> str:
         """The trials with a value, best first."""

@@ -58,6 +58,13 @@ def test_an_info_that_is_handed_out_again_and_again_is_left_as_it_is():
     assert toy.info == {"is_success": False}
 
 
+def test_what_an_env_does_not_tell_is_none():
+    assert {(one.success, one.informed) for one in played(config_of("Base"), 20)} == {(None, None)}
+    env = AsymmetricWrapper(strangers.Base(), Adaptation(success="any"))
+    env.reset(seed=0)
+    assert "success" not in env.step(0)[4] and env.saw_information() is None
+
+
 def test_success_is_that_of_the_last_step_or_of_any():
     assert not any(episode.success for episode in played(config_of("Passing"), 20))
     episodes = played(with_fields(config_of("Passing"), success="any"), 20)

@@ -74,6 +74,20 @@ def test_vector_envs_of_gymnasium_lose_no_row(mode):
         assert episode.success == (episode.reward[-1] == 1) == (episode.action[-1] == h)
 
 
+@pytest.mark.filterwarnings("ignore:.*given up where they were")
+@pytest.mark.parametrize("success", ["last", "any"])
+@pytest.mark.parametrize("mode", ["SameStep", "Disabled"])
+@pytest.mark.parametrize("in_turns", [False, True])
+def test_a_vector_env_that_tells_no_success_has_none(mode, success, in_turns):
+    keys = {"obs_keys": "seen", "state_keys": "all"}
+    config = vector(f"{STRANGERS}:quiet", kwargs={"mode": mode}, success=success, one_instance=in_turns, **keys)
+    stream, act = EpisodeStream(maker(config)(3, seed=0), 0), RandomPolicy(2, True, np.random.default_rng(0))
+    ended = [episode for _ in range(9) for _, episode in stream.step(act)]
+    stream.load_state_dict(stream.state_dict())
+    ended += [episode for _ in range(9) for _, episode in stream.step(act)]
+    assert len(ended) > 12 and {(one.success, one.informed) for one in ended} == {(None, None)}
+
+
 def state_of(env):
     return np.zeros((env.num_envs, 3))
 

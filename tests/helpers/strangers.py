@@ -214,6 +214,16 @@ class Keyed(Base):
         return {"success": right}
 
 
-def many(num_envs, mode="SameStep", render_mode=None):
+class Quiet(Keyed):
+    """The same, which tells no success."""
+
+    tell = Base.tell
+
+
+def many(num_envs, mode="SameStep", render_mode=None, kind=Keyed):
     """A vector env of gymnasium's."""
-    return gym.vector.SyncVectorEnv([Keyed] * num_envs, autoreset_mode=gym.vector.AutoresetMode(mode))
+    return gym.vector.SyncVectorEnv([kind] * num_envs, autoreset_mode=gym.vector.AutoresetMode(mode))
+
+
+def quiet(num_envs, mode="SameStep"):
+    return many(num_envs, mode, kind=Quiet)

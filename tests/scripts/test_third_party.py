@@ -45,6 +45,38 @@ def stages(tmp_path_factory):
     return folder, printed, call
 
 
+def test_what_the_env_does_not_tell_is_no_number_anywhere(stages, scripts):
+    folder, printed, _ = stages
+
+    def run(*words):
+        done = scripts.run(*words, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    said = run("main_collect_data.py", ENV, "--episodes=4", "--random_episodes=4", "--data_path=few")
+    assert [line.split()[3:5] for line in said.splitlines() if line.startswith(("random", "all"))] == [["–", "–"]] * 2
+    stored = read_dataset(folder / "few")
+    assert stored.success is None and stored.informed is None and stored.episode(0).success is None
+    assert "success" not in stored.metadata["coverage"]["all"]
+    said = printed + run("main.py", ENV, "--policy_dir=logs/default/run", "--eval_episodes=2", "--film_episodes=0")
+    seeds = (ENV, "--train_episodes=1", "--eval_episodes=2", "--film_episodes=0", "--config_rl.head_dims=(4,)")
+    said += run("main.py", *seeds, "--num_seeds=2", "--updates_per_step=0.01", "--cuda=-1", "--group=seeds")
+    assert "return" in said and "success" not in said
+    run("scripts/inspect_episode.py", "logs/default/run", "--episodes=1")
+    page = (folder / "logs/default/run/inspect/episodes.html").read_text()
+    episode = json.loads(page.split('id="data">')[1].split("</script>")[0])["episodes"][0]
+    assert episode["success"] is None and episode["saw"] == []
+    assert not any("hidden fact" in sentence for sentence in episode["story"])
+    run("scripts/report.py", "logs/seeds", "logs/default", "--out=report")
+    lines = (folder / "report/table.md").read_text().splitlines()
+    cells = [line.split(" | ") for line in lines if line.startswith("| CartPole-v1 | dqn:history")]
+    assert cells[0][5:8] == ["–", "–", "–"]  # success after training, its IQM, and of the last evaluations
+    for file in folder.glob("logs/*/*/*.json*"):
+        if file.name in ("metrics.jsonl", "summary.json"):
+            assert "success" not in file.read_text() and "informed" not in file.read_text()
+            assert "steps_to_0.9" not in file.read_text()
+
+
 def test_stage_1_stores_the_full_state_beside_what_is_visible(stages):
     stored = read_dataset(stages[0] / "data")
     assert (stored.spec.env_id, stored.spec.obs_dim, stored.spec.state_dim) == ("CartPole-v1", 2, 4)
@@ -77,7 +109,7 @@ def test_the_same_command_finds_the_run_finished_and_the_policy_can_be_judged_ag
     table = printed[: printed.index("everything is in")]
     assert table in call(*STAGE_3)
     again = call("main.py", ENV, "--policy_dir=logs/default/run", "--eval_episodes=5", "--film_episodes=0")
-    assert "success of 5 greedy episodes" in again and "CartPole-v1" in again
+    assert "return of 5 greedy episodes" in again and "CartPole-v1" in again
 
 
 MAIN_WITH_FADING = """

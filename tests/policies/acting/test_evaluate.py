@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from buffers.batch import Episode
-from policies.acting.evaluate import BAD, GOOD, GreedyPolicy, evaluate, film, framed, statistics
+from policies.acting.evaluate import ENDINGS, GreedyPolicy, evaluate, film, framed, means, statistics
 from policies.acting.rollout import RandomPolicy
 from tests.helpers.agents import make_agent
 from tests.helpers.envs import Countdown
@@ -21,6 +21,15 @@ def episode(rewards, **flags):
 def test_statistics_by_hand():
     found = statistics([episode([0, 1], success=True, informed=True), episode([0, 0, 0, -0.5])])
     assert found == {"return": 0.25, "success": 0.5, "length": 3.0, "informed": 0.5}
+
+
+def test_what_no_episode_tells_is_no_number_and_what_some_tell_counts_for_all():
+    untold = statistics([episode([0, 1]), episode([1])])
+    assert untold == {"return": 1.0, "length": 1.5}
+    # an env that tells of a success alone: one of four, and none of two
+    rows = [{"success": True, "return": 3.0}, {"success": None, "return": 1.0}, {"return": 0.0}, {"return": 0.0}]
+    assert means(rows) == {"success": 0.25, "return": 1.0}
+    assert means(rows[2:]) == {"return": 0.0} and means([]) == {}
 
 
 def test_an_evaluation_follows_its_seed():
@@ -50,9 +59,20 @@ class Always:
         return np.full(len(obs_NO), self.action), carry
 
 
-@pytest.mark.parametrize(("action", "colour"), [(1, GOOD), (0, BAD)])
-def test_a_film_shows_every_step_and_frames_the_last_in_its_colour(tmp_path, action, colour):
-    envs = Countdown(num_envs=1)
+class Untold(Countdown):
+    def step(self, actions):
+        return (*super().step(actions)[:4], {})
+
+    def saw_information(self):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "colour"),
+    [(Countdown, 1, ENDINGS[True]), (Countdown, 0, ENDINGS[False]), (Untold, 0, ENDINGS[None])],
+)
+def test_a_film_shows_every_step_and_frames_the_last_in_its_colour(tmp_path, kind, action, colour):
+    envs = kind(num_envs=1)
     path = film(Always(action), envs, 3, seed=0, path=tmp_path / "film.gif", fps=4)
     again = Countdown(num_envs=1)
     again.reset(seed=0)
@@ -73,7 +93,7 @@ def test_a_film_shows_every_step_and_frames_the_last_in_its_colour(tmp_path, act
 
 def test_a_frame_leaves_the_picture_itself_alone():
     picture = np.zeros((20, 20, 3), np.uint8)
-    out = framed(picture, GOOD)
+    out = framed(picture, ENDINGS[True])
     assert picture.sum() == 0
-    assert tuple(out[0, 10]) == GOOD
+    assert tuple(out[0, 10]) == ENDINGS[True]
     assert out[4:-4, 4:-4].sum() == 0

@@ -106,6 +106,7 @@ def test_when_the_fact_was_learned_is_said_with_what_it_paid():
 def test_a_fact_that_was_never_seen_or_always():
     rows = np.zeros((3, 1), np.float32)
     episode = Episode(rows, rows, np.zeros(2, int), np.zeros(2, np.float32), np.ones(2, np.float32))
+    assert story(Played(episode, np.zeros((2, 2)), None, []), None, None) == []  # the env does not tell
     for saw, said in ((False, "The observations never showed"), (True, "was to be seen from the start")):
         told = story(Played(episode, np.zeros((2, 2)), np.full(3, saw), []), None, None)
         assert len(told) == 1

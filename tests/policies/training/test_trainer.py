@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import json
+import math
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,7 +101,8 @@ def make(tmp_path):
             "train_episodes": 40, "start_random": 3, "start_expert": 0, "updates_per_step": 0.25, "batch_size": 2,
             "aux_batch_size": 6,
         }  # fmt: skip
-        when = {"log_interval": 30, "checkpoint_minutes": 5.0, "eval_interval": 50}
+        when = {"log_interval": 30, "checkpoint_minutes": 5.0, "eval_interval": 50, "time_limit_hours": math.inf}
+        when["began"] = None
         when = {key: schedule.pop(key, value) for key, value in when.items()}
         kept = []
         envs, eval_envs = (Countdown(n, horizon, expert) for n in (num_envs, 4))
@@ -187,10 +190,61 @@ def test_a_signal_among_the_demonstrations_stops_with_nothing_saved(make, monkey
     assert load_checkpoint(trainer.run.checkpoint_dir) is None
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The trainer's clock, in seconds; it goes as a test says."""
+    found = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("policies.training.trainer.time", SimpleNamespace(monotonic=lambda: found.now))
+    return found
+
+
+def each_step_takes(trainer, clock, seconds):
+    step = trainer.envs.step
+
+    def slow(actions):
+        clock.now += seconds
+        return step(actions)
+
+    trainer.envs.step = slow
+
+
+@pytest.mark.parametrize("first", [{"start_random": 30}, {"start_expert": 30}, {"agent": Measuring()}])
+def test_the_time_limit_ends_what_comes_before_training(make, clock, first):
+    trainer = make(time_limit_hours=0.5, **first)  # of 4 envs, at 400 s a step
+    each_step_takes(trainer, clock, 400)
+    with pytest.raises(Stopped, match="stopped at --time_limit") as stopped:
+        trainer.train(None)
+    assert 1800 < clock.now <= 1800 + H * 400, "the first episode that ends after it"
+    assert (stopped.value.exit_code, trainer.where) == (UNFINISHED, "before training began")
+    assert load_checkpoint(trainer.run.checkpoint_dir) is None
+
+
+def test_a_resumed_process_saves_within_the_minutes_of_its_own_start(make, clock):
+    first = make(Counting(stop_at=5))
+    with pytest.raises(Stopped):
+        first.train(None)
+    first.run.close()
+    clock.now = 10_240.0
+    again = make(began=10_000.0)  # 240 of its 300 s have gone into its start
+    each_step_takes(again, clock, 20)
+    again.train(load_checkpoint(again.run.checkpoint_dir))
+    saved = [step for name, step in again.kept if name == "policy"]
+    # by the step after 300 s of the process; then 300 s, or 15 steps of 4 envs, and the one after them
+    assert saved[:2] == [first.env_steps + 4 * 4, first.env_steps + 4 * (4 + 16)]
+
+
 def test_an_expert_that_never_succeeds_is_an_error_that_names_the_flag(make):
     trainer = make(start_expert=1)
     trainer.envs.expert_action = lambda guess_N: np.zeros(4, np.int64)
-    with pytest.raises(UserError, match="--start_expert_training: after 20 rounds the expert still lacks 1"):
+    with pytest.raises(UserError, match=r"--start_expert_training: after 20 rounds .* still lacks 1 .*episodes$"):
+        trainer.train(None)
+
+
+def test_demonstrations_of_an_env_that_tells_no_success_are_refused_with_why(make):
+    trainer = make(start_expert=1)
+    step = trainer.envs.step
+    trainer.envs.step = lambda actions: (*step(actions)[:4], {})
+    with pytest.raises(UserError, match="lacks 1 successful episodes; Countdown-v0 does not tell success"):
         trainer.train(None)
 
 
@@ -283,6 +337,13 @@ def test_averages_start_anew_once_read():
     assert averages.read() == {"a": 2.0, "b": 2.0}
     averages.add({"a": 5.0})
     assert averages.read() == {"a": 5.0}
+
+
+def test_an_average_of_what_is_told_now_and_then_is_over_all_and_of_what_never_is_none():
+    averages = Averages()
+    for told in (None, True, None, None):
+        averages.add({"told": told, "untold": None})
+    assert averages.read() == {"told": 0.25}
 
 
 def test_crossed_by_hand():

@@ -96,7 +96,7 @@ def test_runs_of_several_envs_are_groups_of_their_own_and_success_that_is_not_to
     del untold["success"]
     text = page({"runs": [told, untold], "settings": [], "left_out": ["x: 2 evaluations"]}, "Both", "return", 0.95)
     assert "| A, `dqn:mi`, gru, no demonstrations | 1 | 1.00 | 1.00 | 1.00 | 1 of 1 | 1,000 | 1,000 | 0 |" in text
-    assert "| B, `dqn:mi`, gru, no demonstrations | 1 | 1.00 | 1.00 | 1.00 | 1 of 1 | – | – | 0 |" in text
+    assert "| B, `dqn:mi`, gru, no demonstrations | 1 | 1.00 | 1.00 | 1.00 | 1 of 1 | – | – | – |" in text
     assert "| 0 | 0 | 0 | – | 1.00 | – |  |" in text and "- x: 2 evaluations" in text
     with pytest.raises(UserError, match="--metric=success: B does not tell it"):
         page({"runs": [told, untold], "settings": []}, "Both", "success", 0.95)

@@ -106,6 +106,23 @@ def test_a_metric_that_no_summary_has_is_refused(tmp_path):
         search.Search(sweep).run(execute, 1)
 
 
+@pytest.mark.parametrize("summary", ['{"final": {"return": 1.0}}', "{}", "[]", "3", '{"final": {"succ'])
+def test_a_summary_without_the_success_that_is_asked_for_is_one_line_that_says_what_to_ask_for(tmp_path, summary):
+    sweep = search_sweep(tmp_path)
+
+    def execute(jobs):
+        for job in jobs:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            job.done_file.write_text(summary)
+        return True
+
+    for _ in range(2):  # the same command says the same
+        with pytest.raises(
+            UserError, match=r"no number 'final.success'; where the env does not tell success, ask for a"
+        ):
+            search.Search(sweep).run(execute, 1)
+
+
 def staged(tmp_path, **changed):
     """A search whose trials all need one job."""
     fields = {"x": {"low": 0.5, "high": 1.0}}
