@@ -66,8 +66,9 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
     """What the episodes hold: for `random` and `expert` ones, where there are such, and for `all`.
 
     Returns:
-        By kind: `episodes` and `steps`, how many, and their `statistics`.
+        By kind: `episodes` and `steps`, how many, and their `statistics`; what one kind alone tells is 0 of the others.
     """
+    told = statistics(episodes)
     groups = {
         "random": [episode for episode in episodes if not episode.expert],
         "expert": [episode for episode in episodes if episode.expert],
@@ -77,6 +78,7 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
         kind: {
             "episodes": len(group),
             "steps": sum(len(episode) for episode in group),
+            **dict.fromkeys(told, 0.0),
             **statistics(group),
         }
         for kind, group in groups.items()

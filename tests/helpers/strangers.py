@@ -225,5 +225,20 @@ def many(num_envs, mode="SameStep", render_mode=None, kind=Keyed):
     return gym.vector.SyncVectorEnv([kind] * num_envs, autoreset_mode=gym.vector.AutoresetMode(mode))
 
 
+class Alone(gym.vector.SyncVectorEnv):
+    """A simulator of which a process may have one."""
+
+    there = False
+
+    def __init__(self, num_envs, render_mode=None):
+        assert not Alone.there, "there is one already"
+        Alone.there = True
+        super().__init__([Keyed] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+
+    def close_extras(self, **kwargs):
+        Alone.there = False
+        super().close_extras(**kwargs)
+
+
 def quiet(num_envs, mode="SameStep"):
     return many(num_envs, mode, kind=Quiet)

@@ -15,6 +15,11 @@ FLAGS = (
     "--train_episodes=18", "--num_envs=5", "--batch_size=4", "--start_training=2", "--eval_episodes=3",
     "--updates_per_step=0.1", "--film_episodes=0", "--config_rl.head_dims=(16,)", "--cuda=-1", "--group=g",
 )  # fmt: skip
+ALONE = (
+    "--config_env=configs/envs/third_party.py", "--config_env.id=Alone-v0", "--config_env.state_fn=",
+    "--config_env.vector_entry=tests.helpers.strangers:Alone", "--config_env.obs_keys=seen",
+    "--config_env.state_keys=all", "--config_env.horizon=4", "--config_env.eval.interval=20",
+)  # fmt: skip
 DIVERGING = """
 import runpy, sys
 from policies.agents.dqn import DQN
@@ -204,3 +209,13 @@ def test_two_commands_cannot_train_in_one_folder(runs):
     assert_refused(runs.several("twice", long).wait(), "--run_name", "another process")
     first.kill(signal.SIGTERM)
     assert first.wait().returncode == 75
+
+
+@pytest.mark.parametrize("batched", ["--batch_seeds", "--nobatch_seeds"])
+def test_seeds_of_a_simulator_of_which_a_process_may_have_one(runs, batched):
+    flags = (*ALONE, *FLAGS[3:], f"--save_dir={runs.folder}", f"--run_name=one{batched}", "--seed=3", "--num_seeds=3")
+    done = runs.scripts.run("main.py", *flags, "--config_env.one_instance", batched)
+    assert done.returncode == 0, done.stderr
+    for seed in SEEDS:
+        rows = metrics(runs.path(f"one{batched}_s{seed}"))
+        assert max(row.get("updates", 0) for row in rows) >= 7 and rows[-1]["step"] >= 18 * 4
