@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 from buffers.batch import Episode
-from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
 from policies.acting.evaluate import statistics
 from policies.acting.rollout import ExpertPolicy, Policy, RandomPolicy, iterate_episodes
@@ -23,8 +22,7 @@ def collect_episodes(
     """Plays `num_random` episodes with uniform actions, then `num_expert` with the expert.
 
     Both kinds have random streams of their own: how many there are of one kind changes nothing in the other. The order
-    does not depend on how long episodes take, so that the first n of a kind are as fair a sample as all of them. Images
-    are kept in the few bits that the domain declares.
+    does not depend on how long episodes take, so that the first n of a kind are as fair a sample as all of them.
 
     Args:
         make_envs: called with a number of envs and a seed.
@@ -51,8 +49,6 @@ def collect_episodes(
             by_slot: list[list[Episode]] = [[] for _ in range(envs.num_envs)]
             for slot, episode in iterate_episodes(envs, policy, num_episodes, env_seed):
                 episode.expert = expert
-                for view, storage in row_storages(spec).items():
-                    setattr(episode, view, storage.encode(getattr(episode, view)))
                 by_slot[slot].append(episode)
                 on_episode(episode)
         finally:

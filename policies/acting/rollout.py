@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from buffers.batch import Episode
+from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
 from utils.errors import UserError
 from utils.memory import zeros
@@ -68,8 +69,8 @@ def check_expert(envs: AsymmetricVectorEnv, flag: str, remedy: str) -> None:
 class EpisodeStream:
     """Steps N envs with whatever policy it is given and hands out each episode when it ends.
 
-    Episodes in progress live in preallocated arrays (horizon + 1, N, ·); `state_dict` covers them, the envs and the
-    policy's memory, so that a resumed run goes on inside the episodes.
+    Episodes in progress live in preallocated arrays (horizon + 1, N, ·), images as the bytes that a replay has of them.
+    `state_dict` covers them, the envs and the policy's memory: a resumed run goes on inside the episodes.
     """
 
     def __init__(self, envs: AsymmetricVectorEnv, seed: int, after_step: Callable[[], None] | None = None):
@@ -77,8 +78,9 @@ class EpisodeStream:
         self._after_step = after_step  # called between a step and the resets that follow it, as a film needs
         spec, N, rows = self.spec, envs.num_envs, envs.spec_sizes.max_episode_steps + 1
         needs = f"--num_envs={N}: episodes of up to {rows - 1} steps, side by side"
-        self._obs = zeros((rows, N, spec.obs_dim), np.float32, needs)
-        self._state = zeros((rows, N, spec.state_dim), np.float32, needs)
+        self._storages = row_storages(spec)
+        self._obs, self._state = (zeros((rows, N, s.width), s.dtype, needs) for s in self._storages.values())
+        self._seen = np.zeros((N, spec.obs_dim), np.float32)  # the observations as the policy is handed them
         action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         self._action = np.zeros((rows, N, *action_shape), action_type)
         self._reward = np.zeros((rows, N), np.float32)
@@ -97,7 +99,9 @@ class EpisodeStream:
         for name, rows in (("obs", self._obs), ("state", self._state)):
             found = now[name] if len(slots) == len(now[name]) else now[name][slots]
             self._check_finite("observation" if name == "obs" else "state", found, slots)
-            rows[t, slots] = found
+            rows[t, slots] = self._storages[name].encode(found)
+            if name == "obs":
+                self._seen[slots] = found
 
     def _check_finite(self, what: str, found: Array, slots: Array) -> None:
         """Refuses what nothing can be learned from, before it is stored."""
@@ -112,8 +116,7 @@ class EpisodeStream:
     def step(self, policy: Policy) -> list[tuple[int, Episode]]:
         """One step of all envs; returns the (slot, episode) pairs that it ended."""
         start_N = (self._t == 0).astype(np.float32)
-        obs_NO = self._obs[self._t, self._slots]
-        action_N, self._carry = policy(obs_NO, self._prev_action, self._prev_reward, start_N, self._carry)
+        action_N, self._carry = policy(self._seen.copy(), self._prev_action, self._prev_reward, start_N, self._carry)
         after, reward_N, terminated_N, truncated_N, info = self.envs.step(action_N)
         if self._after_step is not None:
             self._after_step()
@@ -163,16 +166,21 @@ class EpisodeStream:
         arrays = {k: getattr(self, k)[: len(rows)].copy() for k in ("_obs", "_state", "_action", "_reward")}
         for name, array in arrays.items():  # what earlier episodes left beyond is not kept
             array[rows > self._t if name in ("_obs", "_state") else rows >= self._t] = 0
-        vectors = {k: getattr(self, k).copy() for k in ("_t", "_prev_action", "_prev_reward")}
+        vectors = {k: getattr(self, k).copy() for k in ("_t", "_prev_action", "_prev_reward", "_seen")}
         return {"envs": self.envs.state_dict(), "arrays": arrays, "vectors": vectors, "carry": self._carry}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts everything back where `state_dict` was taken."""
         self.envs.load_state_dict(state["envs"])
-        for key, value in state["arrays"].items():
-            getattr(self, key)[: len(value)] = value
         for key, value in state["vectors"].items():
             setattr(self, key, value.copy())
+        if "_seen" not in state["vectors"]:  # older ones had images as they are seen
+            self._seen = state["arrays"]["_obs"][self._t, self._slots]
+        for key, value in state["arrays"].items():
+            storage = self._storages.get(key.removeprefix("_"))
+            if storage is not None:
+                value = storage.encode(value.reshape(-1, value.shape[-1])).reshape(*value.shape[:2], -1)
+            getattr(self, key)[: len(value)] = value
         self._carry = state["carry"]
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
+from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv, Belief, EnvSpec, told
 from policies.acting.rollout import EpisodeStream
 from policies.agents.learner import Learner
@@ -90,10 +91,12 @@ def play(policy: HistoryPolicy, envs: AsymmetricVectorEnv, num_episodes: int, se
         if draw:
             frames.append(envs.render_frame(0))
 
-    stream = EpisodeStream(envs, seed, after_step=look)
+    stream, storages = EpisodeStream(envs, seed, after_step=look), row_storages(envs.spec_sizes)
     look()
     while len(played) < num_episodes:
         for _, episode in stream.step(watched):
+            for view, storage in storages.items():
+                setattr(episode, view, storage.decode(torch.from_numpy(getattr(episode, view))).numpy())
             played.append(Played(episode, np.stack(watched.outputs), told(saw), list(frames)))
             for kept in (watched.outputs, saw, frames):
                 kept.clear()

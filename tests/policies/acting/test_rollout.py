@@ -1,6 +1,7 @@
 """Rollouts: what a policy is handed, what comes out, and that short episodes get no advantage."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,13 +75,46 @@ def test_the_mean_length_is_not_that_of_the_first_episodes_to_end():
     assert np.mean(lengths) == pytest.approx(5.0, abs=0.3)  # the first thousand to end would have about 3
 
 
+class Pictured(Countdown):
+    """Shows its three numbers as pixels that are stored in bytes, a little off what these can hold."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.spec_sizes = replace(self.spec_sizes, obs_image_shape=(1, 1, 3), obs_storage=((0.0, 51.0, 8),))
+
+    def views(self):
+        views = super().views()
+        return views | {"obs": views["obs"] + np.float32(0.05)}
+
+
+def test_images_are_kept_as_bytes_and_handed_to_the_policy_as_they_were_seen():
+    policy, stream = Watching(), EpisodeStream(Pictured(), seed=0)
+    slot, episode = next(pair for _ in range(40) for pair in stream.step(policy) if len(pair[1]) >= 3)
+    assert episode.obs.dtype == np.uint8 and episode.state.dtype == np.float32
+    seen = np.stack([now[0][slot] for now in policy.seen[-len(episode) :]])
+    np.testing.assert_allclose(seen % 1, 0.05, atol=1e-5)
+    np.testing.assert_array_equal(episode.obs[:-1], np.rint(seen * 5))  # 255 levels from 0 to 51
+
+
+def before_bytes(state):
+    """The state of a stream as it was when episodes in progress were kept as they were seen."""
+    arrays, vectors = dict(state["arrays"]), dict(state["vectors"])
+    seen = vectors.pop("_seen")
+    arrays["_obs"] = arrays["_obs"].astype(np.float32) / 5
+    arrays["_obs"][vectors["_t"], np.arange(len(seen))] = seen
+    return state | {"arrays": arrays, "vectors": vectors}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before"), [(Countdown, lambda state: state), (Pictured, lambda state: state), (Pictured, before_bytes)]
+)
 @pytest.mark.parametrize("steps", range(1, 14))
-def test_a_stream_put_down_inside_episodes_goes_on_the_same(steps):
-    first, policy = EpisodeStream(Countdown(), seed=0), Watching()
+def test_a_stream_put_down_inside_episodes_goes_on_the_same(steps, kind, before):
+    first, policy = EpisodeStream(kind(), seed=0), Watching()
     for _ in range(steps):
         first.step(policy)
-    saved = copy.deepcopy((first.state_dict(), policy.rng.bit_generator.state))
-    again, taken_up = EpisodeStream(Countdown(), seed=99), Watching(seed=99)
+    saved = copy.deepcopy((before(first.state_dict()), policy.rng.bit_generator.state))
+    again, taken_up = EpisodeStream(kind(), seed=99), Watching(seed=99)
     again.load_state_dict(saved[0])
     taken_up.rng.bit_generator.state = saved[1]
     for _ in range(40):
@@ -92,6 +126,7 @@ def test_a_stream_put_down_inside_episodes_goes_on_the_same(steps):
         here, there = first.state_dict()["arrays"], again.state_dict()["arrays"]
         for name in here:  # nothing of earlier episodes
             np.testing.assert_array_equal(here[name], there[name])
+        np.testing.assert_array_equal(policy.seen[-1][0], taken_up.seen[-1][0])
     assert policy.seen[-1][4] == taken_up.seen[-1][4]
 
 

@@ -1,5 +1,7 @@
 """What is kept of an episode while it is played, and what is said of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,15 @@ def test_play_keeps_what_was_to_be_seen_at_each_row():
         np.testing.assert_array_equal(one.output_TX.argmax(axis=1), one.episode.action)
         assert one.terminated == (len(one.episode) < 6)
     assert play(policy, envs, 1, seed=3, draw=False)[0].frames == []
+
+
+def test_what_is_stored_as_bytes_is_shown_as_numbers():
+    envs = Countdown(num_envs=1, horizon=6)
+    envs.spec_sizes = replace(envs.spec_sizes, state_storage=((0.0, 51.0, 8),))
+    policy = build_policy(Sources(envs.spec_sizes, make_config())).eval()
+    (one,) = play(policy, envs, 1, seed=3, draw=False)
+    rows = len(one.episode) + 1
+    np.testing.assert_allclose(one.episode.state, np.full((rows, 1), len(one.episode)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("variant", ["mi", "sac:mi"])
