@@ -19,6 +19,7 @@ from utils.stopping import UNFINISHED, handling
 
 flags.disclaim_key_flags()  # a flag belongs to the script that asks for it
 
+GREATEST_SEED = 2**63 - 1  # that all generators take
 CRASHED = 1
 USER_ERROR = 2
 DIVERGED = 3
@@ -165,7 +166,7 @@ def _repeated(name: str, argv: Sequence[str]) -> list[str]:
 
 def define_seed(default: int, help: str) -> flags.FlagHolder[int]:  # noqa: A002
     """Defines `--seed`, within what all generators take."""
-    return flags.DEFINE_integer("seed", default, help, lower_bound=0, upper_bound=2**63 - 1)
+    return flags.DEFINE_integer("seed", default, help, lower_bound=0, upper_bound=GREATEST_SEED)
 
 
 def help_text() -> str:

@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from policies.training.settings import Options, Settings
-from utils.app import define_seed
+from utils.app import GREATEST_SEED, define_seed
 from utils.config import define_config_flag, override_values
 from utils.errors import UserError
 from utils.optional import need
@@ -132,7 +132,13 @@ def run_name(given: flags.FlagValues, config: ConfigDict, seed: int) -> str:
 
 
 def runs_of(given: flags.FlagValues, config: ConfigDict, began: float) -> list[tuple[Settings, Options]]:
-    """Those of `--num_seeds`, one after the other from `--seed` on."""
+    """Those of `--num_seeds`, one after the other from `--seed` on.
+
+    Raises:
+        UserError: as `options_of`; or the last seed is none.
+    """
+    if given.seed + given.num_seeds - 1 > GREATEST_SEED:
+        raise UserError(f"--num_seeds={given.num_seeds}: from --seed={given.seed} on there are not so many seeds")
     return [
         (settings_of(given, config, seed), options_of(given, config, seed, began))
         for seed in range(given.seed, given.seed + given.num_seeds)

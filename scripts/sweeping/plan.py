@@ -336,6 +336,8 @@ class Sweep:
         for name, least in (("trials", 1), ("parallel", 0), ("seed", 0)):
             if search[name] < least:
                 raise UserError(f"{where}.{name}: a whole number from {least} on is needed, not {search[name]!r}")
+        if search["seed"] + search["trials"] > 2**32:  # a process that goes on takes the sum of both
+            raise UserError(f"{where}.seed: a whole number below 2^32 - {search['trials']} is needed")
         if not search["fields"]:
             raise UserError(f"{where}.fields is empty; name what to search, such as lr = {{'low': 1e-5, 'high': 1e-2}}")
         for name, field in search["fields"].items():

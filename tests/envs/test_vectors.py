@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from ml_collections import ConfigDict
 
 from buffers.batch import Episode
@@ -157,6 +158,22 @@ def test_what_has_no_single_env_says_so_or_says_nothing():
         envs.reset(options={"state": np.zeros((2, 2))})
     envs.close()
     assert not batched.ALIVE
+
+
+GREY = np.full((4, 5), 0.5, np.float32)
+DRAWN = {
+    "grey numbers of each env": [GREY, GREY],
+    "a batch with a fourth channel": torch.full((2, 4, 5, 4), 128, dtype=torch.uint8),
+    "one for all": np.full((4, 5, 3), 127.6),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_whatever_a_simulator_draws_is_a_picture(name, monkeypatch):
+    monkeypatch.setattr(batched.Simulator, "render", lambda self: DRAWN[name])
+    envs = make_vector_env(simulator(), 2, seed=0, render_mode="rgb_array")
+    frame = envs.render_frame(1)
+    assert frame.dtype == np.uint8 and np.array_equal(frame, np.full((4, 5, 3), 128))
 
 
 def test_a_seed_fixes_what_a_simulator_does():

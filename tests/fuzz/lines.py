@@ -26,8 +26,9 @@ BASES = {
     "scripts/inspect_episode.py": {"run": "{run}", "episodes": "1", "out": "{tmp}/{name}"},
     "scripts/publish.py": {"run": "{run}", "out": "{tmp}/{name}"},
     "scripts/sweep.py": {"config_sweep": "configs/sweeps/quick.py", "dry_run": "true", "save_dir": "{tmp}/logs"},
+    "scripts/results.py": {"runs": "{runs}", "page": "{tmp}/{name}.md"},
 }
-WEIGHTS = (6, 3, 2, 3, 1, 1, 1, 2)
+WEIGHTS = (6, 3, 2, 3, 1, 1, 1, 2, 2)
 WORDS = (
     "", " ", "0", "-1", "1.5", "nan", "inf", "-inf", "1e400", "x", "None", "True", "()", "(1,)", "('a',)", "{}",
     "18446744073709551616", "99999999999999999999999", "/", "..", "~", "nowhere/x", "a b", "ψ", "$x$", "a\nb", "%s",
@@ -59,6 +60,7 @@ EXTRA = {
     "scripts/inspect_episode.py": ("seed", "gif", "config_env", "state_embedder_dir", "obs_embedder_dir", "trust"),
     "scripts/publish.py": ("run", "out"),
     "scripts/sweep.py": ("jobs", "add", "cluster", "partition", "hours", "memory_gb", "gpus", "runs_per_job", "status"),
+    "scripts/results.py": ("title", "metric", "target", "notes", "refresh"),
 }  # fmt: skip
 FREE = ("seed", "out_dim", "obs_dim", "head_dims", "batch_size", "replay_steps", "embedding_dim")  # may be great
 
@@ -88,7 +90,7 @@ def line(rng, name):
             words.append(
                 rng.choice((*WORDS, "--", "--x", "--no", "--flagfile={tmp}/x", "--helpp", "--num_env=3", "-x"))
             )
-    if script == "scripts/report.py":  # the whole machine would be searched
+    if script in ("scripts/report.py", "scripts/results.py"):  # the whole machine would be searched
         words = ["/nowhere" if word == "/" else word for word in words]
         flags = {key: "/nowhere" if value == "/" else value for key, value in flags.items()}
     for key, value in flags.items():  # an amount that is taken must be small, or the line would run for ever

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.sweeping.pool import Pool
-from scripts.sweeping.status import Record, Records, last_error, newest, overview, share_done, value_at
+from scripts.sweeping.status import Record, Records, last_error, newest, overview, row_of, share_done, value_at
 from tests.helpers.scripts import wait_until
 from tests.helpers.sweeps import ROOT, run_pool, sweep_of, train
 from utils.errors import UserError
@@ -159,6 +159,13 @@ def test_the_table_tells_where_every_job_is(tmp_path):
         *[["6", "jobs:", "2", "running,", "1", "queued,", "1", "waiting,", "1", "lost,", "1", "done"]],
     ]
     assert "stopped  " in overview(jobs, records, active, running_here=False)
+
+
+def test_success_that_an_env_does_not_tell_is_not_shown(tmp_path):
+    (job,) = sweep_of(tmp_path, {"seed": (0,)}, {"t": train(("seed",), "--seed={seed}")}).jobs()
+    job.folder.mkdir(parents=True)
+    (job.folder / "metrics.jsonl").write_text('{"step": 1200, "eval/return": -0.25}\n')
+    assert row_of(job, "running", "") == ("t/s0", "running", "", "1,200", "", "-0.25", "")
 
 
 def test_numbers_of_a_summary_are_found_by_dotted_name():

@@ -65,6 +65,8 @@ def test_a_search_with_other_choices_is_another_search(tmp_path):
         ({"metric": ""}, "search.metric"),
         ({"direction": "up"}, "search.direction"),
         ({"trials": 0}, "search.trials"),
+        ({"seed": 2**64}, "search.seed: a whole number below"),
+        ({"seed": -1}, "search.seed: a whole number from 0 on"),
         ({"fields": {}}, "search.fields is empty"),
         ({"fields": {"x": {"low": 2, "high": 1}}}, "search.fields.x"),
         ({"fields": {"x": {"low": 0.0, "high": 1.0, "log": True}}}, "low must be above 0"),
