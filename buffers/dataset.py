@@ -4,11 +4,10 @@ Layout of the folder `path`: `path/data` is a Minari dataset in HDF5 (`minari.Mi
 and so does `minari.load_dataset(path.name)` with `MINARI_DATASETS_PATH` set to the parent folder where the name is a
 Minari id such as `heavenhell-v0`). Observations are `{"obs", "state"}` with the row after the last action. Minari's
 infos have one row per observation, the first belonging to the reset: row t + 1 of `infos["success"]` and
-`infos["discount"]` belongs to action t. The attributes of each episode say `success`, `expert` and `informed`, the
-first and the last where the env tells them; the
-dataset's metadata keep what the collector knows under `collection`, and there under `sha256` a digest of all that is
-read. Images for which the domain declares a storage are there as the bytes of `buffers.images`; the declaration is in
-the metadata, under `spec`.
+`infos["discount"]` belongs to action t. The attributes of each episode say `expert`, and `success` and `informed` where
+the env tells them; the dataset's metadata keep what the collector knows under `collection`, and there under `sha256` a
+digest of all that is read. Images for which the domain declares a storage are there as the bytes of `buffers.images`;
+the declaration is in the metadata, under `spec`.
 
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
