@@ -60,6 +60,13 @@ class Runs:
     def start(self, name, *flags):
         return self.scripts.start("main.py", *self.flags, f"--run_name={name}", "--checkpoint_minutes=0", *flags)
 
+    def begin(self, name, *flags):
+        """Stopped, and saved, soon after training has begun."""
+        process = self.start(name, "--checkpoint_minutes=60", *flags)
+        wait_until(lambda: self.lines(name) >= 1)
+        process.kill(signal.SIGTERM)
+        assert process.wait().returncode == 75
+
     def metrics(self, name):
         return metrics(self.path(name))
 
@@ -147,6 +154,10 @@ def test_stopped_by_each_signal_it_saves_says_so_and_goes_on_the_same(runs):
 
 def test_stopped_at_the_time_limit_it_goes_on_the_same(runs):
     name = "limited"
+    done = runs.start(name, "--time_limit=0").wait()
+    assert done.returncode == 75, done.stderr
+    assert "stopped at --time_limit before training began; the same command starts over" in done.stdout
+    runs.begin(name)
     for hours in (0, 0.1 / 3600, 0.3 / 3600):
         done = runs.start(name, f"--time_limit={hours:.9f}", "--checkpoint_minutes=60").wait()
         assert done.returncode == 75, done.stderr
@@ -174,7 +185,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(runs, damage)
 
 def test_where_all_checkpoints_are_damaged_nothing_is_overwritten(runs):
     name = "all damaged"
-    runs.start(name, "--time_limit=0.00005").wait()
+    runs.begin(name)
     shutil.copytree(runs.path(name), runs.path("copy"))
     for checkpoint in runs.path(name).glob("checkpoint/*.ckpt"):
         checkpoint.write_bytes(b"nothing")
@@ -196,7 +207,7 @@ def test_two_processes_cannot_train_in_one_folder(runs):
 def test_embedders_are_known_by_their_content(runs):
     name, here, moved = "embedders", runs.folder / "embedders", runs.folder / "moved"
     flags = (f"--state_embedder_dir={moved}", f"--obs_embedder_dir={moved / 'o_encoder.json'}")
-    runs.start(name, "--time_limit=0.00002").wait()
+    runs.begin(name)
     shutil.copytree(here, moved)
     assert "stopped at" in runs.start(name, "--time_limit=0.00002", *flags).wait().stdout
     save_encoder(moved, "o_encoder", Encoder(EncoderConfig(3, 6, (9,))), {})
@@ -211,7 +222,7 @@ def test_embedders_are_known_by_their_content(runs):
 
 def test_no_other_setting_may_take_up_a_run(runs):
     name = "changed"
-    runs.start(name, "--time_limit=0.00002").wait()
+    runs.begin(name)
     record = json.loads((runs.path(name) / "config.json").read_text())  # as of a version without a field, where
     del record["config"]["rl"]["cut_traces"]  # the domain asked for something else of another family
     record["config"]["env"]["rl"]["sac"] = {"tau": 0.5}

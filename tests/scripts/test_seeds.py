@@ -127,9 +127,16 @@ def test_stopped_by_a_signal_all_are_saved_and_single_runs_go_on_from_there(runs
 
 
 def test_stopped_at_the_time_limit_it_goes_on_the_same(runs):
+    done = runs.several("limited", "--time_limit=0").wait()
+    assert done.returncode == 75, done.stderr
+    assert done.stdout.count("stopped at --time_limit before training began; the same command starts over") == 3
+    process = runs.several("limited", "--checkpoint_minutes=60")
+    wait_until(lambda: runs.lines("limited") >= 1, PATIENCE)
+    process.kill(signal.SIGTERM)
+    assert process.wait().returncode == 75
     done = runs.several("limited", f"--time_limit={0.1 / 3600:.9f}").wait()
     assert done.returncode == 75, done.stderr
-    assert done.stdout.count("stopped at --time_limit at ") == 3
+    assert "stopped at --time_limit at " in done.stdout
     assert runs.several("limited").wait().returncode == 0
     assert_as_alone(runs, "limited")
 
