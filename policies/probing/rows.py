@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buffers.rows import row_ids
 from buffers.stored import StoredEpisodes
+from buffers.transitions import row_ids
 from torchkit.networks import Encoder
 
 Array = NDArray[Any]

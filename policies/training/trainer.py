@@ -134,18 +134,16 @@ class Trainer:
             self._save()
 
     def _learn(self, bar: Bar) -> None:
-        """As many updates as there are batches.
+        """As many updates as there are batches, their metrics averaged.
 
         Demonstrations earn thousands at once: the bar counts them down, and a stop signal does not wait for all.
         """
-        owed = self.experience.owed
-        for batch, aux in self.experience.batches(self.agent):
+        for metrics in self.experience.learn(self.agent):
+            self.averages.add(metrics)
+            owed = self.experience.owed
             if owed >= MANY and owed % 10 == 0:
                 bar.set_postfix({"updates owed": owed}, refresh=False)
                 bar.update(0)
-            self.averages.add(self.agent.update(batch, aux))
-            self.experience.updates += 1
-            owed = self.experience.owed
             if owed:
                 self._check_stop()
 
