@@ -209,5 +209,5 @@ class Trainer:
         self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
         self.record.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
-        self._rates_from = (time.monotonic(), {name: getattr(self.experience, name) for name in self.experience.rates})
+        self._rates()  # from here on
         self._saved_progress = self.experience.progress
