@@ -30,9 +30,8 @@ from torch import Tensor, nn
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from buffers.augment import turned_share  # noqa: E402 after the path
-from buffers.batch import Episode, EpisodeBatch  # noqa: E402
+from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
-from buffers.rows import Rows  # noqa: E402
 from envs.base import EnvSpec  # noqa: E402
 from policies.agents.base import Agent  # noqa: E402
 from policies.build import build_agent  # noqa: E402

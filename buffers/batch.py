@@ -1,5 +1,7 @@
 """Episodes as data: one finished episode, and the time-major batch that everything downstream reads.
 
+Of a batch's rows many are the same: networks compute these once.
+
 Row convention (the only place where time is shifted). Row t = 0…L of an episode of length L holds `prev_action_t,
 prev_reward_t, obs_t, state_t, start_t` (prev_* are zero at t = 0). Transition t < L holds `action_t, reward_t,
 discount_t, mask_t`; `discount_t` is 0 on a true ending and 1 otherwise.
@@ -14,9 +16,8 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from buffers.rows import Rows, round_up
 from torchkit.networks import MLP
 
 VIEWS_OF_ROWS = ("obs", "state")  # what an episode, a batch, a data set hold a row of
@@ -53,6 +54,72 @@ class Episode:
         """Has the episode end there for good if it is of the horizon's length."""
         if len(self) == horizon:
             self.discount[-1] = 0.0
+
+
+@dataclass
+class Rows:
+    """Rows (T+1, B, F) of which many may be the same: the U distinct ones, and where each row finds its own.
+
+    A network that works row by row runs on the distinct ones only (`through`), which on a grid are a few dozen.
+    `in_order` says that the distinct rows are all rows, as they stand. Between `EpisodeBatch.encoding_once` and its end
+    `known` keeps what each network made of them, and images as networks prepare them.
+    """
+
+    distinct: Tensor
+    place: Tensor
+    in_order: bool = False
+    known: dict[Any, Tensor] | None = None
+
+    @classmethod
+    def all_different(cls, rows: Tensor) -> "Rows":
+        """Rows (T+1, B, F) that are not searched for doubles."""
+        count = rows.shape[0] * rows.shape[1]
+        return cls(rows.flatten(0, 1), torch.arange(count, device=rows.device).view(rows.shape[:2]), in_order=True)
+
+    def full(self) -> Tensor:
+        """All rows (T+1, B, F)."""
+        if self.in_order:
+            return self.distinct.view(*self.place.shape, -1)
+        return self.distinct.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
+
+    def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same as `net(self.full())`."""
+        return self.embedded(net).full()
+
+    def embedded(self, net: Callable[[Tensor], Tensor]) -> "Rows":
+        """What `net` makes of the rows, the doubles among them still found in one place."""
+        return Rows(self._apply(net), self.place, self.in_order)
+
+    def beside(self, other: "Rows") -> "Rows":
+        """Both rows' features side by side, this one's first; few distinct ones stay few."""
+        mine, theirs = len(self.distinct), len(other.distinct)
+        if 2 * mine * theirs > self.place.numel():
+            return Rows.all_different(torch.cat([self.full(), other.full()], dim=-1))
+        pairs = [self.distinct.repeat_interleave(theirs, dim=0), other.distinct.repeat(mine, 1)]
+        return Rows(torch.cat(pairs, dim=-1), self.place * theirs + other.place)
+
+    def _apply(self, net: Callable[[Tensor], Tensor]) -> Tensor:
+        """`net(distinct)`; one that is known is taken again, unless it lacks the gradient that is wanted now."""
+        if self.known is None:
+            return net(self.distinct)
+        if net in self.known:
+            out = self.known[net]
+            if not torch.is_grad_enabled():
+                return out.detach()
+            learns = isinstance(net, nn.Module) and any(p.requires_grad for p in net.parameters())
+            if out.requires_grad or not learns:
+                return out
+        self.known[net] = out = net(self._prepared(net, self.known))
+        return out
+
+    def _prepared(self, net: Callable[[Tensor], Tensor], known: dict[Any, Tensor]) -> Tensor:
+        """The distinct rows; images in the form in which encoders want them, which is made once for all of these."""
+        prepare = getattr(net, "prepare", None)
+        if prepare is None:
+            return self.distinct
+        if "prepared" not in known:
+            known["prepared"] = prepare(self.distinct)
+        return known["prepared"]
 
 
 @dataclass(kw_only=True)
@@ -186,3 +253,8 @@ class EpisodeBatch(PublicBatch):
             return value.to(device, non_blocking=True)
 
         return EpisodeBatch(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+
+
+def round_up(rows: Tensor) -> Tensor:
+    """Row numbers (R,) with the first repeated up to a multiple of 64: libraries prepare a product per new size."""
+    return torch.cat([rows, rows[:1].expand(-len(rows) % 64)])

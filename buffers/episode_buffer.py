@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
-from buffers.batch import VIEWS_OF_ROWS, Episode, EpisodeBatch
+from buffers.batch import VIEWS_OF_ROWS, Episode, EpisodeBatch, Rows
 from buffers.images import row_storages
-from buffers.rows import Rows, keys_of_versions, row_keys
 from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
 from utils.errors import UserError
@@ -152,7 +151,7 @@ class EpisodeBuffer:
         first = self._protected_rows - rows if protect else self._next_row
         for key in FIELDS:
             values = getattr(episode, key)
-            if key in VIEWS_OF_ROWS:
+            if key in VIEWS_OF_ROWS and self.storages[key].in_bytes:
                 values = self.storages[key].encode(values)
             self._rows[key][first : first + len(values)] = values
             if key in VIEWS_OF_ROWS:
@@ -310,3 +309,23 @@ class EpisodeBuffer:
         spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
         for name, values in spans.items():
             getattr(self, name)[: len(values)] = values
+
+
+_ODD_1, _ODD_2, _ODD_3 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
+
+
+def row_keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row (R, F): equal rows have equal keys, unequal ones practically never (2^-64 a pair)."""
+    words = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    pad = -words.shape[1] % 4
+    words = np.pad(words, ((0, 0), (0, pad))).view(np.uint32).astype(np.uint64) if pad else words.view(np.uint32)
+    mixed = (words.astype(np.uint64) + np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _ODD_1) * _ODD_2
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= _ODD_3
+    mixed ^= mixed >> np.uint64(32)
+    return mixed.sum(axis=1, dtype=np.uint64)
+
+
+def keys_of_versions(keys: NDArray[np.uint64], version: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Keys of rows that are there in several versions, such as turned ones; of version 0 they are as they were."""
+    return keys + version.astype(np.uint64) * _ODD_1

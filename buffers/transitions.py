@@ -1,9 +1,10 @@
 """Transitions in memory, for what learns from single steps: equal rows and equal transitions stored once.
 
-Dimension key: M real steps, D distinct transitions, U distinct rows, B batch, O observation, S state, A actions,
-Z embedding.
+Dimension key: M real steps, D distinct transitions, R rows, U distinct ones, B batch, O observation, S state,
+A actions, Z embedding.
 """
 
+import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,7 +18,6 @@ from torch import Tensor
 
 from buffers.augment import copy_angles, turn_rows
 from buffers.images import ImageRows, PlainRows, row_storages
-from buffers.rows import row_ids
 from envs.base import EnvSpec
 from torchkit.networks import Encoder
 
@@ -148,6 +148,27 @@ class TransitionData:
             if f.name not in ("steps", "first_copy", "storages", "mirrored")
         }
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
+
+
+def row_ids(x_RO: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers rows so that two rows have the same id if and only if they are equal element by element.
+
+    Rows are compared by a 128-bit digest of their bytes: one pass over the data however many rows there are.
+
+    Returns:
+        The id of each row (R,), counted from 0 in the order of first sight, and the first row of each id.
+    """
+    ids = np.empty(len(x_RO), np.int64)
+    first: list[int] = []
+    seen: dict[bytes, int] = {}
+    signed_zero = np.issubdtype(x_RO.dtype, np.floating)
+    for r, row in enumerate(np.ascontiguousarray(x_RO)):
+        content = row + 0.0 if signed_zero else row  # makes 0.0 of its equal, -0.0
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        if (number := seen.setdefault(digest, len(seen))) == len(first):
+            first.append(r)
+        ids[r] = number
+    return ids, np.array(first, np.int64)
 
 
 def _take(rows_RF: NDArray[Any], first: NDArray[np.int64]) -> NDArray[Any]:

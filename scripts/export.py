@@ -16,17 +16,14 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
+from policies.deployed.flags import define_domain, define_run, folder_of
 from utils.app import define_seed, run
-from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.files import atomic_path, write_json
 from utils.run import git_revision
 
-_ENV = define_config_flag("config_env", None, "the domain's config; what the run's own files say if not given")
-_TRUST = flags.DEFINE_boolean(
-    "trust", False, "import what the run's files name as the domain's module or functions: whoever wrote them runs code"
-)
-_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_ENV, _TRUST = define_domain()
+_RUN = define_run()
 _FORMAT = flags.DEFINE_string("format", "onnx", "onnx, or torchscript")
 _OUT = flags.DEFINE_string("out", None, "the file; policy.onnx or policy.pt in --run if not given")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "random episodes to compare over", lower_bound=1)
@@ -45,9 +42,7 @@ def main() -> None:
     from utils.errors import choose
 
     suffix = choose(export.FORMATS, _FORMAT.value, "--format")[0]
-    if _RUN.value is None:
-        raise UserError("--run is required: a run's folder")
-    folder = Path(_RUN.value).expanduser()
+    folder = folder_of(_RUN)
     policy, about = load_policy(str(folder), flag="--run")
     config = config_of(about, _ENV.value, _TRUST.value, "--run")
     if config.rl.observe:

@@ -18,16 +18,13 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
+from policies.deployed.flags import define_domain, define_run, folder_of
 from utils.app import define_seed, run
-from utils.config import define_config_flag
 from utils.errors import UserError
 from utils.files import atomic_write
 
-_ENV = define_config_flag("config_env", None, "the domain's config; what the run's own files say if not given")
-_TRUST = flags.DEFINE_boolean(
-    "trust", False, "import what the run's files name as the domain's module or functions: whoever wrote them runs code"
-)
-_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_ENV, _TRUST = define_domain()
+_RUN = define_run()
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
 _OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the run's folder if not given")
 _SEED = define_seed(0, "of the episodes")
@@ -47,9 +44,7 @@ def main() -> None:
     from scripts.inspect_page import Views, ending, page
     from utils.seeding import generator
 
-    if _RUN.value is None:
-        raise UserError("--run is required: a run's folder")
-    folder = Path(_RUN.value).expanduser()
+    folder = folder_of(_RUN)
     policy, about = load_policy(str(folder), flag="--run")
     folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent
     out = Path(_OUT.value).expanduser() if _OUT.value else folder / "inspect"

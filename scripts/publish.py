@@ -14,12 +14,13 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
+from policies.deployed.flags import define_run, folder_of
 from utils.app import run
 from utils.errors import UserError
 
 FILES = ("policy.json", "policy.safetensors")
 
-_RUN = flags.DEFINE_string("run", None, "a run's folder, or its policy or policy_best; may be given without --run=")
+_RUN = define_run()
 _OUT = flags.DEFINE_string(
     "out", None, "folder to write, such as pretrained/NAME; a policy there is replaced", required=True
 )
@@ -30,9 +31,7 @@ def main() -> None:
     from policies.deployed.files import load_policy, settings_of
     from utils.files import atomic_path, atomic_write
 
-    if _RUN.value is None:
-        raise UserError("--run is required: a run's folder")
-    folder, out = Path(_RUN.value).expanduser(), Path(_OUT.value).expanduser()
+    folder, out = folder_of(_RUN), Path(_OUT.value).expanduser()
     _, told = load_policy(str(folder), flag="--run")
     paths = {*settings_of(told), "data_path"}
     folder = folder / "policy" if (folder / "policy" / FILES[0]).exists() else folder

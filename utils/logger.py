@@ -134,7 +134,6 @@ class WandbWriter:
         folder: str | os.PathLike[str],
         name: str,
         config: Mapping[str, Any],
-        project: str = "asymmetric-learning",
         group: str | None = None,
         tags: Iterable[str] = (),
     ) -> None:
@@ -142,7 +141,7 @@ class WandbWriter:
 
         mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
         self._run = wandb.init(
-            project=project,
+            project="asymmetric-learning",
             group=group,
             name=name,
             id=None if "WANDB_SWEEP_ID" in os.environ else wandb_id(folder),

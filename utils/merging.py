@@ -14,7 +14,6 @@ def apply_domain(
     config_env: ConfigDict,
     family: str,
     overridden: Collection[str],
-    flag: str = "--config_env",
     variant: str = "",
 ) -> None:
     """Writes the domain's settings of a family, `config_env.rl[family]`, into `config_rl`, below the command line.
@@ -26,7 +25,6 @@ def apply_domain(
         config_env: a domain's config; `rl` maps a family to its fields, nested or by dotted name.
         family: such as `dqn`; a domain that does not name it changes nothing.
         overridden: fields of `config_rl` that the command line set, kept as they are.
-        flag: how the user named the domain's config, for errors.
         variant: the row, such as `mi`.
 
     Raises:
@@ -34,18 +32,16 @@ def apply_domain(
     """
     for name in (family, f"{family}:{variant}"):
         values = config_env.get("rl", {}).get(name, {})
-        _write(values, config_rl, overridden, f"{flag}: rl.{name} of {config_env.get('id', 'the domain')}")
+        _write(values, config_rl, overridden, f"--config_env: rl.{name} of {config_env.get('id', 'the domain')}")
 
 
-def apply_domain_memory(
-    config_seq: ConfigDict, config_env: ConfigDict, overridden: Collection[str], flag: str = "--config_env"
-) -> None:
+def apply_domain_memory(config_seq: ConfigDict, config_env: ConfigDict, overridden: Collection[str]) -> None:
     """Writes the domain's settings of every memory, `config_env.seq`, into `config_seq`, below the command line.
 
     Raises:
         UserError: a field that `config_seq` has not, or a value of another type.
     """
-    where = f"{flag}: seq of {config_env.get('id', 'the domain')}"
+    where = f"--config_env: seq of {config_env.get('id', 'the domain')}"
     _write(config_env.get("seq", {}), config_seq, overridden, where)
 
 

@@ -45,7 +45,6 @@ class Run:
         name: str,
         config: Mapping[str, Any],
         command: Sequence[str],
-        resume: bool = True,
         may_differ: Sequence[str] = (),
         may_grow: Sequence[str] = (),
     ) -> "Run":
@@ -58,7 +57,6 @@ class Run:
                 run are taken to have been at their defaults. A field `<name>_sha256` is the digest of what `<name>`
                 names, and is compared in its place where both sides know it.
             command: the command line.
-            resume: False refuses a folder that already holds a run.
             may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.
             may_grow: dotted fields that a resumed run may have greater, such as its length. It goes on, finished or
                 not, and `config.json` says so from then on; `summary.json` becomes `summary_<before>.json`.
@@ -76,7 +74,7 @@ class Run:
                 on_refusal.callback(run.close)
                 run.resumed = run.config_path.exists()
                 if run.resumed:
-                    run._compare(now, resume, may_differ, may_grow)
+                    run._compare(now, may_differ, may_grow)
                     if run.grown:
                         run._go_on(now, command)
                 else:
@@ -141,13 +139,9 @@ class Run:
         self.put_aside(next(iter(self.grown.values())))
         atomic_write(self.config_path, json.dumps(_record(now, command), indent=2) + "\n")
 
-    def _compare(
-        self, now: Mapping[str, Any], resume: bool, may_differ: Sequence[str], may_grow: Sequence[str]
-    ) -> None:
+    def _compare(self, now: Mapping[str, Any], may_differ: Sequence[str], may_grow: Sequence[str]) -> None:
         """Refuses a folder that holds something else than this run."""
         flag = f"--run_name: {self.folder} already holds a run"
-        if not resume:
-            raise UserError(f"{flag}; choose another --run_name")
         try:
             stored = dict(json.loads(self.config_path.read_text())["config"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -34,7 +34,7 @@ class StopRequest:
         self.number: int | None = None
 
     @contextmanager
-    def listening(self, numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[None]:
+    def listening(self) -> Iterator[None]:
         """Takes the signals while the block runs; a second Ctrl-C interrupts at once."""
 
         def remember(number: int) -> None:
@@ -42,7 +42,7 @@ class StopRequest:
                 raise KeyboardInterrupt
             self.number = number
 
-        with handling(remember, numbers):
+        with handling(remember):
             yield
 
     def interrupt(self) -> None:

@@ -2,32 +2,12 @@
 
 from ml_collections import ConfigDict
 
+from configs.repr._shared import disentangled
+
 
 def get_config() -> ConfigDict:
-    config = ConfigDict()
+    # 11 -> 5 -> 2 -> 1
+    layers = {"channels": (64, 128, 256), "kernels": (2, 2, 2), "strides": (1, 1, 1), "pools": (2, 2, 1)}
+    config = disentangled(256, **layers)
     config.num_epochs = 12  # published: 1000; slow on a CPU, and the probes have nearly settled by then
-    config.batch_size = 500  # transitions
-    config.lr = 1e-3
-    config.club_lr = 1e-3
-    config.anneal = 0.5  # share of the epochs over which the learning rates fall to 0 (published: 0)
-    config.club_steps = 5  # likelihood steps of CLUB after each step of the encoders
-    config.embedding_dim = 32
-    config.action_embedding_dim = 16
-    config.hidden_dim = 256  # of the dynamics
-    config.encoder = ConfigDict(
-        {
-            "hidden_dims": (256, 256),  # of a view that is no image
-            "channels": (64, 128, 256),
-            "kernels": (2, 2, 2),
-            "strides": (1, 1, 1),
-            "pools": (2, 2, 1),  # 11 -> 5 -> 2 -> 1
-        }
-    )
-    config.standardise = True  # embeddings saved with mean 0 and mean squared norm 1
-    config.reward_weight = 1.0
-    config.state_dynamics_weight = 1.0
-    config.obs_dynamics_weight = 5.0
-    config.overlap_weight = 10.0  # CLUB between the embeddings
-    config.state_info_weight = 0.0  # Jensen-Shannon information of z_state about the state
-    config.obs_info_weight = 1.0  # and of z_obs about the observation
     return config.lock()

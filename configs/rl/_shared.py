@@ -15,8 +15,8 @@ def with_row(config: ConfigDict, variants: Mapping[str, Any]) -> ConfigDict:
 def learner(family: str, variant: str) -> ConfigDict:
     """What every family that learns by gradient reads, and what its extensions and views do."""
     config = ConfigDict()
-    config.family = family
-    config.variant = variant
+    config.family = family  # a class of policies/agents
+    config.variant = variant  # the row
 
     config.policy_inputs = ("history", "observation")  # views of the acting head: history, belief, observation, z_obs
     config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
@@ -30,7 +30,8 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.z_obs = "trainable"  # the observation embedder: trainable (from stage 2), frozen, scratch
     config.z_state = "pretrained"  # the state embedder, never trained here: pretrained, random, raw (the state itself)
     config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
-    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})  # networks of the samples
+    # how many samples of z_state, widths of the layers that each goes through, and of the view (Wang et al., 2023)
+    config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})
 
     config.auxiliary = ConfigDict({"use": ()})  # losses of the network that learns values
     config.auxiliary.state_prediction = ConfigDict(
@@ -40,11 +41,12 @@ def learner(family: str, variant: str) -> ConfigDict:
             # nothing costs 1), nats (of a Gaussian along principal axes); in the embedding's own unit: l2 (paper),
             # cosine, abs_cosine (released code)
             "error": "share",
-            "hidden_dims": (128, 128),
+            "hidden_dims": (128, 128),  # of the predictor
         }
     )
+    # on a squared error of the next history (Ni et al., 2024), and the widths of its predictor
     config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
-    # its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
+    # on nats; its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
     config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
 
@@ -55,7 +57,8 @@ def learner(family: str, variant: str) -> ConfigDict:
             "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
         }
     )
-    # Burda et al. (2019); lr is that of its predictor
+    # weight: reward for an error as large as the variance of what is predicted; the rest: of its networks, which map
+    # observations (Burda et al., 2019)
     config.intrinsic.random_network_distillation = ConfigDict(
         {"weight": 0.1, "hidden_dims": (64,), "out_dim": 16, "lr": 1e-3}
     )
@@ -86,5 +89,5 @@ def actor_critic(family: str, variant: str) -> ConfigDict:
     config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
     config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
     config.auxiliary.use_actor = ()  # losses of the actor's views
-    config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})
+    config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})  # on the distance to the expert's actions
     return config

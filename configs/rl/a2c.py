@@ -21,7 +21,7 @@ def get_config(variant: str = "history") -> ConfigDict:
 
     config.return_lambda = 0.9  # of the advantages; 0 is the one-step temporal difference
     config.discounted_gradient = False  # True: step t weighs γ^t, as the theorem says; False: as everyone does
-    config.actor_lr = 3e-4
+    config.actor_lr = 3e-4  # of Adam
     config.critic_lr = 1e-3
     config.target_interval = 10  # updates after which the frozen critic is replaced
     config.entropy = ConfigDict({"start": 0.03, "end": 0.003, "steps": 200_000})  # weight, linear in env steps

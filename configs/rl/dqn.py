@@ -43,7 +43,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     # of the next step, without reward and discount, for all actions alike
     config.q_target = "return"
     config.vr_all_actions = True  # with critic: for all actions; False is the paper's equation, the taken one alone
-    config.lr = 3e-4
+    config.lr = 3e-4  # of Adam
     # ε is linear in env steps; a random action is kept for n steps with probability ∝ n^-zeta (Dabney et al., 2021),
     # for one step where zeta is 0
     config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 40_000, "zeta": 2.0})

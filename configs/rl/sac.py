@@ -54,13 +54,13 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.action_dim = 64  # width of the embedding of the action that a critic judges
 
     config.return_lambda = 0.0  # λ-returns over the stored episode, traces not cut; 0 is the one-step target
-    config.actor_lr = 3e-4
+    config.actor_lr = 3e-4  # of Adam
     config.critic_lr = 3e-4
     config.temperature = ConfigDict(
         {
             "initial": 0.1,  # α
             "auto": True,  # α follows the entropy; False keeps the initial one
-            "lr": 3e-4,
+            "lr": 3e-4,  # by which α follows
             "target_entropy": -1.0,  # floor of the entropy in nats, for each dimension of a continuous action
             "target_share": 0.1,  # floor of the entropy of discrete actions, as a share of that of the uniform policy
         }

@@ -8,12 +8,13 @@ from ml_collections import ConfigDict
 def memory(name: str, **kwargs: Any) -> ConfigDict:
     """The settings of a memory, locked; `kwargs` are those of its constructor."""
     config = ConfigDict()
-    config.memory = name
-    config.kwargs = ConfigDict(kwargs)
+    config.memory = name  # one of torchkit/sequence
+    config.kwargs = ConfigDict(kwargs)  # widths, numbers of layers and heads, the share that dropout drops
 
     # widths of the embeddings of a vector and of an image, and of actions and rewards beside it; 0 for no reward
     config.vector = ConfigDict({"obs_dim": 64, "action_dim": 64, "reward_dim": 0})
     config.image = ConfigDict({"obs_dim": 100, "action_dim": 16, "reward_dim": 0})
+    # convolutions: how many, and pixels a side
     config.image.cnn = ConfigDict({"channels": (8, 16), "kernels": (2, 2), "strides": (1, 1)})
     config.image.cnn.update({"centre": (), "spread": ()})  # of each channel: (x - centre) / spread is read; () for x
     config.state_dim = 32  # width of the learned state embedding, for asymmetric critics

@@ -17,10 +17,8 @@ from torch import Tensor, nn
 
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from envs.make import make_vector_env, maker
-from policies.models.on_disk import load_encoder
-from utils.errors import UserError, choose_name
-
-EMBEDDINGS = ("z_obs", "z_state")
+from policies.models.on_disk import EMBEDDERS, load_embedder
+from utils.errors import UserError, choose
 
 MakeEnvs = Callable[..., AsymmetricVectorEnv]
 
@@ -117,10 +115,7 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
         return make_domain, set()
     with closing(make_vector_env(config.env, 1, seed=0)) as domain:
         spec = domain.spec_sizes
-    sources = {
-        "z_obs": ("--obs_embedder_dir", obs_embedder, "o_encoder", spec.obs_dim, spec.obs_image_shape),
-        "z_state": ("--state_embedder_dir", state_embedder, "s_encoder", spec.state_dim, spec.state_image_shape),
-    }
+    paths = {"z_obs": obs_embedder, "z_state": state_embedder}
     embedders: dict[str, nn.Module] = {}
     flags = set()
     of_file = {"z_state": ("pretrained",), "z_obs": ("trainable", "frozen")}
@@ -130,13 +125,10 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
                 f"--config_rl.{name}={config.rl[name]}: what acts on {name} (config_rl.observe) takes it from a file; "
                 f"choose {' or '.join(of_file[name])}"
             )
-        flag, path, kind, dim, shape = sources[choose_name(EMBEDDINGS, name, "--config_rl.observe")]
-        if path is None:
+        flag = choose(EMBEDDERS, name, "--config_rl.observe")[1]
+        if (path := paths[name]) is None:
             raise UserError(f"{flag}: needed by config_rl.observe={tuple(observe)}")
-        encoder = load_encoder(
-            path, kind, dim, flag, env_id=spec.env_id, image_shape=shape, config_repr=config.get("repr")
-        )
-        embedders[name] = encoder.eval()
+        embedders[name] = load_embedder(name, path, spec, config).eval()
         flags.add(flag)
 
     def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:

@@ -12,23 +12,20 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_folds, critic_trunk, frozen_views, make_extensions, policy_head
+from policies.agents.actor_critic import ActorCritic, Networks
+from policies.agents.assembly import critic_trunk, policy_head
 from policies.agents.learner import linear
-from policies.extensions import Extensions
 from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
-from policies.models.heads import Critic
-from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
-from policies.models.views import PrivilegedViews, Views
+from policies.models.views import Views
 from torchkit.actions import Actions
 from utils.errors import UserError
 from utils.reads import ANY, POSITIVE, Reads
 
 
 class A2C(ActorCritic):
-    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/a2c.py.
+    """See the module's docstring, and `Networks` for what it learns with; settings are those of configs/rl/a2c.py.
 
     The critic is V, with views of its own; a frozen copy is made here.
     """
@@ -39,23 +36,13 @@ class A2C(ActorCritic):
         **dict.fromkeys(("entropy.start", "entropy.end", "entropy.steps", "discounted_gradient"), ANY),
     }
 
-    def __init__(
-        self,
-        policy: HistoryPolicy,
-        critic: Critic,
-        state_views: PrivilegedViews,
-        extensions: Extensions,
-        actor_extensions: Extensions,
-        config: ConfigDict,
-        seed: int,
-        device: torch.device,
-    ):
-        super().__init__(policy, critic, state_views, extensions, actor_extensions, config, seed)
+    def __init__(self, networks: Networks, config: ConfigDict, seed: int, device: torch.device):
+        super().__init__(networks, config, seed)
         self.updates = 0
         self._settle(device)
-        self.target = self._copy_of(critic)
-        self._train_with("critic", [*critic.parameters(), *extensions.learned()], config.critic_lr)
-        self._train_with("actor", [*policy.parameters(), *actor_extensions.learned()], config.actor_lr)
+        self.target = self._copy_of(self.critic)
+        self._train_with("critic", [*self.critic.parameters(), *self.extensions.learned()], config.critic_lr)
+        self._train_with("actor", [*self.actor.parameters(), *self.actor_extensions.learned()], config.actor_lr)
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
@@ -70,14 +57,7 @@ class A2C(ActorCritic):
         trunk = Trunk(sources, actions)
         head = policy_head(trunk)
         own = critic_trunk(trunk)
-        heads = [own.head(rl.critic_inputs, 1)]
-        check_folds(own, rl.auxiliary.use, "use")
-        check_folds(trunk, rl.auxiliary.use_actor, "use_actor")
-        extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
-        actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
-        critic = Critic(own.public(), own.privileged(), heads)
-        policy = HistoryPolicy(trunk.public(), head, actions)
-        return cls(policy, critic, frozen_views(sources), extensions, actor_extensions, rl, seed, device)
+        return cls(Networks.of(trunk, head, own, [own.head(rl.critic_inputs, 1)]), rl, seed, device)
 
     def entropy_weight(self) -> float:
         """What the entropy is worth now."""

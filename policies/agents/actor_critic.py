@@ -1,31 +1,69 @@
 """What actor-critics share: an actor, critics of their own, and extensions on the views of either."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
+from policies.agents.assembly import check_folds, frozen_views, make_extensions
 from policies.agents.learner import Learner
 from policies.extensions import Extensions
-from policies.models.heads import Critic
+from policies.models.heads import Critic, Head
 from policies.models.policy import HistoryPolicy
+from policies.models.trunk import Trunk
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Categorical, Distribution, TanhGaussian
+from utils.errors import UserError
 from utils.reads import ANY, POSITIVE, SHARE, Reads
 
 
-class ActorCritic(Learner):
-    """A learner whose policy is an actor, judged by critics of their own.
+class Networks(NamedTuple):
+    """What an actor-critic learns with.
 
-    Args:
+    Attributes:
         policy: the actor.
         critic: the online critics.
+        state_views: see `Learner`.
         extensions: auxiliary losses and intrinsic rewards on the critics' views.
         actor_extensions: auxiliary losses on the actor's own views.
-        state_views, config, seed: see `Learner`.
     """
+
+    policy: HistoryPolicy
+    critic: Critic
+    state_views: PrivilegedViews
+    extensions: Extensions
+    actor_extensions: Extensions
+
+    @classmethod
+    def of(
+        cls, trunk: Trunk, head: Head, own: Trunk, heads: list[Head], action_embedder: nn.Module | None = None
+    ) -> Self:
+        """The actor of a head on `trunk`, and critics of heads on `own`, which may be the same.
+
+        Raises:
+            UserError: nothing would train a view, or a loss has nothing to train.
+        """
+        rl, shared = trunk.config.rl, own is trunk
+        check_folds(own, rl.auxiliary.use, "use")
+        if not shared:
+            check_folds(trunk, rl.auxiliary.use_actor, "use_actor")
+        extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
+        actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
+        if shared and (idle := sorted(name for name, part in trunk.auxiliary.items() if not part.of_actor)):
+            raise UserError(
+                f"--config_rl.auxiliary.use_actor: {', '.join(idle)} cannot reach a memory that the critics' loss "
+                "trains (critic_memory=shared); name it in auxiliary.use, or choose separate"
+            )
+        public = trunk.public()
+        critic = Critic(public if shared else own.public(), own.privileged(), heads, action_embedder)
+        policy = HistoryPolicy(public, head, trunk.actions)
+        return cls(policy, critic, frozen_views(trunk.sources), extensions, actor_extensions)
+
+
+class ActorCritic(Learner):
+    """A learner whose policy is an actor, judged by critics of their own; `config` and `seed` as of `Learner`."""
 
     discrete_actions = Categorical()
     continuous_actions = TanhGaussian()
@@ -35,21 +73,12 @@ class ActorCritic(Learner):
         **dict.fromkeys(("critic_inputs", "critic_memory", "auxiliary.use_actor"), ANY),
     }
 
-    def __init__(
-        self,
-        policy: HistoryPolicy,
-        critic: Critic,
-        state_views: PrivilegedViews,
-        extensions: Extensions,
-        actor_extensions: Extensions,
-        config: ConfigDict,
-        seed: int,
-    ):
-        super().__init__(policy, state_views, extensions, config, seed)
-        self.actor, self.critic = policy, critic
-        self.add_module("actor_parts", actor_extensions)  # by the name that checkpoints have for them
-        assert isinstance(policy.actions, Distribution)
-        self.actions: Distribution = policy.actions
+    def __init__(self, networks: Networks, config: ConfigDict, seed: int):
+        super().__init__(networks.policy, networks.state_views, networks.extensions, config, seed)
+        self.actor, self.critic = networks.policy, networks.critic
+        self.add_module("actor_parts", networks.actor_extensions)  # by the name that checkpoints have for them
+        assert isinstance(self.actor.actions, Distribution)
+        self.actions: Distribution = self.actor.actions
 
     @property
     def actor_extensions(self) -> Extensions:

@@ -11,16 +11,15 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.actor_critic import ActorCritic
-from policies.agents.assembly import check_folds, critic_trunk, frozen_views, make_extensions, policy_head
-from policies.extensions import Extensions, transition_rows
+from policies.agents.actor_critic import ActorCritic, Networks
+from policies.agents.assembly import critic_trunk, policy_head
+from policies.extensions import transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.encoders import vector_embedder
 from policies.models.heads import Critic
-from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
-from policies.models.views import PrivilegedViews, Views
+from policies.models.views import Views
 from torchkit.actions import Actions
 from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import UserError, at_least_one
@@ -28,7 +27,7 @@ from utils.reads import ANY, POSITIVE, SHARE, Reads
 
 
 class SAC(ActorCritic):
-    """See the module's docstring, and `ActorCritic` for the arguments; settings are those of configs/rl/sac.py.
+    """See the module's docstring, and `Networks` for what it learns with; settings are those of configs/rl/sac.py.
 
     Where the policy's public views are also the critic's, the critics' loss alone trains them. A target copy of the
     critics is made here.
@@ -40,19 +39,9 @@ class SAC(ActorCritic):
         **dict.fromkeys(("action_dim", "temperature.auto", "temperature.target_entropy"), ANY),
     }
 
-    def __init__(
-        self,
-        policy: HistoryPolicy,
-        critic: Critic,
-        state_views: PrivilegedViews,
-        extensions: Extensions,
-        actor_extensions: Extensions,
-        config: ConfigDict,
-        action_dim: int,
-        seed: int,
-        device: torch.device,
-    ):
-        super().__init__(policy, critic, state_views, extensions, actor_extensions, config, seed)
+    def __init__(self, networks: Networks, config: ConfigDict, action_dim: int, seed: int, device: torch.device):
+        super().__init__(networks, config, seed)
+        policy, critic, extensions = self.actor, self.critic, self.extensions
         self.shared, self.discrete = critic.public is policy.public, self.actions.discrete
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
@@ -65,7 +54,7 @@ class SAC(ActorCritic):
             self._deployed = [self.average]
         actor = policy.head if self.shared else policy
         self._train_with("critic", [*critic.parameters(), *extensions.learned()], config.critic_lr)
-        self._train_with("actor", [*actor.parameters(), *actor_extensions.learned()], config.actor_lr)
+        self._train_with("actor", [*actor.parameters(), *self.actor_extensions.learned()], config.actor_lr)
         self._train_with("temperature", [self.log_alpha], config.temperature.lr)
         if self.wants_aux_batch:
             self._train_with("predictor", extensions.learned(), config.predictor_lr)
@@ -89,22 +78,7 @@ class SAC(ActorCritic):
         else:
             heads = [own.head(rl.critic_inputs, 1, action=rl.action_dim) for _ in range(2)]
             action_embedder = vector_embedder(spec.action_dim, rl.action_dim)
-        check_folds(own, rl.auxiliary.use, "use")
-        if own is not trunk:
-            check_folds(trunk, rl.auxiliary.use_actor, "use_actor")
-        extensions = make_extensions(own, rl.auxiliary.use, rl.intrinsic.use)
-        actor_extensions = make_extensions(trunk, rl.auxiliary.use_actor, (), actor=True)
-        if own is trunk and (idle := sorted(name for name, part in trunk.auxiliary.items() if not part.of_actor)):
-            raise UserError(
-                f"--config_rl.auxiliary.use_actor: {', '.join(idle)} cannot reach a memory that the critics' loss "
-                "trains (critic_memory=shared); name it in auxiliary.use, or choose separate"
-            )
-        public = trunk.public()
-        critic = Critic(public if own is trunk else own.public(), own.privileged(), heads, action_embedder)
-        policy = HistoryPolicy(public, head, actions)
-        return cls(
-            policy, critic, frozen_views(sources), extensions, actor_extensions, rl, spec.action_dim, seed, device
-        )
+        return cls(Networks.of(trunk, head, own, heads, action_embedder), rl, spec.action_dim, seed, device)
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         alpha = self.log_alpha.detach().exp()

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch, PublicBatch
-from buffers.rows import Rows
+from buffers.batch import EpisodeBatch, PublicBatch, Rows
 from policies.models.views import PrivilegedViews, PublicViews, Views
 from torchkit.networks import mlp
 

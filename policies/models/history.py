@@ -5,8 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import PublicBatch
-from buffers.rows import Rows
+from buffers.batch import PublicBatch, Rows
 from policies.models.encoders import build_memory, vector_embedder
 from policies.models.sources import Sources
 from policies.models.views import Fold, Inputs, Views

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from safetensors import SafetensorError
 from torch import nn
 
+from envs.base import EnvSpec
 from policies.models import published
 from torchkit.moments import Moments
 from torchkit.networks import Encoder, EncoderConfig, misfit
@@ -20,6 +21,10 @@ from utils.tensors import load_tensors, save_tensors
 
 FORMAT_VERSION = 1
 KIND = "encoder"
+EMBEDDERS = {  # by their outputs: the file's name, and the flag that says where it is
+    "z_state": ("s_encoder", "--state_embedder_dir"),
+    "z_obs": ("o_encoder", "--obs_embedder_dir"),
+}
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -71,6 +76,14 @@ def load_encoder(
     if (file := published.encoder_file(Path(path).expanduser(), name)) is not None:
         return published.load_encoder(file, name, in_dim, flag, image_shape, config_repr)
     return load_module(path, name, KIND, lambda sizes: Encoder(EncoderConfig.from_json(sizes)), in_dim, flag, env_id)
+
+
+def load_embedder(view: str, path: str, spec: EnvSpec, config: ConfigDict) -> Encoder:
+    """Rebuilds the state embedder (`z_state`) or observation embedder (`z_obs`) for a domain; see `load_encoder`."""
+    name, flag = EMBEDDERS[view]
+    shapes = {"z_state": (spec.state_dim, spec.state_image_shape), "z_obs": (spec.obs_dim, spec.obs_image_shape)}
+    (in_dim, shape), config_repr = shapes[view], config.get("repr")
+    return load_encoder(path, name, in_dim, flag, env_id=spec.env_id, image_shape=shape, config_repr=config_repr)
 
 
 def save_module(

@@ -8,7 +8,7 @@ from torch import nn
 
 from envs.base import EnvSpec
 from policies.models.encoders import encoder_config, image_encoder, vector_embedder
-from policies.models.on_disk import load_encoder, load_moments
+from policies.models.on_disk import load_embedder, load_moments
 from torchkit.moments import Moments
 from torchkit.networks import Encoder
 from torchkit.normalise import RewardScale, RunningNorm
@@ -82,16 +82,8 @@ class Sources:
         source = choose_name(("trainable", "frozen", "scratch"), self.config.rl.z_obs, "--config_rl.z_obs")
         if source == "scratch":
             return Encoder(encoder_config(self.repr_config("z_obs"), self.spec.obs_dim, self.spec.obs_image_shape))
-        encoder = load_encoder(
-            self.embedder_path("--obs_embedder_dir", f"z_obs={source}", "scratch"),
-            "o_encoder",
-            self.spec.obs_dim,
-            "--obs_embedder_dir",
-            env_id=self.spec.env_id,
-            image_shape=self.spec.obs_image_shape,
-            config_repr=self.config.get("repr"),
-        )
-        return encoder.requires_grad_(source == "trainable")
+        path = self.embedder_path("--obs_embedder_dir", f"z_obs={source}", "scratch")
+        return load_embedder("z_obs", path, self.spec, self.config).requires_grad_(source == "trainable")
 
     def frozen_state(self, view: str) -> int:
         """The width of a frozen view of the state, which is computed from now on."""
@@ -108,15 +100,7 @@ class Sources:
             config = encoder_config(self.repr_config("z_state"), self.spec.state_dim, self.spec.state_image_shape)
             return Encoder(config), config.out_dim
         path = self.embedder_path("--state_embedder_dir", "z_state=pretrained", "random or raw")
-        encoder = load_encoder(
-            path,
-            "s_encoder",
-            self.spec.state_dim,
-            "--state_embedder_dir",
-            env_id=self.spec.env_id,
-            image_shape=self.spec.state_image_shape,
-            config_repr=self.config.get("repr"),
-        )
+        encoder = load_embedder("z_state", path, self.spec, self.config)
         moments = load_moments(path, "s_encoder", encoder.out_dim, "--state_embedder_dir")
         if moments is not None:
             self.moments["z_state"] = moments

@@ -10,8 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import EpisodeBatch, PublicBatch
-from buffers.rows import Rows
+from buffers.batch import EpisodeBatch, PublicBatch, Rows
 from policies.models.sources import Sources
 from torchkit.sequence import Carry
 

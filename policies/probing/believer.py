@@ -34,7 +34,7 @@ def believer_report(
             may be.
         factors: by name of each hidden one, for rows whose observation leaves it open: how many of the samples of a
             history that has not shown it (`untold`) and of one that has (`told`) tell its true value, by a linear
-            probe of z_state, of which `z_s` is the accuracy.
+            probe of z_state, of which `z_state` is the accuracy.
     """
     order = np.random.default_rng(seed).permutation(len(stored))
     episodes, middle = EpisodeBuffer.of(stored), len(order) // 2
@@ -56,7 +56,7 @@ def believer_report(
             ones = np.ones(len(train["z"]))
             return linear_probe(train["z"], on_train.label_R, ones, x_RF, label_R, np.ones(len(x_RF)))
 
-        result["factors"][name] = {"z_s": probe(test["z"][on_test.hidden_R], on_test.label_R[on_test.hidden_R])} | {
+        result["factors"][name] = {"z_state": probe(test["z"][on_test.hidden_R], on_test.label_R[on_test.hidden_R])} | {
             case: probe(
                 test["samples"][chosen].reshape(-1, test["z"].shape[1]),
                 on_test.label_R[chosen].repeat(test["samples"].shape[1]),
@@ -72,19 +72,19 @@ def believer_text(result: Mapping[str, Any]) -> str:
     lines = [
         f"# What the belief about {result['env_id']} tells",
         "",
-        f"The samples' mean explains {result['explained']:.3f} of the variance of z_s; their variance is "
+        f"The samples' mean explains {result['explained']:.3f} of the variance of z_state; their variance is "
         f"{result['spread']:.2f} of the squared error of that mean (1: as sure as it may be).",
         "",
     ]
-    header = ["factor", "z_s", "samples, untold", "samples, told"]
+    header = ["factor", "z_state", "samples, untold", "samples, told"]
     rows = [
-        [name, *(f"{row[case]:.3f}" if case in row else "-" for case in ("z_s", "untold", "told"))]
+        [name, *(f"{row[case]:.3f}" if case in row else "-" for case in ("z_state", "untold", "told"))]
         for name, row in result["factors"].items()
     ]
     if rows:
         lines += [
             "The share of samples that tell the true value of a hidden factor, while the observation leaves it open,",
-            "before and after the episode has shown it; z_s: the accuracy of the linear probe that reads them.",
+            "before and after the episode has shown it; z_state: the accuracy of the linear probe that reads them.",
             "",
             *as_table(header, rows),
             "",

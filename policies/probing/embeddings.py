@@ -80,12 +80,12 @@ def report(
             result["factors"][name] = {"kind": "hidden" if hidden else "visible"}
             result["factors"][name] |= report_factor(exact, noisy, tuple(encoders), seed, steps)
     result["shared_nats"] = {
-        "z_s_z_o": club_estimate(noisy_train, noisy_test, "z_s", "z_o", seed, steps),
-        "ceiling": club_estimate(noisy_train, noisy_test, "z_o", "z_o", seed, steps),
+        "z_state_z_obs": club_estimate(noisy_train, noisy_test, "z_state", "z_obs", seed, steps),
+        "ceiling": club_estimate(noisy_train, noisy_test, "z_obs", "z_obs", seed, steps),
     }
-    if "z_s untrained" in encoders:
-        untrained = club_estimate(noisy_train, noisy_test, "z_s untrained", "z_o", seed, steps)
-        result["shared_nats"]["z_s_untrained_z_o"] = untrained
+    if "z_state untrained" in encoders:
+        untrained = club_estimate(noisy_train, noisy_test, "z_state untrained", "z_obs", seed, steps)
+        result["shared_nats"]["z_state_untrained_z_obs"] = untrained
     result["unseen_share"] = {
         name: unseen_share(halves[0], halves[1], name, seed, steps) for name in encoders if MADE_OF[name] == "state"
     }
@@ -157,7 +157,7 @@ def unseen_share(train: Half, test: Half, name: str, seed: int, steps: int) -> f
 
     A small MLP reads the observation, or where that is an image z^o.
     """
-    seen = "obs" if train.views["obs"].shape[1] <= WIDE else "z_o"
+    seen = "obs" if train.views["obs"].shape[1] <= WIDE else "z_obs"
     x, x_test = side_by_side(train, test, (seen,))
     mean_Z = moments(train.views[name], train.weight)[0]
     scale = root_mean_square(train.views[name], train.weight)
@@ -206,9 +206,9 @@ def zero_on_off(
         `informed_action`: how often the action picked from the view is a best one.
     """
     views = {
-        "z_s (zero-on)": ("z_s",),
-        "z_o": ("z_o",),
-        "z_o, z_s (zero-off)": ("z_o", "z_s"),
+        "z_state (zero-on)": ("z_state",),
+        "z_obs": ("z_obs",),
+        "z_obs, z_state (zero-off)": ("z_obs", "z_state"),
         "state": ("state",),
     }
     report: dict[str, dict[str, float]] = {"reward_r2": {}, "informed_action": {}}

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buffers.rows import row_ids
 from buffers.stored import StoredEpisodes
+from buffers.transitions import row_ids
 from torchkit.networks import Encoder
 
 Array = NDArray[Any]
 
-EMBEDDINGS = {"z_s": "state", "z_o": "obs"}  # and what they are made of
+EMBEDDINGS = {"z_state": "state", "z_obs": "obs"}  # and what they are made of
 UNTRAINED = {f"{name} untrained": view for name, view in EMBEDDINGS.items()}
 MADE_OF = EMBEDDINGS | UNTRAINED
 MAX_ROWS = 20_000  # distinct rows a half that are looked at

@@ -6,7 +6,7 @@ from typing import Any
 from policies.probing.embeddings import PROBED
 from policies.probing.rows import EMBEDDINGS, UNTRAINED
 
-UNSEEN_ENOUGH = 0.5  # share of z_s's variance
+UNSEEN_ENOUGH = 0.5  # share of z_state's variance
 
 
 def as_text(result: Mapping[str, Any]) -> str:
@@ -28,8 +28,8 @@ def as_text(result: Mapping[str, Any]) -> str:
         ]
         first = next(iter(result["factors"].values()))
         fresh = [name for name in UNTRAINED if name in first["accuracy"]]
-        header = ["factor", "kind", "classes", "chance", "z_s", "z_o", "obs", "state"]
-        header += ["z_s (noise)", "z_o (noise)", "z_s var.", "z_o var."]
+        header = ["factor", "kind", "classes", "chance", "z_state", "z_obs", "obs", "state"]
+        header += ["z_state (noise)", "z_obs (noise)", "z_state var.", "z_obs var."]
         header += [text for name in fresh for text in (name, f"{name} (noise)")]
         rows = []
         for name, row in result["factors"].items():
@@ -40,15 +40,16 @@ def as_text(result: Mapping[str, Any]) -> str:
         lines += [*as_table(header, rows), ""]
         lines += _with_shown(result["factors"], noise)
     shared = result["shared_nats"]
-    begins = shared.get("z_s_untrained_z_o")
+    begins = shared.get("z_state_untrained_z_obs")
     lines += [
-        f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_s; z_o) <= {shared['z_s_z_o']:.2f} nats;"
-        + ("" if begins is None else f" of an untrained z_s {begins:.2f};")
+        f"Shared information, CLUB by a fresh estimator (noise {noise}): I(z_state; z_obs) <= "
+        f"{shared['z_state_z_obs']:.2f} nats;"
+        + ("" if begins is None else f" of an untrained z_state {begins:.2f};")
         + f" complete overlap would give {shared['ceiling']:.2f}.",
         "",
         *_unseen(result["unseen_share"]),
-        f"Decisions by small MLPs (noise {noise}): where z_s holds only what the observation lacks, it fails alone",
-        "(zero-on) and succeeds with z_o (zero-off). This is the reading without reinforcement learning.",
+        f"Decisions by small MLPs (noise {noise}): where z_state holds only what the observation lacks, it fails alone",
+        "(zero-on) and succeeds with z_obs (zero-off). This is the reading without reinforcement learning.",
         "",
     ]
     decisions = result["decisions"]
@@ -58,16 +59,18 @@ def as_text(result: Mapping[str, Any]) -> str:
 
 
 def _unseen(share: Mapping[str, float]) -> list[str]:
-    """What of z_s is not to be seen, and a warning where that is little."""
-    untrained = f" (of an untrained z_s's: {share['z_s untrained']:.0%})" if "z_s untrained" in share else ""
+    """What of z_state is not to be seen, and a warning where that is little."""
+    untrained = (
+        f" (of an untrained z_state's: {share['z_state untrained']:.0%})" if "z_state untrained" in share else ""
+    )
     warning = [
-        f"**Little of z_s is hidden**, below {UNSEEN_ENOUGH:.0%}: an agent that is paid for predicting it is paid",
+        f"**Little of z_state is hidden**, below {UNSEEN_ENOUGH:.0%}: an agent that is paid for predicting it is paid",
         "mostly for what it sees anyway. A larger overlap_weight or club_lr, or more epochs, may take more out of it.",
     ]
     return [
-        f"{share['z_s']:.0%} of z_s's variance{untrained} are not to be read from the present observation:",
+        f"{share['z_state']:.0%} of z_state's variance{untrained} are not to be read from the present observation:",
         "that much there is to be gained by looking.",
-        *(warning if share["z_s"] < UNSEEN_ENOUGH else []),
+        *(warning if share["z_state"] < UNSEEN_ENOUGH else []),
         "",
     ]
 

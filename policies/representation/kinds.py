@@ -76,7 +76,7 @@ def report_disentangled(
     trainer: RepresentationTrainer, stored: StoredEpisodes, env: gym.Env[Any, Any], settings: Settings
 ) -> tuple[dict[str, Any], str]:
     """What both embeddings hold."""
-    encoders = {"z_s": trainer.objective.s_encoder, "z_o": trainer.objective.o_encoder}
+    encoders = {"z_state": trainer.objective.s_encoder, "z_obs": trainer.objective.o_encoder}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         encoders |= {f"{name} untrained": Encoder(encoder.config) for name, encoder in encoders.items()}

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from buffers.batch import VIEWS_OF_ROWS, EpisodeBatch
-from buffers.rows import Rows
+from buffers.batch import VIEWS_OF_ROWS, EpisodeBatch, Rows
 from policies.agents.base import Agent, Array
 from policies.agents.learner import Learner
 from policies.auxiliary import AUXILIARY

@@ -5,13 +5,14 @@ else in training.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from ml_collections import ConfigDict
+from torch import Tensor
 
 from buffers import augment
 from buffers.batch import Episode, EpisodeBatch
@@ -61,7 +62,7 @@ class Experience:
         reads: fields of `config.rl` that it needs.
         clock: which of the counters is the clock, and `unit` what it counts, in a word.
         env_steps, episodes: env steps that were taken, those of demonstrations among them, and episodes that ended.
-        updates: batches that were learned from; the trainer counts them.
+        updates: batches that were learned from.
     """
 
     reads: ClassVar[Reads] = {}
@@ -107,6 +108,17 @@ class Experience:
     def batches(self, agent: Agent) -> Batches:
         """What is to be learned from before it goes on, with a second batch for an agent that wants one."""
         raise NotImplementedError
+
+    def learn(self, agent: Agent) -> Iterator[Mapping[str, Tensor]]:
+        """Has the agent learn from these; the metrics of each update, once it is counted.
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        for batch, aux_batch in self.batches(agent):
+            metrics = agent.update(batch, aux_batch)
+            self.updates += 1
+            yield metrics
 
     def metrics(self) -> dict[str, float]:
         """How much there is of it by now."""

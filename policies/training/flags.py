@@ -15,14 +15,16 @@ from utils.errors import UserError
 from utils.optional import need
 from utils.run import check_name
 
+DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}  # config files
+
 flags.disclaim_key_flags()  # they belong to the script that asks for them
 
 
 def define_flags() -> None:
     """Defines them for the script that calls this."""
     define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
-    define_config_flag("config_rl", "configs/rl/dqn.py:history", "family and variant, such as configs/rl/dqn.py:mi")
-    define_config_flag("config_seq", "configs/seq/gru.py", "the memory")
+    define_config_flag("config_rl", DEFAULTS["rl"], "family and variant, such as configs/rl/dqn.py:mi")
+    define_config_flag("config_seq", DEFAULTS["seq"], "the memory")
     define_config_flag("config_repr", None, "sizes of encoders that are not read from a file")
     flags.DEFINE_string("state_embedder_dir", None, "folder or file of the state embedder (stage 2)")
     flags.DEFINE_string("obs_embedder_dir", None, "folder or file of the observation embedder (stage 2)")

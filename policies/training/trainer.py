@@ -138,18 +138,16 @@ class Trainer:
             self._save()
 
     def _learn(self, bar: Bar) -> None:
-        """As many updates as there are batches.
+        """As many updates as there are batches, their metrics averaged.
 
         Demonstrations earn thousands at once: the bar counts them down, and a stop signal does not wait for all.
         """
-        owed = self.experience.owed
-        for batch, aux in self.experience.batches(self.agent):
+        for metrics in self.experience.learn(self.agent):
+            self.averages.add(metrics)
+            owed = self.experience.owed
             if owed >= MANY and owed % 10 == 0:
                 bar.set_postfix({"updates owed": owed}, refresh=False)
                 bar.update(0)
-            self.averages.add(self.agent.update(batch, aux))
-            self.experience.updates += 1
-            owed = self.experience.owed
             if owed:
                 self._check_stop()
 
@@ -215,5 +213,5 @@ class Trainer:
         self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
         self.record.jsonl.truncate(state["metrics_offset"])
         set_rng_state(state["rng"])
-        self._rates_from = (time.monotonic(), {name: getattr(self.experience, name) for name in self.experience.rates})
+        self._rates()  # from here on
         self._saved_progress = self.experience.progress

@@ -8,12 +8,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from policies.training.flags import DEFAULTS
 from utils.config import ROOT, flatten, load_config, to_dict
 from utils.errors import UserError, first_line
 from utils.standards import with_new_fields
 
 GROUPS = ("env", "rl", "seq", "repr")
-DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}
 # Where a domain's settings went, and what differs without another result.
 LEFT_OUT = ("env.rl", "env.seq", "env.eval")
 

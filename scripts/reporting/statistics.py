@@ -113,7 +113,7 @@ def bounds(drawn: Array) -> Array:
     return np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=-1)
 
 
-def median_of_times(values: Sequence[float], draws: int = DRAWS) -> Interval:
+def median_of_times(values: Sequence[float]) -> Interval:
     """The median over seeds of times that may be infinite, for never; its bounds are drawn medians, not between two."""
     values_S = np.asarray(values, np.float64)
     if not len(values_S):
@@ -121,23 +121,21 @@ def median_of_times(values: Sequence[float], draws: int = DRAWS) -> Interval:
     middle = float(np.median(values_S))
     if len(values_S) < 2:
         return Interval(middle, math.nan, math.nan)
-    drawn_D = np.sort(np.median(values_S[_draw(len(values_S), draws, 0)], axis=-1))
-    low, high = (drawn_D[math.ceil(share * draws) - 1] for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    drawn_D = np.sort(np.median(values_S[_draw(len(values_S), DRAWS, 0)], axis=-1))
+    low, high = (drawn_D[math.ceil(share * DRAWS) - 1] for share in ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Interval(middle, float(low), float(high))
 
 
-def performance_profile(strata: Sequence[Array], thresholds_P: Array, draws: int = CURVE_DRAWS) -> Array:
+def performance_profile(strata: Sequence[Array], thresholds_P: Array) -> Array:
     """The share of runs above each threshold (3, P): value, low, high; domains count alike.
 
     Args:
         strata: (S,) of each domain.
     """
-    return estimates([(values > thresholds_P[:, None]).astype(np.float64) for values in strata], draws)["mean"]
+    return estimates([(values > thresholds_P[:, None]).astype(np.float64) for values in strata], CURVE_DRAWS)["mean"]
 
 
-def probability_of_improvement(
-    strata_x: Sequence[Array], strata_y: Sequence[Array], draws: int = CURVE_DRAWS
-) -> Interval:
+def probability_of_improvement(strata_x: Sequence[Array], strata_y: Sequence[Array]) -> Interval:
     """The probability that a run of X does better than one of Y on the same domain, averaged over domains.
 
     A tie counts half (Mann-Whitney's U over the number of pairs). Runs of X and of Y are drawn independently.
@@ -150,9 +148,9 @@ def probability_of_improvement(
     value = float(np.mean([pairs.mean() for pairs in better]))
     if min(min(pairs.shape) for pairs in better) < 2:
         return Interval(value, math.nan, math.nan)
-    drawn = np.zeros(draws)
+    drawn = np.zeros(CURVE_DRAWS)
     for number, pairs in enumerate(better):
-        row_DS, col_DS = (_draw(size, draws, 2 * number + which) for which, size in enumerate(pairs.shape))
+        row_DS, col_DS = (_draw(size, CURVE_DRAWS, 2 * number + which) for which, size in enumerate(pairs.shape))
         drawn += pairs[row_DS[:, :, None], col_DS[:, None]].mean(axis=(1, 2)) / len(better)
     return Interval(value, *bounds(drawn).tolist())
 

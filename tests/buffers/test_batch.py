@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from buffers.batch import EpisodeBatch
-from buffers.rows import Rows, round_up
+from buffers.batch import EpisodeBatch, Rows, round_up
 
 
 def batch_by_hand():

@@ -10,8 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buffers.episode_buffer import EpisodeBuffer
-from buffers.rows import row_keys
+from buffers.episode_buffer import EpisodeBuffer, row_keys
 from envs.base import EnvSpec
 from tests.helpers.episodes import numbered_episode, random_episode
 from utils.checkpoint import load_checkpoint, save_checkpoint

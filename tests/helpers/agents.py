@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from ml_collections import ConfigDict
 
-from buffers.batch import EpisodeBatch
+from buffers.batch import EpisodeBatch, Rows
 from buffers.episode_buffer import EpisodeBuffer
-from buffers.rows import Rows
 from envs.base import EnvSpec
 from policies.build import build_agent
 from policies.models.believer import Believer, BelieverConfig, save_believer

@@ -18,7 +18,7 @@ from buffers.dataset import read_dataset
 from envs.base import EnvSpec
 from policies.acting.collect import collect_episodes, coverage
 from policies.acting.rollout import check_expert
-from tests.helpers.scripts import ROOT
+from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
 from utils.folders import kept_for_us
 
@@ -30,15 +30,6 @@ def collect(*flags, cwd=ROOT, **options):
     command = [sys.executable, str(ROOT / "main_collect_data.py"), *map(str, flags)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, **options)
-
-
-def assert_refused(done, *expected):
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert done.stderr.startswith("error: ")
-    for text in expected:
-        assert text in done.stderr
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_it_writes_embedders_metrics_and_a_report(trained):
     assert set(lines[0]) == {"step", *METRICS}
     found = json.loads((folder / "report.json").read_text())
     assert set(found["factors"]) == {"goal", "cell"}
-    views = {"z_s", "z_o", "obs", "state", "z_s untrained", "z_o untrained"}
+    views = {"z_state", "z_obs", "obs", "state", "z_state untrained", "z_obs untrained"}
     assert views == set(found["factors"]["goal"]["accuracy"])
     assert (folder / "report.md").read_text() in done.stdout
     assert "zero-off" in done.stdout
@@ -212,11 +212,11 @@ def test_a_short_training_reaches_the_figures_of_the_method(tmp_path, monkeypatc
     run.pretrain(config_of("envs", "heaven_hell"), config_repr, settings, ["here"])
     found = json.loads((tmp_path / "result/report.json").read_text())["factors"]
     goal, cell = found["goal"], found["cell"]
-    assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy_with_noise"]["z_s"] >= 0.99
-    assert goal["accuracy"]["z_o"] <= 0.55 and goal["accuracy_with_noise"]["z_o"] <= 0.55
-    assert cell["accuracy"]["z_o"] >= 0.99 and cell["accuracy_with_noise"]["z_o"] >= 0.99
+    assert goal["accuracy"]["z_state"] >= 0.99 and goal["accuracy_with_noise"]["z_state"] >= 0.99
+    assert goal["accuracy"]["z_obs"] <= 0.55 and goal["accuracy_with_noise"]["z_obs"] <= 0.55
+    assert cell["accuracy"]["z_obs"] >= 0.99 and cell["accuracy_with_noise"]["z_obs"] >= 0.99
     # before training these are 0.86 and 0.13
-    assert goal["variance_share"]["z_s"] > 0.95 and cell["variance_share"]["z_s"] < 0.05
+    assert goal["variance_share"]["z_state"] > 0.95 and cell["variance_share"]["z_state"] < 0.05
 
 
 def test_a_folder_of_another_training_is_refused(trained, data, without_report):

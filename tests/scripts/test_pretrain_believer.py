@@ -50,7 +50,7 @@ def test_it_writes_both_models_metrics_and_a_report(trained):
     assert set(first) == {"step", "state_total", "reconstruction", "reward", "state_dynamics", "kl"}
     assert set(second) == {"step", "elbo"}
     report = json.loads((folder / "report.json").read_text())
-    assert set(report["factors"]["goal"]) == {"z_s", "untold", "told"}
+    assert set(report["factors"]["goal"]) == {"z_state", "untold", "told"}
     assert (folder / "report.md").read_text() in done.stdout
 
 

@@ -47,8 +47,10 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     assert done.returncode == 0, done.stderr
     encoders = tmp_path / "data" / "encoders" / "block_pulling"
     near = json.loads((encoders / "report.json").read_text())["factors"]["near"]
-    assert near["kind"] == "hidden" and {"z_s", "z_o", "obs", "state", "z_s untrained"} < set(near["accuracy"])
-    assert set(near["accuracy_with_shown"]) == {"shown", "z_s", "z_o", "z_s untrained", "z_o untrained"}
+    assert near["kind"] == "hidden" and {"z_state", "z_obs", "obs", "state", "z_state untrained"} < set(
+        near["accuracy"]
+    )
+    assert set(near["accuracy_with_shown"]) == {"shown", "z_state", "z_obs", "z_state untrained", "z_obs untrained"}
     assert (encoders / "report.md").read_text().count("| near") == 2
 
     process = scripts.start(*train, *SMALLER["main.py"], cwd=tmp_path)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import softplus
 
-from buffers.rows import row_ids
-from buffers.transitions import Batch
+from buffers.transitions import Batch, row_ids
 from torchkit.fast.adam import Adam
 from torchkit.mutual_information import Club, club_log_likelihood, club_upper_bound, club_upper_bound_of_pairs, jsd_loss
 

@@ -138,12 +138,6 @@ def test_a_digest_is_of_contents_and_their_order(tmp_path):
     assert len({content_digest(parts) for parts in ([a, b], [b, a], [a], ["onetwo"], ["on", "etwo"])}) == 5
 
 
-def test_resume_can_be_refused(tmp_path):
-    create(tmp_path).close()
-    with pytest.raises(UserError, match="--run_name"):
-        create(tmp_path, resume=False)
-
-
 def test_damaged_config_is_told(tmp_path):
     create(tmp_path).close()
     for text, why in (('{"config": ', "JSONDecodeError: Expecting value"), ("{}", "KeyError"), ("[]", "list")):

@@ -23,7 +23,7 @@ def test_a_signal_is_remembered_until_it_is_asked_for():
 
 
 def test_a_second_ctrl_c_interrupts_at_once():
-    with StopRequest().listening((signal.SIGINT,)):
+    with StopRequest().listening():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -33,7 +33,7 @@ def test_it_listens_though_the_shell_had_it_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         stop = StopRequest()
-        with stop.listening((signal.SIGINT,)):
+        with stop.listening():
             signal.raise_signal(signal.SIGINT)
         assert stop.number == signal.SIGINT
     finally:

@@ -14,6 +14,7 @@ from buffers.batch import EpisodeBatch
 from envs.make import make_env, make_vector_env
 from envs.replayed import SyncAsymmetricVectorEnv
 from policies.agents.a2c import A2C
+from policies.agents.actor_critic import Networks
 from policies.extensions import Extensions
 from policies.losses import policy_gradient
 from policies.models.views import PrivilegedViews
@@ -57,7 +58,7 @@ def test_losses_by_hand(return_lambda, discounted):
     options = {"return_lambda": return_lambda, "discounted_gradient": discounted, "discount": 0.9}
     config = make_config("a2c:history", max_grad_norm=1e9, **options).rl
     policy, critic = FixedPolicy([[0.0, math.log(3.0)]] * 3), FixedCritic([1.0, 3.0, 9.0])
-    agent = A2C(policy, critic, PrivilegedViews({}, {}), Extensions(), Extensions(), config, 0, CPU)
+    agent = A2C(Networks(policy, critic, PrivilegedViews({}, {}), Extensions(), Extensions()), config, 0, CPU)
     agent.target = FixedCritic([7.0, 5.0, 9.0])
     metrics = agent.update(example())
     first = 1 + 0.9 * ((1 - return_lambda) * 5 + return_lambda * 2)

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from buffers.batch import EpisodeBatch
-from buffers.rows import Rows
+from buffers.batch import EpisodeBatch, Rows
 from policies.agents.dqn import DQN
 from policies.extensions import Extensions, IntrinsicReward
 from policies.models.views import PrivilegedViews

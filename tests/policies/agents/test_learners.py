@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from buffers.rows import Rows
+from buffers.batch import Rows
 from policies.agents.learner import has_dropout
 from tests.helpers.agents import (
     A2C_VARIANTS,

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from buffers.batch import EpisodeBatch
+from policies.agents.actor_critic import Networks
 from policies.agents.sac import SAC, target_entropy
 from policies.extensions import Extensions
 from policies.models.views import PrivilegedViews
@@ -59,8 +60,8 @@ class FixedCritic(nn.Module):
 def fixed_agent(policy, critic, target, **options):
     options = {"discount": 0.9, "temperature__initial": 0.5, "max_grad_norm": 1e9} | options
     config = make_config("sac:history", **options).rl
-    empty = PrivilegedViews({}, {})
-    agent = SAC(policy, critic, empty, Extensions(), Extensions(), config, 2 if policy.actions.discrete else 1, 0, CPU)
+    networks = Networks(policy, critic, PrivilegedViews({}, {}), Extensions(), Extensions())
+    agent = SAC(networks, config, 2 if policy.actions.discrete else 1, 0, CPU)
     agent.target = target
     return agent
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from ml_collections import ConfigDict
 
-from buffers.batch import EpisodeBatch
-from buffers.rows import Rows
+from buffers.batch import EpisodeBatch, Rows
 from configs.repr.believer_grid import get_config
 from policies.build import build_agent
 from policies.deployed.files import load_policy, save_policy

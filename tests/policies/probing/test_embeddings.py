@@ -85,10 +85,12 @@ def test_variance_share_by_hand():
 
 def test_noise_is_a_part_of_the_root_mean_square():
     z = np.array([[10.0], [-10.0]], np.float32)
-    half = Half({"z_s": z, "z_o": z, "obs": z, "state": z}, np.zeros((2, 4)), np.zeros(2), np.array([0.9, 0.1]))
+    half = Half({"z_state": z, "z_obs": z, "obs": z, "state": z}, np.zeros((2, 4)), np.zeros(2), np.array([0.9, 0.1]))
     noisy, index = half.blurred(0.1, 20_000, np.random.default_rng(0))
     assert (index == 0).mean() == pytest.approx(0.9, abs=0.01)
-    assert (noisy.views["z_s"] - z[index]).std() == pytest.approx(0.1 * 6.0, rel=0.05)  # 6 is the weighted deviation
+    assert (noisy.views["z_state"] - z[index]).std() == pytest.approx(
+        0.1 * 6.0, rel=0.05
+    )  # of the weighted deviation, 6
     np.testing.assert_array_equal(noisy.views["state"], z[index])
 
 
@@ -98,14 +100,14 @@ def test_the_unseen_share_is_the_variance_that_no_observation_tells(seen, expect
     rng = np.random.default_rng(0)
     obs, hidden = rng.normal(size=(2, 6000, 1)).astype(np.float32)
     z = 30 * (seen * obs + (1 - seen) * 2 * hidden) - 7  # neither scale nor offset matters
-    whole = Half({"obs": obs, "z_s": z, "z_o": 0 * obs}, obs, obs[:, 0], np.full(6000, 1 / 6000))
+    whole = Half({"obs": obs, "z_state": z, "z_obs": 0 * obs}, obs, obs[:, 0], np.full(6000, 1 / 6000))
     train, test = whole.take(np.arange(3000)), whole.take(np.arange(3000, 6000))
-    assert unseen_share(train, test, "z_s", seed=0, steps=300) == pytest.approx(expected, abs=0.06)
+    assert unseen_share(train, test, "z_state", seed=0, steps=300) == pytest.approx(expected, abs=0.06)
 
 
-def test_a_z_s_of_what_is_seen_is_warned_of():
-    assert "Little of z_s is hidden" in "\n".join(_unseen({"z_s": 0.2}))
-    assert "Little of z_s is hidden" not in "\n".join(_unseen({"z_s": 0.7}))
+def test_a_z_state_of_what_is_seen_is_warned_of():
+    assert "Little of z_state is hidden" in "\n".join(_unseen({"z_state": 0.2}))
+    assert "Little of z_state is hidden" not in "\n".join(_unseen({"z_state": 0.7}))
 
 
 def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
@@ -114,12 +116,12 @@ def test_what_is_read_of_a_factor_beside_what_is_shown_of_it():
     counts = np.arange(4000) % 4 < 3  # the others count for nothing, and would be told wrong
     moves = side == np.sign(place)  # whether the one at this place is on the side that moves
     label = np.where(moves == counts, 7, 3)
-    views = {"z_s": side[:, None].astype(np.float32), "z_o": rng.normal(size=(4000, 1)).astype(np.float32)}
+    views = {"z_state": side[:, None].astype(np.float32), "z_obs": rng.normal(size=(4000, 1)).astype(np.float32)}
     whole = Half(views, place[:, None], side, np.where(counts, 1 / 3000, 0)), Factor(label, counts, place[:, None])
     train, test = ([part.take(rows) for part in whole] for rows in np.split(np.arange(4000), 2))
-    assert probe_factor(train, test, ("z_s",))["z_s"] < 0.6
-    read = probe_with_shown(train, test, ("z_s", "z_o"), seed=0, steps=300)
-    assert read["z_s"] > 0.95 and 0.4 < read["shown"] < 0.6 and 0.4 < read["z_o"] < 0.6
+    assert probe_factor(train, test, ("z_state",))["z_state"] < 0.6
+    read = probe_with_shown(train, test, ("z_state", "z_obs"), seed=0, steps=300)
+    assert read["z_state"] > 0.95 and 0.4 < read["shown"] < 0.6 and 0.4 < read["z_obs"] < 0.6
 
 
 class Slice(torch.nn.Module):
@@ -154,9 +156,9 @@ def test_an_embedding_that_is_nearly_the_same_for_all_rows_is_named(stored, heav
             return 3.0 + 1e-3 * super().forward(x)
 
     monkeypatch.setattr("policies.probing.embeddings.NUM_DRAWN", 300)
-    found = report(stored, {"z_s": Slice(0, 1, 2), "z_o": Constant(0, 1)}, heaven_hell, seed=0, steps=5)
-    assert found["collapsed"] == ["z_o"]
-    assert "**z_o has collapsed**" in as_text(found)
+    found = report(stored, {"z_state": Slice(0, 1, 2), "z_obs": Constant(0, 1)}, heaven_hell, seed=0, steps=5)
+    assert found["collapsed"] == ["z_obs"]
+    assert "**z_obs has collapsed**" in as_text(found)
 
 
 def test_the_report_asks_where_the_answer_is_open_with_what_is_shown(stored, heaven_hell, monkeypatch):
@@ -171,39 +173,41 @@ def test_the_report_asks_where_the_answer_is_open_with_what_is_shown(stored, hea
     seen = []
     monkeypatch.setattr("policies.probing.embeddings.NUM_DRAWN", 1500)
     monkeypatch.setattr("policies.probing.embeddings.factors", declared)
-    found = report(stored, {"z_s": Slice(2), "z_o": Slice(1)}, heaven_hell, seed=0, steps=300)
+    found = report(stored, {"z_state": Slice(2), "z_obs": Slice(1)}, heaven_hell, seed=0, steps=300)
     assert list(found["factors"]) == ["asked"] and found["factors"]["asked"]["kind"] == "hidden"
     read = found["factors"]["asked"]["accuracy_with_shown"]
-    assert read["z_s"] > 0.99 and max(read["z_o"], read["shown"]) < 0.6
+    assert read["z_state"] > 0.99 and max(read["z_obs"], read["shown"]) < 0.6
     text = as_text(found)
-    assert "| factor | chance | shown alone | with z_s | with z_o |" in text
-    numbers = [found["factors"]["asked"]["chance"], read["shown"], read["z_s"], read["z_o"]]
+    assert "| factor | chance | shown alone | with z_state | with z_obs |" in text
+    numbers = [found["factors"]["asked"]["chance"], read["shown"], read["z_state"], read["z_obs"]]
     row = next(line for line in text.splitlines()[::-1] if line.startswith("| asked"))
     assert [cell.strip() for cell in row.split("|")[2:-1]] == [f"{number:.3f}" for number in numbers]
 
 
 def test_the_report_tells_separate_embeddings_from_overlapping_ones(stored, heaven_hell, monkeypatch):
     monkeypatch.setattr("policies.probing.embeddings.NUM_DRAWN", 1500)
-    encoders = {"z_s": Slice(2), "z_o": Slice(0, 1, 2)}
-    untrained = {"z_s untrained": Slice(0, 1), "z_o untrained": Slice(2)}  # the place, and nothing
+    encoders = {"z_state": Slice(2), "z_obs": Slice(0, 1, 2)}
+    untrained = {"z_state untrained": Slice(0, 1), "z_obs untrained": Slice(2)}  # the place, and nothing
     apart = report(stored, encoders | untrained, heaven_hell, seed=0, steps=300)
-    overlap = report(stored, encoders | {"z_s": Slice(0, 1, 2)}, heaven_hell, seed=0, steps=300)
+    overlap = report(stored, encoders | {"z_state": Slice(0, 1, 2)}, heaven_hell, seed=0, steps=300)
     goal, cell = apart["factors"]["goal"], apart["factors"]["cell"]
     assert goal["kind"] == "hidden" and cell["kind"] == "visible"
-    assert goal["accuracy"]["z_s"] >= 0.99 and goal["accuracy"]["z_o"] <= goal["chance"] + 0.05
-    assert cell["accuracy"]["z_s"] <= cell["chance"] + 0.05
-    assert goal["variance_share"]["z_s"] == pytest.approx(1.0)
+    assert goal["accuracy"]["z_state"] >= 0.99 and goal["accuracy"]["z_obs"] <= goal["chance"] + 0.05
+    assert cell["accuracy"]["z_state"] <= cell["chance"] + 0.05
+    assert goal["variance_share"]["z_state"] == pytest.approx(1.0)
     assert apart["collapsed"] == [] and "collapsed" not in as_text(apart)
     assert "accuracy_with_shown" not in goal and "shown alone" not in as_text(apart)
     for group in ("accuracy", "accuracy_with_noise"):
-        assert goal[group]["z_s untrained"] <= goal["chance"] + 0.05 and cell[group]["z_s untrained"] > 0.9
-    assert "| z_s untrained | z_s untrained (noise) |" in as_text(apart)
-    assert "z_s untrained" not in as_text(overlap) and "of an untrained z_s" not in as_text(overlap)
-    assert apart["shared_nats"]["z_s_untrained_z_o"] > 5 * apart["shared_nats"]["z_s_z_o"]  # the place, in both
-    assert "of an untrained z_s" in as_text(apart)
-    assert apart["shared_nats"]["z_s_z_o"] < 0.2 * overlap["shared_nats"]["z_s_z_o"]
-    assert apart["unseen_share"]["z_s"] > 0.8 > 0.05 > apart["unseen_share"]["z_s untrained"]
-    assert "of an untrained z_s's: 0%" in as_text(apart) and "Little of z_s is hidden" not in as_text(apart)
+        assert goal[group]["z_state untrained"] <= goal["chance"] + 0.05 and cell[group]["z_state untrained"] > 0.9
+    assert "| z_state untrained | z_state untrained (noise) |" in as_text(apart)
+    assert "z_state untrained" not in as_text(overlap) and "of an untrained z_state" not in as_text(overlap)
+    assert (
+        apart["shared_nats"]["z_state_untrained_z_obs"] > 5 * apart["shared_nats"]["z_state_z_obs"]
+    )  # the place, in both
+    assert "of an untrained z_state" in as_text(apart)
+    assert apart["shared_nats"]["z_state_z_obs"] < 0.2 * overlap["shared_nats"]["z_state_z_obs"]
+    assert apart["unseen_share"]["z_state"] > 0.8 > 0.05 > apart["unseen_share"]["z_state untrained"]
+    assert "of an untrained z_state's: 0%" in as_text(apart) and "Little of z_state is hidden" not in as_text(apart)
     reward = apart["decisions"]["reward_r2"]
-    assert reward["z_s (zero-on)"] < 0.2 and reward["z_o"] < 0.2 and reward["z_o, z_s (zero-off)"] > 0.5
-    assert overlap["decisions"]["reward_r2"]["z_s (zero-on)"] > 0.5
+    assert reward["z_state (zero-on)"] < 0.2 and reward["z_obs"] < 0.2 and reward["z_obs, z_state (zero-off)"] > 0.5
+    assert overlap["decisions"]["reward_r2"]["z_state (zero-on)"] > 0.5
