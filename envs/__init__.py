@@ -14,14 +14,15 @@ CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
     "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
 }
+FINITE: dict[str, tuple[str, dict[str, Any]]] = {"PomdpFile-v0": ("envs.finite_rules:PomdpFile", {})}
 ROBOT: dict[str, str] = {
     "BlockPulling-v0": "envs.robot.block_pulling:BlockPulling",
     "BlockPushing-v0": "envs.robot.block_pushing:BlockPushing",
     "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
 }
-HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | {"CarFlag-1D-v0": 160}  # steps
+HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | {"CarFlag-1D-v0": 160, "PomdpFile-v0": 100}  # steps
 
-for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS).items():
+for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS | FINITE).items():
     if _id not in gym.registry:
         gym.register(
             id=_id,

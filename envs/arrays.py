@@ -5,7 +5,7 @@ agent is and the hidden fact. It is an integer on a grid, a row of numbers on a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -26,8 +26,19 @@ Floats = NDArray[np.float32]
 NOBODY: Ints = np.zeros(0, np.intp)
 
 
+def numbered(action: NDArray[Any], num: int, names: Sequence[str]) -> Ints:
+    """`num` discrete actions (num,) as they are.
+
+    Raises:
+        ValueError: they are no such integers; the message says what each stands for.
+    """
+    if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // len(names)):
+        raise ValueError(f"actions are {num} integers: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
+    return action
+
+
 class Rules(ABC):
-    """The rules of a domain with one hidden fact; all methods are pure functions of arrays.
+    """The rules of a domain with one hidden fact; all methods are functions of arrays, and of what they draw.
 
     Attributes:
         obs_space: bounds of an observation (O,).
@@ -52,8 +63,8 @@ class Rules(ABC):
         """Draws `num` joint states in which episodes start."""
 
     @abstractmethod
-    def joint_of(self, state_NS: NDArray[Any]) -> NDArray[Any]:
-        """The joint states that have the given states.
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> NDArray[Any]:
+        """The joint states that have the given states; what else there is to them is drawn.
 
         Raises:
             ValueError: a row is no state of this domain, or one in which the episode has ended.
@@ -68,8 +79,8 @@ class Rules(ABC):
         """
 
     @abstractmethod
-    def step(self, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
-        """The joint states after one action each."""
+    def step(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
+        """The joint states after one action each, drawn where chance has a say."""
 
     @abstractmethod
     def observe(self, joint: NDArray[Any]) -> Floats:
@@ -109,7 +120,7 @@ class Rules(ABC):
     ) -> NDArray[np.int64] | Floats:
         """The expert's actions: to the information, once informed to the goal; where it guesses, to that place."""
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
         return None
 
@@ -137,14 +148,14 @@ class Episodes:
 
     def start(self, rng: np.random.Generator, index: Ints, state: NDArray[Any] | None = None) -> None:
         """Starts the episodes of `index` anew, in the states given (one row for each) or drawn ones."""
-        drawn = self.rules.initial(rng, len(index)) if state is None else self.rules.joint_of(state)
+        drawn = self.rules.initial(rng, len(index)) if state is None else self.rules.joint_of(rng, state)
         self.joint[index] = drawn
         self.informed[index] = self.rules.informative(drawn)
         self.guess[index] = self.rules.initial_guess(rng, len(index))
 
     def step(self, rng: np.random.Generator, action: NDArray[Any]) -> None:
         """Moves every agent; a guess that was reached without ending the episode is replaced by another one."""
-        self.joint = self.rules.step(self.joint, action)
+        self.joint = self.rules.step(rng, self.joint, action)
         self.informed |= self.rules.informative(self.joint)
         self.guess = self.rules.next_guess(rng, self.joint, self.guess)
 
@@ -199,8 +210,8 @@ class ArrayEnv(PartiallyObservableEnv):
         """The expert's action: to the information, then to the goal; with `guess`, to a goal drawn at the start."""
         return self._one.expert(np.array([guess]))[0]
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
-        return self.rules.belief(obs_RO, terminated)
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
+        return self.rules.belief(obs_RO, action_T, terminated)
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What a probe can look for in the rows, by name."""

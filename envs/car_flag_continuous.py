@@ -51,7 +51,7 @@ class ContinuousRules(Rules):
             raise ValueError(f"actions are finite numbers in [-1, 1] of shape {shape}")
         return np.clip(action.astype(np.float32), -1.0, 1.0)
 
-    def joint_of(self, state_NS: NDArray[Any]) -> Floats:
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> Floats:
         state_NS = np.asarray(state_NS, np.float32)
         if state_NS.ndim != 2 or state_NS.shape[1:] != self.state_space.shape:
             raise ValueError(f"a state has shape {self.state_space.shape}, not {state_NS.shape[1:]}")
@@ -111,7 +111,7 @@ class CarFlag1DRules(ContinuousRules):
     def initial_guess(self, rng: np.random.Generator, num: int) -> Floats:
         return (2 * rng.integers(2, size=num) - 1).astype(np.float32)
 
-    def step(self, joint: Floats, action: Floats) -> Floats:
+    def step(self, rng: np.random.Generator, joint: Floats, action: Floats) -> Floats:
         joint = joint.copy()
         joint[:, 1] = np.clip(joint[:, 1] + self.FORCE * action[:, 0], -self.SPEED, self.SPEED)
         joint[:, 0] = np.clip(joint[:, 0] + joint[:, 1], -self.WALL, self.WALL)
@@ -141,7 +141,7 @@ class CarFlag1DRules(ContinuousRules):
         force = np.where(informed, joint[:, 2], to_information)
         return np.where(guesses, guess, force)[:, None].astype(np.float32)
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief:
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """Both sides are equally likely until one is read; no place and no ending tells of it."""
         side_R = np.sign(np.cumsum(np.asarray(obs_RO)[:, 2]))
         return Belief(
@@ -236,7 +236,7 @@ class CarFlag2DContinuousRules(ContinuousRules):
         guess[wrong] = self.initial_guess(rng, int(wrong.sum()))
         return guess
 
-    def step(self, joint: Floats, action: Floats) -> Floats:
+    def step(self, rng: np.random.Generator, joint: Floats, action: Floats) -> Floats:
         joint = joint.copy()
         joint[:, :2] = np.clip(joint[:, :2] + self.STEP * action, -1.0, 1.0)
         return joint

@@ -31,8 +31,8 @@ class FinitePOMDP:
     Attributes:
         start_S: b₀, the distribution of the first state (S,), sums to 1.
         transition_ASE: for each action Pr(s' | s, a), rows sum to 1 (S, E), also where the episode ends.
-        ends_ASE: for each action the probability that the episode ends with the transition s → s' (S, E), 0 where there
-            is no such transition; None: never.
+        ends_ASE: for each action the probability that the episode ends with the transition s → s' (S, E), which where
+            there is no such transition means nothing; None: never.
         observation_AEO: for each action Pr(o | a, s') by the state after it (E, O), rows sum to 1.
         reward_SA: E[r | s, a], over s' and o (S, A).
         discount: γ in (0, 1].
@@ -66,6 +66,140 @@ class FinitePOMDP:
         return transition_SE * (0.0 if self.ends_ASE is None else self.ends_ASE[action])
 
 
+class Draws:
+    """Draws columns of a matrix whose rows are distributions, by inverse distribution functions that lie end to end.
+
+    Args:
+        entries: of the matrix, row by row.
+        rows: how many there are; each has an entry.
+    """
+
+    def __init__(self, entries: Entries, rows: int) -> None:
+        row, self.column, value = entries
+        self._last = np.searchsorted(row, np.arange(rows), side="right") - 1
+        total = np.cumsum(value)
+        before = np.append(0.0, total[self._last])[row]
+        self._bound = row + (total - before) / (total[self._last] - np.append(0.0, total[self._last])[:-1])[row]
+        self._bound[self._last] = np.arange(1, rows + 1)
+        self._certain = len(row) == rows
+
+    def __call__(self, rng: np.random.Generator, row_N: Ints) -> Ints:
+        """For each of the rows the number of an entry, whose `column` is what was drawn."""
+        if self._certain:
+            return row_N
+        found = np.searchsorted(self._bound, row_N + rng.random(len(row_N)), side="right")
+        return np.minimum(found, self._last.take(row_N))  # a sum with a row's number may round up to the next one's
+
+
+class Filter:
+    """Exact beliefs of N episodes at once, each from what it has shown, done, and that it went on.
+
+    Dimension key: N episodes, and as in `FinitePOMDP`.
+    """
+
+    def __init__(self, pomdp: FinitePOMDP) -> None:
+        self.pomdp = pomdp
+        actions = range(len(pomdp.actions))
+        self._going_on_ASE = [pomdp.going_on(action) for action in actions]
+        self._seen_AOE = [_by_observation(matrix) for matrix in pomdp.observation_AEO]
+        self._first_OS = None if pomdp.first_SO is None else _by_observation(pomdp.first_SO)
+
+    def first(self, obs_N: Ints) -> Floats:
+        """The beliefs (N, S) after the first observations; -1 for none.
+
+        Raises:
+            ValueError: no start looks like that.
+        """
+        weight_NS = np.repeat(self.pomdp.start_S[None], len(obs_N), axis=0)
+        if self._first_OS is not None:
+            weight_NS = weight_NS * np.where(obs_N[:, None] < 0, 1.0, _dense(self._first_OS[obs_N]))
+        return _normalised(weight_NS)
+
+    def after(self, belief_NS: Floats, action_N: Ints, obs_N: Ints, *, ended: bool = False) -> Floats:
+        """The beliefs (N, E) after one more action and observation each.
+
+        Args:
+            belief_NS: before it.
+            action_N: the actions.
+            obs_N: what was seen then.
+            ended: the episodes ended with it, where else they went on.
+
+        Raises:
+            ValueError: that is not possible.
+        """
+        return _normalised(self.weights(belief_NS, action_N, obs_N, ended=ended))
+
+    def weights(self, belief_NS: Floats, action_N: Ints, obs_N: Ints, *, ended: bool = False) -> Floats:
+        """Pr(s', o, the episode goes on | b, a) (N, E), of which `after` is the normalised form."""
+        weight_NE = np.empty_like(belief_NS)
+        for action in np.unique(action_N):
+            some = np.flatnonzero(action_N == action)
+            moved_SE = self.pomdp.ending(action) if ended else self._going_on_ASE[action]
+            weight_NE[some] = (belief_NS[some] @ moved_SE) * _dense(self._seen_AOE[action][obs_N[some]])
+        return weight_NE
+
+    def episode(self, obs_R: Ints, action_T: Ints, terminated: bool) -> Floats:
+        """The belief (R, S) at each row of an episode, R = T + 1; for the last one, if `terminated`, that it ended.
+
+        An episode that starts as none does was put there: then all states that look like that are equally likely.
+
+        Raises:
+            ValueError: the rows are no episode of this domain.
+        """
+        belief_RS = np.empty((len(obs_R), len(self.pomdp.start_S)))
+        for row in range(len(obs_R)):
+            now = slice(row, row + 1)
+            try:
+                if row:
+                    ended = terminated and row == len(obs_R) - 1
+                    belief_RS[now] = self.after(
+                        belief_RS[row - 1 : row], action_T[row - 1 : row], obs_R[now], ended=ended
+                    )
+                else:
+                    belief_RS[now] = self._anywhere(obs_R[now])
+            except ValueError as error:
+                raise ValueError(f"no state explains row {row} and those before it") from error
+        return belief_RS
+
+    def _anywhere(self, obs_N: Ints) -> Floats:
+        try:
+            return self.first(obs_N)
+        except ValueError:
+            if self._first_OS is None:
+                raise
+            return _normalised(_dense(self._first_OS[obs_N]))
+
+
+def _by_observation(matrix_EO: Matrix) -> Matrix:
+    """The transpose (O, E), of which rows are taken."""
+    return matrix_EO.T if isinstance(matrix_EO, np.ndarray) else matrix_EO.T.tocsr()
+
+
+def _dense(matrix: Matrix) -> Floats:
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def _normalised(weight_NS: Floats) -> Floats:
+    total_N = weight_NS.sum(axis=1)
+    if not (total_N > 0).all():
+        raise ValueError(f"no state explains row {int((total_N > 0).argmin())}")
+    return weight_NS / total_N[:, None]
+
+
+def informed_values(pomdp: FinitePOMDP, error: float = 1e-9, most: int = 10_000) -> Floats:
+    """Q(s, a) (S, A) of one who always knows the state, by value iteration: no belief is worth more."""
+    value_SA = np.zeros_like(pomdp.reward_SA)
+    going_on_ASE = [pomdp.going_on(action) for action in range(len(pomdp.actions))]
+    for _ in range(most):
+        best_S = value_SA.max(axis=1)
+        next_SA = pomdp.reward_SA + pomdp.discount * np.stack([moved_SE @ best_S for moved_SE in going_on_ASE], axis=1)
+        done = abs(next_SA - value_SA).max() <= error * (1 - pomdp.discount or 1.0)
+        value_SA = next_SA
+        if done:
+            break
+    return value_SA
+
+
 def entries_of(matrix: Matrix) -> Entries:
     """What is not zero in a matrix of either kind, row by row."""
     if isinstance(matrix, np.ndarray):
@@ -78,8 +212,7 @@ def entries_of(matrix: Matrix) -> Entries:
 
 def row_of(matrix: Matrix, number: int) -> Floats:
     """A row of a matrix of either kind."""
-    row = matrix[[number]]
-    return np.asarray(row if isinstance(row, np.ndarray) else row.toarray())[0]
+    return _dense(matrix[[number]])[0]
 
 
 def matrices(entries: Sequence[Entries], shape: tuple[int, int], what: str) -> tuple[Matrix, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.arrays import Bools, Floats, Ints, Rules
+from envs.arrays import Bools, Floats, Ints, Rules, numbered
 from envs.base import Belief
 from envs.factors import Factor
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
@@ -91,14 +91,11 @@ class GridRules(Rules):
         pick = (rng.random(num) * self._start_count_K[hidden]).astype(np.intp)
         return hidden * self.num_cells + self._start_cells_KM[hidden, pick]
 
-    def step(self, joint: Ints, action: NDArray[Any]) -> Ints:
+    def step(self, rng: np.random.Generator, joint: Ints, action: NDArray[Any]) -> Ints:
         return self._next_flat.take(joint * NUM_ACTIONS + action)
 
     def checked(self, action: NDArray[Any], num: int) -> Ints:
-        """The actions (num,) as they are."""
-        if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // NUM_ACTIONS):
-            raise ValueError(f"actions are {num} integers: 0 right, 1 up, 2 left, 3 down")
-        return action
+        return numbered(action, num, ("right", "up", "left", "down"))
 
     def reward(self, joint: Ints) -> NDArray[np.float64]:
         return self.reward_J.take(joint)
@@ -112,7 +109,7 @@ class GridRules(Rules):
     def informative(self, joint: Ints) -> Bools:
         return self.informative_J.take(joint)
 
-    def joint_of(self, state_NS: NDArray[Any]) -> Ints:
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> Ints:
         state_NS = np.asarray(state_NS, np.float32)
         if state_NS.ndim != 2 or state_NS.shape[1:] != self.obs_space.shape:
             raise ValueError(f"a state has shape {self.obs_space.shape}, not {state_NS.shape[1:]}")
@@ -188,7 +185,7 @@ class GridRules(Rules):
             seen.setdefault(obs_JO[joint].tobytes(), []).append(joint)
         return {key: np.array(joints, np.intp) for key, joints in seen.items()}
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief:
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """By Bayes's rule: facts are equally likely, but where an episode starts may depend on them.
 
         Raises:

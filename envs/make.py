@@ -174,7 +174,7 @@ def maker(config_env: ConfigDict) -> MakeEnvs:
 class Silent(gym.Env[Any, Any]):
     """Stands for one env of a vector env, which says nothing of its rows."""
 
-    def belief(self, obs_RO: Any, terminated: bool) -> None:
+    def belief(self, obs_RO: Any, action_T: Any, terminated: bool) -> None:
         """Nothing is known of it."""
 
 

@@ -94,7 +94,7 @@ def main() -> None:
         notes["belief"] = "what acts here sees embeddings, not the domain's observations"
     else:
         single = describing_env(config.env)
-        beliefs = [single.belief(one.episode.obs, one.terminated) for one in played]
+        beliefs = [single.belief(one.episode.obs, one.episode.action, one.terminated) for one in played]
         if beliefs[0] is None:
             notes["belief"] = f"{config.env.id} does not tell the exact belief"
     views = Views(spec, policy.actions, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)

@@ -65,7 +65,7 @@ def test_random_returns_of_continuous_domains_are_those_of_episodes(env, rules, 
     rng = np.random.default_rng(0)
     joint, earned = rules.initial(rng, episodes), []
     for _ in range(REFERENCES[env].horizon):
-        joint = rules.step(joint, rng.uniform(-1, 1, (len(joint), *rules.action_space.shape)).astype(np.float32))
+        joint = rules.step(rng, joint, rng.uniform(-1, 1, (len(joint), *rules.action_space.shape)).astype(np.float32))
         over = rules.ends(joint)
         earned += rules.reward(joint)[over].tolist()
         joint = joint[~over]
