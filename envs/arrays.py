@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
 from envs.factors import Factor
+from envs.finite import FinitePOMDP
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -57,6 +58,11 @@ class Rules(ABC):
     state_features: tuple[str, ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
+
+    @property
+    def model(self) -> FinitePOMDP | None:
+        """The domain as a finite POMDP; None where it is none."""
+        return None
 
     @abstractmethod
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[Any]:
@@ -220,6 +226,11 @@ class ArrayEnv(PartiallyObservableEnv):
     def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
         """Which actions (R, A) are best for one who knows the state."""
         return self.rules.informed_actions(state_RS)
+
+    @property
+    def model(self) -> FinitePOMDP | None:
+        """The domain as a finite POMDP; None where it is none."""
+        return self.rules.model
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""

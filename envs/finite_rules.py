@@ -37,7 +37,7 @@ class FiniteRules(Rules):
     blank_joint, blank_guess = np.zeros(4), np.zeros((), np.intp)
 
     def __init__(self, model: FinitePOMDP, one_hot: bool = True) -> None:
-        self.model, self.one_hot = model, one_hot
+        self._model, self.one_hot = model, one_hot
         self.num_states, self.num_obs = len(model.states), len(model.observations)
         self.obs_space = _space(self.num_obs if one_hot else 1, 1 if one_hot else self.num_obs)
         self.state_space = _space(self.num_states if one_hot else 1, 1 if one_hot else self.num_states - 1)
@@ -52,6 +52,11 @@ class FiniteRules(Rules):
         )
         self._by_chance = self._ends is not None and bool((self._ends % 1).any())
         self._reward = np.ascontiguousarray(model.reward_SA.T).ravel()
+
+    @property
+    def model(self) -> FinitePOMDP:
+        """The POMDP."""
+        return self._model
 
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[np.float64]:
         state = self._start.column.take(self._start(rng, np.zeros(num, np.intp)))

@@ -65,7 +65,7 @@ def _resets(pomdp: FinitePOMDP) -> Any:
         return reset_AS
     for action in range(shape[0]):
         ends_S = np.asarray(pomdp.ending(action).sum(axis=1)).ravel() >= 1 - EXACT
-        for state in np.flatnonzero(ends_S):
+        for state in np.flatnonzero(ends_S).tolist():
             reset_AS[action, state] = np.array_equal(row_of(pomdp.transition_ASE[action], state), pomdp.start_S)
     return reset_AS
 

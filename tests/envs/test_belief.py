@@ -29,7 +29,10 @@ def by_enumeration(rules, actions, start):
         obs.append(rules.observe(truth)[0])
         if t == len(actions) or rules.ends(truth)[0]:
             return np.stack(obs), np.stack(beliefs), bool(rules.ends(truth)[0])
-        truth, joint = rules.step(NO_DICE, truth, actions[t : t + 1]), rules.step(NO_DICE, joint, np.full(len(joint), actions[t]))
+        truth, joint = (
+            rules.step(NO_DICE, truth, actions[t : t + 1]),
+            rules.step(NO_DICE, joint, np.full(len(joint), actions[t])),
+        )
     raise AssertionError
 
 
@@ -74,7 +77,7 @@ def test_rows_that_no_episode_has():
     with pytest.raises(ValueError, match="row 0 is no observation"):
         rules.belief(np.full((1, 3), 0.37, np.float32), NONE, terminated=False)
     left, right = rules.observe(np.array([34, 35 + 34]))
-    with pytest.raises(ValueError, match="no fact explains row 1"):
+    with pytest.raises(ValueError, match="no state explains row 1"):
         rules.belief(np.stack([left, right]), np.array([0]), terminated=False)
 
 
