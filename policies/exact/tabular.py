@@ -95,6 +95,14 @@ def policy_values(histories: Histories, policy_H: Ints) -> Floats:
     return u_HSA
 
 
+def policy_evaluation(histories: Histories, policy_H: Ints) -> Iterator[Values]:
+    """0, B_π 0, B_π² 0, … on Q."""
+    q_HA = np.zeros((len(histories), len(histories.model.actions)))
+    while True:
+        yield Values(q_HA)
+        q_HA = histories.evaluated(q_HA, policy_H)
+
+
 def state_only_values(histories: Histories, policy_H: Ints) -> tuple[Floats, Floats]:
     """What a critic V(s) that is blind to the history learns of a policy (S,), by Monte Carlo and by TD(0).
 

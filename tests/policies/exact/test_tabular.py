@@ -18,6 +18,7 @@ from policies.exact.tabular import (
     asymmetric_policy_iteration,
     asymmetric_q_learning,
     asymmetric_value_iteration,
+    policy_evaluation,
     policy_values,
     settled,
     solve,
@@ -179,9 +180,7 @@ def test_policy_iteration_ends_at_the_optimum_and_no_value_ever_falls(tree):
 
 def test_the_value_of_a_policy_is_the_expectation_of_that_with_the_state(tree):
     policy = np.random.default_rng(3).integers(len(tree.model.actions), size=len(tree))
-    q = np.zeros((len(tree), len(tree.model.actions)))
-    for _ in range(tree.depth):
-        q = tree.evaluated(q, policy)
+    q = settled(policy_evaluation(tree, policy))[0].q_HA
     assert np.abs(tree.expectation(policy_values(tree, policy)) - q).max() < 1e-12
 
 
