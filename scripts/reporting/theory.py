@@ -29,9 +29,9 @@ TITLE = "Tabular methods: the theory of Asymmetric DQN, in numbers"
 NOTES = [
     "VI, AAVI, API and AQL over the histories or beliefs of finite POMDPs",
     "([policies/exact/tabular.py](../../policies/exact/tabular.py)): what follows from the paper's definitions, as",
-    "others worked it out, and as it comes out here. What is not of Heaven-Hell-n is of a POMDP of two states, actions and",
-    "observations with γ = 0.9 that was drawn, theirs by another draw: sizes compare, digits do not. Heaven-Hell-n has",
-    "γ = 0.99 and is solved over its beliefs, without a horizon.",
+    "others worked it out, and as it comes out here. What is not of Heaven-Hell-n is of a POMDP of two states, actions",
+    "and observations with γ = 0.9 that was drawn, theirs by another draw: sizes compare, digits do not. Heaven-Hell-n",
+    "has γ = 0.99 and is solved over its beliefs, without a horizon.",
     "",
     "Of the three readings of AQL's update of Q, `consistent` keeps Q = E U, `algorithm3` is as the paper prints it,",
     "and `eq14_naive`, which weighs by Pr(s given h) what is already weighed by being visited, is biased: a control.",
