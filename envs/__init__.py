@@ -14,13 +14,19 @@ CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
     "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
 }
-FINITE: dict[str, tuple[str, dict[str, Any]]] = {"PomdpFile-v0": ("envs.finite_rules:PomdpFile", {})}
+FINITE: dict[str, tuple[str, dict[str, Any]]] = {
+    "PomdpFile-v0": ("envs.finite_rules:PomdpFile", {}),
+    **{f"HeavenHell-{n}-v0": ("envs.heaven_hell_n:HeavenHellN", {"n": n}) for n in (1, 2, 3, 4)},
+    **{f"Shopping-{n}-v0": ("envs.shopping:Shopping", {"n": n}) for n in (5, 6)},
+    "TMaze-v0": ("envs.t_maze:TMaze", {}),
+}
 ROBOT: dict[str, str] = {
     "BlockPulling-v0": "envs.robot.block_pulling:BlockPulling",
     "BlockPushing-v0": "envs.robot.block_pushing:BlockPushing",
     "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
 }
-HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | {"CarFlag-1D-v0": 160, "PomdpFile-v0": 100}  # steps
+HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | dict.fromkeys(FINITE, 100)  # steps
+HORIZONS |= {"CarFlag-1D-v0": 160, "TMaze-v0": 60}
 
 for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS | FINITE).items():
     if _id not in gym.registry:
