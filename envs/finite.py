@@ -3,6 +3,7 @@
 Matrices are numpy arrays, or `scipy.sparse.csr_array` where that is less memory.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -226,6 +227,8 @@ def matrices(entries: Sequence[Entries], shape: tuple[int, int], what: str) -> t
     if dense > SMALL and sparse < dense and is_installed("scipy"):
         from scipy.sparse import csr_array
 
+        if dense > total_memory() / 2:
+            warnings.warn(f"{what}: {gib(dense)} where dense; taken as sparse, {gib(sparse)}", stacklevel=2)
         return tuple(csr_array((value, (row, column)), shape=shape) for row, column, value in entries)
     if dense > total_memory() / 2:
         needed = f"{gib(dense)} are needed for {len(entries)} matrices of {shape[0]} by {shape[1]} numbers"

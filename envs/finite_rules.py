@@ -255,9 +255,12 @@ class PomdpFileRules(FiniteRules):
             raise UserError(
                 "config_env.kwargs.path: '' is no file; give one in Cassandra's format, such as tiger.pomdp"
             )
-        super().__init__(
-            read_pomdp(path, continuing=continuing, first_observation=str(first_observation)), one_hot=one_hot
-        )
+        try:
+            model = read_pomdp(path, continuing=continuing, first_observation=str(first_observation))
+        except UserError as error:
+            field = "" if str(error).startswith("first_observation") else "path: "
+            raise UserError(f"config_env.kwargs.{field}{error}") from error
+        super().__init__(model, one_hot)
 
 
 class PomdpFileEnv(ArrayEnv):

@@ -24,7 +24,7 @@ KINDS = {"A": "actions", "S": "states", "O": "observations"}
 RESERVED = ("*", "uniform", "identity", "reset", "include", "exclude")
 TOLERANCE = 1e-5  # by which the sum of a distribution may be off before it is refused
 EXACT = 1e-12  # by which it may be off without being brought to 1
-MOST = 10**7  # of states, actions or observations
+MOST = 10**6  # of states, actions or observations
 COMMENT = re.compile(r"#(?!!(?:ends|first)\b)[^\n]*")
 Cells = tuple[Ints, Ints, Ints, Floats]  # matrix, row, column, value
 TOKEN = re.compile(r":|[^\s:]+")
@@ -172,10 +172,12 @@ class _Reader:
         word, begin = self.keyword(), self.at
         if not word:
             self.fail(f"one of {', '.join((*PREAMBLE, 'T', 'O', 'R'))} and ':'")
-        self.at += 2
         if word in BODY:
-            self.body(word, begin)
+            sizes = self.sizes()
+            self.at += 2
+            self.body(word, dict(zip(KINDS, sizes)), begin)
             return
+        self.at += 2
         if word in self.preamble:
             self.refuse(f"'{word}:' for the second time; expected it once", begin)
         if word == "start" and self.tokens[self.at - 1] != ":":
@@ -197,14 +199,14 @@ class _Reader:
 
     def sizes(self) -> tuple[int, int, int]:
         """A, S and O, once the preamble has said them."""
-        for kind in KINDS.values():
-            if kind not in self.names:
-                self.names[kind] = self._names(kind, *self.needed(kind))
-                by_number = {str(i): i for i in range(len(self.names[kind]))}
-                self.numbers[kind] = by_number | {name: i for i, name in enumerate(self.names[kind])} | {"*": -1}
+        if not self.cells:
+            self.names = {kind: self._names(kind, *self.needed(kind)) for kind in KINDS.values()}
         actions, states, obs = (len(self.names[kind]) for kind in KINDS.values())
         if not self.cells:
             self.fits(32.0 * (actions + 1) * states)
+            for kind, names in self.names.items():
+                by_number = {str(i): i for i in range(len(names))}
+                self.numbers[kind] = by_number | {name: i for i, name in enumerate(names)} | {"*": -1}
             self.cells = {
                 "T": _Cells(actions, states, states),
                 "O": _Cells(actions, states, obs),
@@ -243,9 +245,8 @@ class _Reader:
         self.at += 1
         return found
 
-    def body(self, word: str, begin: int) -> None:
+    def body(self, word: str, sizes: dict[str, int], begin: int) -> None:
         """Reads a statement on T, O or R after its first colon."""
-        sizes = dict(zip(KINDS, self.sizes()))
         kinds = BODY[word]
         index = [self.index(KINDS[kinds[0]])]
         while len(index) < len(kinds) and self.peek() == ":":
@@ -265,9 +266,9 @@ class _Reader:
             self.resets.append((*index, -1)[:2] + (begin,))  # type: ignore[arg-type]
         else:
             row = index[1] if len(index) > 1 else -1
-            self.cells[word].write(index[0], row, self.rows(row, left), begin)
+            self.cells[word].write(index[0], row, self.rows(word, row, left), begin)
 
-    def rows(self, row: int, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    def rows(self, word: str, row: int, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
         """The row, column and value of what is not zero in a row or matrix of probabilities."""
         rows = np.arange(len(self.names["states"])) if row < 0 else np.array([row])
         if self.peek() == "uniform":
@@ -278,7 +279,8 @@ class _Reader:
                 self.fail(f"{shape[0]} by {shape[1]} numbers, which 'identity' cannot be")
             self.at += 1
             return rows, rows, 1.0
-        values = self.matrix(shape, "'uniform'" if len(shape) == 1 else "'uniform', 'identity'")
+        words = ["'uniform'", *(["'identity'"] if len(shape) == 2 else []), *(["'reset'"] if word == "T" else [])]
+        values = self.matrix(shape, ", ".join(words))
         at, column = np.nonzero(values)
         if len(shape) == 1 and row < 0:
             return rows[:, None], column, values[at, column]
@@ -361,9 +363,7 @@ class _Reader:
         if len(tokens) == states and all(map(NUMBER.fullmatch, tokens)) and not self.start_kind:
             start_S = np.array(tokens, np.float64)
             if not abs(start_S.sum() - 1) <= TOLERANCE or (start_S < 0).any():
-                self.refuse(
-                    f"the start's probabilities sum to {start_S.sum():.6g}; expected 1, and none below 0", first
-                )
+                self.refuse(f"the start sums to {start_S.sum():.6g}; expected 1, and no number below 0", first)
             return start_S if abs(start_S.sum() - 1) <= EXACT else start_S / start_S.sum()
         if tokens == ["uniform"] and not self.start_kind:
             return np.full(states, 1 / states)

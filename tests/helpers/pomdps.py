@@ -1,0 +1,76 @@
+"""Finite POMDPs to test with: files that others wrote, where a machine has them, and such as are drawn."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.finite import FinitePOMDP
+
+FILES = Path(os.environ.get("POMDP_FILES") or Path(__file__).resolve().parents[3] / "shared/fixtures/pomdp")
+needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="the files of others are not on this machine")
+
+TIGER = """
+discount: 0.95
+values: reward
+states: tiger-left tiger-right
+actions: listen open-left open-right
+observations: obs-left obs-right
+start: uniform
+T: listen identity
+T: open-left : * reset
+T: open-right : * reset
+O: listen
+0.85 0.15
+0.15 0.85
+O: open-left uniform
+O: open-right uniform
+R: listen : * : * : * -1
+R: open-left : tiger-left : * : * -100
+R: open-left : tiger-right : * : * 10
+R: open-right : tiger-left : * : * 10
+R: open-right : tiger-right : * : * -100
+"""
+
+
+def dense(matrix):
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def drawn_pomdp(rng, states=3, actions=2, observations=2, ends=0.3):
+    """A domain of random numbers, some of them 0; `ends` is the share of transitions that may end the episode."""
+
+    def rows(*shape):
+        weight = rng.random(shape) * (rng.random(shape) < 0.7)
+        weight[..., 0] += 0.1
+        return weight / weight.sum(axis=-1, keepdims=True)
+
+    may_end = rng.random((actions, states, states)) < ends
+    return FinitePOMDP(
+        start_S=rows(states),
+        transition_ASE=tuple(rows(actions, states, states)),
+        ends_ASE=tuple(may_end * rng.random(may_end.shape)) if ends else None,
+        observation_AEO=tuple(rows(actions, states, observations)),
+        reward_SA=rng.normal(size=(states, actions)),
+        discount=0.9,
+        states=tuple(f"s{i}" for i in range(states)),
+        actions=tuple(f"a{i}" for i in range(actions)),
+        observations=tuple(f"o{i}" for i in range(observations)),
+        first_SO=rows(states, observations),
+    )
+
+
+def assert_same(one, other):
+    """That two domains have the same arrays, bit for bit."""
+    for name in ("start_S", "reward_SA", "discount", "states", "actions", "observations"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    for name in ("transition_ASE", "observation_AEO", "ends_ASE"):
+        if getattr(one, name) is None:
+            assert getattr(other, name) is None
+            continue
+        for first, second in zip(getattr(one, name), getattr(other, name), strict=True):
+            assert type(first) is type(second)
+            assert not (first != second).sum(), name
+    assert (one.first_SO is None) == (other.first_SO is None)
+    assert one.first_SO is None or not (one.first_SO != other.first_SO).sum()
