@@ -12,6 +12,7 @@ GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
+    "CarFlag-7-v0": ("envs.car_flag_continuous:CarFlag7", {}),
     "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
 }
 FINITE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -26,7 +27,7 @@ ROBOT: dict[str, str] = {
     "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
 }
 HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | dict.fromkeys(FINITE, 100)  # steps
-HORIZONS |= {"CarFlag-1D-v0": 160, "TMaze-v0": 60}
+HORIZONS |= {"CarFlag-1D-v0": 160, "CarFlag-7-v0": 160, "TMaze-v0": 60}
 
 for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS | FINITE).items():
     if _id not in gym.registry:

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.arrays import ArrayEnv, ArrayVectorEnv, Bools, Floats, Rules
+from envs.arrays import ArrayEnv, ArrayVectorEnv, Bools, Floats, Rules, numbered
 from envs.base import Belief
 from envs.factors import Factor
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, draw_agent, hatching
@@ -133,7 +133,7 @@ class CarFlag1DRules(ContinuousRules):
     def _possible(self, state_NS: Floats) -> Bools:
         return np.abs(state_NS[:, 2]) == 1.0
 
-    def expert(self, joint: Floats, informed: Bools, guess: Floats, guesses: Bools) -> Floats:
+    def expert(self, joint: Floats, informed: Bools, guess: Floats, guesses: Bools) -> NDArray[np.int64] | Floats:
         """Full force to the flag it knows or guesses; until then to the information, braking on the switching curve."""
         remaining, speed = self.INFORMATION[0] - joint[:, 0], joint[:, 1]
         beyond = joint[:, 0] > self.INFORMATION[1]
@@ -189,6 +189,30 @@ class CarFlag1DRules(ContinuousRules):
         frame[[0, -1]] = LINE
         draw_agent(frame, height / 2, float(joint[0] + self.WALL) * scale, informed)
         return frame
+
+
+class CarFlag7Rules(CarFlag1DRules):
+    """`CarFlag1DRules` with seven forces to choose from (Baisero, Daley & Amato, 2022).
+
+    Actions: the forces -1, -2/3, -1/3, 0, 1/3, 2/3, 1, by number. Discount 0.99.
+
+    Optimum: return 1; discounted 0.573 on average over the starts, and 0.700 for one who knows the side.
+    """
+
+    FORCES = np.linspace(-1, 1, 7, dtype=np.float32)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.Discrete(len(self.FORCES))
+
+    def checked(self, action: NDArray[Any], num: int) -> Floats:
+        """The forces (num, 1)."""
+        return self.FORCES[numbered(action, num, [f"force {round(3 * f)}/3" for f in self.FORCES.tolist()])][:, None]
+
+    def expert(self, joint: Floats, informed: Bools, guess: Floats, guesses: Bools) -> NDArray[np.int64]:
+        """The same, whose forces are all full."""
+        force = super().expert(joint, informed, guess, guesses)[:, 0]
+        return np.abs(self.FORCES - force[:, None]).argmin(axis=1)
 
 
 class CarFlag2DContinuousRules(ContinuousRules):
@@ -325,6 +349,18 @@ class CarFlag1DVectorEnv(ArrayVectorEnv):
     """Many of them; see `CarFlag1DRules`."""
 
     rules_type = CarFlag1DRules
+
+
+class CarFlag7Env(ArrayEnv):
+    """One Car-Flag on a line by seven forces, `CarFlag-7-v0`; see `CarFlag7Rules`."""
+
+    rules_type = CarFlag7Rules
+
+
+class CarFlag7VectorEnv(ArrayVectorEnv):
+    """Many of them; see `CarFlag7Rules`."""
+
+    rules_type = CarFlag7Rules
 
 
 class CarFlag2DContinuousEnv(ArrayEnv):

@@ -5,7 +5,7 @@ from ml_collections import ConfigDict
 from configs.envs._shared import domain
 
 VARIANTS = {
-    # steps from the cue to the junction, how often a drawn action is taken instead, and the horizon, 3 length / (1 - noise)
+    # steps from the cue to the junction, how often a drawn action is taken instead; horizon: 3 length / (1 - noise)
     "20": (20, 0.0, 60),
     "50": (50, 0.2, 188),
 }

@@ -47,7 +47,7 @@ def by_expert(env_id, num, guess=False, **kwargs):
 
 
 def by_chance(env_id, num, seed=0, **kwargs):
-    envs, rng = make_vec(env_id, num, **kwargs), np.random.default_rng(seed)
+    envs, rng = make_vec(env_id, num, **kwargs), np.random.default_rng(seed + 100)  # not the seed of the starts
     return played(envs, lambda: rng.integers(envs.single_action_space.n, size=num), seed)
 
 
