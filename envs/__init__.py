@@ -8,6 +8,7 @@ GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
     "HeavenHell-v0": ("envs.heaven_hell:HeavenHell", {"rows": 5, "cols": 7}),
     "HeavenHell-6x9-v0": ("envs.heaven_hell:HeavenHell", {"rows": 6, "cols": 9}),
     "CarFlag-2D-v0": ("envs.car_flag:CarFlag2D", {}),
+    "Cleaner-v0": ("envs.cleaner:Cleaner", {}),
     "Sphinx-v0": ("envs.sphinx:Sphinx", {}),
 }
 CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -27,7 +28,7 @@ ROBOT: dict[str, str] = {
     "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
 }
 HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | dict.fromkeys(FINITE, 100)  # steps
-HORIZONS |= {"CarFlag-1D-v0": 160, "CarFlag-7-v0": 160, "TMaze-v0": 60}
+HORIZONS |= {"CarFlag-1D-v0": 160, "CarFlag-7-v0": 160, "Cleaner-v0": 200, "TMaze-v0": 60}
 
 for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS | FINITE).items():
     if _id not in gym.registry:

@@ -17,7 +17,7 @@ from utils.errors import UserError
 from utils.standards import DOMAIN, MORE_OF_A_DOMAIN, check_kind
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
-NATIVE += ["heaven_hell_n:1", "shopping:5", "t_maze:20", "car_flag_7"]
+NATIVE += ["heaven_hell_n:1", "shopping:5", "t_maze:20", "car_flag_7", "cleaner"]
 LOOPED = ["cartpole_hidden", "masked"]
 ROBOT = ["robot:block_pulling", "robot:block_pushing", "robot:drawer_opening"]  # tests/envs/robot has more of them
 DOMAINS = [*NATIVE, *LOOPED]
@@ -139,7 +139,7 @@ def test_the_seed_of_a_vector_env_fixes_everything(name):
         return [views["obs"], views["state"], *play(envs, 120, 0)]
 
     assert same(trace(0), trace(0))
-    assert not same(trace(0), trace(1))
+    assert same(trace(0), trace(1)) is (name == "cleaner")  # where nothing is drawn
     assert same(trace(0, reset_seed=7), trace(1, reset_seed=7))
     assert same(trace(7), trace(1, reset_seed=7))
 
