@@ -166,16 +166,20 @@ class FiniteRules(Rules):
             ValueError: a row is no view of this domain.
         """
         state_R = self._numbers(state_RS, self.num_states, "state")
-        return {"state": Factor(state_R.astype(np.int64), ~np.append(self._tells_O, False)[self._observed(obs_RO)])}
+        return {"state": Factor(state_R.astype(np.int64), ~self._tells_state[self._observed(obs_RO)])}
 
     @cached_property
-    def _tells_O(self) -> Bools:
-        """Whether an observation is made in one state only (O,)."""
+    def _tells_state(self) -> Bools:
+        """As `_telling`, of the state; the last entry is that of no observation."""
+        return np.append(self._telling(np.arange(self.num_states)), False)
+
+    def _telling(self, feature_S: Ints) -> Bools:
+        """The observations (O,) that are made where the feature has one value only."""
         looks = (*self.model.observation_AEO, *(() if self.model.first_SO is None else (self.model.first_SO,)))
         pairs = [entries_of(matrix)[:2] for matrix in looks]
         state, obs = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
-        pair = np.unique(state * self.num_obs + obs)
-        return np.bincount(pair % self.num_obs, minlength=self.num_obs) == 1
+        pair = np.unique(obs * (feature_S.max() + 1) + feature_S[state])
+        return np.bincount(pair // (feature_S.max() + 1), minlength=self.num_obs) == 1
 
     def informed_actions(self, state_RS: NDArray[Any]) -> Bools:
         """The actions of greatest value for one who knows the state, now and for ever.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from envs.arrays import Bools, Ints
 from envs.factors import Factor
-from envs.finite import FinitePOMDP, Floats, entries_of, matrices
+from envs.finite import FinitePOMDP, Floats, matrices
 from envs.finite_rules import OBS, STATE, FiniteRules
 
 
@@ -42,14 +42,6 @@ class HiddenFactRules(FiniteRules):
         # the last entry is that of no observation
         self._tells = {name: np.append(self._telling(of_S), False) for name, of_S in self.features.items()}
         self._tells_fact_O = self._tells[fact]
-
-    def _telling(self, feature_S: Ints) -> Bools:
-        """The observations (O,) that are made where the feature has one value only."""
-        looks = (*self.model.observation_AEO, *(() if self.model.first_SO is None else (self.model.first_SO,)))
-        pairs = [entries_of(matrix)[:2] for matrix in looks]
-        state, obs = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
-        pair = np.unique(obs * (feature_S.max() + 1) + feature_S[state])
-        return np.bincount(pair // (feature_S.max() + 1), minlength=self.num_obs) == 1
 
     def informative(self, joint: NDArray[np.float64]) -> Bools:
         return self._tells_fact_O.take(joint[:, OBS].astype(np.intp))

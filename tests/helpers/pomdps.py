@@ -7,31 +7,12 @@ import numpy as np
 import pytest
 
 from envs.finite import FinitePOMDP
+from tests.helpers.scripts import ROOT
 
 FILES = Path(os.environ.get("POMDP_FILES") or Path(__file__).resolve().parents[3] / "shared/fixtures/pomdp")
 needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="the files of others are not on this machine")
 
-TIGER = """
-discount: 0.95
-values: reward
-states: tiger-left tiger-right
-actions: listen open-left open-right
-observations: obs-left obs-right
-start: uniform
-T: listen identity
-T: open-left : * reset
-T: open-right : * reset
-O: listen
-0.85 0.15
-0.15 0.85
-O: open-left uniform
-O: open-right uniform
-R: listen : * : * : * -1
-R: open-left : tiger-left : * : * -100
-R: open-left : tiger-right : * : * 10
-R: open-right : tiger-left : * : * 10
-R: open-right : tiger-right : * : * -100
-"""
+TIGER = (ROOT / "configs/envs/tiger.pomdp").read_text()
 
 
 def dense(matrix):
