@@ -7,14 +7,16 @@ Dimension key: A actions, S states before, E states after an action, O observati
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from envs.finite import Entries, FinitePOMDP, Floats, Ints, Matrix, RewardEntries, matrices
+from envs.finite import Entries, FinitePOMDP, Floats, Matrix, RewardEntries, matrices
+from envs.pomdp_cells import Cells, Statements
 from utils.errors import UserError, suggest
 from utils.memory import gib, total_memory
 
@@ -26,7 +28,6 @@ TOLERANCE = 1e-5  # by which the sum of a distribution may be off before it is r
 EXACT = 1e-12  # by which it may be off without being brought to 1
 MOST = 10**6  # of states, actions or observations
 COMMENT = re.compile(r"#(?!!(?:ends|first)\b)[^\n]*")
-Cells = tuple[Ints, Ints, Ints, Floats]  # matrix, row, column, value
 TOKEN = re.compile(r":|[^\s:]+")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -63,53 +64,6 @@ def _read(file: Path, stamp: int, continuing: bool, first_observation: str) -> F
     return _Reader(str(file), text).domain(continuing, first_observation)
 
 
-class _Cells:
-    """What the statements of one kind say of the cells of A matrices (rows, columns); later ones win.
-
-    Times are the places of the statements among the tokens.
-    """
-
-    def __init__(self, num: int, rows: int, columns: int) -> None:
-        self.shape = (num, rows, columns)
-        self.singles: list[tuple[int, int, int, float, int]] = []  # matrix, row, column (-1: all), value, time
-        self.blocks: list[Sequence[Any]] = []  # the same of arrays that broadcast
-        self.written = np.full((num, rows), -1)  # when a row was last written as a whole
-
-    def write(self, matrix: int, row: int, cells: tuple[Any, Any, Any], time: int) -> None:
-        """Writes whole rows, -1 for all; `cells` are the row, column and value of what is not 0 in them."""
-        num, rows, _ = self.shape
-        chosen = np.ix_(*(np.arange(size) if i < 0 else np.array([i]) for i, size in ((matrix, num), (row, rows))))
-        self.written[chosen] = np.maximum(self.written[chosen], time)
-        self.blocks.append((chosen[0][:, None], *cells, time))
-
-    def final(self, fits: Callable[[float], None]) -> tuple[Ints, Ints, Ints, Floats, Ints]:
-        """Matrix, row, column, value and time of the cells that hold in the end, in order; `fits` is told the bytes."""
-        nothing = [np.zeros(0)] * 5
-        parts = [np.broadcast_arrays(*block) for block in (*self._spread_singles(), *self.blocks, nothing)]
-        fits(100.0 * sum(part[0].size for part in parts))
-        fields = [np.concatenate([part[i].ravel() for part in parts]) for i in range(5)]
-        matrix, row, column, time = (fields[i].astype(np.intp) for i in (0, 1, 2, 4))
-        key = (matrix * self.shape[1] + row) * self.shape[2] + column
-        order = np.lexsort((time, key))
-        last = order[np.append(np.diff(key[order]) != 0, [True] * (len(order) > 0)).astype(bool)]
-        last = last[time[last] >= self.written[matrix[last], row[last]]]
-        return matrix[last], row[last], column[last], fields[3][last], time[last]
-
-    def _spread_singles(self) -> list[Sequence[Any]]:
-        """The single cells by which of their indices stand for all."""
-        if not self.singles:
-            return []
-        index_3N, value_N, time_N = (np.array(self.singles).T[i] for i in (slice(3), 3, 4))
-        spread: list[Sequence[Any]] = []
-        for wild in np.unique(index_3N < 0, axis=1).T:
-            some = ((index_3N < 0) == wild[:, None]).all(axis=0)
-            index: list[Any] = [one[some].reshape(-1, 1, 1, 1) for one in index_3N]
-            for axis in np.flatnonzero(wild):
-                index[axis] = np.arange(self.shape[axis]).reshape([-1 if i == axis else 1 for i in range(-1, 3)])
-            spread.append((*index, value_N[some].reshape(-1, 1, 1, 1), time_N[some].reshape(-1, 1, 1, 1)))
-        return spread
-
-
 class _Reader:
     """One file on its way to a domain: the tokens from left to right, then what they say together."""
 
@@ -122,7 +76,7 @@ class _Reader:
         self.start_kind = ""
         self.names: dict[str, tuple[str, ...]] = {}
         self.numbers: dict[str, dict[str, int]] = {}
-        self.cells: dict[str, _Cells] = {}
+        self.statements: dict[str, Statements] = {}
         self.resets: list[tuple[int, int, int]] = []  # action, state, time
         self.paid: list[tuple[list[int], float]] = []  # indices and what is paid, in the order of the file
 
@@ -199,19 +153,19 @@ class _Reader:
 
     def sizes(self) -> tuple[int, int, int]:
         """A, S and O, once the preamble has said them."""
-        if not self.cells:
+        if not self.statements:
             self.names = {kind: self._names(kind, *self.needed(kind)) for kind in KINDS.values()}
         actions, states, obs = (len(self.names[kind]) for kind in KINDS.values())
-        if not self.cells:
+        if not self.statements:
             self.fits(32.0 * (actions + 1) * states)
             for kind, names in self.names.items():
                 by_number = {str(i): i for i in range(len(names))}
                 self.numbers[kind] = by_number | {name: i for i, name in enumerate(names)} | {"*": -1}
-            self.cells = {
-                "T": _Cells(actions, states, states),
-                "O": _Cells(actions, states, obs),
-                "#!ends": _Cells(actions, states, states),
-                "#!first": _Cells(1, states, obs),
+            self.statements = {
+                "T": Statements(actions, states, states),
+                "O": Statements(actions, states, obs),
+                "#!ends": Statements(actions, states, states),
+                "#!first": Statements(1, states, obs),
             }
         return actions, states, obs
 
@@ -258,15 +212,15 @@ class _Reader:
         if word == "R":
             self.pays(index, left)
         elif word == "#!first":
-            self.cells[word].singles.append((0, *index, self.number(), begin))  # type: ignore[arg-type]
+            self.statements[word].singles.append((0, *index, self.number(), begin))  # type: ignore[arg-type]
         elif not left:
-            self.cells[word].singles.append((*index, self.number(), begin))  # type: ignore[arg-type]
+            self.statements[word].singles.append((*index, self.number(), begin))  # type: ignore[arg-type]
         elif word == "T" and self.peek() == "reset":
             self.at += 1
-            self.resets.append((*index, -1)[:2] + (begin,))  # type: ignore[arg-type]
+            self.resets.append((index[0], index[1] if len(index) > 1 else -1, begin))
         else:
             row = index[1] if len(index) > 1 else -1
-            self.cells[word].write(index[0], row, self.rows(word, row, left), begin)
+            self.statements[word].write(index[0], row, self.rows(word, row, left), begin)
 
     def rows(self, word: str, row: int, shape: tuple[int, ...]) -> tuple[Any, Any, Any]:
         """The row, column and value of what is not zero in a row or matrix of probabilities."""
@@ -316,11 +270,11 @@ class _Reader:
         """What the file says, checked."""
         actions, states, obs = self.sizes()
         start_S, discount, sign = self.start(), self.discount(), self.sign()
-        transition = self.distributions("T", self.resets_filled(start_S))
-        observation = self.distributions("O")
+        self.fill_resets(start_S)
+        transition, observation = self.distributions("T"), self.distributions("O")
         ends = self.ends(transition, continuing)
-        transition_ASE = matrices(split(transition, actions), (states, states), f"{self.file}: T")
-        observation_AEO = matrices(split(observation, actions), (states, obs), f"{self.file}: O")
+        transition_ASE = matrices(transition.split(actions), (states, states), f"{self.file}: T")
+        observation_AEO = matrices(observation.split(actions), (states, obs), f"{self.file}: O")
         index_N4 = np.array([index for index, _ in self.paid], np.intp).reshape(-1, 4)
         value_N = np.array([value for _, value in self.paid], np.float64)
         if not np.isfinite(value_N).all():
@@ -376,63 +330,62 @@ class _Reader:
             self.fail("some state that is left", first)
         return chosen / chosen.sum()
 
-    def resets_filled(self, start_S: Floats) -> _Cells:
-        """What is said of T, the rows that start anew among it."""
+    def fill_resets(self, start_S: Floats) -> None:
+        """Writes the rows of T that start anew."""
         reached = np.flatnonzero(start_S)
         for action, state, time in self.resets:
             row = np.arange(len(start_S)) if state < 0 else np.array([state])
-            self.cells["T"].write(action, state, (row[:, None], reached, start_S[reached]), time)
-        return self.cells["T"]
+            self.statements["T"].write(action, state, (row[:, None], reached, start_S[reached]), time)
 
-    def distributions(self, word: str, cells: _Cells | None = None) -> Cells:
+    def distributions(self, word: str) -> Cells:
         """The cells of T or O, whose rows sum to 1."""
-        cells = self.cells[word] if cells is None else cells
-        matrix, row, column, value, time = cells.final(self.fits)
-        self.check(word, value, time)
-        num, rows, _ = cells.shape
-        number = matrix * rows + row
-        sums = np.bincount(number, value, num * rows)
+        statements = self.statements[word]
+        cells = statements.final(self.fits)
+        self.check(word, cells)
+        num, rows, _ = statements.shape
+        number = cells.matrix * rows + cells.row
+        sums = np.bincount(number, cells.value, num * rows)
         wrong = np.flatnonzero(~(abs(sums - 1) <= TOLERANCE))
         if len(wrong):
             action, state = divmod(int(wrong[0]), rows)
-            said = np.append(time[number == wrong[0]], cells.written[action, state]).max()
+            said = np.append(cells.time[number == wrong[0]], statements.written[action, state]).max()
             where = f"action {self.names['actions'][action]!r} and state {self.names['states'][state]!r}"
             self.refuse(f"{word} of {where} sums to {sums[wrong[0]]:.6g}; expected 1", said if said >= 0 else self.at)
-        return matrix, row, column, np.where(abs(sums - 1) <= EXACT, 1.0, sums)[number] ** -1 * value
+        return replace(cells, value=cells.value / np.where(abs(sums - 1) <= EXACT, 1.0, sums)[number])
 
-    def check(self, word: str, value: Floats, time: Ints) -> None:
+    def check(self, word: str, cells: Cells) -> None:
         """Refuses what is no probability."""
-        wrong = np.flatnonzero(~((value >= 0) & (value <= 1 + TOLERANCE)))
+        wrong = np.flatnonzero(~((cells.value >= 0) & (cells.value <= 1 + TOLERANCE)))
         if len(wrong):
-            self.refuse(f"{word} of {value[wrong[0]]:.6g}; expected probabilities from 0 to 1", int(time[wrong[0]]))
+            value, time = cells.value[wrong[0]], int(cells.time[wrong[0]])
+            self.refuse(f"{word} of {value:.6g}; expected probabilities from 0 to 1", time)
 
     def ends(self, transition: Cells, continuing: bool) -> list[Entries] | None:
         """For each action with which probability a transition ends the episode; None where none ever does."""
-        matrix, row, column, _ = transition
-        cells = self.cells["#!ends"]
-        at_matrix, at_row, at_column, value, time = cells.final(self.fits)
-        self.check("#!ends", value, time)
-        if continuing and len(value):
-            self.refuse("#!ends: the file says itself where episodes end; expected continuing=False", int(time[0]))
-        _, rows, columns = cells.shape
-        key = (at_matrix * rows + at_row) * columns + at_column
-        wanted = (matrix * rows + row) * columns + column
+        said = self.statements["#!ends"].final(self.fits)
+        self.check("#!ends", said)
+        if continuing and len(said.value):
+            self.refuse("#!ends: the file says itself where episodes end; expected continuing=False", int(said.time[0]))
+        _, rows, columns = self.statements["T"].shape
+        key, wanted = ((cells.matrix * rows + cells.row) * columns + cells.column for cells in (said, transition))
         at = np.searchsorted(key, wanted)
-        said = np.append(key, -1)[at] == wanted
-        ends = np.where(said, np.append(value, 0.0)[at], 0.0)
+        ends = np.where(np.append(key, -1)[at] == wanted, np.append(said.value, 0.0)[at], 0.0)
         if not continuing:
-            ends[self.reset_rows()[matrix, row]] = 1.0
-        some = ends > 0
-        if not some.any():
+            ends[self.resets_left(transition)] = 1.0
+        if not (ends * transition.value).any():
             return None
-        return split((matrix[some], row[some], column[some], ends[some]), cells.shape[0])
+        return replace(transition, value=np.where(transition.value > 0, ends, 0.0)).split(len(self.names["actions"]))
 
-    def reset_rows(self) -> Any:
-        """The rows of T (A, S) that `reset` was the last to write."""
-        reset = np.full_like(self.cells["T"].written, -1)
+    def resets_left(self, transition: Cells) -> Any:
+        """The cells of T in rows that `reset` was the last to write."""
+        num, rows, _ = self.statements["T"].shape
+        reset = np.full((num, rows), -1)
         for action, state, time in self.resets:
             reset[action if action >= 0 else slice(None), state if state >= 0 else slice(None)] = time
-        return (reset >= 0) & (reset == self.cells["T"].written)
+        number = transition.matrix * rows + transition.row
+        latest = np.full(num * rows, -1)
+        np.maximum.at(latest, number, transition.time)
+        return (latest == reset.ravel())[number]
 
     def first(self, observation_AEO: Sequence[Matrix], action: str) -> Matrix | None:
         """Pr(o | s) of the observation before the first action."""
@@ -444,14 +397,7 @@ class _Reader:
                     f"first_observation: {action!r} is no action of {self.file}; '' for no observation, or {listed}"
                 )
             return observation_AEO[number]
-        if not self.cells["#!first"].singles:
+        if not self.statements["#!first"].singles:
             return None
         cells = self.distributions("#!first")
-        return matrices(split(cells, 1), self.cells["#!first"].shape[1:], f"{self.file}: #!first")[0]
-
-
-def split(cells: Cells, num: int) -> list[Entries]:
-    """Cells in the order of their matrices, by matrix."""
-    matrix, *fields = cells
-    bounds = np.searchsorted(matrix, np.arange(1, num))
-    return [(row, column, value) for row, column, value in zip(*(np.split(field, bounds) for field in fields))]
+        return matrices(cells.split(1), self.statements["#!first"].shape[1:], f"{self.file}: #!first")[0]

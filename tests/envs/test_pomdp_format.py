@@ -124,22 +124,27 @@ def test_later_statements_win_as_in_a_slow_second_reading(read):
     for _ in range(30):
         text, moves, looks, pays = PREAMBLE + "start: 0.5 0.5 0\n", [(("*", "*"), [1, 0, 0])], [(("*",), 0.5)], []
         text += "T: * : * 1 0 0\nO: * uniform\n"
+        resets = []  # whether a row is one
         for _ in range(12):
             action, state, after, obs = star(2), star(3), star(3), star(2)
             kind, row = rng.integers(6), rng.dirichlet(np.ones(3)).tolist()
             if kind == 0:
                 text += f"T: {action} : {state} reset\n"
                 moves.append(((action, state), [0.5, 0.5, 0]))
+                resets.append(((action, state), True))
             elif kind == 1:
                 text += f"T: {action} {' '.join(map(str, np.roll(np.eye(3), 1, 0).ravel()))}\n"
                 moves.append(((action,), np.roll(np.eye(3), 1, 0)))
+                resets.append(((action,), False))
             elif kind == 2:
                 text += f"T: {action} : {state} {' '.join(map(repr, row))}\n"
                 moves.append(((action, state), row))
+                resets.append(((action, state), False))
             elif kind == 3:
                 end = rng.integers(3)
                 text += f"T: {action} : {state} : * 0.0 T: {action}:{state}:{end} 1\n"
                 moves += [((action, state), 0.0), ((action, state, str(end)), 1.0)]
+                resets.append(((action, state), False))
             elif kind == 4:
                 text += f"O: {action} : {after} {row[0]!r} {1 - row[0]!r}\n"
                 looks.append(((action, after), [row[0], 1 - row[0]]))
@@ -150,6 +155,9 @@ def test_later_statements_win_as_in_a_slow_second_reading(read):
         domain = read(text)
         T, Z, R = slowly(moves, (2, 3, 3)), slowly(looks, (2, 3, 2)), slowly(pays, (2, 3, 3, 2))
         np.testing.assert_allclose(domain.transition_ASE, T, atol=1e-15)
+        expected = slowly(resets, (2, 3)).astype(bool)
+        ends = np.zeros((2, 3, 3)) if domain.ends_ASE is None else np.array(domain.ends_ASE)
+        np.testing.assert_array_equal(ends, expected[..., None] * (T > 0))
         np.testing.assert_allclose(domain.observation_AEO, Z, atol=1e-15)
         np.testing.assert_allclose(domain.reward_SA, np.einsum("ase,aeo,aseo->sa", T, Z, R), atol=1e-14)
         if domain.reward is not None:
