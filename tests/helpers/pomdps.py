@@ -1,12 +1,16 @@
 """Finite POMDPs to test with: files that others wrote, where a machine has them, and such as are drawn."""
 
 import os
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.finite import FinitePOMDP
+from policies.exact.histories import belief_graph
+from policies.exact.tabular import value_iteration
 from tests.helpers.scripts import ROOT
 
 FILES = Path(os.environ.get("POMDP_FILES") or Path(__file__).resolve().parents[3] / "shared/fixtures/pomdp")
@@ -55,3 +59,13 @@ def assert_same(one, other):
             assert not (first != second).sum(), name
     assert (one.first_SO is None) == (other.first_SO is None)
     assert one.first_SO is None or not (one.first_SO != other.first_SO).sum()
+
+
+def optimal_returns(rules, steps):
+    """For 0, 1, … `steps` steps the best undiscounted return, by the (x, y) where an episode starts on a grid."""
+    graph = belief_graph(replace(rules.model, discount=0.5))  # which beliefs there are does not hang on it
+    graph, starts = replace(graph, model=rules.model), len(graph.first_R)
+    row, column = np.divmod(rules.cell_J[rules._open_M[graph.belief_HS[:starts].argmax(axis=1)]], rules.cols)
+    at = list(zip(column.tolist(), row.tolist()))
+    sweeps = value_iteration(graph, np.zeros(graph.child_HAO.shape[:2]))
+    return [dict(zip(at, values.q_HA[:starts].max(axis=1))) for values in islice(sweeps, steps + 1)]
