@@ -3,6 +3,7 @@
 Dimension key: N envs, O observations, S states, A actions, R rows.
 """
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from envs.pomdp_format import read_pomdp
 from utils.errors import UserError
 
 STATE, OBS, REWARD, ENDED = range(4)  # the columns of a joint state; an observation of -1 is none
-ACROSS = 10  # squares in a row of a picture
+ACROSS = 10  # squares in a row of a picture, at least
 
 
 class FiniteRules(Rules):
@@ -195,10 +196,11 @@ class FiniteRules(Rules):
         return informed_values(self.model)
 
     def picture(self, joint: NDArray[np.float64], informed: bool) -> NDArray[np.uint8]:
-        """Two blocks of squares, 32 pixels each: the states, the present one blue; below them the observations."""
-        states = _squares(self.num_states, int(joint[STATE]), AGENT)
-        gap = np.full((CELL // 4, states.shape[1], 3), LINE, np.uint8)
-        return np.concatenate([states, gap, _squares(self.num_obs, int(joint[OBS]), INFORMATION)])
+        """Two blocks of squares, the states above the observations; the present ones are blue and yellow."""
+        width = max(ACROSS * CELL, math.isqrt(max(self.num_states, self.num_obs) - 1) + 1)
+        states = _squares(self.num_states, int(joint[STATE]), AGENT, width)
+        gap = np.full((CELL // 4, width, 3), LINE, np.uint8)
+        return np.concatenate([states, gap, _squares(self.num_obs, int(joint[OBS]), INFORMATION, width)])
 
 
 def _space(width: int, high: int) -> spaces.Box:
@@ -232,14 +234,18 @@ def _at(matrix: Any, row: Ints, column: Ints) -> NDArray[np.float64]:
     return np.where(np.append(key, -1)[at] == wanted, np.append(value, 0.0)[at], 0.0)
 
 
-def _squares(num: int, lit: int, colour: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A picture of `num` squares in rows of ten, one of them lit (-1: none)."""
-    high = -(-num // ACROSS)
-    frame = np.full((high * CELL, ACROSS * CELL, 3), LINE, np.uint8)
-    for number in range(num):
-        row, column = (CELL * index for index in divmod(number, ACROSS))
-        frame[row + 1 : row + CELL - 1, column + 1 : column + CELL - 1] = colour if number == lit else FLOOR
-    return frame
+def _squares(num: int, lit: int, colour: tuple[int, int, int], width: int) -> NDArray[np.uint8]:
+    """A picture of `num` squares in rows, one of them lit (-1: none), `width` pixels wide."""
+    across = max(ACROSS, math.isqrt(num - 1) + 1)
+    size = width // across
+    square = np.full((-(-num // across) * across, 3), LINE, np.uint8)
+    square[:num] = FLOOR
+    if lit >= 0:
+        square[lit] = colour
+    frame = square.reshape(-1, across, 3).repeat(size, axis=0).repeat(size, axis=1)
+    if size > 4:
+        frame[::size] = frame[:, ::size] = LINE
+    return np.pad(frame, ((0, 0), (0, width - frame.shape[1]), (0, 0)))
 
 
 class PomdpFileRules(FiniteRules):

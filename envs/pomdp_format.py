@@ -47,14 +47,15 @@ def read_pomdp(path: str | Path, *, continuing: bool = False, first_observation:
     """
     file = Path(path).expanduser()
     try:
-        stamp = file.stat().st_mtime_ns
+        found = file.stat()
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    stamp = (found.st_ino, found.st_size, found.st_mtime_ns)  # so that a file that has changed is read again
     return _read(file, stamp, continuing, first_observation)
 
 
 @lru_cache(maxsize=8)
-def _read(file: Path, stamp: int, continuing: bool, first_observation: str) -> FinitePOMDP:
+def _read(file: Path, stamp: tuple[int, ...], continuing: bool, first_observation: str) -> FinitePOMDP:
     try:
         text = file.read_text(errors="replace")
     except OSError as error:

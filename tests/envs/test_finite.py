@@ -308,6 +308,10 @@ def test_pictures_show_the_state_and_what_is_seen():
     assert frame.shape == (3 * 32 + 8 + 2 * 32, 320, 3)
     assert len(np.unique(frame[40, 2 * 32 + 5])) == len(np.unique(frame[3 * 32 + 8 + 5, 3 * 32 + 5])) == 3  # both lit
     assert (rules.picture(np.array([12, -1, 0, 0]), False)[3 * 32 + 8 :] != frame[3 * 32 + 8 :]).any()
+    many = FiniteRules(drawn_pomdp(np.random.default_rng(0), states=500, actions=1)).picture(
+        np.array([7, 1, 0, 0]), False
+    )
+    assert many.shape == (22 * 13 + 8 + 32, 320, 3)
 
 
 def test_who_asks_for_a_model_where_none_is_known(file):
