@@ -10,6 +10,7 @@ GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-2D-v0": ("envs.car_flag:CarFlag2D", {}),
     "Cleaner-v0": ("envs.cleaner:Cleaner", {}),
     "Sphinx-v0": ("envs.sphinx:Sphinx", {}),
+    **{f"MemoryFourRooms-{n}x{n}-v0": ("envs.four_rooms:FourRooms", {"size": n}) for n in (7, 9)},
 }
 CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
@@ -28,7 +29,14 @@ ROBOT: dict[str, str] = {
     "DrawerOpening-v0": "envs.robot.drawer_opening:DrawerOpening",
 }
 HORIZONS = dict.fromkeys([*GRIDS, *CONTINUOUS], 50) | dict.fromkeys(FINITE, 100)  # steps
-HORIZONS |= {"CarFlag-1D-v0": 160, "CarFlag-7-v0": 160, "Cleaner-v0": 200, "TMaze-v0": 60}
+HORIZONS |= {
+    "CarFlag-1D-v0": 160,
+    "CarFlag-7-v0": 160,
+    "Cleaner-v0": 200,
+    "MemoryFourRooms-7x7-v0": 100,
+    "MemoryFourRooms-9x9-v0": 100,
+    "TMaze-v0": 60,
+}
 
 for _id, (_entry_point, _kwargs) in (GRIDS | CONTINUOUS | FINITE).items():
     if _id not in gym.registry:

@@ -46,6 +46,7 @@ class Rules(ABC):
         state_space: bounds of a state (S,).
         action_space: the actions of one env.
         image_shape: (channels, height, width) of both views, None for plain vectors.
+        state_image_shape: that of the state where it is another.
         state_features: names of the state's entries, or of an image's channels.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
@@ -55,6 +56,7 @@ class Rules(ABC):
     state_space: spaces.Box
     action_space: spaces.Space[Any]
     image_shape: tuple[int, ...] | None = None
+    state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
@@ -182,7 +184,8 @@ class ArrayEnv(PartiallyObservableEnv):
         self.observation_space: spaces.Space[Any] = self.rules.obs_space
         self.state_space = self.rules.state_space
         self.action_space = self.rules.action_space
-        self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.obs_image_shape = self.rules.image_shape
+        self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features = self.rules.state_features
         self._one = Episodes(self.rules, 1)
 
@@ -274,7 +277,8 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.single_action_space = self.rules.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.obs_image_shape = self.rules.image_shape
+        self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features = self.rules.state_features
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)

@@ -17,7 +17,7 @@ from utils.errors import UserError
 from utils.standards import DOMAIN, MORE_OF_A_DOMAIN, check_kind
 
 NATIVE = ["heaven_hell", "heaven_hell_6x9", "car_flag_2d", "sphinx", "car_flag_1d", "car_flag_2d_continuous"]
-NATIVE += ["heaven_hell_n:1", "shopping:5", "t_maze:20", "car_flag_7", "cleaner"]
+NATIVE += ["heaven_hell_n:1", "shopping:5", "t_maze:20", "car_flag_7", "cleaner", "four_rooms:7x7", "four_rooms:9x9"]
 LOOPED = ["cartpole_hidden", "masked"]
 ROBOT = ["robot:block_pulling", "robot:block_pushing", "robot:drawer_opening"]  # tests/envs/robot has more of them
 DOMAINS = [*NATIVE, *LOOPED]
