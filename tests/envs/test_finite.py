@@ -17,6 +17,8 @@ from envs.heaven_hell import HeavenHellRules
 from envs.make import make_env, make_vector_env, model_of
 from envs.pomdp_format import read_pomdp
 from envs.sphinx import SphinxRules
+from policies.exact.histories import belief_graph
+from policies.exact.tabular import settled, value_iteration
 from tests.helpers.pomdps import FILES, TIGER, dense, drawn_pomdp, needs_files
 from utils.errors import UserError
 
@@ -203,6 +205,32 @@ def test_heaven_is_2n_and_one_steps_away_for_who_knows(n):
     model = read_pomdp(FILES / f"heavenhell_{n}.pomdp")
     assert len(model.states) == 2 * (4 * n + 2)
     assert model.start_S @ informed_values(model).max(axis=1) == pytest.approx(0.99 ** (2 * n))
+
+
+def start_value(model):
+    """Of the best policy, where there are few beliefs to come by."""
+    graph = belief_graph(model)
+    values, _ = settled(value_iteration(graph, np.zeros(graph.child_HAO.shape[:2])), 1e-10)
+    return graph.first_R @ values.q_HA[: len(graph.first_R)].max(axis=1)
+
+
+@needs_files
+@pytest.mark.parametrize(
+    ("name", "lower", "upper"),
+    [
+        *(("tiger", 19.3713, 19.3714), ("1d", 1.2603, 1.2613), ("loadunload", 4.5627, 4.5633)),
+        *(("heavenhell_1", 13.8586, 13.8587), ("heavenhell_3", 6.20, 6.93)),
+    ],
+)
+def test_files_are_worth_what_another_solver_says(name, lower, upper):
+    value = start_value(read_pomdp(FILES / f"{name}.pomdp", continuing=True))
+    assert lower - 1e-4 <= value <= upper + 1e-4
+
+
+@needs_files
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_heaven_is_4n_and_three_steps_away_for_who_asks(n):
+    assert start_value(read_pomdp(FILES / f"heavenhell_{n}.pomdp")) == pytest.approx(0.99 ** (4 * n + 2))
 
 
 def test_a_file_is_an_env_of_gymnasium(file):
