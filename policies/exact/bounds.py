@@ -6,14 +6,17 @@ Q. Dimension key: A actions, S states before, E states after, O observations, K 
 Sources: fast informed bound and sawtooth: Hauskrecht, 2000; blind policies: Hauskrecht, 1997.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import Floats
+from envs.finite import Floats, Matrix
 from policies.exact.dynamics import Dynamics
 from policies.exact.growing import Growing
 
 Ints = npt.NDArray[np.intp]
+Singles = npt.NDArray[np.float32]
 
 SWEEPS = 20_000  # of value iteration, at most
 CLOSE = 1e-6  # relative to the greatest value: where value iteration from above may stop
@@ -35,15 +38,18 @@ def blind_policies(dynamics: Dynamics, after_AS: Floats | None = None) -> Floats
     return np.stack([_solved(discount, on_SE, reward_S) for on_SE, reward_S in rows])
 
 
-def _solved(discount: float, on_SE: Floats, reward_S: Floats) -> Floats:
-    """v = r + γ P v."""
+def _solved(discount: float, on_SE: Matrix, reward_S: Floats) -> Floats:
+    """V = r + γ P v."""
+    solution_S: Floats
     if hasattr(on_SE, "tocsc"):
         from scipy import sparse
         from scipy.sparse import linalg
 
-        solution: Floats = linalg.spsolve(sparse.eye_array(len(reward_S), format="csc") - discount * on_SE.tocsc(), reward_S)
-        return solution
-    return np.linalg.solve(np.eye(len(reward_S)) - discount * on_SE, reward_S)
+        matrix_SS = sparse.eye_array(len(reward_S), format="csc") - discount * on_SE.tocsc()
+        solution_S = linalg.spsolve(matrix_SS, reward_S)
+    else:
+        solution_S = np.linalg.solve(np.eye(len(reward_S)) - discount * on_SE, reward_S)
+    return solution_S
 
 
 def qmdp_step(dynamics: Dynamics, q_SA: Floats) -> Floats:
@@ -80,8 +86,8 @@ def fast_informed_bound(dynamics: Dynamics) -> Floats:
     return _from_above(dynamics, qmdp(dynamics), fast_informed_step)
 
 
-def _from_above(dynamics: Dynamics, q_SA: Floats, step: object) -> Floats:
-    assert callable(step)
+def _from_above(dynamics: Dynamics, q_SA: Floats, step: Callable[[Dynamics, Floats], Floats]) -> Floats:
+    """Iterates a step from an upper bound on, each time to one that is at least as low."""
     enough = CLOSE * max(1.0, float(np.abs(q_SA).max())) * (1.0 - dynamics.model.discount)
     for _ in range(SWEEPS):
         after_SA = np.minimum(q_SA, step(dynamics, q_SA))
@@ -202,7 +208,7 @@ class Sawtooth:
         return value_Q + share_Q * drop_M[point_Q], point_Q, share_Q
 
 
-def _nearest(like_S: Floats, inverse_SM: Floats, near_M: Floats, typical_S: Floats) -> int:
+def _nearest(like_S: Singles, inverse_SM: Singles, near_M: Singles, typical_S: Singles) -> int:
     """The point whose share in a belief is worth most; of many, those are compared that are best by a few states."""
     num_S, num_M = inverse_SM.shape
     if num_S > 2 * TELLING and num_M > 2 * FINALISTS:

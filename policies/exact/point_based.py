@@ -1,8 +1,9 @@
 """Point-based value iteration with heuristic search: lower and upper bound of the optimal value at the start belief.
 
 Trials go down from the start, by the action that the upper bound holds to be best and the observation that leaves most
-open (Smith & Simmons, 2005), and back up along their path. Equal beliefs are one node of a graph, whose upper bounds are
-also iterated all together, as values of the corners and points of the sawtooth (Poupart, Kim & Kim, 2011).
+open (Smith & Simmons, 2005), and back up along their path. They begin in turns at the start and at a corner, from whose
+values all others are made. Equal beliefs are one node of a graph, whose upper bounds are also iterated all together, as
+values of the corners and points of the sawtooth (Poupart, Kim & Kim, 2011).
 
 Bounds are exact up to the rounding of double precision. With a horizon there is a pair of bounds for each number of
 steps that are left, without one there is one pair, which is its own successor.
@@ -30,7 +31,7 @@ NEXT_GAP = 0.9  # of the gap: what a trial leaves undone below
 SWEEP_GROWTH = 1.15  # of the number of expanded nodes, after which the whole graph is backed up
 SWEEP_ROUNDS = 40
 SWEEP_VECTORS = 300
-CORNERS_A_TRIAL = 1
+NEGLIGIBLE = 1e-3  # of the gap: what a sweep leaves undone
 DEEPEST = 5_000
 MOST_CORNERS = 500  # states, up to which the corners are nodes of the graph
 MOST_NUMBERS = 250_000_000  # of beliefs that are kept; then the graph starts anew
@@ -73,7 +74,7 @@ class Solver:
         if horizon is None and model.discount >= 1:
             raise UserError("--horizon: rewards that are not discounted need one")
         self.dynamics, self.horizon, self.trials = Dynamics(model), horizon, 0
-        self.discount = model.discount
+        self.discount, self.top = model.discount, horizon or 0
         self.lowers, self.uppers = _first_bounds(self.dynamics, horizon)
         self.chance_R, self.first_RS = self.dynamics.first()
         self._pruned = [0] * len(self.lowers)
@@ -93,11 +94,12 @@ class Solver:
         self.child, self.chance, self.segment = Growing((), np.intp), Growing(), Growing((), np.intp)
         self.observation = Growing((), np.intp)
         self._swept = 1
-        top = 0 if self.horizon is None else self.horizon
-        self.roots = self._nodes(self.first_RS, top)
-        self.corners = np.full((len(self.uppers), 0), -1)
-        if num_S <= MOST_CORNERS and self.horizon is None:
-            self.corners = self._nodes(np.eye(num_S), 0)[None]
+        self.roots = self._nodes(self.first_RS, self.top)
+        self.refresh_upper(self.roots)
+        few = self.horizon is None and num_S <= MOST_CORNERS
+        self.corners = self._nodes(np.eye(num_S), 0) if few else np.zeros(0, np.intp)
+        for node in self.corners:
+            self.expand(int(node))
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
@@ -115,13 +117,13 @@ class Solver:
         return np.array([self.number[key] for key in keys], np.intp)
 
     def _add(self, belief_QS: Floats, stage: int) -> None:
-        num, alphas, sawtooth = len(belief_QS), self.lowers[stage], self.uppers[stage]
+        num, alphas = len(belief_QS), self.lowers[stage]
         lower_Q, best_Q = alphas.best(belief_QS)
-        upper_Q, point_Q, share_Q = sawtooth.best(belief_QS)
+        upper_Q = belief_QS @ self.uppers[stage].corner_S
         new = (
             (self.beliefs, belief_QS), (self.stage, stage), (self.lower, lower_Q), (self.best_alpha, best_Q),
-            (self.seen_alphas, len(alphas)), (self.upper, upper_Q), (self.point, point_Q), (self.share, share_Q),
-            (self.seen_points, len(sawtooth)), (self.expanded, -1), (self.own_point, -1),
+            (self.seen_alphas, len(alphas)), (self.upper, upper_Q), (self.point, -1), (self.share, 0.0),
+            (self.seen_points, 0), (self.expanded, -1), (self.own_point, -1),
         )  # fmt: skip
         for column, value in new:
             column.add(value if np.ndim(value) else np.full(num, value))
@@ -145,19 +147,25 @@ class Solver:
         ends = self.first_edge_X.rows[number + 1 : number + 2]
         return slice(int(self.first_edge_X.rows[number]), int(ends[0]) if len(ends) else len(self.child))
 
-    def refresh(self, nodes_Q: Ints, stage: int) -> None:
-        """Has new alpha vectors and points count at nodes of one stage."""
-        alphas, sawtooth = self.lowers[stage], self.uppers[stage]
-        self._by_age(nodes_Q, self.seen_alphas, len(alphas), lambda q, first: self._raise(q, *alphas.best(self.beliefs.rows[q], first)))
-        self._by_age(nodes_Q, self.seen_points, len(sawtooth), lambda q, first: self._lower(q, *sawtooth.best(self.beliefs.rows[q], first)))
+    def refresh_lower(self, nodes_Q: Ints) -> None:
+        """Has new alpha vectors count at nodes of one stage."""
+        if len(nodes_Q):
+            alphas = self.lowers[int(self.stage.rows[nodes_Q[0]])]
+            self._by_age(nodes_Q, self.seen_alphas, alphas, self._raise)
 
-    @staticmethod
-    def _by_age(nodes_Q: Ints, seen: Growing, num: int, look: Callable[[Ints, int], None]) -> None:
-        """Calls `look` for the nodes that have seen fewer than `num`, with how many they have seen."""
+    def refresh_upper(self, nodes_Q: Ints) -> None:
+        """Has new points count at nodes of one stage."""
+        if len(nodes_Q):
+            sawtooth = self.uppers[int(self.stage.rows[nodes_Q[0]])]
+            self._by_age(nodes_Q, self.seen_points, sawtooth, self._lower)
+
+    def _by_age(self, nodes_Q: Ints, seen: Growing, bound: AlphaVectors | Sawtooth, take: Callable[..., None]) -> None:
+        """Hands to `take` what the bound gives at nodes by its vectors or points that they have not seen."""
         seen_Q = seen.rows[nodes_Q]
-        for first in np.unique(seen_Q[seen_Q < num]):
-            look(nodes_Q[seen_Q == first], int(first))
-        seen.rows[nodes_Q] = num
+        for first in np.unique(seen_Q[seen_Q < len(bound)]):
+            older = nodes_Q[seen_Q == first]
+            take(older, *bound.best(self.beliefs.rows[older], int(first)))
+        seen.rows[nodes_Q] = len(bound)
 
     def _raise(self, nodes_Q: Ints, lower_Q: Floats, best_Q: Ints) -> None:
         better = lower_Q > self.lower.rows[nodes_Q]
@@ -181,15 +189,32 @@ class Solver:
         value_A: Floats = self.reward_XA.rows[number] + self.discount * after_A
         return value_A
 
+    def children(self, node: int, action: int) -> slice:
+        """The edges of an action at an expanded node; those of a node stand in order of actions."""
+        edges, key = self.edges(node), int(self.expanded.rows[node]) * self.dynamics.num_actions + action
+        first, end = np.searchsorted(self.segment.rows[edges], [key, key + 1])
+        return slice(edges.start + int(first), edges.start + int(end))
+
+    def upper_values(self, node: int) -> Floats:
+        """`values` by the upper bound (A,), of which the greatest is as low as can be now."""
+        fresh = set[int]()
+        while True:
+            value_A = self.values(node, self.upper)
+            action = int(value_A.argmax())
+            if action in fresh:
+                return value_A
+            self.refresh_upper(self.child.rows[self.children(node, action)])
+            fresh.add(action)
+
     def back_up(self, node: int) -> None:
         """Both bounds at an expanded node, from those of its successors."""
-        stage = int(self.stage.rows[node])
-        self.refresh(self.child.rows[self.edges(node)], self.after(stage))
-        self.refresh(np.array([node]), stage)
-        upper = float(self.values(node, self.upper).max())
-        if upper < self.upper.rows[node]:
-            self.upper.rows[node] = upper
+        upper_A = self.upper_values(node)
+        if upper_A.max() < self.upper.rows[node]:
+            self.upper.rows[node] = upper_A.max()
             self._keep_point(node)
+        self.refresh_lower(np.array([node]))
+        for promising in np.flatnonzero(upper_A >= self.lower.rows[node]):  # no other can raise the lower bound
+            self.refresh_lower(self.child.rows[self.children(node, int(promising))])
         value_A = self.values(node, self.lower)
         action = int(value_A.argmax())
         if value_A[action] > self.lower.rows[node] + 1e-12 * (1 + abs(value_A[action])):
@@ -206,13 +231,11 @@ class Solver:
 
     def _add_vector(self, node: int, action: int) -> None:
         """The vector of an action at a node, followed by the vectors that are best at its successors."""
-        edges, stage = self.edges(node), int(self.stage.rows[node])
-        mine = self.segment.rows[edges] == int(self.expanded.rows[node]) * self.dynamics.num_actions + action
-        child_C = self.child.rows[edges][mine]
+        edges, stage = self.children(node, action), int(self.stage.rows[node])
         after = self.lowers[self.after(stage)]
         predicted_S = self.beliefs.rows[node] @ self.dynamics.on_ASE[action]
         next_O = np.full(self.dynamics.num_observations, after.best(predicted_S[None])[1][0])
-        next_O[self.observation.rows[edges][mine]] = self.best_alpha.rows[child_C]
+        next_O[self.observation.rows[edges]] = self.best_alpha.rows[self.child.rows[edges]]
         vector_S = self.dynamics.before(action, after.vectors.rows[next_O])
         alphas = self.lowers[stage]
         alphas.add(vector_S, action, next_O)
@@ -223,17 +246,14 @@ class Solver:
     def trial(self, node: int | None, open_gap: float) -> None:
         """Searches a path from a node along which more than `open_gap` is left open, and backs up along it."""
         path, depth = list[int](), 0
-        while node is not None and self.stage.rows[node] > (-1 if self.horizon is None else 0) and depth < DEEPEST:
+        while node is not None and depth < DEEPEST:
             if self.expanded.rows[node] < 0:
                 self.expand(node)
-            edges, stage = self.edges(node), int(self.stage.rows[node])
-            self.refresh(self.child.rows[edges], self.after(stage))
-            action = int(self.values(node, self.upper).argmax())
+            edges = self.children(node, int(self.upper_values(node).argmax()))
+            self.refresh_lower(self.child.rows[edges])
             path.append(node)
             depth += 1
-            mine = self.segment.rows[edges] == int(self.expanded.rows[node]) * self.dynamics.num_actions + action
-            allowed = open_gap / self.discount**depth
-            node = self._most_open(self.child.rows[edges][mine], self.chance.rows[edges][mine], allowed)
+            node = self._most_open(self.child.rows[edges], self.chance.rows[edges], open_gap / self.discount**depth)
         for one in reversed(path):
             self.back_up(one)
         self.trials += 1
@@ -271,27 +291,26 @@ class Solver:
 
     def _sweep_lower(self, enough: float) -> None:
         """Adds vectors where they raise the lower bound, until each node is raised by one or by another's."""
-        for stage, alphas in enumerate(self.lowers):
+        for stage in range(len(self.lowers)):
             nodes = np.flatnonzero(self.stage.rows == stage)
             for few in np.array_split(nodes, 1 + len(nodes) // 20_000):
-                self._by_age(few, self.seen_alphas, len(alphas), lambda q, first, a=alphas: self._raise(q, *a.best(self.beliefs.rows[q], first)))
+                self.refresh_lower(few)
         nodes_X = self.node_X.rows
         value_X = self._look_ahead(self.lower).max(axis=1)
         gain_X = value_X - self.lower.rows[nodes_X]
         belief_XS = self.beliefs.rows[nodes_X]
         added = 0
-        for number in np.argsort(-gain_X):
+        for number in np.argsort(-gain_X)[: np.count_nonzero(gain_X > enough)]:
             node = int(nodes_X[number])
-            if gain_X[number] <= enough or added >= SWEEP_VECTORS:
-                break
-            if self.lower.rows[node] >= value_X[number] - enough:
-                continue
-            alphas = self.lowers[int(self.stage.rows[node])]
-            self._add_vector(node, int(self.values(node, self.lower).argmax()))
-            same = self.stage.rows[nodes_X] == self.stage.rows[node]
-            value_Q = belief_XS[same] @ alphas.vectors.rows[-1]
-            self._raise(nodes_X[same], value_Q, np.full(len(value_Q), len(alphas) - 1))
-            added += 1
+            if self.lower.rows[node] < value_X[number] - enough and added < SWEEP_VECTORS:
+                self._add_vector(node, int(self.values(node, self.lower).argmax()))
+                alphas, same = (
+                    self.lowers[int(self.stage.rows[node])],
+                    self.stage.rows[nodes_X] == self.stage.rows[node],
+                )
+                value_Q = belief_XS[same] @ alphas.vectors.rows[-1]
+                self._raise(nodes_X[same], value_Q, np.full(len(value_Q), len(alphas) - 1))
+                added += 1
 
     def _prune(self) -> None:
         """Drops alpha vectors that others stand for everywhere."""
@@ -300,9 +319,9 @@ class Solver:
             nodes, seen_K = self.stage.rows == stage, np.append(0, np.cumsum(lives_K))
             self.best_alpha.rows[nodes] = number_K[self.best_alpha.rows[nodes]]
             self.seen_alphas.rows[nodes] = seen_K[self.seen_alphas.rows[nodes]]
-            for before, others in enumerate(self.lowers):
-                if self.after(before) == stage and len(others):
-                    others.nexts.rows[:] = number_K[others.nexts.rows]
+            before = stage if self.horizon is None else stage + 1
+            for others in self.lowers[before : before + 1]:
+                others.nexts.rows[:] = number_K[others.nexts.rows]
             self._pruned[stage] = len(alphas)
 
     def _spread(self) -> None:
@@ -311,8 +330,8 @@ class Solver:
             nodes_Q = np.flatnonzero(self.stage.rows == stage)
             own_Q = self.own_point.rows[nodes_Q]
             sawtooth.values.rows[own_Q[own_Q >= 0]] = self.upper.rows[nodes_Q[own_Q >= 0]]
-            if self.corners.shape[1]:
-                sawtooth.corner_S[:] = self.upper.rows[self.corners[stage]]
+            if len(self.corners):
+                sawtooth.corner_S[:] = self.upper.rows[self.corners]
             drop_Q = np.append(np.minimum(sawtooth.drops(), 0.0), 0.0)[self.point.rows[nodes_Q]]
             beside_Q = self.beliefs.rows[nodes_Q] @ sawtooth.corner_S + self.share.rows[nodes_Q] * drop_Q
             self.upper.rows[nodes_Q] = np.minimum(self.upper.rows[nodes_Q], beside_Q)
@@ -328,22 +347,19 @@ class Solver:
 
     def run(self) -> Iterator[Progress]:
         """Goes on, a trial at a time."""
-        for node in self.corners.ravel():
-            self.expand(int(node))
-        around = itertools.cycle(self.corners.ravel())
-
-        def next_corners() -> Iterator[int]:
-            return map(int, itertools.islice(around, CORNERS_A_TRIAL if self.corners.size else 0))
-
-        while True:
+        for corner in itertools.cycle(self.corners) if len(self.corners) else itertools.repeat(None):
             now = self.progress
             yield now
             allowed = NEXT_GAP * now.gap
             self.trial(self._most_open(self.roots, self.chance_R, allowed), allowed)
-            for node in next_corners():
-                self.trial(node, NEXT_GAP * float(self.upper.rows[node] - self.lower.rows[node]))
+            if corner is not None:
+                self.trial(int(corner), NEXT_GAP * float(self.upper.rows[corner] - self.lower.rows[corner]))
             if len(self.node_X) >= SWEEP_GROWTH * self._swept:
-                self.sweep(0.001 * now.gap)
+                self.sweep(NEGLIGIBLE * now.gap)
+            if sum(map(len, self.lowers)) > 100 + 1.5 * sum(self._pruned):
+                self._prune()
+            if self.beliefs.rows.size > MOST_NUMBERS:
+                self._empty()
 
 
 def _first_bounds(dynamics: Dynamics, horizon: int | None) -> tuple[list[AlphaVectors], list[Sawtooth]]:
