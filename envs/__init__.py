@@ -15,6 +15,9 @@ GRIDS: dict[str, tuple[str, dict[str, Any]]] = {
 CONTINUOUS: dict[str, tuple[str, dict[str, Any]]] = {
     "CarFlag-1D-v0": ("envs.car_flag_continuous:CarFlag1D", {}),
     "CarFlag-7-v0": ("envs.car_flag_continuous:CarFlag7", {}),
+    "MountainHike-v0": ("envs.mountain_hike:MountainHike", {}),
+    "VaryingMountainHike-v0": ("envs.mountain_hike:MountainHike", {"varying": True}),
+    "Irrelevant-v0": ("envs.irrelevant:Irrelevant", {}),
     "CarFlag-2D-Continuous-v0": ("envs.car_flag_continuous:CarFlag2DContinuous", {}),
 }
 FINITE: dict[str, tuple[str, dict[str, Any]]] = {
@@ -35,6 +38,9 @@ HORIZONS |= {
     "Cleaner-v0": 200,
     "MemoryFourRooms-7x7-v0": 100,
     "MemoryFourRooms-9x9-v0": 100,
+    "MountainHike-v0": 80,
+    "VaryingMountainHike-v0": 160,
+    "Irrelevant-v0": 160,
     "TMaze-v0": 60,
 }
 
