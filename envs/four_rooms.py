@@ -275,7 +275,7 @@ class FourRoomsRules(Rules):
                 tile[:] = (tile * 0.6).astype(np.uint8)
             if cell == joint[-4]:
                 draw_agent(tile, CELL / 2, CELL / 2, informed)
-                front_row, front_column = CELL // 2 + AHEAD[joint[-3]] * (CELL // 2 - 4)
+                front_row, front_column = CELL // 2 + AHEAD[joint[-3]] * (CELL // 4)
                 tile[front_row - 2 : front_row + 2, front_column - 2 : front_column + 2] = FLOOR
         return frame
 
