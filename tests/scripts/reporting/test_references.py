@@ -15,6 +15,7 @@ from envs.heaven_hell import HeavenHellRules
 from envs.sphinx import SphinxRules
 from scripts.reporting.references import REFERENCES, Reference
 from tests.envs.reference import WORLDS
+from tests.envs.test_hidden_fact import by_chance, by_expert
 from tests.helpers.pomdps import optimal_returns
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "envs"
@@ -72,6 +73,14 @@ def test_random_returns_of_continuous_domains_are_those_of_episodes(env, rules, 
         joint = joint[~over]
     tolerance = 4 * np.std(earned + [0.0] * len(joint)) / np.sqrt(episodes)
     assert sum(earned) / episodes == pytest.approx(REFERENCES[env].random, abs=tolerance)
+
+
+@pytest.mark.parametrize("env", ["CarFlag-7-v0", "Cleaner-v0"])
+def test_random_returns_of_domains_with_numbered_actions_are_those_of_episodes(env):
+    total, *_ = by_chance(env, 1000, seed=1)
+    assert total.mean() == pytest.approx(REFERENCES[env].random, abs=4 * total.std() / np.sqrt(1000))
+    total, *_ = by_expert(env, 100)
+    assert (total == REFERENCES[env].optimum).all()
 
 
 def test_the_random_return_of_cartpole_is_that_of_episodes():
