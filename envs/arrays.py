@@ -66,6 +66,11 @@ class Rules(ABC):
         """The domain as a finite POMDP; None where it is none."""
         return None
 
+    @property
+    def observation_views(self) -> NDArray[np.float32] | None:
+        """What the observations of `model` look like (O, ·), and in one more row that there is none yet."""
+        return None
+
     @abstractmethod
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[Any]:
         """Draws `num` joint states in which episodes start."""
@@ -234,6 +239,11 @@ class ArrayEnv(PartiallyObservableEnv):
     def model(self) -> FinitePOMDP | None:
         """The domain as a finite POMDP; None where it is none."""
         return self.rules.model
+
+    @property
+    def observation_views(self) -> NDArray[np.float32] | None:
+        """What the observations of `model` look like; see `Rules.observation_views`."""
+        return self.rules.observation_views
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""

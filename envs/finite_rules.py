@@ -59,6 +59,10 @@ class FiniteRules(Rules):
         """The POMDP."""
         return self._model
 
+    @property
+    def observation_views(self) -> NDArray[np.float32]:
+        return self._shown(np.append(np.arange(self.num_obs), -1), self.num_obs)
+
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[np.float64]:
         state = self._start.column.take(self._start(rng, np.zeros(num, np.intp)))
         return self._started(rng, state)

@@ -228,6 +228,10 @@ class GridRules(Rules):
             first_SO=observation[0],
         )
 
+    @property
+    def observation_views(self) -> NDArray[np.float32]:
+        return np.stack([np.frombuffer(seen, np.float32) for seen in self._number_of_obs])
+
     @cached_property
     def _filter(self) -> Filter:
         return Filter(self.model)

@@ -7,10 +7,12 @@ from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from ml_collections import ConfigDict
+from numpy.typing import NDArray
 
 from envs.actions import PlainActions
 from envs.base import AsymmetricVectorEnv
@@ -185,19 +187,24 @@ def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
 
 
 def model_of(config_env: ConfigDict) -> FinitePOMDP:
-    """The domain as a finite POMDP.
+    """The domain as a finite POMDP; see `seen_model_of`."""
+    return seen_model_of(config_env)[0]
+
+
+def seen_model_of(config_env: ConfigDict) -> tuple[FinitePOMDP, NDArray[np.float32]]:
+    """The domain as a finite POMDP, and what its observations look like (`Rules.observation_views`).
 
     Raises:
         UserError: it is none, or not one that is known, or the config changes what is seen of it.
     """
-    model = None
+    model: Any = None
+    views: Any = None
     if not config_env.get("vector_entry") and _as_it_is(config_env):
         with closing(make_env(config_env)) as env:
-            model = told_by(env, "model")
+            model, views = told_by(env, "model"), told_by(env, "observation_views")
     if model is None:
         raise UserError(f"--config_env: {config_env.id} is not known as a finite POMDP (model)")
-    found: FinitePOMDP = model
-    return found
+    return model, views
 
 
 def actions_of(config_env: ConfigDict) -> PlainActions:

@@ -14,6 +14,7 @@ Dimension key: N nodes, X expanded ones, C edges, A actions, S states, O observa
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -382,3 +383,34 @@ def _first_bounds(dynamics: Dynamics, horizon: int | None) -> tuple[list[AlphaVe
         lowers.append(lower(blind_AS))
         uppers.append(Sawtooth(informed_SA.max(axis=1)))
     return lowers, uppers
+
+
+class Controller(NamedTuple):
+    """Vectors that are followed by one another alone: acting by the greatest earns at least what it says.
+
+    Attributes:
+        vector_KS: (K, S).
+        action_K: what is done first.
+        left_K: for how many steps each is, 0 without a horizon.
+    """
+
+    vector_KS: Floats
+    action_K: Ints
+    left_K: Ints
+
+
+def controller(solver: Solver) -> Controller:
+    """What is needed of the lower bound from the start on."""
+    solver.refresh_lower(solver.roots)
+    wanted = np.unique(solver.best_alpha.rows[solver.roots])
+    if solver.horizon is None:
+        alphas, known = solver.lowers[0], np.zeros(0, np.intp)
+        while len(wanted) > len(known):
+            known, wanted = wanted, np.union1d(wanted, alphas.nexts.rows[wanted])
+        return Controller(alphas.vectors.rows[known], alphas.actions.rows[known], np.zeros(len(known), np.intp))
+    parts = []
+    for left in range(solver.top, 0, -1):
+        alphas = solver.lowers[left]
+        parts.append((alphas.vectors.rows[wanted], alphas.actions.rows[wanted], np.full(len(wanted), left)))
+        wanted = np.unique(alphas.nexts.rows[wanted])
+    return Controller(*(np.concatenate(part) for part in zip(*parts, strict=True)))
