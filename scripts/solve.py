@@ -6,6 +6,7 @@ asked for, or time is up; what stands then is kept. The policy acts by the exact
 broken off starts over.
 
 Example: python scripts/solve.py configs/envs/tiger.pomdp --config_env.kwargs.continuing=True --gap=1e-3
+Example: python scripts/solve.py --config_env=configs/envs/heaven_hell_n.py:3 --method=aavi
 """
 
 import sys
@@ -26,11 +27,19 @@ FILES = "configs/envs/pomdp_file.py"
 
 _FILE = flags.DEFINE_string("file", None, "a file in Cassandra's format; may be given without --file=")
 _ENV = define_config_flag("config_env", FILES, "the domain; its fields, such as config_env.kwargs.continuing")
-_METHOD = flags.DEFINE_string("method", "bounds", "bounds: certified ones, by point-based value iteration")
+_METHOD = flags.DEFINE_string(
+    "method",
+    "bounds",
+    "bounds: certified ones, by point-based value iteration; or over all histories of the horizon, or all beliefs, vi, "
+    "aavi, api or aql (value iteration, asymmetric, policy iteration, Q-learning)",
+)
 _HORIZON = flags.DEFINE_integer("horizon", 0, "steps of an episode; 0: it has no end but its own", lower_bound=0)
 _DISCOUNT = flags.DEFINE_float(
     "discount", None, "in place of the model's; below 1 without a horizon", lower_bound=0, upper_bound=1
 )
+_EPISODES = flags.DEFINE_integer("episodes", 100_000, "of aql", lower_bound=1)
+_READING = flags.DEFINE_string("reading", "consistent", "of aql's update: consistent, algorithm3 or eq14_naive")
+_SEED = flags.DEFINE_integer("seed", 0, "of aql", lower_bound=0)
 _GAP = flags.DEFINE_float("gap", 1e-3, "how near the bounds shall come, in the unit of rewards", lower_bound=0)
 _RELATIVE_GAP = flags.DEFINE_float(
     "relative_gap", 0.0, "or how near as a share of the greater of their sizes; either is enough", lower_bound=0
@@ -43,15 +52,19 @@ _RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of the
 
 def main() -> None:
     """Reads the domain, solves it, keeps what came of it and tells it."""
+    from policies.exact.tabular import METHODS
     from scripts.solving import solve_by_bounds
+    from scripts.solving_tables import solve_by_tables
     from utils.run import Run, check_name
 
-    methods = {"bounds": solve_by_bounds}
+    methods = {"bounds": solve_by_bounds} | dict.fromkeys(METHODS, solve_by_tables)
     method = choose(methods, _METHOD.value, "--method")
     config_env = domain()
-    settings = {name: flags.FLAGS[name].value for name in ("method", "horizon", "discount", "gap", "relative_gap")}
+    own = {"bounds": ("gap", "relative_gap"), "aql": ("episodes", "reading", "seed")}.get(_METHOD.value, ())
+    settings = {name: flags.FLAGS[name].value for name in ("method", "horizon", "discount", *own)}
     label = Path(config_env.kwargs.path).stem if config_env.id == "PomdpFile-v0" else config_env.id
     horizon = f"_h{_HORIZON.value}" if _HORIZON.value else ""
+    label += "" if _METHOD.value == "bounds" else f"_{_METHOD.value}"
     check_name(_RUN_NAME.value, "--run_name")
     configs = {"env": to_dict(config_env), "run": settings | {"time_limit": _TIME_LIMIT.value}}
     name = _RUN_NAME.value or f"solve/{label}{horizon}"

@@ -1,4 +1,4 @@
-"""Tabular methods on the domain of a config, as scripts/solve.py calls them."""
+"""Tabular methods of scripts/solve.py on the domain of a config."""
 
 import json
 import time
@@ -8,6 +8,7 @@ import pytest
 
 from scripts.solving_tables import solve_by_tables
 from tests.helpers.configs import config_named
+from tests.helpers.scripts import assert_refused
 from utils.errors import UserError
 from utils.run import Run
 
@@ -45,3 +46,21 @@ def test_a_horizon_a_discount_and_episodes_of_ones_own(tmp_path):
 def test_what_is_no_finite_pomdp_is_refused(tmp_path):
     with pytest.raises(UserError, match="CarFlag-7-v0 is not known as a finite POMDP"):
         solved(tmp_path, "car_flag_7")
+
+
+def test_the_script_takes_them_by_name(scripts, tmp_path):
+    env = "--config_env=configs/envs/heaven_hell_n.py:1"
+    for flags, told in (
+        (("--method=api",), "the value is 0.941480: api over 17 beliefs"),
+        (("--method=aql", "--horizon=2", "--episodes=50"), "the value is 0.000000: aql over 5 histories, 50 episodes"),
+    ):
+        done = scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(told)
+    for flags, named in (
+        (("--method=aql",), "--horizon"),
+        (("--method=aql", "--horizon=2", "--reading=other"), "--reading"),
+        (("--method=vi", "--horizon=40"), "--horizon"),
+    ):
+        done = scripts.run("scripts/solve.py", env, *flags, "--save_dir=refused", cwd=tmp_path)
+        assert_refused(done, named)
