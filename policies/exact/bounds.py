@@ -149,22 +149,22 @@ class AlphaVectors:
 
 
 class Sawtooth:
-    """An upper bound: values at the corners, and points with values below what the corners give there.
+    """An upper bound: action values at the corners, and points with values below what the corners give there.
 
     A belief is split into a share of one point, as great as it may be, and the rest at the corners; of the points that
-    one counts that gives the least.
+    one counts that gives the least. Without a point the best action is taken for the belief, not for each corner.
 
     Attributes:
-        corner_S: values of the states.
+        corner_SA: action values of the states.
         beliefs: of the points (M, S).
         values: at the points (M,).
     """
 
-    def __init__(self, corner_S: Floats):
-        self.corner_S = corner_S
-        self.beliefs = Growing((len(corner_S),))
+    def __init__(self, corner_SA: Floats):
+        self.corner_SA = corner_SA
+        self.beliefs = Growing((len(corner_SA),))
         self.values = Growing()
-        self._inverse_SM = np.empty((len(corner_S), 16), np.float32)
+        self._inverse_SM = np.empty((len(corner_SA), 16), np.float32)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -179,6 +179,17 @@ class Sawtooth:
         self.beliefs.add(belief_S[None])
         self.values.add([value])
 
+    @property
+    def corner_S(self) -> Floats:
+        """Values of the states."""
+        value_S: Floats = self.corner_SA.max(axis=1)
+        return value_S
+
+    def at_corners(self, belief_QS: Floats) -> Floats:
+        """What the corners alone give (Q,): the best action's mean of their values."""
+        value_Q: Floats = (belief_QS @ self.corner_SA).max(axis=1)
+        return value_Q
+
     def drops(self) -> Floats:
         """How far the points are below what the corners give there (M,)."""
         drop_M: Floats = self.values.rows - self.beliefs.rows @ self.corner_S
@@ -190,7 +201,7 @@ class Sawtooth:
         Of the points those from number `first` on count. Which is the best is decided in single precision and, of many
         points, by some of the states; the value of the one that is chosen is exact.
         """
-        value_Q = belief_QS @ self.corner_S
+        value_Q = self.at_corners(belief_QS)
         if first >= len(self):
             return value_Q, np.full(len(value_Q), -1), np.zeros(len(value_Q))
         drop_M = np.minimum(self.drops(), 0.0)
@@ -205,7 +216,7 @@ class Sawtooth:
         point_Q += first
         chosen_QS = self.beliefs.rows[point_Q]
         share_Q = np.divide(belief_QS, chosen_QS, out=np.full(chosen_QS.shape, np.inf), where=chosen_QS > 0).min(axis=1)
-        return value_Q + share_Q * drop_M[point_Q], point_Q, share_Q
+        return np.minimum(value_Q, belief_QS @ self.corner_S + share_Q * drop_M[point_Q]), point_Q, share_Q
 
 
 def _nearest(like_S: Singles, inverse_SM: Singles, near_M: Singles, typical_S: Singles) -> int:

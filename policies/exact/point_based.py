@@ -29,9 +29,10 @@ Ints = npt.NDArray[np.intp]
 
 DIGITS = 13  # beliefs that agree in so many are one
 NEXT_GAP = 0.9  # of the gap: what a trial leaves undone below
-SWEEP_GROWTH = 1.15  # of the number of expanded nodes, after which the whole graph is backed up
+SWEEP_GROWTH = 1.25  # of the number of expanded nodes, after which the whole graph is backed up
 SWEEP_ROUNDS = 40
 SWEEP_VECTORS = 300
+FEW_NODES = 4_000  # whose values by new vectors are worked out together
 NEGLIGIBLE = 1e-3  # of the gap: what a sweep leaves undone
 DEEPEST = 5_000
 MOST_CORNERS = 500  # states, up to which the corners are nodes of the graph
@@ -120,7 +121,7 @@ class Solver:
     def _add(self, belief_QS: Floats, stage: int) -> None:
         num, alphas = len(belief_QS), self.lowers[stage]
         lower_Q, best_Q = alphas.best(belief_QS)
-        upper_Q = belief_QS @ self.uppers[stage].corner_S
+        upper_Q = self.uppers[stage].at_corners(belief_QS)
         new = (
             (self.beliefs, belief_QS), (self.stage, stage), (self.lower, lower_Q), (self.best_alpha, best_Q),
             (self.seen_alphas, len(alphas)), (self.upper, upper_Q), (self.point, -1), (self.share, 0.0),
@@ -285,8 +286,9 @@ class Solver:
         """Iterates the upper bounds until none falls by more than `enough`."""
         for _ in range(SWEEP_ROUNDS):
             before_N, nodes_X = self.upper.rows.copy(), self.node_X.rows
-            self.upper.rows[nodes_X] = np.minimum(before_N[nodes_X], self._look_ahead(self.upper).max(axis=1))
-            self._spread()
+            value_XA = self._look_ahead(self.upper)
+            self.upper.rows[nodes_X] = np.minimum(before_N[nodes_X], value_XA.max(axis=1))
+            self._spread(value_XA)
             if (before_N - self.upper.rows).max() <= enough:
                 break
 
@@ -294,7 +296,7 @@ class Solver:
         """Adds vectors where they raise the lower bound, until each node is raised by one or by another's."""
         for stage in range(len(self.lowers)):
             nodes = np.flatnonzero(self.stage.rows == stage)
-            for few in np.array_split(nodes, 1 + len(nodes) // 20_000):
+            for few in np.array_split(nodes, 1 + len(nodes) // FEW_NODES):
                 self.refresh_lower(few)
         nodes_X = self.node_X.rows
         value_X = self._look_ahead(self.lower).max(axis=1)
@@ -325,17 +327,20 @@ class Solver:
                 others.nexts.rows[:] = number_K[others.nexts.rows]
             self._pruned[stage] = len(alphas)
 
-    def _spread(self) -> None:
+    def _spread(self, value_XA: Floats) -> None:
         """Has the upper bounds of corners and points count where they were found to be best."""
         for stage, sawtooth in enumerate(self.uppers):
             nodes_Q = np.flatnonzero(self.stage.rows == stage)
             own_Q = self.own_point.rows[nodes_Q]
             sawtooth.values.rows[own_Q[own_Q >= 0]] = self.upper.rows[nodes_Q[own_Q >= 0]]
             if len(self.corners):
-                sawtooth.corner_S[:] = self.upper.rows[self.corners]
+                value_SA = value_XA[self.expanded.rows[self.corners]]
+                np.minimum(sawtooth.corner_SA, value_SA, out=sawtooth.corner_SA)
+            belief_QS = self.beliefs.rows[nodes_Q]
             drop_Q = np.append(np.minimum(sawtooth.drops(), 0.0), 0.0)[self.point.rows[nodes_Q]]
-            beside_Q = self.beliefs.rows[nodes_Q] @ sawtooth.corner_S + self.share.rows[nodes_Q] * drop_Q
-            self.upper.rows[nodes_Q] = np.minimum(self.upper.rows[nodes_Q], beside_Q)
+            beside_Q = belief_QS @ sawtooth.corner_S + self.share.rows[nodes_Q] * drop_Q
+            lowest_Q = np.minimum(sawtooth.at_corners(belief_QS), beside_Q)
+            self.upper.rows[nodes_Q] = np.minimum(self.upper.rows[nodes_Q], lowest_Q)
 
     # -- as a whole ------------------------------------------------------------------------------------------------
 
@@ -374,14 +379,14 @@ def _first_bounds(dynamics: Dynamics, horizon: int | None) -> tuple[list[AlphaVe
         return alphas
 
     if horizon is None:
-        return [lower(blind_policies(dynamics))], [Sawtooth(fast_informed_bound(dynamics).max(axis=1))]
+        return [lower(blind_policies(dynamics))], [Sawtooth(fast_informed_bound(dynamics))]
     blind_AS, informed_SA = np.zeros((num_A, num_S)), np.zeros((num_S, num_A))
-    lowers, uppers = [lower(blind_AS)], [Sawtooth(informed_SA.max(axis=1))]
+    lowers, uppers = [lower(blind_AS)], [Sawtooth(informed_SA)]
     for _ in range(horizon):
         blind_AS = blind_policies(dynamics, blind_AS)
         informed_SA = fast_informed_step(dynamics, informed_SA)
         lowers.append(lower(blind_AS))
-        uppers.append(Sawtooth(informed_SA.max(axis=1)))
+        uppers.append(Sawtooth(informed_SA))
     return lowers, uppers
 
 

@@ -71,13 +71,12 @@ def test_bounds_without_a_horizon_hold_what_long_horizons_give(seed):
 
 
 def test_bounds_only_tighten_and_never_cross():
-    drawn = replace(drawn_pomdp(np.random.default_rng(9), states=5, ends=0.0), discount=0.95)
-    for model, horizon, gap in ((tiger(), None, 1e-3), (tiger(discount=1.0), 8, 1e-3), (drawn, None, 0.1)):
-        history = bounds(model, gap, horizon)
+    for model, horizon in ((tiger(), None), (tiger(discount=1.0), 8)):
+        history = bounds(model, 1e-3, horizon)
         for before, after in pairwise(history):
             assert after.lower >= before.lower - 1e-12 and after.upper <= before.upper + 1e-12
         assert all(now.gap >= -1e-9 for now in history)
-        assert len(history) > 2
+        assert len(history) > 3
 
 
 def test_where_the_state_is_seen_it_is_value_iteration():
@@ -132,7 +131,7 @@ def test_fast_informed_bound_of_tiger_by_hand():
 
 
 def test_sawtooth_by_hand():
-    bound = Sawtooth(np.array([10.0, 20.0, 0.0]))
+    bound = Sawtooth(np.array([[10.0], [20.0], [0.0]]))
     value, point, share = bound.best(np.array([[0.5, 0.5, 0.0]]))
     assert (value[0], point[0], share[0]) == (15.0, -1, 0.0)
     bound.add(np.array([0.5, 0.5, 0.0]), 9.0)  # 6 below the corners
@@ -148,9 +147,18 @@ def test_sawtooth_by_hand():
     np.testing.assert_array_equal(point, 1)
 
 
+def test_at_the_corners_one_action_is_taken_for_the_whole_belief():
+    bound = Sawtooth(np.array([[10.0, 0.0], [0.0, 20.0]]))
+    np.testing.assert_array_equal(bound.best(np.array([[0.5, 0.5], [0.8, 0.2]]))[0], [10.0, 8.0])  # not 15 and 12
+    bound.add(np.array([0.5, 0.5]), 7.0)  # 8 below what the best of each corner gives
+    value, _, share = bound.best(np.array([[0.5, 0.5], [0.8, 0.2], [0.6, 0.4]]))
+    np.testing.assert_allclose(value, [7.0, 8.0, 7.6])  # the second is 12 - 0.4 * 8 = 8.8 by the point
+    np.testing.assert_allclose(share, [1.0, 0.4, 0.8])
+
+
 def test_of_many_points_the_chosen_one_gives_what_is_said_and_little_is_lost():
     rng = np.random.default_rng(0)
-    bound = Sawtooth(rng.random(40) + 5)
+    bound = Sawtooth(rng.random((40, 1)) + 5)
     for belief in rng.dirichlet(np.full(40, 0.7), 200):
         bound.add(belief, belief @ bound.corner_S - rng.random())
     beliefs = rng.dirichlet(np.full(40, 0.7), 30)
