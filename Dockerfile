@@ -1,4 +1,4 @@
-# The core and what the three stages need; --build-arg EXTRAS=offline,robot,sweep,export,track,fast for all there is.
+# The core and what the three stages need; --build-arg EXTRAS=offline,robot,sweep,export,track,fast,finite for all there is.
 #   docker build -t asymmetric-learning .
 #   docker run --rm -v "$PWD/logs:/work/logs" asymmetric-learning train --config_env=configs/envs/heaven_hell.py
 FROM python:3.11-slim

@@ -1,6 +1,6 @@
 """Env steps per second of each domain: one env by `gymnasium.make`, thousands by `gymnasium.make_vec`.
 
-    python benchmarks/envs.py [--num_envs 10000] [--seconds 1] [--repeats 5]
+    python benchmarks/envs.py [--num_envs 10000] [--seconds 1] [--repeats 5] [--files configs/envs/tiger.pomdp]
 
 Random actions; ended envs are reset, and the resets are part of the time. The median of the repeats is printed, with
 the least and the most.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # else `import envs` would find this file
 
-from envs import CONTINUOUS, GRIDS  # noqa: E402 after the path
+from envs import CONTINUOUS, FINITE, GRIDS  # noqa: E402 after the path
 
 CHUNK = 100  # steps between looks at the clock
 
@@ -33,9 +33,9 @@ def random_actions(space: gym.Space[Any], shape: tuple[int, ...]) -> NDArray[Any
     return rng.uniform(-1, 1, (*shape, *(space.shape or ()))).astype(np.float32)
 
 
-def single_speed(env_id: str, seconds: float) -> float:
+def single_speed(env_id: str, kwargs: dict[str, Any], seconds: float) -> float:
     """Steps per second of one env."""
-    env = gym.make(env_id)
+    env = gym.make(env_id, **kwargs)
     env.reset(seed=0)
     actions = random_actions(env.action_space, (CHUNK,))
     steps, start = 0, time.perf_counter()
@@ -48,9 +48,9 @@ def single_speed(env_id: str, seconds: float) -> float:
     return steps / elapsed
 
 
-def vector_speed(env_id: str, num_envs: int, seconds: float) -> float:
+def vector_speed(env_id: str, kwargs: dict[str, Any], num_envs: int, seconds: float) -> float:
     """Env steps per second of `num_envs` envs together."""
-    envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED)
+    envs = gym.make_vec(env_id, num_envs=num_envs, autoreset_mode=AutoresetMode.DISABLED, **kwargs)
     envs.reset(seed=0)
     actions = random_actions(envs.single_action_space, (CHUNK, num_envs))
     steps, start = 0, time.perf_counter()
@@ -70,18 +70,27 @@ def main() -> None:
     parser.add_argument("--num_envs", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement, at least")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument(
+        "--files", nargs="*", default=["configs/envs/tiger.pomdp"], help="finite POMDPs to step as well"
+    )
     args = parser.parse_args()
+    domains: dict[str, tuple[str, dict[str, Any]]] = {
+        env_id: (env_id, {}) for env_id in (*GRIDS, *CONTINUOUS, *FINITE) if env_id != "PomdpFile-v0"
+    }
+    domains |= {Path(path).name: ("PomdpFile-v0", {"path": path}) for path in args.files}
     sizes = {1: single_speed, 16: None, args.num_envs: None}
     print(f"{'env':<26}{'envs':>8}{'steps/s':>14}{'least':>14}{'most':>14}{'us/call':>10}")
-    for env_id in (*GRIDS, *CONTINUOUS):
+    for name, (env_id, kwargs) in domains.items():
         for num_envs, measure in sizes.items():
             runs = [
-                measure(env_id, args.seconds) if measure else vector_speed(env_id, num_envs, args.seconds)
+                measure(env_id, kwargs, args.seconds)
+                if measure
+                else vector_speed(env_id, kwargs, num_envs, args.seconds)
                 for _ in range(args.repeats)
             ]
             middle = median(runs)
             print(
-                f"{env_id:<26}{num_envs:>8,}{middle:>14,.0f}{min(runs):>14,.0f}{max(runs):>14,.0f}"
+                f"{name:<26}{num_envs:>8,}{middle:>14,.0f}{min(runs):>14,.0f}{max(runs):>14,.0f}"
                 f"{1e6 * num_envs / middle:>10.1f}",
                 flush=True,
             )

@@ -5,7 +5,7 @@ agent is and the hidden fact. It is an integer on a grid, a row of numbers on a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
 from envs.factors import Factor
+from envs.finite import FinitePOMDP
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -26,14 +27,26 @@ Floats = NDArray[np.float32]
 NOBODY: Ints = np.zeros(0, np.intp)
 
 
+def numbered(action: NDArray[Any], num: int, names: Sequence[str]) -> Ints:
+    """`num` discrete actions (num,) as they are.
+
+    Raises:
+        ValueError: they are no such integers; the message says what each stands for.
+    """
+    if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // len(names)):
+        raise ValueError(f"actions are {num} integers: {', '.join(f'{i} {name}' for i, name in enumerate(names))}")
+    return action
+
+
 class Rules(ABC):
-    """The rules of a domain with one hidden fact; all methods are pure functions of arrays.
+    """The rules of a domain with one hidden fact; all methods are functions of arrays, and of what they draw.
 
     Attributes:
         obs_space: bounds of an observation (O,).
         state_space: bounds of a state (S,).
         action_space: the actions of one env.
         image_shape: (channels, height, width) of both views, None for plain vectors.
+        state_image_shape: that of the state where it is another.
         state_features: names of the state's entries, or of an image's channels.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
@@ -43,17 +56,28 @@ class Rules(ABC):
     state_space: spaces.Box
     action_space: spaces.Space[Any]
     image_shape: tuple[int, ...] | None = None
+    state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
+
+    @property
+    def model(self) -> FinitePOMDP | None:
+        """The domain as a finite POMDP; None where it is none."""
+        return None
+
+    @property
+    def observation_views(self) -> NDArray[np.float32] | None:
+        """What the observations of `model` look like (O, ·), and in one more row that there is none yet."""
+        return None
 
     @abstractmethod
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[Any]:
         """Draws `num` joint states in which episodes start."""
 
     @abstractmethod
-    def joint_of(self, state_NS: NDArray[Any]) -> NDArray[Any]:
-        """The joint states that have the given states.
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> NDArray[Any]:
+        """The joint states that have the given states; what else there is to them is drawn.
 
         Raises:
             ValueError: a row is no state of this domain, or one in which the episode has ended.
@@ -68,8 +92,8 @@ class Rules(ABC):
         """
 
     @abstractmethod
-    def step(self, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
-        """The joint states after one action each."""
+    def step(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
+        """The joint states after one action each, drawn where chance has a say."""
 
     @abstractmethod
     def observe(self, joint: NDArray[Any]) -> Floats:
@@ -109,7 +133,7 @@ class Rules(ABC):
     ) -> NDArray[np.int64] | Floats:
         """The expert's actions: to the information, once informed to the goal; where it guesses, to that place."""
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
         return None
 
@@ -137,14 +161,14 @@ class Episodes:
 
     def start(self, rng: np.random.Generator, index: Ints, state: NDArray[Any] | None = None) -> None:
         """Starts the episodes of `index` anew, in the states given (one row for each) or drawn ones."""
-        drawn = self.rules.initial(rng, len(index)) if state is None else self.rules.joint_of(state)
+        drawn = self.rules.initial(rng, len(index)) if state is None else self.rules.joint_of(rng, state)
         self.joint[index] = drawn
         self.informed[index] = self.rules.informative(drawn)
         self.guess[index] = self.rules.initial_guess(rng, len(index))
 
     def step(self, rng: np.random.Generator, action: NDArray[Any]) -> None:
         """Moves every agent; a guess that was reached without ending the episode is replaced by another one."""
-        self.joint = self.rules.step(self.joint, action)
+        self.joint = self.rules.step(rng, self.joint, action)
         self.informed |= self.rules.informative(self.joint)
         self.guess = self.rules.next_guess(rng, self.joint, self.guess)
 
@@ -165,7 +189,8 @@ class ArrayEnv(PartiallyObservableEnv):
         self.observation_space: spaces.Space[Any] = self.rules.obs_space
         self.state_space = self.rules.state_space
         self.action_space = self.rules.action_space
-        self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.obs_image_shape = self.rules.image_shape
+        self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features = self.rules.state_features
         self._one = Episodes(self.rules, 1)
 
@@ -199,8 +224,8 @@ class ArrayEnv(PartiallyObservableEnv):
         """The expert's action: to the information, then to the goal; with `guess`, to a goal drawn at the start."""
         return self._one.expert(np.array([guess]))[0]
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
-        return self.rules.belief(obs_RO, terminated)
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
+        return self.rules.belief(obs_RO, action_T, terminated)
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What a probe can look for in the rows, by name."""
@@ -209,6 +234,16 @@ class ArrayEnv(PartiallyObservableEnv):
     def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
         """Which actions (R, A) are best for one who knows the state."""
         return self.rules.informed_actions(state_RS)
+
+    @property
+    def model(self) -> FinitePOMDP | None:
+        """The domain as a finite POMDP; None where it is none."""
+        return self.rules.model
+
+    @property
+    def observation_views(self) -> NDArray[np.float32] | None:
+        """What the observations of `model` look like; see `Rules.observation_views`."""
+        return self.rules.observation_views
 
     def saw_information(self) -> bool:
         """Whether this episode has already shown the hidden fact."""
@@ -252,7 +287,8 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.single_action_space = self.rules.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.obs_image_shape = self.state_image_shape = self.rules.image_shape
+        self.obs_image_shape = self.rules.image_shape
+        self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features = self.rules.state_features
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)

@@ -100,8 +100,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
         """The simulator's state (S,), for training only."""
         raise NotImplementedError
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
-        """The exact belief at each row of an episode from its observations; None where the domain cannot tell.
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
+        """The exact belief at each row of an episode from what the agent saw and did; None where it cannot be told.
 
         That the episode went on after each row but the last counts as observed, and for the last row, if `terminated`,
         that it ended.

@@ -12,12 +12,14 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.arrays import Bools, Floats, Ints, Rules
+from envs.arrays import Bools, Floats, Ints, Rules, numbered
 from envs.base import Belief
 from envs.factors import Factor
+from envs.finite import Filter, FinitePOMDP, matrices
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
 
 MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (rows, columns) of the actions 0 right, 1 up, 2 left, 3 down
+ACTIONS = ("right", "up", "left", "down")
 NUM_ACTIONS = len(MOVES)
 
 
@@ -91,14 +93,11 @@ class GridRules(Rules):
         pick = (rng.random(num) * self._start_count_K[hidden]).astype(np.intp)
         return hidden * self.num_cells + self._start_cells_KM[hidden, pick]
 
-    def step(self, joint: Ints, action: NDArray[Any]) -> Ints:
+    def step(self, rng: np.random.Generator, joint: Ints, action: NDArray[Any]) -> Ints:
         return self._next_flat.take(joint * NUM_ACTIONS + action)
 
     def checked(self, action: NDArray[Any], num: int) -> Ints:
-        """The actions (num,) as they are."""
-        if action.shape != (num,) or action.dtype.kind not in "iu" or np.count_nonzero(action // NUM_ACTIONS):
-            raise ValueError(f"actions are {num} integers: 0 right, 1 up, 2 left, 3 down")
-        return action
+        return numbered(action, num, ACTIONS)
 
     def reward(self, joint: Ints) -> NDArray[np.float64]:
         return self.reward_J.take(joint)
@@ -112,7 +111,7 @@ class GridRules(Rules):
     def informative(self, joint: Ints) -> Bools:
         return self.informative_J.take(joint)
 
-    def joint_of(self, state_NS: NDArray[Any]) -> Ints:
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> Ints:
         state_NS = np.asarray(state_NS, np.float32)
         if state_NS.ndim != 2 or state_NS.shape[1:] != self.obs_space.shape:
             raise ValueError(f"a state has shape {self.obs_space.shape}, not {state_NS.shape[1:]}")
@@ -180,37 +179,77 @@ class GridRules(Rules):
         return np.where(guesses, self._guess_route_KC[guess, cell], honest)
 
     @cached_property
-    def _joints_seen_as(self) -> dict[bytes, Ints]:
-        """The joint states that look like an observation, by its bytes."""
-        obs_JO = self.observe(np.arange(len(self.cell_J)))
-        seen: dict[bytes, list[int]] = {}
-        for joint in np.flatnonzero(self.open_C[self.cell_J]).tolist():
-            seen.setdefault(obs_JO[joint].tobytes(), []).append(joint)
-        return {key: np.array(joints, np.intp) for key, joints in seen.items()}
+    def _number_of_obs(self) -> dict[bytes, int]:
+        """The numbers of what is seen on cells that can be entered, by its bytes."""
+        seen: dict[bytes, int] = {}
+        for obs in self.observe(self._open_M):
+            seen.setdefault(obs.tobytes(), len(seen))
+        return seen
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief:
-        """By Bayes's rule: facts are equally likely, but where an episode starts may depend on them.
+    @cached_property
+    def _open_M(self) -> Ints:
+        """The joint states on cells that can be entered: the states of `model`."""
+        return np.flatnonzero(self.open_C[self.cell_J])
+
+    @cached_property
+    def model(self) -> FinitePOMDP:
+        """The domain over its joint states on cells that can be entered, undiscounted.
+
+        An ended episode stays where it is, for nothing, so that who knows of no ends values the domain the same.
+        """
+        open_M = self._open_M
+        num = len(open_M)
+        number_J = np.full(len(self.cell_J), -1)
+        number_J[open_M] = np.arange(num)
+        over_M = self.ends_J[open_M]
+        next_MA = np.where(over_M[:, None], open_M[:, None], self.next_JA[open_M])
+        seen_M = np.array([self._number_of_obs[obs.tobytes()] for obs in self.observe(open_M)])
+        start_J = (self._start_KC / self._start_count_K[:, None]).ravel() / self.num_hidden
+        moves, ends = [], []
+        for next_M in next_MA.T:
+            moves.append((np.arange(num), number_J[next_M], np.ones(num)))
+            last_M = np.flatnonzero(self.ends_J[next_M])
+            ends.append((last_M, number_J[next_M[last_M]], np.ones(len(last_M))))
+        what = f"the model of {num} states"
+        observation = matrices([(np.arange(num), seen_M, np.ones(num))], (num, len(self._number_of_obs)), what)
+        cells = [f"r{cell // self.cols}c{cell % self.cols}" for cell in self.cell_J[open_M]]
+        states = [f"{cell}-goal{hidden}" for cell, hidden in zip(cells, self.hidden_J[open_M])]
+        shown = np.where(self.informative_J[open_M], states, cells)
+        return FinitePOMDP(
+            start_S=start_J[open_M],
+            transition_ASE=matrices(moves, (num, num), what),
+            ends_ASE=matrices(ends, (num, num), what),
+            observation_AEO=observation * NUM_ACTIONS,
+            reward_SA=np.where(over_M[:, None], 0.0, self.reward_J[next_MA]),
+            discount=1.0,
+            states=tuple(states),
+            actions=ACTIONS,
+            observations=tuple(str(shown[at]) for at in np.unique(seen_M, return_index=True)[1]),
+            first_SO=observation[0],
+        )
+
+    @property
+    def observation_views(self) -> NDArray[np.float32]:
+        return np.stack([np.frombuffer(seen, np.float32) for seen in self._number_of_obs])
+
+    @cached_property
+    def _filter(self) -> Filter:
+        return Filter(self.model)
+
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
+        """By Bayes's rule, over the hidden facts.
 
         Raises:
             ValueError: the rows are no episode of this domain.
         """
-        likelihood_RK = np.zeros((len(obs_RO), self.num_hidden))
-        for row, obs in enumerate(np.ascontiguousarray(obs_RO, self.obs_space.dtype)):
-            joint = self._joints_seen_as.get(obs.tobytes())
-            if joint is None:
-                raise ValueError(f"row {row} is no observation of this domain")
-            ended = terminated and row == len(obs_RO) - 1
-            joint = joint[self.ends_J[joint] == ended]
-            likelihood_RK[row, self.hidden_J[joint]] = 1.0
-            if row == 0:
-                start_J = self._start_KC[self.hidden_J[joint], self.cell_J[joint]]
-                if start_J.any():  # no episode but one whose state was given starts elsewhere
-                    likelihood_RK[0, self.hidden_J[joint]] = start_J / self._start_count_K[self.hidden_J[joint]]
-        weight_RK = np.cumprod(likelihood_RK, axis=0)
-        if not weight_RK.any(axis=1).all():
-            raise ValueError(f"no fact explains row {int(weight_RK.any(axis=1).argmin())} and those before it")
+        rows = np.ascontiguousarray(obs_RO, self.obs_space.dtype)
+        seen_R = np.array([self._number_of_obs.get(obs.tobytes(), -1) for obs in rows])
+        if seen_R.min() < 0:
+            raise ValueError(f"row {int(seen_R.argmin())} is no observation of this domain")
+        belief_RM = self._filter.episode(seen_R, np.asarray(action_T, np.intp), terminated)
         places = (f"goal in row {goal // self.cols}, column {goal % self.cols}" for goal in self.goal_K)
-        return Belief(tuple(places), weight_RK / weight_RK.sum(axis=1, keepdims=True))
+        hidden_M = self.hidden_J[self._open_M]
+        return Belief(tuple(places), np.stack([np.bincount(hidden_M, row, self.num_hidden) for row in belief_RM]))
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """The agent's cell, and the goal, hidden away from the information.

@@ -7,20 +7,23 @@ from functools import partial
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from ml_collections import ConfigDict
+from numpy.typing import NDArray
 
 from envs.actions import PlainActions
 from envs.base import AsymmetricVectorEnv
+from envs.finite import FinitePOMDP
 from envs.native import AsymmetricVectorWrapper, VectorWithState
 from envs.replayed import ReplayedVectorEnv, SyncAsymmetricVectorEnv
 from envs.turns import MakeEnvs, Turns
 from envs.vectors import ForeignVectorEnv
 from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
-from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn
+from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn, told_by
 from utils.errors import UserError, suggest
 from utils.optional import what_lacks
 
@@ -46,7 +49,7 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
     except Exception as error:
-        if render_mode is None:
+        if render_mode is None or isinstance(error, UserError):
             raise
         raise UserError(f"{spec.id} cannot be drawn: {_one_line(error)}") from error
     return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
@@ -174,13 +177,34 @@ def maker(config_env: ConfigDict) -> MakeEnvs:
 class Silent(gym.Env[Any, Any]):
     """Stands for one env of a vector env, which says nothing of its rows."""
 
-    def belief(self, obs_RO: Any, terminated: bool) -> None:
+    def belief(self, obs_RO: Any, action_T: Any, terminated: bool) -> None:
         """Nothing is known of it."""
 
 
 def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
     """An env to be asked what it says of its rows."""
     return Silent() if config_env.get("vector_entry") else make_env(config_env)
+
+
+def model_of(config_env: ConfigDict) -> FinitePOMDP:
+    """The domain as a finite POMDP; see `seen_model_of`."""
+    return seen_model_of(config_env)[0]
+
+
+def seen_model_of(config_env: ConfigDict) -> tuple[FinitePOMDP, NDArray[np.float32]]:
+    """The domain as a finite POMDP, and what its observations look like (`Rules.observation_views`).
+
+    Raises:
+        UserError: it is none, or not one that is known, or the config changes what is seen of it.
+    """
+    model: Any = None
+    views: Any = None
+    if not config_env.get("vector_entry") and _as_it_is(config_env):
+        with closing(make_env(config_env)) as env:
+            model, views = told_by(env, "model"), told_by(env, "observation_views")
+    if model is None:
+        raise UserError(f"--config_env: {config_env.id} is not known as a finite POMDP (model)")
+    return model, views
 
 
 def actions_of(config_env: ConfigDict) -> PlainActions:

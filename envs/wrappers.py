@@ -221,10 +221,10 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         adapt = self._adapt
         return not (self._hides or adapt.state_fn or names_of(adapt.obs_keys) or self._state_keys)
 
-    def belief(self, obs_RO: NDArray[Any], terminated: bool) -> Belief | None:
-        """The env's own belief from its observations; None where it has none, or where entries are hidden from it."""
+    def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
+        """The env's own belief from what is seen and done; None where it has none, or entries are hidden from it."""
         own = told_by(self.env, "belief") if not self._hides and not names_of(self._adapt.obs_keys) else None
-        found: Belief | None = None if own is None else own(obs_RO, terminated)
+        found: Belief | None = None if own is None else own(obs_RO, action_T, terminated)
         return found
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:

@@ -9,12 +9,14 @@ from policies.agents.assembly import policy_head
 from policies.agents.base import Agent
 from policies.agents.dqn import DQN
 from policies.agents.sac import SAC
+from policies.models.exact_belief import AlphaVectorHead
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
-from torchkit.actions import Actions
+from torchkit.actions import Actions, ActionValues
 from utils.errors import UserError, choose
 
+SOLVED = "solved"  # what stands in place of a family's name where nothing was learned: see policies/deployed/solved.py
 FAMILIES: dict[str, type[Agent]] = {"dqn": DQN, "sac": SAC, "a2c": A2C}
 
 
@@ -26,7 +28,11 @@ def build_agent(sources: Sources, seed: int, device: torch.device) -> Agent:
 
 def build_policy(sources: Sources, folds: Iterable[str] = (), shortcuts: Iterable[str] = ()) -> HistoryPolicy:
     """The acting part alone; `folds` and `shortcuts` are views that it has without its head's asking."""
-    trunk = Trunk(sources, actions_of(sources))
+    solved = sources.config.rl.family == SOLVED
+    trunk = Trunk(sources, ActionValues() if solved else actions_of(sources))
+    if solved:
+        trunk.width("exact_belief")
+        return HistoryPolicy(trunk.public(), AlphaVectorHead(sources.kept["exact_belief"]), trunk.actions)
     head = policy_head(trunk)
     for view in (*folds, *shortcuts):
         trunk.width(view)

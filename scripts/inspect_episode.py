@@ -89,9 +89,13 @@ def main() -> None:
         notes["belief"] = "what acts here sees embeddings, not the domain's observations"
     else:
         single = describing_env(config.env)
-        beliefs = [single.belief(one.episode.obs, one.terminated) for one in played]
+        why = f"{config.env.id} does not tell the exact belief"
+        try:
+            beliefs = [single.belief(one.episode.obs, one.episode.action, one.terminated) for one in played]
+        except UserError as error:  # what its model takes is not there: memory, or a package
+            why = str(error)
         if beliefs[0] is None:
-            notes["belief"] = f"{config.env.id} does not tell the exact belief"
+            notes["belief"] = why
     views = Views(spec, policy.actions, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
     atomic_write(out / "episodes.html", page(views, played, judged, beliefs))
     print(out / "episodes.html")

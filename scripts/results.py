@@ -1,11 +1,13 @@
 """Writes a page of docs/results from run folders: every run, the worst first, with code, processor and seeds.
 
-With --refresh the pages that are there are made anew, from what stands beside them: each says at its top which of its
-settings are no longer today's.
+With --computed the page is a table that is computed, of no runs. With --refresh the pages that are there are made anew,
+from what stands beside them: each says at its top which of its settings are no longer today's.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
+Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -20,7 +22,9 @@ from utils.app import run
 from utils.errors import UserError, first_line
 from utils.files import atomic_write
 
-TOLD = ("title", "metric", "target", "notes")  # of a page, beside its runs
+OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
+COMPUTED = {"theory": "scripts.reporting.theory"}  # what has TITLE, NOTES, COLUMNS and rows()
+OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
 _PAGE = flags.DEFINE_string("page", None, "the page to write, or with --refresh the folder of pages", required=True)
@@ -28,6 +32,7 @@ _TITLE = flags.DEFINE_string("title", None, "its title; made of the page's name 
 _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is asked for")
 _TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last ten evaluations shall have")
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
+_COMPUTED = flags.DEFINE_enum("computed", None, tuple(COMPUTED), "what to compute instead of reading runs")
 _REFRESH = flags.DEFINE_boolean("refresh", False, "make the pages of the folder --page anew")
 
 
@@ -43,19 +48,31 @@ def main() -> None:
         for file in files:
             print(write(read_record(file), file.with_suffix(".md")))
         return
-    if not _RUNS.value:
+    runs = _RUNS.value or []
+    if not runs and _COMPUTED.value is None:
         raise UserError("--runs is required")
     if where.suffix != ".md":
         raise UserError(f"--page: {where} does not end in .md")
-    data = gather(_RUNS.value)
-    notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
-    about = {"metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
-    record = {"title": _TITLE.value or where.stem.replace("_", " "), **about, **data}
+    if _COMPUTED.value is not None:
+        record = computed(_COMPUTED.value, where)
+    else:
+        data = gather(runs)
+        notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
+        about = {"metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
+        record = {"title": _TITLE.value or where.stem.replace("_", " "), **about, **data}
     if not where.parent.is_dir():
         raise UserError(f"--page: there is no folder {where.parent}")
     told = write(record, where)
     atomic_write(where.with_suffix(".json"), json.dumps(record) + "\n")
     print(told)
+
+
+def computed(name: str, where: Path) -> dict[str, Any]:
+    """What a page of a table that is computed is made of."""
+    source = importlib.import_module(COMPUTED[name])
+    command = f"python scripts/results.py --computed={name} --page={where}"
+    about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
+    return {**about, "columns": source.COLUMNS, "rows": source.rows()}
 
 
 def read(file: Path, flag: str) -> str:
@@ -70,7 +87,7 @@ def read_record(file: Path) -> dict[str, Any]:
     """What a page was made of."""
     try:
         record = json.loads(read(file, "--page"))
-        if set(record) >= {*TOLD, "runs", "settings"}:
+        if set(record) >= OF_RUNS or set(record) >= OF_TABLE:
             return dict(record)
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"--page: {file} is not JSON ({first_line(error)})") from error
@@ -79,9 +96,9 @@ def read_record(file: Path) -> dict[str, Any]:
 
 def write(record: dict[str, Any], where: Path) -> str:
     """Writes the page of a record."""
-    from scripts.reporting.results import page
+    from scripts.reporting.results import rendered
 
-    atomic_write(where, page(record, **{name: record[name] for name in TOLD}))
+    atomic_write(where, rendered(record))
     return f"written: {where}"
 
 

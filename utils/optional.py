@@ -16,6 +16,7 @@ EXTRAS = {
     "minari": "offline",
     "sklearn": "offline",
     "numba": "fast",
+    "scipy": "finite",
 }
 NAMES = {"sklearn": "scikit-learn"}  # what pip calls a module where it is not its own name
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from policies.models.believer import Belief
 from policies.models.encoders import vector_embedder
+from policies.models.exact_belief import ExactBelief
 from policies.models.heads import Head
 from policies.models.history import History
 from policies.models.sources import Sources, normalised_views
@@ -138,7 +139,7 @@ class Trunk:
         return self.sources.frozen_state("z_state")
 
 
-FOLDS: dict[str, type[Fold]] = {"history": History, "belief": Belief}
+FOLDS: dict[str, type[Fold]] = {"history": History, "belief": Belief, "exact_belief": ExactBelief}
 MAKERS: dict[str, Callable[[Trunk], int]] = {
     **{view: partial(Trunk.make_fold, view=view) for view in FOLDS},
     "memory_input": Trunk.make_memory_input,

@@ -51,6 +51,15 @@ REFERENCES: dict[str, Reference] = {
         1.0,
         "random: 4,000,000 episodes (standard error 0.0002); optimum: the expert earns 1, and no return is greater",
     ),
+    "CarFlag-7-v0": Reference(
+        160, 0.0, 1.0, "random: 0, as the sides are alike; optimum: the expert earns 1, and no return is greater"
+    ),
+    "Cleaner-v0": Reference(
+        200,
+        22.13,
+        71.0,
+        "random: 20,000 episodes (standard error 0.05); optimum: the expert cleans all 71 cells",
+    ),
     "CartPole-v1": Reference(
         200,
         22.24,

@@ -91,6 +91,16 @@ def _portable(command: str) -> str:
     return re.sub(r"(?<![\w./])/[^\s=]*/(?=[^/\s]+)", "", command)
 
 
+def rendered(record: Mapping[str, Any]) -> str:
+    """The page of what stands beside it: of runs, or a table that a command computes."""
+    if "rows" not in record:
+        return page(record, **{name: record[name] for name in ("title", "metric", "target", "notes")})
+    columns = list(record["columns"])
+    table = [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *record["rows"])]
+    made = ["Made by:", "", "```sh", record["command"], "```"]
+    return "\n".join([f"# {record['title']}", "", *record["notes"], "", *table, "", *made, ""])
+
+
 TOGETHER = ("method", "memory", "demonstrations")  # runs of one env that are alike in these make a group
 
 

@@ -1,12 +1,10 @@
 """The grid domains a second time, from drawn maps and (x, y) coordinates, one slow step at a time.
 
-Nothing here comes from `envs`: maps are drawn, moves are spelt out, and beliefs are sets of hidden facts. A hidden fact
-is the (x, y) of the true goal.
+Nothing here comes from `envs`: maps are drawn and moves are spelt out. A hidden fact is the (x, y) of the true goal.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
@@ -134,28 +132,3 @@ WORLDS = {
     "CarFlag-2D-v0": World("car_flag", CAR_FLAG),
     "Sphinx-v0": World("sphinx", SPHINX),
 }
-
-
-def optimal_return(world, steps):
-    """Returns V(at, belief): the best undiscounted return within `steps`, exact, by dynamic programming over beliefs.
-
-    A belief is the set of goals that are still possible, all equally likely, as they are where starts do not
-    depend on the goal.
-    """
-
-    @cache
-    def value(at, belief, left):
-        return 0.0 if left == 0 else max(after(at, belief, left, action) for action in DELTA)
-
-    def after(at, belief, left, action):
-        seen = {}
-        for goal in belief:
-            out = world.step(at, goal, action)
-            seen.setdefault((out, tuple(world.view(out.at, goal, False))), []).append(goal)
-        total = 0.0
-        for (out, _), goals in seen.items():
-            future = 0.0 if out.terminated else value(out.at, frozenset(goals), left - 1)
-            total += len(goals) / len(belief) * (out.reward + future)
-        return total
-
-    return lambda at, belief: value(at, frozenset(belief), steps)

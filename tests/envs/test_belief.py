@@ -11,6 +11,9 @@ from envs.heaven_hell import HeavenHellRules
 from envs.make import make_env
 from envs.sphinx import SphinxRules
 
+NONE = np.zeros(0, np.int64)  # of actions
+NO_DICE = np.random.default_rng(0)  # for rules that draw nothing
+
 
 def by_enumeration(rules, actions, start):
     """Weights all joint states in which an episode may start, and drops those that look or end differently."""
@@ -26,7 +29,10 @@ def by_enumeration(rules, actions, start):
         obs.append(rules.observe(truth)[0])
         if t == len(actions) or rules.ends(truth)[0]:
             return np.stack(obs), np.stack(beliefs), bool(rules.ends(truth)[0])
-        truth, joint = rules.step(truth, actions[t : t + 1]), rules.step(joint, np.full(len(joint), actions[t]))
+        truth, joint = (
+            rules.step(NO_DICE, truth, actions[t : t + 1]),
+            rules.step(NO_DICE, joint, np.full(len(joint), actions[t])),
+        )
     raise AssertionError
 
 
@@ -37,7 +43,7 @@ def test_belief_is_bayes_over_all_starts(rules_type):
     for start in rules.initial(rng, 2 if rules_type is CarFlag2DRules else 8):
         actions = rng.integers(4, size=40)
         obs, expected, terminated = by_enumeration(rules, actions, start)
-        belief = rules.belief(obs, terminated)
+        belief = rules.belief(obs, actions[: len(obs) - 1], terminated)
         np.testing.assert_allclose(belief.probability_RK, expected, atol=1e-12)
         assert len(belief.names) == rules.num_hidden == len(set(belief.names))
         lengths.append(len(obs))
@@ -47,7 +53,7 @@ def test_belief_is_bayes_over_all_starts(rules_type):
 
 def test_where_the_agent_starts_tells_of_the_flag():
     rules = CarFlag2DRules()
-    corner = rules.belief(rules.observe(np.array([5 * 121 + 0])), terminated=False)
+    corner = rules.belief(rules.observe(np.array([5 * 121 + 0])), NONE, terminated=False)
     near = np.flatnonzero(corner.probability_RK[0] == 0)
     assert [rules.goal_K[k] for k in near] == [0, 1, 11]  # less than two steps away
     assert np.unique(corner.probability_RK[0]).size > 2  # a flag in a corner leaves more starts than others
@@ -58,9 +64,9 @@ def test_the_priest_tells_all():
     joint = np.array([1 * 35 + 24])
     obs = [rules.observe(joint)[0]]
     for action in (3, 0, 0, 0):
-        joint = rules.step(joint, np.array([action]))
+        joint = rules.step(NO_DICE, joint, np.array([action]))
         obs.append(rules.observe(joint)[0])
-    belief = rules.belief(np.stack(obs), terminated=False)
+    belief = rules.belief(np.stack(obs), np.array([3, 0, 0, 0]), terminated=False)
     np.testing.assert_array_equal(belief.probability_RK, [[0.5, 0.5]] * 4 + [[0, 1]])
     np.testing.assert_allclose(belief.entropy(), [np.log(2)] * 4 + [0])
     assert belief.names == ("goal in row 0, column 0", "goal in row 0, column 6")
@@ -69,24 +75,24 @@ def test_the_priest_tells_all():
 def test_rows_that_no_episode_has():
     rules = HeavenHellRules()
     with pytest.raises(ValueError, match="row 0 is no observation"):
-        rules.belief(np.full((1, 3), 0.37, np.float32), terminated=False)
+        rules.belief(np.full((1, 3), 0.37, np.float32), NONE, terminated=False)
     left, right = rules.observe(np.array([34, 35 + 34]))
-    with pytest.raises(ValueError, match="no fact explains row 1"):
-        rules.belief(np.stack([left, right]), terminated=False)
+    with pytest.raises(ValueError, match="no state explains row 1"):
+        rules.belief(np.stack([left, right]), np.array([0]), terminated=False)
 
 
 def test_the_flag_on_a_line():
     env = CarFlag1DEnv()
     obs = np.array([[0, 0, 0], [0.4, 0, -1], [0.8, 0, 0]], np.float32)
-    np.testing.assert_array_equal(env.belief(obs, False).probability_RK, [[0.5, 0.5], [1, 0], [1, 0]])
+    np.testing.assert_array_equal(env.belief(obs, np.zeros((2, 1)), False).probability_RK, [[0.5, 0.5], [1, 0], [1, 0]])
 
 
 def test_the_wrapper_asks_the_env_unless_it_hides_something():
     config = heaven_hell.get_config()
     env = make_env(config)
     views, _ = env.reset(seed=0)
-    assert isinstance(env.belief(views["obs"][None], False), Belief)
+    assert isinstance(env.belief(views["obs"][None], NONE, False), Belief)
     with config.unlocked():
         config.hidden = (2,)
-    assert make_env(config).belief(views["obs"][None, :2], False) is None
-    assert make_env(cartpole_hidden.get_config()).belief(np.zeros((1, 2)), False) is None
+    assert make_env(config).belief(views["obs"][None, :2], NONE, False) is None
+    assert make_env(cartpole_hidden.get_config()).belief(np.zeros((1, 2)), NONE, False) is None

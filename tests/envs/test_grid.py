@@ -10,7 +10,9 @@ from gymnasium.vector import AutoresetMode
 from scipy.stats import chi2_contingency, chisquare
 
 import envs as _envs  # noqa: F401 registers the ids
-from tests.envs.reference import WORLDS, optimal_return
+from envs.sphinx import SphinxRules
+from tests.envs.reference import WORLDS
+from tests.helpers.pomdps import optimal_returns
 
 IDS = sorted(WORLDS)
 SIZES = {"HeavenHell-v0": 3, "HeavenHell-6x9-v0": 3, "CarFlag-2D-v0": 242, "Sphinx-v0": 72}
@@ -238,9 +240,9 @@ def test_the_hidden_fact_is_seen_on_the_information_only(env_id):
 def test_heaven_hell_optimum_is_reached_by_the_expert(env_id, steps):
     world = WORLDS[env_id]
     (start,) = world.starts(world.hidden[0])
-    assert optimal_return(world, 50)(start, world.hidden) == 1
-    assert optimal_return(world, steps)(start, world.hidden) == 1
-    assert optimal_return(world, steps - 1)(start, world.hidden) == 0  # too few steps to ask: a coin
+    best = optimal_returns(gym.make(env_id).unwrapped.rules, 50)
+    assert best[50] == best[steps] == {start: 1}
+    assert best[steps - 1] == {start: 0}  # too few steps to ask: a coin
     returns, lengths, informed = expert_run(env_id, situations(world, starts_only=True))
     assert (returns == 1).all()
     assert (lengths == steps).all()
@@ -253,12 +255,12 @@ def test_sphinx_optimum_is_reached_by_the_expert():
     returns, lengths, informed = expert_run("Sphinx-v0", pairs)
     assert informed.all()
     np.testing.assert_allclose(returns, 0.8)
-    best = optimal_return(world, 50)
+    best = optimal_returns(SphinxRules(), 50)
     for start in world.starts(world.hidden[0]):
-        assert best(start, world.hidden) == pytest.approx(0.8)
+        assert best[50][start] == pytest.approx(0.8)
         needed = max(length for (at, _), length in zip(pairs, lengths, strict=True) if at == start)
-        assert optimal_return(world, needed)(start, world.hidden) == pytest.approx(0.8)
-        assert optimal_return(world, needed - 1)(start, world.hidden) < 0.8 - 1e-9
+        assert best[needed][start] == pytest.approx(0.8)
+        assert best[needed - 1][start] < 0.8 - 1e-9
 
 
 def test_car_flag_optimum_is_reached_by_the_expert():

@@ -146,7 +146,7 @@ def test_what_has_no_single_env_says_so_or_says_nothing():
     config = simulator()
     with pytest.raises(UserError, match=r"config_env\.vector_entry: .* of which none is for itself"):
         make_env(config)
-    assert describing_env(config).belief(np.zeros((2, 2)), False) is None
+    assert describing_env(config).belief(np.zeros((2, 2)), np.zeros(1), False) is None
     assert actions_of(config).to_json()["low"] == [-1.0]
     assert (horizon_of(config), width_for(config, 100)) == (4, 100)
     envs = make_vector_env(config, 2, seed=0)

@@ -14,7 +14,9 @@ from envs.car_flag_continuous import CarFlag1DRules, CarFlag2DContinuousRules
 from envs.heaven_hell import HeavenHellRules
 from envs.sphinx import SphinxRules
 from scripts.reporting.references import REFERENCES, Reference
-from tests.envs.reference import WORLDS, optimal_return
+from tests.envs.reference import WORLDS
+from tests.envs.test_hidden_fact import by_chance, by_expert
+from tests.helpers.pomdps import optimal_returns
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "envs"
 RETURNS = st.floats(-1e3, 1e3)
@@ -65,12 +67,20 @@ def test_random_returns_of_continuous_domains_are_those_of_episodes(env, rules, 
     rng = np.random.default_rng(0)
     joint, earned = rules.initial(rng, episodes), []
     for _ in range(REFERENCES[env].horizon):
-        joint = rules.step(joint, rng.uniform(-1, 1, (len(joint), *rules.action_space.shape)).astype(np.float32))
+        joint = rules.step(rng, joint, rng.uniform(-1, 1, (len(joint), *rules.action_space.shape)).astype(np.float32))
         over = rules.ends(joint)
         earned += rules.reward(joint)[over].tolist()
         joint = joint[~over]
     tolerance = 4 * np.std(earned + [0.0] * len(joint)) / np.sqrt(episodes)
     assert sum(earned) / episodes == pytest.approx(REFERENCES[env].random, abs=tolerance)
+
+
+@pytest.mark.parametrize("env", ["CarFlag-7-v0", "Cleaner-v0"])
+def test_random_returns_of_domains_with_numbered_actions_are_those_of_episodes(env):
+    total, *_ = by_chance(env, 1000, seed=1)
+    assert total.mean() == pytest.approx(REFERENCES[env].random, abs=4 * total.std() / np.sqrt(1000))
+    total, *_ = by_expert(env, 100)
+    assert (total == REFERENCES[env].optimum).all()
 
 
 def test_the_random_return_of_cartpole_is_that_of_episodes():
@@ -83,12 +93,15 @@ def test_the_random_return_of_cartpole_is_that_of_episodes():
     assert length.mean() == pytest.approx(REFERENCES["CartPole-v1"].random, abs=4 * length.std() / np.sqrt(1000))
 
 
-@pytest.mark.parametrize("env", ["HeavenHell-v0", "HeavenHell-6x9-v0", "Sphinx-v0"])
-def test_optima_are_exact_from_every_start(env):
-    world, reference = WORLDS[env], REFERENCES[env]
-    best = optimal_return(world, reference.horizon)
-    for start in world.starts(world.hidden[0]):
-        assert best(start, world.hidden) == pytest.approx(reference.optimum)
+@pytest.mark.parametrize(
+    ("env", "rules"),
+    [("HeavenHell-v0", HeavenHellRules()), ("HeavenHell-6x9-v0", HeavenHellRules(6, 9)), ("Sphinx-v0", SphinxRules())],
+)
+def test_optima_are_exact_from_every_start(env, rules):
+    reference = REFERENCES[env]
+    best = optimal_returns(rules, reference.horizon)[-1]
+    assert set(best) == set(WORLDS[env].starts(WORLDS[env].hidden[0]))
+    assert list(best.values()) == pytest.approx([reference.optimum] * len(best))
 
 
 def test_references_hold_for_the_configs():

@@ -1,0 +1,247 @@
+"""Dynamic programming and Q-learning over histories, with and without the state (Baisero, Daley & Amato, UAI 2022).
+
+The letters are those of `policies.exact.histories`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from envs.finite import FinitePOMDP, Floats
+from policies.exact.histories import Histories, Ints, belief_graph, greedy, history_tree
+from utils.errors import UserError
+
+METHODS = ("vi", "aavi", "api", "aql")
+Reading = Literal["consistent", "algorithm3", "eq14_naive"]
+READINGS: tuple[Reading, ...] = get_args(Reading)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """An iterate: Q (H, A), U (H, S, A) of the methods that have one, and the policy (H,) that is greedy to Q."""
+
+    q_HA: Floats
+    u_HSA: Floats | None = None
+
+    @property
+    def policy_H(self) -> Ints:
+        """The first of the best actions after each history."""
+        return greedy(self.q_HA)
+
+    def distance(self, other: "Values") -> float:
+        """The greatest difference of any entry."""
+        far = float(np.abs(self.q_HA - other.q_HA).max())
+        if self.u_HSA is None or other.u_HSA is None:
+            return far
+        return max(far, float(np.abs(self.u_HSA - other.u_HSA).max()))
+
+
+def settled(iterates: Iterator[Values], tolerance: float = 1e-14, most: int = 100_000) -> tuple[Values, int]:
+    """The first iterate that is like the one before, by `tolerance` of the greatest value, or the last; and its number.
+
+    Raises:
+        UserError: there are more than `most`.
+    """
+    last, number = next(iterates), 0
+    for number, now in enumerate(iterates, 1):
+        if now.distance(last) <= tolerance * max(1.0, float(np.abs(now.q_HA).max())):
+            return now, number
+        if number == most:
+            raise UserError(f"--method: values still change after {most:,} sweeps; give a horizon")
+        last = now
+    return last, number
+
+
+def value_iteration(histories: Histories, q_HA: Floats) -> Iterator[Values]:
+    """Q, B Q, B² Q, …"""
+    while True:
+        yield Values(q_HA)
+        q_HA = histories.optimised(q_HA)
+
+
+def asymmetric_value_iteration(histories: Histories, u_HSA: Floats, q_HA: Floats) -> Iterator[Values]:
+    """AAVI, Algorithm 2: U by the policy that is greedy to Q, then Q by U. Where Q = EU, its Q are those of VI."""
+    while True:
+        yield Values(q_HA, u_HSA)
+        u_HSA = histories.evaluated_states(u_HSA, greedy(q_HA))
+        q_HA = histories.expectation(u_HSA)
+
+
+def asymmetric_policy_iteration(histories: Histories, policy_H: Ints, tolerance: float = 1e-12) -> Iterator[Values]:
+    """API, Algorithm 1: U of a policy, Q by U, and the policy that is greedy to Q; until no value rises any more."""
+    best_HA = np.full((len(histories), 1), -np.inf)
+    while True:
+        u_HSA = policy_values(histories, policy_H)
+        q_HA = histories.expectation(u_HSA)
+        yield Values(q_HA, u_HSA)
+        if (q_HA <= best_HA + tolerance).all():
+            return
+        best_HA, policy_H = q_HA, greedy(q_HA)
+
+
+def policy_values(histories: Histories, policy_H: Ints) -> Floats:
+    """U^π (H, S, A), the fixed point of B_π."""
+
+    def sweeps() -> Iterator[Values]:
+        u_HSA = np.zeros((*histories.belief_HS.shape, len(histories.model.actions)))
+        while True:
+            yield Values(histories.expectation(u_HSA), u_HSA)
+            u_HSA = histories.evaluated_states(u_HSA, policy_H)
+
+    u_HSA = settled(sweeps())[0].u_HSA
+    assert u_HSA is not None, "each sweep has one"
+    return u_HSA
+
+
+def policy_evaluation(histories: Histories, policy_H: Ints) -> Iterator[Values]:
+    """0, B_π 0, B_π² 0, … on Q."""
+    q_HA = np.zeros((len(histories), len(histories.model.actions)))
+    while True:
+        yield Values(q_HA)
+        q_HA = histories.evaluated(q_HA, policy_H)
+
+
+def state_only_values(histories: Histories, policy_H: Ints) -> tuple[Floats, Floats]:
+    """What a critic V(s) that is blind to the history learns of a policy (S,), by Monte Carlo and by TD(0).
+
+    The first is the mean of U^π over the histories at which an episode is in s, the second the fixed point of
+    V(s) = E[r + γ V(s')] over the same. NaN where an episode never is.
+    """
+    model, every = histories.model, np.arange(len(histories))
+    weight_HS = histories.visits(policy_H)[:, None] * histories.belief_HS
+    visits_S = weight_HS.sum(axis=0)
+    seen = visits_S > 0
+    value_HS = policy_values(histories, policy_H)[every, :, policy_H]
+    reward_HS, on_HSE = model.reward_SA[:, policy_H].T, histories.on_ASE[policy_H]
+    shares_HS = weight_HS[:, seen] / visits_S[seen]
+    monte_carlo_S, td_S = np.full((2, len(visits_S)), np.nan)
+    monte_carlo_S[seen] = (shares_HS * value_HS[:, seen]).sum(axis=0)
+    step_SE = np.einsum("hs,hse->se", shares_HS, on_HSE[:, seen][:, :, seen])
+    reward_S = (shares_HS * reward_HS[:, seen]).sum(axis=0)
+    td_S[seen] = np.linalg.solve(np.eye(len(reward_S)) - model.discount * step_SE, reward_S)
+    return monte_carlo_S, td_S
+
+
+def asymmetric_q_learning(
+    histories: Histories,
+    episodes: int,
+    reading: Reading = "consistent",
+    *,
+    rng: np.random.Generator,
+    power: float = 0.75,
+) -> Values:
+    """AQL from Q = U = 0, of episodes of uniform actions; the n-th step of (h, a) has the rate n^-power.
+
+    By `algorithm3` Q follows the target of U; by `consistent` it goes as far as EU does when U is moved, so that
+    Q = EU for ever. `eq14_naive` weighs the former by Pr(s | h) as well, and is biased: a control.
+
+    Raises:
+        UserError: the reading is none of these.
+    """
+    if reading not in READINGS:
+        raise UserError(f"--reading: {reading!r}; choose from {', '.join(READINGS)}")
+    num_histories, num_states = histories.belief_HS.shape
+    num_actions, discount = len(histories.model.actions), histories.model.discount
+    belief = histories.belief_HS.tolist()
+    q = [[0.0] * num_actions for _ in range(num_histories)]
+    u = [[[0.0] * num_actions for _ in range(num_states)] for _ in range(num_histories)]
+    steps = [[0] * num_actions for _ in range(num_histories)]
+    for h, s, a, reward, s_next, h_next in _transitions(histories, episodes, rng):
+        target = reward
+        if h_next >= 0:
+            best = q[h_next]
+            target += discount * u[h_next][s_next][best.index(max(best))]
+        steps[h][a] += 1
+        rate = steps[h][a] ** -power
+        error = target - u[h][s][a]
+        u[h][s][a] += rate * error
+        if reading == "consistent":
+            q[h][a] += rate * belief[h][s] * error
+        else:
+            share = 1.0 if reading == "algorithm3" else belief[h][s]
+            q[h][a] += rate * share * (target - q[h][a])
+    return Values(np.array(q), np.array(u))
+
+
+def _transitions(
+    histories: Histories, episodes: int, rng: np.random.Generator, together: int = 10_000
+) -> Iterator[tuple[int, int, int, float, int, int]]:
+    """(h, s, a, r, s', h') of one episode after the other; h' is -1 where it ends or is cut off."""
+    for first in range(0, episodes, together):
+        rows = np.concatenate(list(_stepped(histories, min(together, episodes - first), rng)))
+        in_order = np.argsort(rows[:, 0], kind="stable")  # episode by episode, each in its own order
+        for row in rows[in_order].tolist():
+            _, h, s, a, reward, s_next, h_next = row
+            yield int(h), int(s), int(a), reward, int(s_next), int(h_next)
+
+
+def _stepped(histories: Histories, num: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """(episode, h, s, a, r, s', h') of all episodes that go on (N, 7), a step at a time."""
+    model = histories.model
+    episode = np.arange(num)
+    h = rng.choice(len(histories.first_R), num, p=histories.first_R)
+    s = _drawn(histories.belief_HS[h], rng)
+    while len(h):
+        a = rng.integers(len(model.actions), size=len(h))
+        on_NE = histories.on_ASE[a, s]
+        goes_on = rng.random(len(h)) < on_NE.sum(axis=1)
+        e = np.where(goes_on, _drawn(on_NE, rng), s)
+        o = _drawn(histories.see_AEO[a, e], rng)
+        child = np.where(goes_on, histories.child_HAO[h, a, o], -1)
+        yield np.stack([episode, h, s, a, model.reward_SA[s, a], e, child], axis=1)
+        episode, h, s = (x[child >= 0] for x in (episode, child, e))
+
+
+def _drawn(weight_NK: Floats, rng: np.random.Generator) -> Ints:
+    """One of K for each row (N,), by weights that need not sum to 1."""
+    up_to_NK = weight_NK.cumsum(axis=1)
+    least_N = rng.random(len(weight_NK)) * up_to_NK[:, -1]
+    return np.minimum((up_to_NK <= least_N[:, None]).sum(axis=1), weight_NK.shape[1] - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """What a method found: its histories, the values over them, that of the start, and how many iterates it took."""
+
+    histories: Histories
+    values: Values
+    start_value: float
+    iterations: int
+
+
+def solve(
+    model: FinitePOMDP, method: str, horizon: int = 0, *, episodes: int = 100_000, reading: Reading = "consistent",
+    seed: int = 0,
+) -> Solved:  # fmt: skip
+    """Solves by one of `METHODS`, over all histories of so many decisions, or for 0 over all beliefs without an end.
+
+    Args:
+        model: the POMDP.
+        method: `vi`, `aavi`, `api`, or `aql`, which is drawn from it instead of using its probabilities.
+        horizon: decisions; `aql` needs one.
+        episodes: of `aql`.
+        reading: of the Q-update of `aql`.
+        seed: of `aql`.
+
+    Raises:
+        UserError: there is no such method, or there are too many histories.
+    """
+    if method not in METHODS:
+        raise UserError(f"--method: {method!r}; choose from {', '.join(METHODS)}")
+    if method == "aql" and not horizon:
+        raise UserError("--horizon: aql needs one, as its episodes must end")
+    histories = history_tree(model, horizon) if horizon else belief_graph(model)
+    if method == "aql":
+        learned = asymmetric_q_learning(histories, episodes, reading, rng=np.random.default_rng(seed))
+        return Solved(histories, learned, histories.start_value(learned.q_HA), episodes)
+    q_HA = np.zeros((len(histories), len(model.actions)))
+    u_HSA = np.zeros((*histories.belief_HS.shape, len(model.actions)))
+    iterates = {
+        "vi": lambda: value_iteration(histories, q_HA),
+        "aavi": lambda: asymmetric_value_iteration(histories, u_HSA, q_HA),
+        "api": lambda: asymmetric_policy_iteration(histories, greedy(q_HA)),
+    }[method]()
+    values, iterations = settled(iterates)
+    return Solved(histories, values, histories.start_value(values.q_HA), iterations)

@@ -1,0 +1,92 @@
+"""Solves a finite POMDP: lower and upper bound of the value at the start, and a policy that earns the lower one.
+
+The domain is a file in Cassandra's format, or that of --config_env. Bounds are tightened until they are as near as was
+asked for, or time is up; what stands then is kept. The policy acts by the exact belief of its history, and `main.py
+--policy_dir` plays and films it, `scripts/export.py` exports it. A solved domain's report is told again; what was
+broken off starts over.
+
+Example: python scripts/solve.py configs/envs/tiger.pomdp --config_env.kwargs.continuing=True --gap=1e-3
+Example: python scripts/solve.py --config_env=configs/envs/heaven_hell_n.py:3 --method=aavi
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
+
+from utils.app import run
+from utils.config import define_config_flag, to_dict
+from utils.errors import UserError, choose
+
+FILES = "configs/envs/pomdp_file.py"
+
+_FILE = flags.DEFINE_string("file", None, "a file in Cassandra's format; may be given without --file=")
+_ENV = define_config_flag("config_env", FILES, "the domain; its fields, such as config_env.kwargs.continuing")
+_METHOD = flags.DEFINE_string(
+    "method",
+    "bounds",
+    "bounds: certified ones, by point-based value iteration; or over all histories of the horizon, or all beliefs, vi, "
+    "aavi, api or aql (value iteration, asymmetric, policy iteration, Q-learning)",
+)
+_HORIZON = flags.DEFINE_integer("horizon", 0, "steps of an episode; 0: it has no end but its own", lower_bound=0)
+_DISCOUNT = flags.DEFINE_float(
+    "discount", None, "in place of the model's; below 1 without a horizon", lower_bound=0, upper_bound=1
+)
+_EPISODES = flags.DEFINE_integer("episodes", 100_000, "of aql", lower_bound=1)
+_READING = flags.DEFINE_string("reading", "consistent", "of aql's update: consistent, algorithm3 or eq14_naive")
+_SEED = flags.DEFINE_integer("seed", 0, "of aql", lower_bound=0)
+_GAP = flags.DEFINE_float("gap", 1e-3, "how near the bounds shall come, in the unit of rewards", lower_bound=0)
+_RELATIVE_GAP = flags.DEFINE_float(
+    "relative_gap", 0.0, "or how near as a share of the greater of their sizes; either is enough", lower_bound=0
+)
+_TIME_LIMIT = flags.DEFINE_integer("time_limit", 600, "seconds after which to stop", lower_bound=1)
+_KEEP_POLICY = flags.DEFINE_boolean("keep_policy", True, "write the policy, into policy/ of the run's folder")
+_SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
+_RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of the domain and the horizon if not given")
+
+
+def main() -> None:
+    """Reads the domain, solves it, keeps what came of it and tells it."""
+    from policies.exact.tabular import METHODS
+    from scripts.solving import solve_by_bounds
+    from scripts.solving_tables import solve_by_tables
+    from utils.run import Run, check_name
+
+    methods = {"bounds": solve_by_bounds} | dict.fromkeys(METHODS, solve_by_tables)
+    method = choose(methods, _METHOD.value, "--method")
+    config_env = domain()
+    own = {"bounds": ("gap", "relative_gap"), "aql": ("episodes", "reading", "seed")}.get(_METHOD.value, ())
+    settings = {name: flags.FLAGS[name].value for name in ("method", "horizon", "discount", *own)}
+    label = Path(config_env.kwargs.path).stem if config_env.id == "PomdpFile-v0" else config_env.id
+    horizon = f"_h{_HORIZON.value}" if _HORIZON.value else ""
+    label += "" if _METHOD.value == "bounds" else f"_{_METHOD.value}"
+    check_name(_RUN_NAME.value, "--run_name")
+    configs = {"env": to_dict(config_env), "run": settings | {"time_limit": _TIME_LIMIT.value}}
+    name = _RUN_NAME.value or f"solve/{label}{horizon}"
+    folder = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
+    print(method(folder, config_env, settings, time.monotonic() + _TIME_LIMIT.value, _KEEP_POLICY.value))
+
+
+def domain() -> Any:
+    """The domain's config, of a file where one is named.
+
+    Raises:
+        UserError: both are named, or neither.
+    """
+    config_env = _ENV.value
+    if _FILE.value is None:
+        return config_env
+    if config_env.id != "PomdpFile-v0":
+        raise UserError("--file: give a file, or --config_env, but not both")
+    with config_env.unlocked():
+        config_env.kwargs.path = _FILE.value
+    return config_env
+
+
+if __name__ == "__main__":
+    run(main, positional="file")

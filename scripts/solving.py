@@ -1,0 +1,102 @@
+"""What `scripts/solve.py` does with a domain: its bounds until they are near enough, as files and as text."""
+
+import json
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from envs.base import EnvSpec
+from envs.make import make_vector_env, seen_model_of
+from policies.deployed.files import save_policy
+from policies.deployed.solved import solved_config, solved_policy
+from policies.exact.point_based import Progress, Solver, controller
+from utils.errors import UserError
+from utils.logger import JsonlWriter
+from utils.run import Run
+from utils.stopping import StopRequest
+
+TOLD_EVERY = 1.25  # of the time that has gone, and a second at least
+
+
+def solve_by_bounds(
+    run: Run, config_env: ConfigDict, settings: dict[str, Any], deadline: float, keep_policy: bool
+) -> str:
+    """Bounds and policy of a domain, and what is to be said of them.
+
+    Args:
+        run: the folder for what is kept.
+        config_env: the domain.
+        settings: `horizon` (0: none), `discount` (None: the model's), `gap`, `relative_gap` and `method`.
+        deadline: when to stop, on the monotonic clock.
+        keep_policy: whether the policy is wanted.
+    """
+    if run.finished and not run.grown:
+        return report(json.loads(run.summary_path.read_text()), run)
+    model, view_VD = seen_model_of(config_env)
+    if settings["discount"] is not None:
+        model = replace(model, discount=settings["discount"])
+    began = time.process_time()
+    solver = Solver(model, settings["horizon"] or None)
+    run.metrics_path.unlink(missing_ok=True)
+    metrics, stop = JsonlWriter(run.metrics_path), StopRequest()
+    with stop.listening():
+        now = tightened(solver, settings, deadline, metrics, stop)
+    summary = {"domain": config_env.id, **settings, **asdict(now), "gap_asked": settings["gap"], "gap": now.gap}
+    summary |= {"seconds": time.process_time() - began, "reached": near_enough(now, settings)}
+    if keep_policy:
+        vectors = controller(solver)
+        spec = spec_of(config_env)
+        config = solved_config(config_env, settings["method"])
+        policy = solved_policy(model, view_VD, vectors, settings["horizon"], spec, config)
+        save_policy(run.policy_dir, policy, spec, config, {"settings": {}, "solved": summary})
+        summary["kept_vectors"] = len(vectors.action_K)
+    stop.interrupt()
+    run.finish(summary)
+    return report(summary, run)
+
+
+def tightened(
+    solver: Solver, settings: dict[str, Any], deadline: float, metrics: JsonlWriter, stop: StopRequest
+) -> Progress:
+    """How far the bounds came; each time that is told is kept among the metrics."""
+    began, tell_at = time.monotonic(), 0.0
+    for now in solver.run():
+        gone = time.monotonic() - began
+        done = near_enough(now, settings) or time.monotonic() >= deadline or stop.number is not None
+        if gone >= tell_at or done:
+            metrics.write(now.trials, asdict(now) | {"gap": now.gap, "seconds": gone})
+            print(
+                f"{gone:7.1f} s  {now.lower:.6g} to {now.upper:.6g}, gap {now.gap:.3g}, {now.trials} trials, "
+                f"{now.alpha_vectors} vectors, {now.points} points",
+                flush=True,
+            )
+            tell_at = max(TOLD_EVERY * gone, gone + 1.0)
+        if done:
+            break
+    return now
+
+
+def near_enough(now: Progress, settings: dict[str, Any]) -> bool:
+    """Whether the bounds are as near as was asked for."""
+    size = max(abs(now.lower), abs(now.upper))
+    return now.gap <= max(settings["gap"], settings["relative_gap"] * size)
+
+
+def spec_of(config_env: ConfigDict) -> EnvSpec:
+    """The sizes of the domain."""
+    envs = make_vector_env(config_env, 1, seed=0)
+    envs.close()
+    return envs.spec_sizes
+
+
+def report(summary: dict[str, Any], run: Run) -> str:
+    """What came of it, in lines."""
+    try:
+        lower, upper, gap = (float(summary[name]) for name in ("lower", "upper", "gap"))
+        how = "as near as asked for" if summary["reached"] else "time was up"
+        policy = f"\nthe policy is in {run.policy_dir}" if "kept_vectors" in summary else ""
+        return f"the optimum is between {lower:.6f} and {upper:.6f}: gap {gap:.3g}, {how}{policy}"
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--save_dir: {run.summary_path} is damaged; remove it, and solve again") from error

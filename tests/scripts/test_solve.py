@@ -1,0 +1,93 @@
+"""scripts/solve.py as a user calls it: bounds, what is kept, and that the policy is one like any other."""
+
+import json
+import signal
+
+import pytest
+
+from tests.helpers.scripts import ROOT, assert_refused, wait_until
+
+TIGER = ROOT / "configs/envs/tiger.pomdp"
+OF_TIGER = ("--config_env=configs/envs/pomdp_file.py", f"--config_env.kwargs.path={TIGER}")
+
+
+def rows(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_file_is_solved_and_its_policy_played_and_exported(scripts, tmp_path):
+    flags = (TIGER, f"--save_dir={tmp_path}", "--gap=1e-4", "--config_env.kwargs.continuing=True")
+    done = scripts.run("scripts/solve.py", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "the optimum is between 19.371" in done.stdout and "as near as asked for" in done.stdout
+    folder = tmp_path / "solve/tiger"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["lower"] <= 19.3714 and summary["upper"] >= 19.3713 and summary["gap"] <= 1e-4
+    assert [row["lower"] for row in rows(folder)] == sorted(row["lower"] for row in rows(folder))
+    again = scripts.run("scripts/solve.py", *flags)
+    assert again.stdout == "\n".join(done.stdout.splitlines()[-2:]) + "\n"
+    played = scripts.run(
+        "main.py", *OF_TIGER, "--config_env.kwargs.continuing=True", "--config_env.horizon=30", "--film_episodes=1",
+        f"--policy_dir={folder}",
+    )  # fmt: skip
+    assert played.returncode == 0, played.stderr
+    assert "solved:bounds" in played.stdout and list((folder / "films").glob("*.gif"))
+    exported = scripts.run("scripts/export.py", folder, "--format=torchscript", "--episodes=5")
+    assert exported.returncode == 0, exported.stderr
+    assert "equal to the policy" in exported.stdout
+
+
+def test_a_domain_with_a_horizon(scripts, tmp_path):
+    done = scripts.run(
+        "scripts/solve.py", "--config_env=configs/envs/heaven_hell.py", "--horizon=20", f"--save_dir={tmp_path}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "between 1.000000 and 1.000000" in done.stdout  # the priest and heaven are 19 steps, with a reward of 1
+
+
+def test_a_relative_gap_is_enough(scripts, tmp_path):
+    flags = (f"--save_dir={tmp_path}", "--gap=0", "--relative_gap=0.1", "--nokeep_policy", "--run_name=x")
+    done = scripts.run("scripts/solve.py", TIGER, *flags)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "x/summary.json").read_text())
+    assert summary["gap"] <= 0.1 * summary["upper"] and summary["reached"]
+    assert not (tmp_path / "x/policy/policy.json").exists()
+
+
+def test_what_is_stopped_keeps_its_policy_and_starts_over(scripts, tmp_path):
+    flags = (TIGER, f"--save_dir={tmp_path}", "--gap=0", "--horizon=60", "--run_name=x", "--time_limit=300")
+    for _ in range(2):
+        (tmp_path / "x/metrics.jsonl").unlink(missing_ok=True)
+        running = scripts.start("scripts/solve.py", *flags)
+        wait_until(lambda: (tmp_path / "x/metrics.jsonl").exists() and rows(tmp_path / "x"))
+        running.kill(signal.SIGTERM)
+        assert running.wait().returncode == 75, running.stderr()
+        assert (tmp_path / "x/policy/policy.json").exists() and not (tmp_path / "x/summary.json").exists()
+        assert rows(tmp_path / "x")[0]["step"] == 0
+
+
+def test_time_is_up(scripts, tmp_path):
+    flags = (TIGER, f"--save_dir={tmp_path}", "--gap=0", "--horizon=200", "--time_limit=1")
+    done = scripts.run("scripts/solve.py", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "time was up" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ((), ("config_env.kwargs.path",)),
+        (("nothing.pomdp",), ("config_env.kwargs.path", "nothing.pomdp")),
+        ((TIGER, "--method=magic"), ("--method", "bounds")),
+        ((TIGER, "--gap=-1"), ("--gap",)),
+        ((TIGER, "--time_limit=0"), ("--time_limit",)),
+        ((TIGER, "--discount=1"), ("--horizon",)),
+        ((TIGER, "--discount=1.5"), ("--discount",)),
+        ((TIGER, "--run_name=../x"), ("--run_name",)),
+        ((TIGER, "--config_env=configs/envs/heaven_hell.py"), ("--file", "--config_env")),
+        (("--config_env=configs/envs/heaven_hell.py",), ("--horizon",)),
+        (("--config_env=configs/envs/cartpole_hidden.py",), ("CartPole-v1", "finite POMDP")),
+    ],
+)
+def test_bad_input_is_one_line(scripts, tmp_path, flags, expected):
+    assert_refused(scripts.run("scripts/solve.py", *flags, f"--save_dir={tmp_path}"), *expected)
