@@ -6,6 +6,7 @@ agent is and the hidden fact. It is an integer on a grid, a row of numbers on a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -50,6 +51,8 @@ class Rules(ABC):
         state_features: names of the state's entries, or of an image's channels.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
+        num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
+        keeps_guess: no guess is ever replaced.
     """
 
     obs_space: spaces.Box
@@ -60,6 +63,8 @@ class Rules(ABC):
     state_features: tuple[str, ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
+    num_joint: int = 0
+    keeps_guess: bool = False
 
     @property
     def model(self) -> FinitePOMDP | None:
@@ -177,6 +182,33 @@ class Episodes:
         return self.rules.expert(self.joint, self.informed, self.guess, guesses)
 
 
+class Lookup:
+    """What the rules say of each joint state, for one env: a number is found sooner in a list than by arrays of one."""
+
+    def __init__(self, rules: Rules, num_actions: int) -> None:
+        self.rules = rules
+        nobody_draws, joint = np.random.default_rng(0), np.arange(rules.num_joint)
+        by_action = [rules.step(nobody_draws, joint, np.full(len(joint), a)).tolist() for a in range(num_actions)]
+        self.next_JA = list(zip(*by_action, strict=True))
+        self.obs_JO = list(rules.observe(joint))
+        self.informative_J = rules.informative(joint).tolist()
+        said = (rules.reward(joint), rules.ends(joint), rules.success(joint))
+        self.said_J = list(zip(*(each.tolist() for each in said), strict=True))
+
+    def step(
+        self, one: Episodes, rng: np.random.Generator, action: int
+    ) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """As `ArrayEnv.step`, of an allowed action."""
+        joint = self.next_JA[one.joint[0]][action]
+        one.joint[0] = joint
+        if self.informative_J[joint]:
+            one.informed[0] = True
+        if not self.rules.keeps_guess:
+            one.guess = self.rules.next_guess(rng, one.joint, one.guess)
+        reward, ends, success = self.said_J[joint]
+        return self.obs_JO[joint].copy(), reward, ends, False, {"success": success}
+
+
 class ArrayEnv(PartiallyObservableEnv):
     """One env. Keyword arguments go to the domain's rules; the horizon is left to gymnasium's `TimeLimit`."""
 
@@ -193,6 +225,12 @@ class ArrayEnv(PartiallyObservableEnv):
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features = self.rules.state_features
         self._one = Episodes(self.rules, 1)
+        self._num_actions = int(self.action_space.n) if isinstance(self.action_space, spaces.Discrete) else 0
+
+    @cached_property
+    def _lookup(self) -> Lookup | None:
+        """None where the joint states cannot be listed."""
+        return Lookup(self.rules, self._num_actions) if self.rules.num_joint else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Starts an episode, in `options["state"]` (S,) if given.
@@ -211,6 +249,9 @@ class ArrayEnv(PartiallyObservableEnv):
         Raises:
             ValueError: no such action.
         """
+        is_number = isinstance(action, int | np.integer) and not isinstance(action, bool)
+        if is_number and 0 <= action < self._num_actions and (lookup := self._lookup):
+            return lookup.step(self._one, self.np_random, int(action))
         self._one.step(self.np_random, self.rules.checked(np.asarray(action)[None], 1))
         rules, joint = self.rules, self._one.joint
         info = {"success": bool(rules.success(joint)[0])}

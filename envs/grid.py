@@ -58,7 +58,7 @@ class GridRules(Rules):
         self.open_C = open_RW.ravel()
         self.goal_K = goal_K
         self.information_C = information_C
-        self.any_goal_ends = any_goal_ends
+        self.any_goal_ends = self.keeps_guess = any_goal_ends
         self.obs_space = self.state_space = spaces.Box(obs_low_O, np.ones_like(obs_low_O), dtype=np.float32)
         self.action_space = spaces.Discrete(NUM_ACTIONS)
 
@@ -75,6 +75,7 @@ class GridRules(Rules):
         self._start_KC, self._start_count_K = start_KC, start_KC.sum(axis=1)
         self._start_cells_KM = np.argsort(~start_KC, axis=1, kind="stable")[:, : self._start_count_K.max()]
         self._next_flat = self.next_JA.ravel()
+        self.num_joint = len(cell_J)
 
     @staticmethod
     def _next_cells(open_RW: Bools) -> Ints:

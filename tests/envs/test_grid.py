@@ -499,3 +499,38 @@ def test_heaven_hell_comes_in_other_sizes():
     assert (reward, steps) == (1, 6 + 5 + 8 + 5)
     with pytest.raises(ValueError, match="odd cols"):
         gym.make("HeavenHell-v0", cols=6)
+
+
+@pytest.mark.parametrize("env_id", SIZES)
+def test_one_env_that_looks_its_steps_up_is_as_by_arrays(env_id):
+    fast, slow = (gym.make(env_id).unwrapped for _ in range(2))
+    slow._lookup = None
+    rng = np.random.default_rng(0)
+    for episode in range(40):
+        told = [env.reset(seed=episode)[0] for env in (fast, slow)]
+        for t in range(50):
+            np.testing.assert_array_equal(*told)
+            np.testing.assert_array_equal(fast.get_state(), slow.get_state())
+            wanted = [env.expert_action(bool(episode % 2)) for env in (fast, slow)]
+            assert wanted[0] == wanted[1] and fast.saw_information() == slow.saw_information()
+            action = wanted[0] if t % 2 else rng.integers(4)
+            steps = [env.step(action) for env in (fast, slow)]
+            assert steps[0][1:] == steps[1][1:]
+            assert [type(each) for each in steps[0][1:4]] == [float, bool, bool]
+            told = [step[0] for step in steps]
+            assert told[0].dtype == told[1].dtype
+            if steps[0][2]:
+                break
+    kept = told[0].copy()
+    told[0][:] = 7  # is the caller's own
+    fast._one.joint[:], slow._one.joint[:] = 0, 0
+    np.testing.assert_array_equal(fast.step(0)[0], slow.step(0)[0])
+    assert kept.max() < 7
+
+
+@pytest.mark.parametrize("action", [True, 1.0, -1, 4, None, [1]])
+def test_one_env_takes_actions_of_its_own_only(action):
+    env = gym.make("HeavenHell-v0").unwrapped
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="0 right, 1 up"):
+        env.step(action)
