@@ -99,7 +99,8 @@ class EpisodeStream:
         for name, rows in (("obs", self._obs), ("state", self._state)):
             found = now[name] if len(slots) == len(now[name]) else now[name][slots]
             self._check_finite("observation" if name == "obs" else "state", found, slots)
-            rows[t, slots] = self._storages[name].encode(found)
+            storage = self._storages[name]
+            rows[t, slots] = storage.encode(found) if storage.in_bytes else found
             if name == "obs":
                 self._seen[slots] = found
 
