@@ -10,6 +10,7 @@ SCRIPTS = {
     "collect": ("main_collect_data", "stage 1: episodes of a domain"),
     "pretrain": ("main_pretrain_representations", "stage 2: embeddings of them"),
     "train": ("main", "stage 3: a policy, or --policy_dir to play one"),
+    "solve": ("scripts.solve", "bounds of the optimum of a finite domain, and its policy"),
     "report": ("scripts.report", "tables, figures and a page of finished runs"),
     "results": ("scripts.results", "a page of results from run folders"),
     "sweep": ("scripts.sweep", "methods, domains and seeds, here or on SLURM"),
