@@ -1,4 +1,4 @@
-"""What torch's operations are slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, GELU, CLUB's gradient.
+"""What torch is slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, scans, GELU, CLUB's gradient.
 
 Of a layer, or of that likelihood, they are many calls, each a pass through memory of its own; where rows are few the
 calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
@@ -573,6 +573,140 @@ def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: 
                 d_row[j] += d_p[j]
             for j in range(H):
                 d_row[2 * H + j] += d_i[j]
+
+
+@compiled
+def scan_forward(decay_RH: Any, inputs_RH: Any, before_BH: Any, states_RH: Any, start_R: Any) -> None:
+    """Writes the states h_t = a_t h_{t-1} + u_t, row t B + b that of episode b after step t.
+
+    Args:
+        decay_RH, inputs_RH: a and u; a one row where it is always the same.
+        before_BH: the states before.
+        states_RH: written.
+        start_R: whether an episode starts, so that nothing of before is read; empty where none does.
+    """
+    B, R = len(before_BH), len(inputs_RH)
+    for r in range(R):
+        a, u, after = decay_RH[r if len(decay_RH) == R else 0], inputs_RH[r], states_RH[r]
+        before = before_BH[r] if r < B else states_RH[r - B]
+        if len(start_R) and start_R[r]:
+            after[:] = u
+        else:
+            for j in range(len(u)):
+                after[j] = a[j] * before[j] + u[j]
+
+
+@compiled
+def scan_backward(
+    gradient_RH: Any,
+    decay_RH: Any,
+    before_BH: Any,
+    states_RH: Any,
+    d_inputs_RH: Any,
+    d_decay_RH: Any,
+    d_before_BH: Any,
+    start_R: Any,
+) -> None:
+    """From the gradient of what `scan_forward` wrote to those of what it read.
+
+    Args:
+        gradient_RH: of the states by what reads them.
+        decay_RH, before_BH, states_RH, start_R: as there.
+        d_inputs_RH: written.
+        d_decay_RH: 0, one row where decay is; written.
+        d_before_BH: 0; written.
+    """
+    B, (R, H) = len(before_BH), gradient_RH.shape
+    many, sums_H = len(decay_RH) == R, np.zeros(H, np.float64)
+    for t in range(R // max(1, B) - 1, -1, -1):
+        for b in range(B):
+            r = t * B + b
+            given, whole = gradient_RH[r], d_inputs_RH[r]
+            if r + B < R and not (len(start_R) and start_R[r + B]):
+                a, later = decay_RH[r + B if many else 0], d_inputs_RH[r + B]
+                for j in range(H):
+                    whole[j] = given[j] + a[j] * later[j]
+            else:
+                for j in range(H):
+                    whole[j] = given[j]
+            if len(start_R) and start_R[r]:
+                continue
+            before = states_RH[r - B] if t > 0 else before_BH[b]
+            if many:
+                d_a = d_decay_RH[r]
+                for j in range(H):
+                    d_a[j] = whole[j] * before[j]
+            else:
+                for j in range(H):
+                    sums_H[j] += whole[j] * before[j]
+            if t == 0:
+                a, d_before = decay_RH[r if many else 0], d_before_BH[b]
+                for j in range(H):
+                    d_before[j] = a[j] * whole[j]
+    if not many:
+        d_decay_RH[0] = sums_H
+
+
+@compiled
+def scan_forward_complex(decay_RH: Any, inputs_RH: Any, before_BH: Any, states_RH: Any, start_R: Any) -> None:
+    """`scan_forward` of complex numbers: pairs of a real and an imaginary part, which stand side by side."""
+    B, (R, H) = len(before_BH), inputs_RH.shape
+    for r in range(R):
+        a, u, after = decay_RH[r if len(decay_RH) == R else 0], inputs_RH[r], states_RH[r]
+        before = before_BH[r] if r < B else states_RH[r - B]
+        if len(start_R) and start_R[r]:
+            after[:] = u
+        else:
+            for j in range(0, H, 2):
+                after[j] = a[j] * before[j] - a[j + 1] * before[j + 1] + u[j]
+                after[j + 1] = a[j] * before[j + 1] + a[j + 1] * before[j] + u[j + 1]
+
+
+@compiled
+def scan_backward_complex(
+    gradient_RH: Any,
+    decay_RH: Any,
+    before_BH: Any,
+    states_RH: Any,
+    d_inputs_RH: Any,
+    d_decay_RH: Any,
+    d_before_BH: Any,
+    start_R: Any,
+) -> None:
+    """`scan_backward` of such pairs; gradients are by the conjugates, as torch has them."""
+    B, (R, H) = len(before_BH), gradient_RH.shape
+    many, sums_H = len(decay_RH) == R, np.zeros(H, np.float64)
+    for t in range(R // max(1, B) - 1, -1, -1):
+        for b in range(B):
+            r = t * B + b
+            given, whole = gradient_RH[r], d_inputs_RH[r]
+            if r + B < R and not (len(start_R) and start_R[r + B]):
+                a, later = decay_RH[r + B if many else 0], d_inputs_RH[r + B]
+                for j in range(0, H, 2):
+                    whole[j] = given[j] + a[j] * later[j] + a[j + 1] * later[j + 1]
+                    whole[j + 1] = given[j + 1] + a[j] * later[j + 1] - a[j + 1] * later[j]
+            else:
+                for j in range(H):
+                    whole[j] = given[j]
+            if len(start_R) and start_R[r]:
+                continue
+            before = states_RH[r - B] if t > 0 else before_BH[b]
+            if many:
+                d_a = d_decay_RH[r]
+                for j in range(0, H, 2):
+                    d_a[j] = whole[j] * before[j] + whole[j + 1] * before[j + 1]
+                    d_a[j + 1] = whole[j + 1] * before[j] - whole[j] * before[j + 1]
+            else:
+                for j in range(0, H, 2):
+                    sums_H[j] += whole[j] * before[j] + whole[j + 1] * before[j + 1]
+                    sums_H[j + 1] += whole[j + 1] * before[j] - whole[j] * before[j + 1]
+            if t == 0:
+                a, d_before = decay_RH[r if many else 0], d_before_BH[b]
+                for j in range(0, H, 2):
+                    d_before[j] = a[j] * whole[j] + a[j + 1] * whole[j + 1]
+                    d_before[j + 1] = a[j] * whole[j + 1] - a[j + 1] * whole[j]
+    if not many:
+        d_decay_RH[0] = sums_H
 
 
 @compiled
