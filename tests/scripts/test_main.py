@@ -97,6 +97,16 @@ def test_every_variant_trains_with_every_memory(main, run_folder, embedders, var
     assert "warning" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "memory", sorted({path.stem for path in (ROOT / "configs/seq").glob("[a-z]*.py")} - set(MEMORIES))
+)
+def test_every_other_memory_trains_as_its_config_says(main, run_folder, embedders, memory):
+    done = main("--config_rl=configs/rl/dqn.py:mi", f"--config_seq=configs/seq/{memory}.py", *embedders)
+    summary, _ = assert_trained(done, run_folder)
+    assert (summary["method"], summary["memory"]) == ("dqn:mi", memory)
+    assert "warning" not in done.stderr
+
+
 METHODS = [*(f"sac:{name}" for name in sac.VARIANTS), *(f"a2c:{name}" for name in a2c.VARIANTS)]
 
 
