@@ -28,8 +28,8 @@ def run(layer, rows, before):
 
 def test_minimal_gru_by_hand():
     cell = MinGRUCell(1)
-    put(cell.gate_and_candidate.weight, [0, 1])  # z = 1/2, v = x
-    put(cell.gate_and_candidate.bias, [0, 0])
+    put(cell.gate_and_candidate[0].weight, [0, 1])  # z = 1/2, v = x
+    put(cell.gate_and_candidate[0].bias, [0, 0])
     outputs, _ = run(cell, [[1.0], [-math.log(3)], [0.0]], [0.0])
     # 1/2 of 1 + 1/2; 1/2 of 0.75 and of σ(-ln 3) = 1/4; 1/2 of 0.5 and of 0 + 1/2
     torch.testing.assert_close(outputs.flatten(), torch.tensor([0.75, 0.5, 0.5]))
@@ -39,8 +39,8 @@ def test_linear_recurrent_unit_by_hand():
     cell = LRUCell(2, 0.9, 0.999)
     put(cell.log_fade, [math.log(math.log(2))])  # |λ| = 1/2
     put(cell.log_angle, [math.log(math.pi / 2)])  # λ = i/2
-    put(cell.enter, [1, 0, 0, 1])
-    put(cell.leave, [1, 0, 0, -1])  # Re h and Re(i h) = -Im h
+    put(cell.enter[0].weight, [1, 0, 0, 1])
+    put(cell.leave[0].weight, [1, 0, 0, -1])  # Re h and Re(i h) = -Im h
     put(cell.past, [2, 3])
     outputs, last = run(cell, [[1.0, 0.0], [0.0, 0.0], [0.0, 4.0]], [0.0, 0.0])
     size = math.sqrt(3) / 2  # √(1 - 1/4)
@@ -60,7 +60,7 @@ def test_linear_recurrent_units_start_in_their_ring():
 
 def bistable():
     cell = BMRUCell(1, 1.0)
-    put(cell.candidate.weight, [1])
+    put(cell.candidate[0].weight, [1])
     put(cell.size, [2])
     return cell
 
@@ -139,7 +139,7 @@ def test_a_block_adds_a_gated_reading_of_its_cell():
     block, x = Block(4, MinGRUCell(4)), torch.randn(6, 2, 4)
     normed = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
     states, _ = block.cell.run(block.cell.read(normed), None, torch.zeros(2, 4))
-    value, gate = (states @ block.gated.weight.T + block.gated.bias).chunk(2, -1)
+    value, gate = (states @ block.gated[0].weight.T + block.gated[0].bias).chunk(2, -1)
     outputs, _ = block.run(block.read(x), None, torch.zeros(2, 4))
     torch.testing.assert_close(block.finish(x, outputs), x + value * gate.sigmoid())
 
@@ -148,8 +148,8 @@ def test_a_bistable_state_lasts_and_a_gated_linear_one_fades():
     """The state after a first input that is large, then small ones, for 5,000 steps."""
     quiet = torch.zeros(5000, 1, 1)
     bmru, mingru = bistable(), MinGRUCell(1)
-    put(mingru.gate_and_candidate.weight, [0, 1])
-    put(mingru.gate_and_candidate.bias, [-4, 0])  # slow: z = 0.018
+    put(mingru.gate_and_candidate[0].weight, [0, 1])
+    put(mingru.gate_and_candidate[0].bias, [-4, 0])  # slow: z = 0.018
     after = {}
     for name, cell in (("bmru", bmru), ("mingru", mingru)):
         states = [cell.run(cell.read(quiet), None, torch.tensor([[first]]))[1].item() for first in (2.0, -2.0)]

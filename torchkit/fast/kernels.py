@@ -21,7 +21,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-ONE, TWO, THREE = np.float32(1), np.float32(2), np.float32(3)
+ONE, TWO, THREE, FOUR = np.float32(1), np.float32(2), np.float32(3), np.float32(4)
 LOWEST, HIGHEST = np.float32(-87), np.float32(88)  # beyond them float32 has no normal number for exp
 LOG2_E, HALF = np.float32(np.log2(np.e)), np.float32(0.5)
 LN2_HIGH = np.float32(0.693359375)  # so few bits that whole multiples of it are exact
@@ -707,6 +707,126 @@ def scan_backward_complex(
                     d_before[j + 1] = a[j] * whole[j + 1] - a[j + 1] * whole[j]
     if not many:
         d_decay_RH[0] = sums_H
+
+
+@compiled
+def glu_forward(wide_RK: Any, out_RH: Any) -> None:
+    """Writes v σ(g) of rows of v and g side by side."""
+    for r in range(len(out_RH)):
+        wide, out = wide_RK[r], out_RH[r]
+        H = len(out)
+        for j in range(H):
+            out[j] = wide[j] * sigmoid(wide[H + j])
+
+
+@compiled
+def glu_backward(wide_RK: Any, gradient_RH: Any, d_wide_RK: Any) -> None:
+    """Writes the gradient by what `glu_forward` read, from that by what it wrote."""
+    H = gradient_RH.shape[1]
+    share_H = np.empty(H, np.float32)
+    for r in range(len(gradient_RH)):
+        given, value, gate = gradient_RH[r], wide_RK[r, :H], wide_RK[r, H:]
+        d_value, d_gate = d_wide_RK[r, :H], d_wide_RK[r, H:]
+        for j in range(H):
+            share_H[j] = sigmoid(gate[j])
+        for j in range(H):
+            d_value[j] = given[j] * share_H[j]
+        for j in range(H):
+            d_gate[j] = d_value[j] * value[j] * (ONE - share_H[j])
+
+
+@compiled
+def mingru_forward(wide_RK: Any, keep_RH: Any, inputs_RH: Any) -> None:
+    """Writes 1 - z and z g of rows of gate and v side by side: z = σ(gate), g = v + 1/2 from 0 on, else σ(v)."""
+    for r in range(len(keep_RH)):
+        wide, keep, inputs = wide_RK[r], keep_RH[r], inputs_RH[r]
+        H = len(keep)
+        for j in range(H):
+            gate, v = sigmoid(wide[j]), wide[H + j]
+            low = sigmoid(v)
+            keep[j] = ONE - gate
+            inputs[j] = gate * (low if v < 0 else v + HALF)
+
+
+@compiled
+def mingru_backward(wide_RK: Any, d_keep_RH: Any, d_inputs_RH: Any, d_wide_RK: Any) -> None:
+    """Writes the gradient by what `mingru_forward` read, from those by what it wrote."""
+    H = d_keep_RH.shape[1]
+    gate_H, low_H = np.empty(H, np.float32), np.empty(H, np.float32)
+    for r in range(len(d_keep_RH)):
+        d_keep, d_inputs, gate, candidate = d_keep_RH[r], d_inputs_RH[r], wide_RK[r, :H], wide_RK[r, H:]
+        d_gate, d_candidate = d_wide_RK[r, :H], d_wide_RK[r, H:]
+        for j in range(H):
+            gate_H[j] = sigmoid(gate[j])
+        for j in range(H):
+            low_H[j] = sigmoid(candidate[j])
+        for j in range(H):
+            new = low_H[j] if candidate[j] < 0 else candidate[j] + HALF
+            d_gate[j] = (d_inputs[j] * new - d_keep[j]) * gate_H[j] * (ONE - gate_H[j])
+        for j in range(H):
+            slope = low_H[j] * (ONE - low_H[j]) if candidate[j] < 0 else ONE
+            d_candidate[j] = d_inputs[j] * gate_H[j] * slope
+
+
+@compiled
+def bmru_forward(candidate_RH: Any, threshold_H: Any, size_H: Any, keep_RH: Any, inputs_RH: Any) -> None:
+    """Of candidates c: 0 where |c| > |threshold|, else 1; and size sign(c) there, else 0. A NaN stays one."""
+    for r in range(len(keep_RH)):
+        candidate, keep, inputs = candidate_RH[r], keep_RH[r], inputs_RH[r]
+        for j in range(len(keep)):
+            c = candidate[j]
+            writes = abs(c) > abs(threshold_H[j])
+            broken = c if c != c else ZERO
+            keep[j] = (ZERO if writes else ONE) + broken
+            inputs[j] = (size_H[j] * (ONE if c > 0 else -ONE) if writes else ZERO) + broken
+
+
+@compiled
+def bmru_backward(
+    candidate_RH: Any,
+    threshold_H: Any,
+    size_H: Any,
+    d_keep_RH: Any,
+    d_inputs_RH: Any,
+    d_candidate_RH: Any,
+    d_threshold_H: Any,
+    d_size_H: Any,
+) -> None:
+    """Writes the surrogate gradients by what `bmru_forward` read, from those by what it wrote.
+
+    Args:
+        candidate_RH, threshold_H, size_H: as there.
+        d_keep_RH, d_inputs_RH: read.
+        d_candidate_RH: written.
+        d_threshold_H, d_size_H: 0; written.
+    """
+    H = len(size_H)
+    thresholds_H, sizes_H = np.zeros(H, np.float64), np.zeros(H, np.float64)
+    slope_H, side_H, given_H = np.empty(H, np.float32), np.empty(H, np.float32), np.empty(H, np.float32)
+    for r in range(len(d_keep_RH)):
+        candidate, d_keep, d_inputs, d_candidate = candidate_RH[r], d_keep_RH[r], d_inputs_RH[r], d_candidate_RH[r]
+        for j in range(H):
+            side_H[j] = ONE if candidate[j] > 0 else (-ONE if candidate[j] < 0 else ZERO)
+        for j in range(H):
+            soft = sigmoid(FOUR * (abs(candidate[j]) - abs(threshold_H[j])))
+            slope_H[j] = FOUR * soft * (ONE - soft)
+        for j in range(H):
+            slope_H[j] *= d_inputs[j] * size_H[j] * side_H[j] - d_keep[j]
+        for j in range(H):
+            given_H[j] = d_inputs[j] if abs(candidate[j]) > abs(threshold_H[j]) else ZERO
+        for j in range(H):
+            bent = tanh(candidate[j])
+            d_candidate[j] = given_H[j] * size_H[j] * (ONE - bent * bent)
+        for j in range(H):
+            d_candidate[j] += slope_H[j] * side_H[j]
+        for j in range(H):
+            thresholds_H[j] -= slope_H[j]
+        for j in range(H):
+            sizes_H[j] += given_H[j] * side_H[j]
+    for j in range(H):
+        side = ONE if threshold_H[j] > 0 else (-ONE if threshold_H[j] < 0 else ZERO)
+        d_threshold_H[j] = thresholds_H[j] * side
+        d_size_H[j] = sizes_H[j]
 
 
 @compiled

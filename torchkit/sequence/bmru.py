@@ -11,11 +11,11 @@ Rebuilt from what the abstract of arXiv 2601.09495 says, not from the paper's eq
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torchkit.fast.gates import Gates
 from torchkit.sequence.scan import scan
-from torchkit.sequence.stack import Block, Layer, Stack
+from torchkit.sequence.stack import Block, Layer, Stack, linear
 from utils.errors import UserError
 
 
@@ -31,6 +31,15 @@ def sign(x: Tensor) -> Tensor:
     return x.sign() + (soft - soft.detach())
 
 
+def gates(candidate: Tensor, threshold_H: Tensor, size_H: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - z and z α sign(c), (…, H) each."""
+    write = step(candidate.abs() - threshold_H.abs())
+    return 1 - write, write * size_H * sign(candidate)
+
+
+GATES = Gates("bmru", gates, outputs=2, parts=1)
+
+
 class BMRUCell(Layer):
     """h' = (1 - z) h + z α sign(c) with c = W x + b and z = 1 where |c| > |β|, else 0.
 
@@ -40,18 +49,17 @@ class BMRUCell(Layer):
     def __init__(self, width: int, threshold: float):
         super().__init__()
         self.state_dim = width
-        self.candidate = nn.Linear(width, width)
-        nn.init.normal_(self.candidate.weight, std=width**-0.5)
-        nn.init.zeros_(self.candidate.bias)
+        self.candidate = linear(width, width)
+        for parameter, std in zip(self.candidate.parameters(), (width**-0.5, 0.0), strict=True):
+            nn.init.normal_(parameter, std=std)
         self.threshold = nn.Parameter(torch.full((width,), float(threshold)))  # β
         self.size = nn.Parameter(torch.ones(width))  # α
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
         with torch.autocast(x.device.type, enabled=False):  # rounded by half precision it would write elsewhere
-            weight = self.candidate.weight
-            candidate = F.linear(x.to(weight.dtype), weight, self.candidate.bias)
-        write = step(candidate.abs() - self.threshold.abs())
-        return 1 - write, write * self.size * sign(candidate)
+            candidate = self.candidate(x.to(self.threshold.dtype))
+            keep, inputs = GATES(candidate, self.threshold, self.size)
+        return keep, inputs
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
         keep, inputs = read

@@ -3,20 +3,19 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from torchkit.sequence.base import forget
 from torchkit.sequence.scan import scan
-from torchkit.sequence.stack import Block, Layer, Stack
+from torchkit.sequence.stack import Block, Layer, Stack, linear
 from utils.errors import UserError
 
 
 class LRUCell(Layer):
     """h' = λ h + √(1 - |λ|²) B x, y = Re(C h) + D x, with λ = exp(-e^ν + i e^θ) of half the width, rounded up.
 
-    As many real numbers as the width are remembered, real and imaginary parts side by side. At the start |λ|² is drawn
-    evenly between r_min² and r_max², the angle between 0 and 2π.
+    As many real numbers as the width are remembered, real and imaginary parts side by side. B x and y have biases, 0 at
+    the start, when |λ|² is drawn evenly between r_min² and r_max², the angle between 0 and 2π.
     """
 
     def __init__(self, width: int, r_min: float, r_max: float):
@@ -26,13 +25,15 @@ class LRUCell(Layer):
         square = r_min**2 + (r_max**2 - r_min**2) * torch.rand(size)
         self.log_fade = nn.Parameter((-0.5 * square.log()).log())  # ν
         self.log_angle = nn.Parameter((2 * math.pi * torch.rand(size).clamp(min=1e-6)).log())  # θ
-        self.enter = nn.Parameter(torch.randn(2 * size, width) / math.sqrt(2 * width))  # B
-        self.leave = nn.Parameter(torch.randn(width, 2 * size) / math.sqrt(size))  # C
+        self.enter, self.leave = linear(width, 2 * size), linear(2 * size, width)  # B and C
+        for layer, std in ((self.enter, (2 * width) ** -0.5), (self.leave, size**-0.5)):
+            for parameter, spread in zip(layer.parameters(), (std, 0.0), strict=True):
+                nn.init.normal_(parameter, std=spread)
         self.past = nn.Parameter(torch.randn(width))  # D
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
         size = (1 - torch.exp(-2 * self.log_fade.exp())).sqrt()
-        return F.linear(x, self.enter * size.repeat_interleave(2)[:, None]), self.past * x
+        return self.enter(x) * size.repeat_interleave(2), self.past * x
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
         entering, past = read[0].to(carry_BH.dtype).unflatten(-1, (-1, 2)), read[1]
@@ -45,7 +46,7 @@ class LRUCell(Layer):
             cos, sin = fade * angle.cos(), fade * angle.sin()
             states = entering + torch.stack([cos * real - sin * imaginary, cos * imaginary + sin * real], dim=-1)
         states_TBH = states.flatten(-2)
-        return F.linear(states_TBH, self.leave) + past, states_TBH[-1]
+        return self.leave(states_TBH) + past, states_TBH[-1]
 
 
 class LRU(Stack):

@@ -1,10 +1,21 @@
 """The minimal GRU, whose gate reads the input alone (Feng et al., 2024, "Were RNNs all we needed?")."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from torchkit.fast.gates import Gates
 from torchkit.sequence.scan import scan
-from torchkit.sequence.stack import Block, Layer, Stack
+from torchkit.sequence.stack import Block, Layer, Stack, linear
+
+
+def gates(wide: Tensor) -> tuple[Tensor, Tensor]:
+    """1 - z and z g (…, H) from rows (…, 2H) of what they are taken of, side by side."""
+    gate, candidate = wide.chunk(2, dim=-1)
+    gate = gate.sigmoid()
+    return 1 - gate, gate * torch.where(candidate < 0, candidate.sigmoid(), candidate + 0.5)
+
+
+GATES = Gates("mingru", gates, outputs=2, parts=2)
 
 
 class MinGRUCell(Layer):
@@ -17,12 +28,11 @@ class MinGRUCell(Layer):
     def __init__(self, width: int):
         super().__init__()
         self.state_dim = width
-        self.gate_and_candidate = nn.Linear(width, 2 * width)
+        self.gate_and_candidate = linear(width, 2 * width)
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
-        gate, candidate = self.gate_and_candidate(x).chunk(2, dim=-1)
-        gate = gate.sigmoid()
-        return 1 - gate, gate * torch.where(candidate < 0, candidate.sigmoid(), candidate + 0.5)
+        keep, inputs = GATES(self.gate_and_candidate(x))
+        return keep, inputs
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
         keep, inputs = read

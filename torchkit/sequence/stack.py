@@ -6,6 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from torchkit.fast.gates import Gates
+from torchkit.networks import MLP, mlp
 from torchkit.sequence.base import Carry, Memory, at, forget
 from utils.errors import at_least_one
 
@@ -77,6 +79,14 @@ class Stack(Memory):
         return x, tuple(after)
 
 
+GLU = Gates("glu", nn.functional.glu, outputs=1, parts=2)
+
+
+def linear(in_dim: int, out_dim: int) -> MLP:
+    """A linear layer that is fast for many rows (`torchkit.fast.dense`)."""
+    return mlp(in_dim, (), out_dim, out_bound=None)
+
+
 class Block(Layer):
     """LayerNorm, a parallel cell, a gated linear unit (Dauphin et al., 2017), and the block's input added."""
 
@@ -84,7 +94,7 @@ class Block(Layer):
         super().__init__()
         self.state_dim = cell.state_dim
         self.norm, self.cell = nn.LayerNorm(width), cell
-        self.gated = nn.Linear(width, 2 * width)
+        self.gated = linear(width, 2 * width)
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
         return self.cell.read(self.norm(x))
@@ -93,7 +103,7 @@ class Block(Layer):
         return self.cell.run(read, start_TB, carry_BH)
 
     def finish(self, x_TBF: Tensor, output_TBH: Tensor) -> Tensor:
-        return x_TBF + nn.functional.glu(self.gated(output_TBH))
+        return x_TBF + GLU(self.gated(output_TBH))
 
 
 class GatedLayer(Layer):
