@@ -28,6 +28,7 @@ from torchkit.sequence import (
     gpt,
     recurrent,
 )
+from torchkit.sequence.double import Double
 from utils.errors import UserError
 
 IN, T, B = 6, 11, 3
@@ -44,12 +45,13 @@ MAKE = {
     "mingru": lambda: MinGRU(IN, 5, layers=1),
     "mingru of the inputs' width, two layers": lambda: MinGRU(IN, IN, layers=2),
     "lru": lambda: LRU(IN, 5, layers=2),
-    "bmru": lambda: BMRU(IN, 32, layers=1, threshold=3.0),  # that writes seldom: something of the first step is left
-    "bmru of two layers": lambda: BMRU(IN, 32, layers=2, threshold=3.0),
+    "bmru": lambda: BMRU(IN, 64, layers=1, threshold=3.0),  # that writes seldom: something of the first step is left
+    "bmru of two layers": lambda: BMRU(IN, 64, layers=2, threshold=3.0),
     "hybrid": lambda: Hybrid(IN, 6, layers=3),
     "brc": lambda: BRC(IN, 5, layers=2),
     "nbrc": lambda: NBRC(IN, 5, layers=2),
     "mgu": lambda: MGU(IN, 5, layers=2),
+    "lstm in double layers": lambda: Double(LSTM, IN, 6, layers=2),
 }
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -107,6 +109,7 @@ def test_every_memory_of_the_configs_is_tested():
         (lambda: LRU(IN, r_max=1.0), "r_max=1.0: above r_min=0.9 and below 1"),
         (lambda: Hybrid(IN, r_min=-0.1), "r_max=0.999: above r_min=-0.1"),
         (lambda: BMRU(IN, threshold=0.0), "threshold=0.0: a number above 0"),
+        (lambda: Double(GRU, IN, 5), "out_dim=5: an even number"),
         (lambda: GPT(IN, T, dropout=1.0), "dropout=1.0: a share from 0 to below 1"),
     ],
 )

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from torchkit.sequence.stack import GatedLayer, Stack
+from torchkit.sequence.stack import GatedLayer, GatedStack
 
 
 class BRCLayer(GatedLayer):
@@ -25,8 +25,7 @@ class BRCLayer(GatedLayer):
         return keep * state_BH + (1 - keep) * (new + feedback * state_BH).tanh()
 
 
-class BRC(Stack):
+class BRC(GatedStack):
     """Layers of `BRCLayer`."""
 
-    def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
-        super().__init__(in_dim, out_dim, layers, lambda number, width: BRCLayer(width, out_dim), blocks=False)
+    layer = BRCLayer

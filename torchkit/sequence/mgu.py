@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchkit.sequence.stack import GatedLayer, Stack, matrices
+from torchkit.sequence.stack import GatedLayer, GatedStack, matrices
 
 
 class MGULayer(GatedLayer):
@@ -22,8 +22,7 @@ class MGULayer(GatedLayer):
         return state_BH + gate * ((new + F.linear(gate * state_BH, of_new)).tanh() - state_BH)
 
 
-class MGU(Stack):
+class MGU(GatedStack):
     """Layers of `MGULayer`."""
 
-    def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
-        super().__init__(in_dim, out_dim, layers, lambda number, width: MGULayer(width, out_dim), blocks=False)
+    layer = MGULayer

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from torchkit.sequence.stack import GatedLayer, Stack, matrices
+from torchkit.sequence.stack import GatedLayer, GatedStack, matrices
 
 
 class NBRCLayer(GatedLayer):
@@ -23,8 +23,7 @@ class NBRCLayer(GatedLayer):
         return keep * state_BH + (1 - keep) * (new + (1 + feedback.tanh()) * state_BH).tanh()
 
 
-class NBRC(Stack):
+class NBRC(GatedStack):
     """Layers of `NBRCLayer`."""
 
-    def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
-        super().__init__(in_dim, out_dim, layers, lambda number, width: NBRCLayer(width, out_dim), blocks=False)
+    layer = NBRCLayer

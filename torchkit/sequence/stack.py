@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from torchkit.fast.gates import Gates
 from torchkit.networks import MLP, mlp
-from torchkit.sequence.base import Carry, Memory, at, forget
+from torchkit.sequence.base import Carry, Cell, Memory, Step, at, forget
 from utils.errors import at_least_one
 
 
@@ -49,7 +49,7 @@ class Stack(Memory):
     def __init__(self, in_dim: int, out_dim: int, layers: int, make: Callable[[int, int], Layer], blocks: bool = True):
         super().__init__()
         at_least_one({"out_dim": out_dim, "layers": layers})
-        self.out_dim = out_dim
+        self.in_dim, self.out_dim = in_dim, out_dim
         self.embed = nn.Linear(in_dim, out_dim) if blocks and in_dim != out_dim else nn.Identity()
         first = out_dim if blocks else in_dim
         self.layers: list[Layer] = [make(number, out_dim if number else first) for number in range(layers)]
@@ -136,6 +136,25 @@ class GatedLayer(Layer):
             carry_BH = self.step(read_BP, before_BH)
             states.append(carry_BH)
         return torch.stack(states), carry_BH
+
+
+class GatedStack(Stack):
+    """Layers of one kind, `layer`, with a width of their own."""
+
+    layer: ClassVar[type[GatedLayer]]
+
+    def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
+        super().__init__(in_dim, out_dim, layers, lambda number, width: self.layer(width, out_dim), blocks=False)
+
+    def cells(self, carry: Carry) -> list[Cell]:
+        def step_of(layer: Layer) -> Step:
+            return lambda x_BF, state: (layer.run(layer.read(x_BF[None]), None, state[0])[1],)
+
+        widths = [self.in_dim, *[self.out_dim] * (len(self.layers) - 1)]
+        return [
+            Cell(step_of(layer), width, (state,))
+            for layer, width, state in zip(self.layers, widths, carry, strict=True)
+        ]
 
 
 def matrices(in_dim: int, width: int, parts: int, bias: bool = True) -> nn.Linear:
