@@ -16,7 +16,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after the path
 
-BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit")
+BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit", "memories", "recall")
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when, and where another program did it.

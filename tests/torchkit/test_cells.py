@@ -35,6 +35,13 @@ def test_minimal_gru_by_hand():
     torch.testing.assert_close(outputs.flatten(), torch.tensor([0.75, 0.5, 0.5]))
 
 
+def test_minimal_grus_start_with_memories_of_one_to_a_hundred_steps():
+    torch.manual_seed(0)
+    gate = MinGRUCell(500).gate_and_candidate[0].bias[:500].detach().sigmoid()
+    assert 1 / 101 <= gate.min() < 0.011 and 0.45 < gate.max() <= 0.5
+    assert gate.median().item() == pytest.approx(1 / 11, abs=0.02)  # of 10 steps
+
+
 def test_linear_recurrent_unit_by_hand():
     cell = LRUCell(2, 0.9, 0.999)
     put(cell.log_fade, [math.log(math.log(2))])  # |λ| = 1/2

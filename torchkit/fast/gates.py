@@ -14,6 +14,8 @@ from torch.autograd.function import once_differentiable
 
 from torchkit.fast.dense import is_fast
 
+FEW = 40_000  # numbers of which a function of one's own, which torch takes a while to call, costs more than it saves
+
 
 @dataclass(frozen=True)
 class Gates:
@@ -33,7 +35,7 @@ class Gates:
 
     def __call__(self, x: Tensor, *vectors: Tensor) -> Any:
         """The outputs, by whichever way is faster."""
-        fast = is_fast(x) and not torch.jit.is_tracing()  # type: ignore[attr-defined]
+        fast = x.numel() >= FEW and is_fast(x) and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         return _Gates.apply(self, x, *vectors) if fast else self.plain(x, *vectors)
 
 

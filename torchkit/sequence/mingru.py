@@ -15,6 +15,7 @@ def gates(wide: Tensor) -> tuple[Tensor, Tensor]:
     return 1 - gate, gate * torch.where(candidate < 0, candidate.sigmoid(), candidate + 0.5)
 
 
+LONGEST = 100
 GATES = Gates("mingru", gates, outputs=2, parts=2)
 
 
@@ -23,12 +24,17 @@ class MinGRUCell(Layer):
 
     g(v) is v + 1/2 from 0 on and σ(v) below, so that a state stays above 0. The paper scans logarithms, since a product
     of many gates may be below any number; here each is multiplied into a state, and what is lost is lost for good.
+    Gates start by their biases at 1 / (1 + T), T from 1 to `LONGEST` steps, drawn evenly in logarithms (after Tallec &
+    Ollivier, 2018): with all at 1/2 nothing of twenty steps ago would have a gradient.
     """
 
     def __init__(self, width: int):
         super().__init__()
         self.state_dim = width
         self.gate_and_candidate = linear(width, 2 * width)
+        steps = LONGEST ** torch.rand(width)
+        with torch.no_grad():
+            self.gate_and_candidate.get_parameter("0.bias")[:width] = -steps.log()
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
         keep, inputs = GATES(self.gate_and_candidate(x))

@@ -9,7 +9,7 @@ from torchkit.sequence import bmru, mingru, stack
 CASES = {"glu": (stack.GLU, 2, 0), "mingru": (mingru.GATES, 2, 0), "bmru": (bmru.GATES, 1, 2)}
 
 
-def made(kind, shape=(7, 5, 33)):
+def made(kind, shape=(70, 20, 33)):
     torch.manual_seed(0)
     gates, parts, vectors = CASES[kind]
     x = 3 * torch.randn(*shape[:-1], parts * shape[-1])
@@ -32,12 +32,12 @@ def test_values_and_gradients_are_those_of_torch(kind):
         outputs_and_gradients(gates, inputs), outputs_and_gradients(gates.plain, exact), strict=True
     ):
         assert ours.dtype == torch.float32
-        torch.testing.assert_close(ours.double(), right, rtol=2e-6, atol=2e-6)
+        assert (ours - right).abs().max() < 2e-6 * right.abs().max()
 
 
 @pytest.mark.parametrize("kind", CASES)
 def test_what_is_no_number_stays_so_in_its_own_place(kind):
-    gates, inputs = made(kind, (4, 5, 3))
+    gates, inputs = made(kind, (4, 500, 33))
     with torch.no_grad():
         inputs[0][1, 2], inputs[0][3, 0] = torch.nan, torch.inf
         for way in (gates, gates.plain):
