@@ -17,7 +17,7 @@ TEXT = """
 One of four cues is shown at the first of L + 2 steps, among two channels of noise that never stop; at the last, which
 is marked, it is to be told. The share that is told rightly of 128 new sequences, each of three seeds (chance: 0.25).
 Width 16, one layer (`hybrid`: two), an MLP of 32 at the end, 800 steps of Adam at 0.005 on batches of 32 with L = 20
-alone; *warmed up* is 100 steps of `--config_seq.warmup` before. Seconds of the processor a seed, learning alone.
+alone; *warmed up* is 100 steps of `--config_seq.warmup` before. Seconds of the processor a seed, a warm-up included.
 """
 CUES, NOISE, TRAINED, TESTED = 4, 2, 20, (20, 100, 1000, 5000, 10_000)
 NAMES = ("gru", "gru, warmed up", "mingru", "lru", "bmru", "hybrid", "brc", "nbrc", "mgu")
