@@ -52,6 +52,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     from policies.training.observers import Evaluation
     from policies.training.run import Telling, finish, open_record, prepare, said_of_finished, warn_of_unused
     from policies.training.trainer import Stopped, Trainer
+    from policies.training.warmup import WarmUp
 
     tell = Telling(**telling)
     device = prepare(settings, options)
@@ -66,7 +67,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     warn_of_unused(origin, agent, sources.unused - shown)
     record, saved = open_record(origin, options, agent, experience, tell.say)
     evaluation = Evaluation(eval_envs, config.env.eval, settings.seed, record.keep_best)
-    trainer = Trainer(agent, experience, [evaluation], options.schedule, record, tell.show)
+    trainer = Trainer(agent, experience, [evaluation], options.schedule, record, tell.show, WarmUp.of(origin))
     try:
         trainer.train(saved)
     except Stopped as stop:

@@ -106,6 +106,23 @@ def busy_cores(seconds: float = 1.0) -> float:
     return (os.cpu_count() or 1) * busy / max(1.0, total)
 
 
+def turns(makers: Mapping[str, Callable[[], Callable[[], Any]]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of the processor of each call, all in this process, in turns, after one that does not count.
+
+    Where a call returns an integer, as many things were done in it, and the times are of one of them.
+    """
+    calls = {name: make() for name, make in makers.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for r in range(rounds + 1):
+        for name, call in calls.items():
+            began = time.process_time()
+            done = call()
+            spent = 1e3 * (time.process_time() - began)
+            if r:
+                times[name].append(spent / done if isinstance(done, int) else spent)
+    return times
+
+
 def least(call: Callable[[], Any], repeats: int) -> float:
     """Milliseconds of the processor, the least of several calls."""
     times = []

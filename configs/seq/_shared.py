@@ -10,6 +10,8 @@ def memory(name: str, **kwargs: Any) -> ConfigDict:
     config = ConfigDict()
     config.memory = name  # one of torchkit/sequence
     config.kwargs = ConfigDict(kwargs)  # widths, numbers of layers and heads, the share that dropout drops
+    config.warmup = 0  # steps of a warm-up before training, for gru, lstm, brc, nbrc and mgu; 100 in the paper
+    config.double = False  # layers of two halves, of which a warm-up leaves the second alone
 
     # widths of the embeddings of a vector and of an image, and of actions and rewards beside it; 0 for no reward
     config.vector = ConfigDict({"obs_dim": 64, "action_dim": 64, "reward_dim": 0})

@@ -9,6 +9,7 @@ from torch import nn
 from torchkit.networks import EncoderConfig, init_linear
 from torchkit.sequence import MEMORIES
 from torchkit.sequence.base import Memory
+from torchkit.sequence.double import Double
 from utils.errors import UserError, choose
 
 
@@ -79,10 +80,19 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     kwargs = dict(config_seq.kwargs)
     if "context" in inspect.signature(kind).parameters:
         kwargs["context"] = context
+    double, warmup = config_seq.get("double", False), config_seq.get("warmup", 0)
+    if warmup < 0:
+        raise UserError(f"{flag}.warmup={warmup}: a number of steps from 0 on is needed")
     try:
-        return kind(width, **kwargs)
+        memory = kind(width, **kwargs)
+        if (warmup or double) and not memory.cells(memory.initial_carry(1)):
+            raise UserError(
+                f"{flag}.{'warmup' if warmup else 'double'}: for memories that are recurrent and nonlinear, as gru, "
+                f"lstm, brc, nbrc and mgu, not for {config_seq.memory}"
+            )
+        return Double(lambda i, o: kind(i, out_dim=o), width, **kwargs) if double else memory
     except UserError as error:
-        raise UserError(f"{flag}.kwargs.{error}") from error
+        raise error if str(error).startswith(flag) else UserError(f"{flag}.kwargs.{error}") from error
 
 
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:

@@ -47,10 +47,15 @@ class History(Fold):
     def initial_carry(self, batch_size: int) -> Carry:
         return self.memory.initial_carry(batch_size)
 
-    def forward(self, batch: PublicBatch) -> Views:
+    def read(self, batch: PublicBatch) -> Rows:
+        """What the memory reads of a batch."""
         rows = batch.previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
         if self.reward_embedder is not None:
             rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
+        return rows
+
+    def forward(self, batch: PublicBatch) -> Views:
+        rows = self.read(batch)
         encode = self.memory.encode
         views = {"history": encode(rows.full()) if rows.in_order else encode(rows.distinct, rows.place)}
         return views | ({"memory_input": rows.full()} if self.shows_input else {})

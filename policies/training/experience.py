@@ -101,6 +101,10 @@ class Experience:
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """What comes before training; `check_stop` is called now and then, and may raise."""
 
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """Episodes of which nothing has been learned, for a purpose before training."""
+        raise NotImplementedError
+
     def advance(self, agent: Agent) -> list[Episode]:
         """Goes on by as little as can be: the episodes that have ended by it."""
         return []
@@ -208,15 +212,19 @@ class PlayedEnvs(Experience):
 
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """Random episodes, apart from those that are learned from, tell how an embedding varies whose file does not."""
-        if not agent.unmeasured:
-            return
+        if agent.unmeasured:
+            agent.measure(self.explored(check_stop, "measure").newest(MEASURED, agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """Random ones, apart from those that are learned from."""
         horizon = self.spec.max_episode_steps
         played = EpisodeBuffer(self.spec, MEASURED * (horizon + 1), horizon, 0)
-        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, "measure"))
-        for _, episode in iterate_episodes(self.envs, random, MEASURED, seed_for(self.seed, "measure")):
+        random = RandomPolicy(self.spec.action_dim, self.spec.discrete, generator(self.seed, purpose))
+        for _, episode in iterate_episodes(self.envs, random, MEASURED, seed_for(self.seed, purpose)):
             played.add(episode)
             check_stop()
-        agent.measure(played.newest(MEASURED, agent.device))
+        self.stream = EpisodeStream(self.envs, seed_for(self.seed, "train"))  # whose envs have been used
+        return played
 
     @property
     def total(self) -> int:
@@ -357,6 +365,10 @@ class StoredData(Experience):
         """The first of the stored episodes tell how an embedding varies whose file does not."""
         if agent.unmeasured:
             agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """What is stored."""
+        return self.buffer
 
     @property
     def total(self) -> int:

@@ -74,7 +74,9 @@ def train_seeds(train: Train, config: ConfigDict, runs: Sequence[SeedRun], batch
     device = device_of(runs[0].options.cuda)
     torch.set_num_threads(1)  # a pool of threads would not outlive a fork
     agent: Learner | None = None
-    if batch or (batch is None and device.type != "cpu"):
+    if config.seq.get("warmup", 0) and batch:
+        raise UserError("--batch_seeds: not with --config_seq.warmup, which each seed does for itself; --nobatch_seeds")
+    if batch or (batch is None and device.type != "cpu" and not config.seq.get("warmup", 0)):
         agent = batched_or_not(agent_of(config, runs[0].settings), bool(batch), say)
     shared = None if agent is None else SharedSeeds.empty(len(runs), sum(p.numel() for p in agent.parameters()))
     check_folders(config, runs)

@@ -71,8 +71,19 @@ class Averages:
         return means
 
 
+Prepare = Callable[[Agent, Experience, Callable[[], None]], Mapping[str, float]]
+
+
+def nothing(agent: Agent, experience: Experience, check_stop: Callable[[], None]) -> Mapping[str, float]:
+    """No preparation of an agent before it trains."""
+    return {}
+
+
 class Trainer:
-    """One training run of an agent on an experience, seen by observers; nothing here knows of which kind they are."""
+    """One training run of an agent on an experience, seen by observers; nothing here knows of which kind they are.
+
+    `prepare` changes the agent once, before it begins, and says what is to be logged of that.
+    """
 
     def __init__(
         self,
@@ -82,9 +93,10 @@ class Trainer:
         schedule: Schedule,
         record: Record,
         show: Show = progress,
+        prepare: Prepare = nothing,
     ):
         self.agent, self.experience, self.observers = agent, experience, observers
-        self.schedule, self.record, self._show = schedule, record, show
+        self.schedule, self.record, self._show, self._prepare = schedule, record, show, prepare
         self.averages, self.reported = Averages(), 0  # by the experience's clock
         self._stop = StopRequest()
         self.begun = False  # whether there is anything to save
@@ -114,6 +126,8 @@ class Trainer:
             if saved is None:
                 self.record.jsonl.truncate(0)
                 experience.begin(self.agent, self._check_stop)
+                if metrics := self._prepare(self.agent, experience, self._check_stop):
+                    self.record.logger.write(experience.progress, metrics)
                 self.reported = experience.progress
                 self._observe(self.observers)
                 self._save()

@@ -29,7 +29,7 @@ CONTINUOUS = EnvSpec("Continuous-v0", 3, 7, 2, False, 12)
 VARIANTS = tuple(importlib.import_module("configs.rl.dqn").VARIANTS)
 SAC_VARIANTS = tuple(f"sac:{name}" for name in importlib.import_module("configs.rl.sac").VARIANTS)
 A2C_VARIANTS = tuple(f"a2c:{name}" for name in importlib.import_module("configs.rl.a2c").VARIANTS)
-MEMORIES = ("markov", "gru", "lstm", "gpt")
+MEMORIES = ("markov", "gru", "lstm", "gpt", "hybrid", "nbrc")
 
 
 def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl):
@@ -49,7 +49,7 @@ def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl)
         for group in (config_seq.vector, config_seq.image):
             group.obs_dim, group.action_dim = 8, 4
         config_seq.state_dim = 5
-        if memory in ("gru", "lstm"):
+        if memory not in ("markov", "mlp", "gpt"):
             config_seq.kwargs.out_dim = 10
         config_repr.embedding_dim = EMBEDDING
         config_repr.encoder.hidden_dims = (9,)

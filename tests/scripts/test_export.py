@@ -21,7 +21,7 @@ TINY = (
     "--updates_per_step=0.1", "--config_env.horizon=12", "--config_env.eval.interval=20", "--film_episodes=0",
     "--config_rl.head_dims=(8,)", "--cuda=-1",
 )  # fmt: skip
-MEMORIES = ("markov", "mlp", "gru", "lstm", "gpt")
+MEMORIES = ("markov", "mlp", "gru", "lstm", "gpt", "hybrid", "nbrc")
 EXAMPLE = re.search(
     r"\*\*`scripts/deployed.py`\*\*\n\n```python\n(.*?)```", (ROOT / "docs/deploy.md").read_text(), re.S
 )
@@ -66,7 +66,7 @@ def test_a_run_of_every_memory_goes_without_torch(scripts, runs, tmp_path, memor
     about = json.loads((run / "policy.onnx.json").read_text())
     names = [port["name"] for port in about["inputs"]]
     assert names[:4] == ["obs", "prev_action", "prev_reward", "start"]
-    assert len(names) == 4 + {"gru": 1, "lstm": 2, "gpt": 3}.get(memory, 0)
+    assert len(names) == 4 + {"gru": 1, "lstm": 2, "gpt": 3, "hybrid": 2, "nbrc": 1}.get(memory, 0)
     assert about["longest_episode"] == (13 if memory == "gpt" else None)
     assert about["domain"] == {"id": "HeavenHell-v0", "kwargs": {}, "horizon": 12, "hidden": []}
     assert about["action"] == {"kind": "discrete", "number": 4, "env_action": "action + 0"}

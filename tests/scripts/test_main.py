@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -95,6 +96,35 @@ def test_every_variant_trains_with_every_memory(main, run_folder, embedders, var
     assert ("loss/critic" in logged) == (variant[:2] in ("ua", "ba"))
     assert {"loss/state_prediction", "bonus/information_gain"} <= logged or variant != "mi"
     assert "warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "memory", sorted({path.stem for path in (ROOT / "configs/seq").glob("[a-z]*.py")} - set(MEMORIES))
+)
+def test_every_other_memory_trains_as_its_config_says(main, run_folder, embedders, memory):
+    done = main("--config_rl=configs/rl/dqn.py:mi", f"--config_seq=configs/seq/{memory}.py", *embedders)
+    summary, _ = assert_trained(done, run_folder)
+    assert (summary["method"], summary["memory"]) == ("dqn:mi", memory)
+    assert "warning" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("method", "seq"), [("dqn.py:history", ("lstm", "--config_seq.double=True")), ("a2c.py:history", ("mgu",))]
+)
+def test_a_warmed_up_memory_trains_and_again_the_same(main, run_folder, method, seq):
+    flags = (f"--config_rl=configs/rl/{method}", f"--config_seq=configs/seq/{seq[0]}.py", *seq[1:])
+    kept = []
+    for _ in range(2):
+        rate = ("--updates_per_step=0",) if method.startswith("a2c") else ()
+        done = main(*flags, "--config_seq.warmup=2", "--config_seq.kwargs.out_dim=8", *rate)
+        assert done.returncode == 0, done.stderr
+        rows = metrics_of(run_folder)
+        kept.append([{k: v for k, v in row.items() if not k.startswith("clock/")} for row in rows])
+        shutil.rmtree(run_folder)
+    assert kept[0] == kept[1]
+    assert {"memory/before/number", "memory/after/variability", "memory/after/residual", "memory/warmed"} <= set(
+        kept[0][0]
+    )
 
 
 METHODS = [*(f"sac:{name}" for name in sac.VARIANTS), *(f"a2c:{name}" for name in a2c.VARIANTS)]
@@ -251,6 +281,22 @@ REFUSED = {
     "override of another type": (("--config_rl.discount=high",), ["discount"]),
     "flag": (("--train_episode=3",), ["--train_episode", "'train_episodes'"]),
     "heads": (("--config_seq=configs/seq/gpt.py", "--config_seq.kwargs.heads=5"), ["--config_seq.kwargs.heads"]),
+    "warm-up of what has none": (
+        ("--config_seq=configs/seq/mingru.py", "--config_seq.warmup=5"),
+        ["--config_seq.warmup", "gru, lstm, brc, nbrc and mgu", "not for mingru"],
+    ),
+    "double of what has none": (
+        ("--config_seq=configs/seq/gpt.py", "--config_seq.double=True"),
+        ["--config_seq.double", "not for gpt"],
+    ),
+    "double of an odd width": (
+        ("--config_seq.double=True", "--config_seq.kwargs.out_dim=7"),
+        ["--config_seq.kwargs.out_dim=7", "even"],
+    ),
+    "warm-up of several seeds as one batch": (
+        ("--config_seq.warmup=5", "--num_seeds=2", "--batch_seeds"),
+        ["--batch_seeds", "--config_seq.warmup", "--nobatch_seeds"],
+    ),
     "mi without embedders": (mi(), ["--obs_embedder_dir", "z_obs"]),
     "frozen psi without a file": (
         mi("--config_rl.z_obs=frozen", "--config_rl.z_state=raw"),

@@ -26,7 +26,7 @@ FILES = {
         "--sampled_seq_len=9",
     ),
     "sac": ("--config_rl=configs/rl/sac.py:zp", "--config_seq=configs/seq/lstm.py"),
-    "a2c": ("--config_rl=configs/rl/a2c.py:ua", "--config_seq=configs/seq/gru.py"),
+    "a2c": ("--config_rl=configs/rl/a2c.py:ua", "--config_seq=configs/seq/gru.py", "--config_seq.warmup=3"),
 }  # fmt: skip
 FLAGS = (
     "--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--config_env.eval.interval=70",

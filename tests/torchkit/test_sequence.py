@@ -12,7 +12,23 @@ from torch import nn
 
 from torchkit.fast import kernels
 from torchkit.fast.gru_loop import gru_loop
-from torchkit.sequence import GPT, GRU, LSTM, MEMORIES, Markov, gpt, recurrent
+from torchkit.sequence import (
+    BMRU,
+    BRC,
+    GPT,
+    GRU,
+    LRU,
+    LSTM,
+    MEMORIES,
+    MGU,
+    NBRC,
+    Hybrid,
+    Markov,
+    MinGRU,
+    gpt,
+    recurrent,
+)
+from torchkit.sequence.double import Double
 from utils.errors import UserError
 
 IN, T, B = 6, 11, 3
@@ -26,6 +42,16 @@ MAKE = {
     "lstm of two layers": lambda: LSTM(IN, 5, layers=2),
     "gpt": lambda: GPT(IN, context=T, layers=1, heads=2),
     "gpt of two layers": lambda: GPT(IN, context=T, layers=2, heads=3),
+    "mingru": lambda: MinGRU(IN, 5, layers=1),
+    "mingru of the inputs' width, two layers": lambda: MinGRU(IN, IN, layers=2),
+    "lru": lambda: LRU(IN, 5, layers=2),
+    "bmru": lambda: BMRU(IN, 64, layers=1, threshold=3.0),  # that writes seldom: something of the first step is left
+    "bmru of two layers": lambda: BMRU(IN, 64, layers=2, threshold=3.0),
+    "hybrid": lambda: Hybrid(IN, 6, layers=3),
+    "brc": lambda: BRC(IN, 5, layers=2),
+    "nbrc": lambda: NBRC(IN, 5, layers=2),
+    "mgu": lambda: MGU(IN, 5, layers=2),
+    "lstm in double layers": lambda: Double(LSTM, IN, 6, layers=2),
 }
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -78,6 +104,12 @@ def test_every_memory_of_the_configs_is_tested():
         (lambda: GPT(IN, T, heads=0), "heads=0: at least 1"),
         (lambda: GPT(IN, T, heads=4), "heads=4: a divisor of the width 6"),
         (lambda: GPT(7, T), "heads=2: a divisor of the width 7"),
+        (lambda: MinGRU(IN, 5, layers=0), "layers=0: at least 1"),
+        (lambda: NBRC(IN, out_dim=0), "out_dim=0: at least 1"),
+        (lambda: LRU(IN, r_max=1.0), "r_max=1.0: above r_min=0.9 and below 1"),
+        (lambda: Hybrid(IN, r_min=-0.1), "r_max=0.999: above r_min=-0.1"),
+        (lambda: BMRU(IN, threshold=0.0), "threshold=0.0: a number above 0"),
+        (lambda: Double(GRU, IN, 5), "out_dim=5: an even number"),
         (lambda: GPT(IN, T, dropout=1.0), "dropout=1.0: a share from 0 to below 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What torch's operations are slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, GELU, CLUB's gradient.
+"""What torch is slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, scans, GELU, CLUB's gradient.
 
 Of a layer, or of that likelihood, they are many calls, each a pass through memory of its own; where rows are few the
 calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
@@ -21,7 +21,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-ONE, TWO, THREE = np.float32(1), np.float32(2), np.float32(3)
+ONE, TWO, THREE, FOUR = np.float32(1), np.float32(2), np.float32(3), np.float32(4)
 LOWEST, HIGHEST = np.float32(-87), np.float32(88)  # beyond them float32 has no normal number for exp
 LOG2_E, HALF = np.float32(np.log2(np.e)), np.float32(0.5)
 LN2_HIGH = np.float32(0.693359375)  # so few bits that whole multiples of it are exact
@@ -573,6 +573,260 @@ def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: 
                 d_row[j] += d_p[j]
             for j in range(H):
                 d_row[2 * H + j] += d_i[j]
+
+
+@compiled
+def scan_forward(decay_RH: Any, inputs_RH: Any, before_BH: Any, states_RH: Any, start_R: Any) -> None:
+    """Writes the states h_t = a_t h_{t-1} + u_t, row t B + b that of episode b after step t.
+
+    Args:
+        decay_RH, inputs_RH: a and u; a one row where it is always the same.
+        before_BH: the states before.
+        states_RH: written.
+        start_R: whether an episode starts, so that nothing of before is read; empty where none does.
+    """
+    B, R = len(before_BH), len(inputs_RH)
+    for r in range(R):
+        a, u, after = decay_RH[r if len(decay_RH) == R else 0], inputs_RH[r], states_RH[r]
+        before = before_BH[r] if r < B else states_RH[r - B]
+        if len(start_R) and start_R[r]:
+            after[:] = u
+        else:
+            for j in range(len(u)):
+                after[j] = a[j] * before[j] + u[j]
+
+
+@compiled
+def scan_backward(
+    gradient_RH: Any,
+    decay_RH: Any,
+    before_BH: Any,
+    states_RH: Any,
+    d_inputs_RH: Any,
+    d_decay_RH: Any,
+    d_before_BH: Any,
+    start_R: Any,
+) -> None:
+    """From the gradient of what `scan_forward` wrote to those of what it read.
+
+    Args:
+        gradient_RH: of the states by what reads them.
+        decay_RH, before_BH, states_RH, start_R: as there.
+        d_inputs_RH: written.
+        d_decay_RH: 0, one row where decay is; written.
+        d_before_BH: 0; written.
+    """
+    B, (R, H) = len(before_BH), gradient_RH.shape
+    many, sums_H = len(decay_RH) == R, np.zeros(H, np.float64)
+    for t in range(R // max(1, B) - 1, -1, -1):
+        for b in range(B):
+            r = t * B + b
+            given, whole = gradient_RH[r], d_inputs_RH[r]
+            if r + B < R and not (len(start_R) and start_R[r + B]):
+                a, later = decay_RH[r + B if many else 0], d_inputs_RH[r + B]
+                for j in range(H):
+                    whole[j] = given[j] + a[j] * later[j]
+            else:
+                for j in range(H):
+                    whole[j] = given[j]
+            if len(start_R) and start_R[r]:
+                continue
+            before = states_RH[r - B] if t > 0 else before_BH[b]
+            if many:
+                d_a = d_decay_RH[r]
+                for j in range(H):
+                    d_a[j] = whole[j] * before[j]
+            else:
+                for j in range(H):
+                    sums_H[j] += whole[j] * before[j]
+            if t == 0:
+                a, d_before = decay_RH[r if many else 0], d_before_BH[b]
+                for j in range(H):
+                    d_before[j] = a[j] * whole[j]
+    if not many:
+        d_decay_RH[0] = sums_H
+
+
+@compiled
+def scan_forward_complex(decay_RH: Any, inputs_RH: Any, before_BH: Any, states_RH: Any, start_R: Any) -> None:
+    """`scan_forward` of complex numbers: pairs of a real and an imaginary part, which stand side by side."""
+    B, (R, H) = len(before_BH), inputs_RH.shape
+    for r in range(R):
+        a, u, after = decay_RH[r if len(decay_RH) == R else 0], inputs_RH[r], states_RH[r]
+        before = before_BH[r] if r < B else states_RH[r - B]
+        if len(start_R) and start_R[r]:
+            after[:] = u
+        else:
+            for j in range(0, H, 2):
+                after[j] = a[j] * before[j] - a[j + 1] * before[j + 1] + u[j]
+                after[j + 1] = a[j] * before[j + 1] + a[j + 1] * before[j] + u[j + 1]
+
+
+@compiled
+def scan_backward_complex(
+    gradient_RH: Any,
+    decay_RH: Any,
+    before_BH: Any,
+    states_RH: Any,
+    d_inputs_RH: Any,
+    d_decay_RH: Any,
+    d_before_BH: Any,
+    start_R: Any,
+) -> None:
+    """`scan_backward` of such pairs; gradients are by the conjugates, as torch has them."""
+    B, (R, H) = len(before_BH), gradient_RH.shape
+    many, sums_H = len(decay_RH) == R, np.zeros(H, np.float64)
+    for t in range(R // max(1, B) - 1, -1, -1):
+        for b in range(B):
+            r = t * B + b
+            given, whole = gradient_RH[r], d_inputs_RH[r]
+            if r + B < R and not (len(start_R) and start_R[r + B]):
+                a, later = decay_RH[r + B if many else 0], d_inputs_RH[r + B]
+                for j in range(0, H, 2):
+                    whole[j] = given[j] + a[j] * later[j] + a[j + 1] * later[j + 1]
+                    whole[j + 1] = given[j + 1] + a[j] * later[j + 1] - a[j + 1] * later[j]
+            else:
+                for j in range(H):
+                    whole[j] = given[j]
+            if len(start_R) and start_R[r]:
+                continue
+            before = states_RH[r - B] if t > 0 else before_BH[b]
+            if many:
+                d_a = d_decay_RH[r]
+                for j in range(0, H, 2):
+                    d_a[j] = whole[j] * before[j] + whole[j + 1] * before[j + 1]
+                    d_a[j + 1] = whole[j + 1] * before[j] - whole[j] * before[j + 1]
+            else:
+                for j in range(0, H, 2):
+                    sums_H[j] += whole[j] * before[j] + whole[j + 1] * before[j + 1]
+                    sums_H[j + 1] += whole[j + 1] * before[j] - whole[j] * before[j + 1]
+            if t == 0:
+                a, d_before = decay_RH[r if many else 0], d_before_BH[b]
+                for j in range(0, H, 2):
+                    d_before[j] = a[j] * whole[j] + a[j + 1] * whole[j + 1]
+                    d_before[j + 1] = a[j] * whole[j + 1] - a[j + 1] * whole[j]
+    if not many:
+        d_decay_RH[0] = sums_H
+
+
+@compiled
+def glu_forward(wide_RK: Any, out_RH: Any) -> None:
+    """Writes v σ(g) of rows of v and g side by side."""
+    for r in range(len(out_RH)):
+        wide, out = wide_RK[r], out_RH[r]
+        H = len(out)
+        for j in range(H):
+            out[j] = wide[j] * sigmoid(wide[H + j])
+
+
+@compiled
+def glu_backward(wide_RK: Any, gradient_RH: Any, d_wide_RK: Any) -> None:
+    """Writes the gradient by what `glu_forward` read, from that by what it wrote."""
+    H = gradient_RH.shape[1]
+    share_H = np.empty(H, np.float32)
+    for r in range(len(gradient_RH)):
+        given, value, gate = gradient_RH[r], wide_RK[r, :H], wide_RK[r, H:]
+        d_value, d_gate = d_wide_RK[r, :H], d_wide_RK[r, H:]
+        for j in range(H):
+            share_H[j] = sigmoid(gate[j])
+        for j in range(H):
+            d_value[j] = given[j] * share_H[j]
+        for j in range(H):
+            d_gate[j] = d_value[j] * value[j] * (ONE - share_H[j])
+
+
+@compiled
+def mingru_forward(wide_RK: Any, keep_RH: Any, inputs_RH: Any) -> None:
+    """Writes 1 - z and z g of rows of gate and v side by side: z = σ(gate), g = v + 1/2 from 0 on, else σ(v)."""
+    for r in range(len(keep_RH)):
+        wide, keep, inputs = wide_RK[r], keep_RH[r], inputs_RH[r]
+        H = len(keep)
+        for j in range(H):
+            gate, v = sigmoid(wide[j]), wide[H + j]
+            low = sigmoid(v)
+            keep[j] = ONE - gate
+            inputs[j] = gate * (low if v < 0 else v + HALF)
+
+
+@compiled
+def mingru_backward(wide_RK: Any, d_keep_RH: Any, d_inputs_RH: Any, d_wide_RK: Any) -> None:
+    """Writes the gradient by what `mingru_forward` read, from those by what it wrote."""
+    H = d_keep_RH.shape[1]
+    gate_H, low_H = np.empty(H, np.float32), np.empty(H, np.float32)
+    for r in range(len(d_keep_RH)):
+        d_keep, d_inputs, gate, candidate = d_keep_RH[r], d_inputs_RH[r], wide_RK[r, :H], wide_RK[r, H:]
+        d_gate, d_candidate = d_wide_RK[r, :H], d_wide_RK[r, H:]
+        for j in range(H):
+            gate_H[j] = sigmoid(gate[j])
+        for j in range(H):
+            low_H[j] = sigmoid(candidate[j])
+        for j in range(H):
+            new = low_H[j] if candidate[j] < 0 else candidate[j] + HALF
+            d_gate[j] = (d_inputs[j] * new - d_keep[j]) * gate_H[j] * (ONE - gate_H[j])
+        for j in range(H):
+            slope = low_H[j] * (ONE - low_H[j]) if candidate[j] < 0 else ONE
+            d_candidate[j] = d_inputs[j] * gate_H[j] * slope
+
+
+@compiled
+def bmru_forward(candidate_RH: Any, threshold_H: Any, size_H: Any, keep_RH: Any, inputs_RH: Any) -> None:
+    """Of candidates c: 0 where |c| > |threshold|, else 1; and size sign(c) there, else 0. A NaN stays one."""
+    for r in range(len(keep_RH)):
+        candidate, keep, inputs = candidate_RH[r], keep_RH[r], inputs_RH[r]
+        for j in range(len(keep)):
+            c = candidate[j]
+            writes = abs(c) > abs(threshold_H[j])
+            broken = c if c != c else ZERO
+            keep[j] = (ZERO if writes else ONE) + broken
+            inputs[j] = (size_H[j] * (ONE if c > 0 else -ONE) if writes else ZERO) + broken
+
+
+@compiled
+def bmru_backward(
+    candidate_RH: Any,
+    threshold_H: Any,
+    size_H: Any,
+    d_keep_RH: Any,
+    d_inputs_RH: Any,
+    d_candidate_RH: Any,
+    d_threshold_H: Any,
+    d_size_H: Any,
+) -> None:
+    """Writes the surrogate gradients by what `bmru_forward` read, from those by what it wrote.
+
+    Args:
+        candidate_RH, threshold_H, size_H: as there.
+        d_keep_RH, d_inputs_RH: read.
+        d_candidate_RH: written.
+        d_threshold_H, d_size_H: 0; written.
+    """
+    H = len(size_H)
+    thresholds_H, sizes_H = np.zeros(H, np.float64), np.zeros(H, np.float64)
+    slope_H, side_H, given_H = np.empty(H, np.float32), np.empty(H, np.float32), np.empty(H, np.float32)
+    for r in range(len(d_keep_RH)):
+        candidate, d_keep, d_inputs, d_candidate = candidate_RH[r], d_keep_RH[r], d_inputs_RH[r], d_candidate_RH[r]
+        for j in range(H):
+            side_H[j] = ONE if candidate[j] > 0 else (-ONE if candidate[j] < 0 else ZERO)
+        for j in range(H):
+            soft = sigmoid(FOUR * (abs(candidate[j]) - abs(threshold_H[j])))
+            slope_H[j] = FOUR * soft * (ONE - soft)
+        for j in range(H):
+            slope_H[j] *= d_inputs[j] * size_H[j] * side_H[j] - d_keep[j]
+        for j in range(H):
+            given_H[j] = d_inputs[j] if abs(candidate[j]) > abs(threshold_H[j]) else ZERO
+        for j in range(H):
+            bent = tanh(candidate[j])
+            d_candidate[j] = given_H[j] * size_H[j] * (ONE - bent * bent)
+        for j in range(H):
+            d_candidate[j] += slope_H[j] * side_H[j]
+        for j in range(H):
+            thresholds_H[j] -= slope_H[j]
+        for j in range(H):
+            sizes_H[j] += given_H[j] * side_H[j]
+    for j in range(H):
+        side = ONE if threshold_H[j] > 0 else (-ONE if threshold_H[j] < 0 else ZERO)
+        d_threshold_H[j] = thresholds_H[j] * side
+        d_size_H[j] = sizes_H[j]
 
 
 @compiled

@@ -5,10 +5,45 @@ means "nothing yet".
 """
 
 from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.bmru import BMRU
+from torchkit.sequence.brc import BRC
 from torchkit.sequence.gpt import GPT
+from torchkit.sequence.hybrid import Hybrid
+from torchkit.sequence.lru import LRU
 from torchkit.sequence.markov import Markov
+from torchkit.sequence.mgu import MGU
+from torchkit.sequence.mingru import MinGRU
+from torchkit.sequence.nbrc import NBRC
 from torchkit.sequence.recurrent import GRU, LSTM
 
-MEMORIES: dict[str, type[Memory]] = {"markov": Markov, "mlp": Markov, "gru": GRU, "lstm": LSTM, "gpt": GPT}
+MEMORIES: dict[str, type[Memory]] = {
+    "markov": Markov,
+    "mlp": Markov,
+    "gru": GRU,
+    "lstm": LSTM,
+    "gpt": GPT,
+    "mingru": MinGRU,
+    "lru": LRU,
+    "bmru": BMRU,
+    "hybrid": Hybrid,
+    "brc": BRC,
+    "nbrc": NBRC,
+    "mgu": MGU,
+}
 
-__all__ = ["GPT", "GRU", "LSTM", "MEMORIES", "Carry", "Markov", "Memory"]
+__all__ = [
+    "BMRU",
+    "BRC",
+    "GPT",
+    "GRU",
+    "LRU",
+    "LSTM",
+    "MEMORIES",
+    "MGU",
+    "NBRC",
+    "Carry",
+    "Hybrid",
+    "Markov",
+    "Memory",
+    "MinGRU",
+]

@@ -1,11 +1,21 @@
 """What every memory offers."""
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 Carry = tuple[Tensor, ...]
+Step = Callable[[Tensor, Carry], Carry]
+
+
+class Cell(NamedTuple):
+    """A nonlinear recurrence by itself: how an input (B, F) changes its state, F, and a state to begin with."""
+
+    step: Step
+    in_dim: int
+    state: Carry
 
 
 class Memory(nn.Module):
@@ -37,6 +47,14 @@ class Memory(nn.Module):
         Where `start_TB` is 1 it comes out as from no carry, whatever stood in it, NaN among it: see `forget`.
         """
         raise NotImplementedError
+
+    def cells(self, carry: Carry) -> list[Cell]:
+        """What can be warmed up (`torchkit.sequence.warmup`), in the states of a carry; none if not said otherwise."""
+        return []
+
+    def warmed(self) -> list[Tensor]:
+        """The parameters that a warm-up moves."""
+        return list(self.parameters())
 
     def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
         """The history (T, B, H) of whole sequences x (T, B, F) that all start at the first row.

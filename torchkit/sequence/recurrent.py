@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchkit.fast import has_compiler
 from torchkit.fast.gru_loop import gru_loop
 from torchkit.fast.gru_loops import gru_loops
-from torchkit.sequence.base import Carry, Memory, at, forget
+from torchkit.sequence.base import Carry, Cell, Memory, Step, at, forget
 from utils.device import has_bfloat16
 from utils.errors import at_least_one
 
@@ -41,6 +41,20 @@ class Recurrent(Memory):
     def initial_carry(self, batch_size: int) -> Carry:
         weight = next(self.net.parameters())
         return tuple(weight.new_zeros(self.layers, batch_size, self.out_dim) for _ in range(self.num_states))
+
+    def cells(self, carry: Carry) -> list[Cell]:
+        def step_of(layer: int) -> Step:
+            weights = [
+                getattr(self.net, f"{kind}_{way}_l{layer}") for kind in ("weight", "bias") for way in ("ih", "hh")
+            ]
+            return lambda x_BF, state: self._cell(x_BF, state, weights)
+
+        widths = [self.net.input_size, *[self.out_dim] * (self.layers - 1)]
+        return [Cell(step_of(n), width, tuple(c[n] for c in carry)) for n, width in enumerate(widths)]
+
+    def _cell(self, x_BF: Tensor, state: Carry, weights: list[Tensor]) -> Carry:
+        """One step of one layer."""
+        raise NotImplementedError
 
     def encode(self, x: Tensor, place_TB: Tensor | None = None) -> Tensor:
         x_TBF = x if place_TB is None else at(x, place_TB)
@@ -77,6 +91,9 @@ class GRU(Recurrent):
 
     def _make(self, in_dim: int, out_dim: int, layers: int) -> nn.GRU:
         return nn.GRU(in_dim, out_dim, layers)
+
+    def _cell(self, x_BF: Tensor, state: Carry, weights: list[Tensor]) -> Carry:
+        return (torch.gru_cell(x_BF, state[0], *weights),)
 
     def _loop_on(self, device: torch.device) -> Loop | None:
         return self.loop or (gru_loop if device.type == "cpu" and has_compiler() else None)
@@ -117,6 +134,9 @@ class LSTM(Recurrent):
 
     def _make(self, in_dim: int, out_dim: int, layers: int) -> nn.LSTM:
         return nn.LSTM(in_dim, out_dim, layers)
+
+    def _cell(self, x_BF: Tensor, state: Carry, weights: list[Tensor]) -> Carry:
+        return torch.lstm_cell(x_BF, state, *weights)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
         kind = x_TBF.device.type

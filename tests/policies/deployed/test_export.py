@@ -51,10 +51,18 @@ CASES = [
     ("car_flag_2d_continuous", "a2c:history", "gru", {}),
     ("car_flag_1d", "sac:embed", "gru", {}),
     ("sphinx", "history", "gru", {"seq": {"image__cnn__centre": (0.1, 0.2), "image__cnn__spread": (0.5, 2.0)}}),
+    ("heaven_hell", "history", "mingru", {}),
+    ("sphinx", "history", "lru", {"seq": {"kwargs__layers": 2}}),
+    ("heaven_hell", "history", "bmru", {"seq": {"vector__reward_dim": 4}}),
+    ("car_flag_1d", "sac:mi", "hybrid", {}),
+    ("heaven_hell", "mi", "brc", {}),
+    ("heaven_hell", "history", "nbrc", {"seq": {"kwargs__layers": 2}}),
+    ("heaven_hell", "history", "mgu", {}),
+    ("heaven_hell", "history", "gru", {"seq": {"double": True, "kwargs__layers": 2}}),
 ]
 
 
-EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10)]
+EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10, 14, 16)]
 
 
 @pytest.mark.parametrize(("domain", "variant", "memory", "overrides", "kind"), EVERY)
@@ -95,7 +103,7 @@ def test_no_input_is_of_the_width_of_the_state():
         assert SPEC.state_dim not in {size for port in ports for size in port.shape}
 
 
-@pytest.mark.parametrize("memory", ["gru", "lstm", "gpt"])
+@pytest.mark.parametrize("memory", ["gru", "lstm", "gpt", "lru", "mingru", "brc"])
 def test_a_start_forgets_the_past(memory, tmp_path):
     policy = make_policy(SPEC, memory=memory, seq={"vector__reward_dim": 4})
     step, signature = exported(policy, SPEC, tmp_path)
@@ -113,7 +121,9 @@ def test_a_start_forgets_the_past(memory, tmp_path):
 
 
 @pytest.mark.parametrize("kind", export.FORMATS)
-@pytest.mark.parametrize(("memory", "layers"), [("gru", 1), ("lstm", 2), ("gpt", 1), ("gpt", 2)])
+@pytest.mark.parametrize(
+    ("memory", "layers"), [("gru", 1), ("lstm", 2), ("gpt", 1), ("gpt", 2), ("hybrid", 2), ("mgu", 1)]
+)
 def test_a_start_forgets_an_observation_that_was_no_number(memory, layers, kind, tmp_path):
     policy = make_policy(SPEC, memory=memory, seq={"kwargs__layers": layers})
     step, signature = exported(policy, SPEC, tmp_path, kind)

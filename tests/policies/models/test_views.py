@@ -227,11 +227,11 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     config = make_config(variant, memory)
     agent = build_agent(Sources(spec, config, embedders, embedders), 0, CPU)
     with torch.no_grad():
-        for parameter in agent.policy.parameters():
+        for parameter in agent.deployed.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
-    save_policy(tmp_path / "policy", agent.policy, spec, config, {"note": 1})
+    save_policy(tmp_path / "policy", agent.deployed, spec, config, {"note": 1})
     saved = load_file(tmp_path / "policy" / "policy.safetensors")
-    assert saved.keys() == agent.policy.state_dict().keys()
+    assert saved.keys() == agent.deployed.state_dict().keys()
     privileged = [agent.state_views, agent.extensions, agent.online.critic or nn.Identity()]
     for part in privileged:
         for value in part.state_dict().values():
@@ -245,4 +245,4 @@ def test_a_saved_policy_holds_nothing_privileged_and_acts_the_same_when_read(tmp
     assert rows[0] == rows[1]
     batch = make_batch((9, 4), spec=spec)
     with torch.no_grad():
-        torch.testing.assert_close(step_through(policy, batch), step_through(agent.policy, batch), rtol=0, atol=0)
+        torch.testing.assert_close(step_through(policy, batch), step_through(agent.deployed, batch), rtol=0, atol=0)

@@ -49,7 +49,17 @@ class Together:
 
 @pytest.mark.parametrize(
     ("variant", "memory"),
-    [("mi", "gru"), ("history", "gpt"), ("mi", "markov"), ("ua", "gru"), ("ba", "gru"), ("ba_vr", "mlp")],
+    [
+        ("mi", "gru"),
+        ("history", "gpt"),
+        ("mi", "markov"),
+        ("ua", "gru"),
+        ("ba", "gru"),
+        ("ba_vr", "mlp"),
+        ("mi", "mingru"),
+        ("ua", "hybrid"),
+        ("history", "nbrc"),
+    ],
 )
 def test_each_seed_learns_as_alone(variant, memory):
     both = Together(variant, memory)
@@ -132,12 +142,14 @@ def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
 
 def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     agent = make_agent("history", "lstm")
-    with pytest.raises(UserError, match="the memories markov, mlp, gru, gpt;"):
+    with pytest.raises(
+        UserError, match="the memories markov, mlp, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu;"
+    ):
         batchable(agent)
     monkeypatch.setattr(LSTM, "under_vmap", True)
     monkeypatch.setattr(GRU, "under_vmap", False)
     assert batchable(agent) is agent
-    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt;"):
+    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt, mingru,"):
         batchable(make_agent("history", "gru"))
 
 
