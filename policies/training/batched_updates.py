@@ -59,10 +59,25 @@ def batchable(agent: Agent) -> Learner:
         kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
         can = [name for name, kind in kinds.items() if kind.under_vmap]
         raise UserError(f"{flag} the extensions {', '.join(can)}, not {', '.join(unable)}; {else_}")
+    if lost := {name: parts for name, one in agent.extensions.all().items() if (parts := left_alone(one))}:
+        told = ", ".join(f"{name} ({parts})" for name, parts in lost.items())
+        raise UserError(f"{flag} extensions that neither learn by themselves nor hold buffers, not {told}; {else_}")
     config = agent.config
     if config.precision != "fp32" or config.predictor_step != "shared" or config.intrinsic.anneal_steps:
         raise UserError(f"{flag} precision=fp32, predictor_step=shared and no anneal_steps; {else_}")
+    if len(agent.optimisers) != 1 or type(agent)._after_step is not Learner._after_step:
+        raise UserError(
+            f"{flag} families of one optimiser and no _after_step, not {type(agent).__name__} with "
+            f"{', '.join(agent.optimisers)}; {else_}"
+        )
     return agent
+
+
+def left_alone(extension: Extension) -> str:
+    """What of an extension nothing would call or change, were it admitted by `under_vmap`."""
+    kind, parameters = type(extension), dict(extension.named_parameters())
+    methods = [name for name in ("learn", "after_step") if getattr(kind, name) is not getattr(Extension, name)]
+    return ", ".join([*methods, *(name for name in extension.state_dict() if name not in parameters)])
 
 
 @dataclass
@@ -186,7 +201,8 @@ class BatchedLearner:
 
     def __init__(self, agent: Learner, shared: SharedSeeds, device: torch.device):
         self.shared, self.device, self.config = shared, device, agent.config
-        (self.loss,) = agent.optimisers  # the name of the only one
+        ((self.loss, optimiser),) = agent.optimisers.items()
+        self.lr = optimiser.lr
         self.spans = spans(agent)
         self.skeleton = _Loss(agent).to(device)
         agent.device = device
@@ -255,7 +271,7 @@ class BatchedLearner:
         now.steps += 1
         now.mean.lerp_(gradient, 1 - BETAS[0])
         now.square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        rate_K1 = self.config.lr / (1 - BETAS[0] ** now.steps)[:, None]
+        rate_K1 = self.lr / (1 - BETAS[0] ** now.steps)[:, None]
         root = (now.square / (1 - BETAS[1] ** now.steps)[:, None]).sqrt_().add_(self.config.adam_eps)
         now.values.sub_(now.mean / root * rate_K1)
         for target, online in self.followers:
