@@ -3,12 +3,12 @@
 import inspect
 import math
 
+import torch
 from ml_collections import ConfigDict
 from torch import nn
 
 from torchkit.networks import EncoderConfig, init_linear
-from torchkit.sequence import MEMORIES
-from torchkit.sequence.base import Memory
+from torchkit.sequence import MEMORIES, Memory, check_memory
 from utils.errors import UserError, choose
 
 
@@ -80,9 +80,15 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     if "context" in inspect.signature(kind).parameters:
         kwargs["context"] = context
     try:
-        return kind(width, **kwargs)
+        memory = kind(width, **kwargs)
     except UserError as error:
         raise UserError(f"{flag}.kwargs.{error}") from error
+    if torch.get_default_device().type != "meta":  # where a file is read, weights have no numbers yet
+        try:
+            check_memory(memory, width, steps=1)
+        except UserError as error:
+            raise UserError(f"{flag}.memory: {error}") from error
+    return memory
 
 
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:

@@ -4,11 +4,11 @@ The same forward trains on windows and acts a step at a time; where `start_TB` i
 means "nothing yet".
 """
 
-from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.base import Carry, Memory, check_memory
 from torchkit.sequence.gpt import GPT
 from torchkit.sequence.markov import Markov
 from torchkit.sequence.recurrent import GRU, LSTM
 
 MEMORIES: dict[str, type[Memory]] = {"markov": Markov, "mlp": Markov, "gru": GRU, "lstm": LSTM, "gpt": GPT}
 
-__all__ = ["GPT", "GRU", "LSTM", "MEMORIES", "Carry", "Markov", "Memory"]
+__all__ = ["GPT", "GRU", "LSTM", "MEMORIES", "Carry", "Markov", "Memory", "check_memory"]
