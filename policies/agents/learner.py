@@ -228,7 +228,7 @@ class Learner(Agent):
         return loss.detach()
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
+        """The intrinsic rewards (T, B); over `anneal_steps` of the clock, where given, their weights fall to 0."""
         return self.extensions.bonus(views, batch, metrics, self.bonus_share())
 
     def bonus_share(self) -> float:

@@ -123,7 +123,7 @@ class RemoteLearner(Agent):
     def __init__(self, agent: Learner, shared: SharedSeeds, index: int, pipe: Connection):
         super().__init__()
         self.agent, self.shared, self.index, self.pipe = agent, shared, index, pipe
-        self.device, self.env_steps = agent.device, agent.env_steps
+        self.device, self.env_steps, self.learns_from = agent.device, agent.env_steps, agent.learns_from
         self._attach()
 
     @property
