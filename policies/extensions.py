@@ -19,6 +19,7 @@ from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
 from utils.errors import UserError
+from utils.reads import FROM_ZERO, Reads
 
 
 class Extension(nn.Module):
@@ -30,9 +31,11 @@ class Extension(nn.Module):
     Attributes:
         under_vmap: whether it works under `torch.func.vmap` (updates of several seeds as one batch), where `learn` is
             not called.
+        reads: fields of its row of the config.
     """
 
     under_vmap: ClassVar[bool] = False
+    reads: ClassVar[Reads] = {"weight": FROM_ZERO}
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Called once an update, after the agent's own step; returns scalar metrics."""
