@@ -42,13 +42,13 @@ def make_extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, .
     trunk.auxiliary = auxiliary = dict[str, AuxiliaryLoss]()
     flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
     for name in losses:
-        loss = choose(AUXILIARY, name, flag)
+        loss = choose(AUXILIARY, name, flag, "policies/auxiliary/__init__.py")
         if loss.of_actor and not actor:
             raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
         auxiliary[name] = loss.build(trunk, settings_of(trunk, loss, "auxiliary", name, flag))
     intrinsic = dict[str, IntrinsicReward]()
     for name in bonuses:
-        bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
+        bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use", "policies/intrinsic/__init__.py")
         settings = settings_of(trunk, bonus, "intrinsic", name, "--config_rl.intrinsic.use")
         intrinsic[name] = bonus.build(trunk, settings)
         intrinsic[name].weight = settings.weight

@@ -68,7 +68,7 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     Raises:
         UserError: an unknown memory, or settings that it does not take.
     """
-    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
+    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory", "torchkit/sequence/__init__.py")
     takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
     for name in config_seq.kwargs:
         if name not in takes:

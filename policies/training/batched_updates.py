@@ -42,23 +42,24 @@ def batchable(agent: Agent) -> Learner:
         UserError: names the field, and what can be.
     """
     flag, else_ = "--batch_seeds: updates of several seeds as one batch are for", "give --nobatch_seeds"
+    by = "(under_vmap = True in its class)"
     if not isinstance(agent, Learner) or not agent.under_vmap:
         families = " or ".join(
             f"--config_rl=configs/rl/{name}.py" for name, kind in FAMILIES.items() if kind.under_vmap
         )
-        raise UserError(f"{flag} {families}; {else_}")
+        raise UserError(f"{flag} {families} {by}; {else_}")
     memories = [module for module in agent.modules() if isinstance(module, Memory)]
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
-        raise UserError(f"{flag} the memories {able}; {else_}")
+        raise UserError(f"{flag} the memories {able} {by}; {else_}")
     if agent.config.get("normalise"):
         raise UserError(f"{flag} normalise=(); {else_}")
     if agent.has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
-        kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
-        can = [name for name, kind in kinds.items() if kind.under_vmap]
-        raise UserError(f"{flag} the extensions {', '.join(can)}, not {', '.join(unable)}; {else_}")
+        tables: dict[str, Mapping[str, type[Extension]]] = {"auxiliary": AUXILIARY, "intrinsic": INTRINSIC}
+        can = [f"{of}.{name}" for of, table in tables.items() for name, kind in table.items() if kind.under_vmap]
+        raise UserError(f"{flag} the extensions {', '.join(can)} {by}, not {', '.join(unable)}; {else_}")
     if lost := {name: parts for name, one in agent.extensions.all().items() if (parts := left_alone(one))}:
         told = ", ".join(f"{name} ({parts})" for name, parts in lost.items())
         raise UserError(f"{flag} extensions that neither learn by themselves nor hold buffers, not {told}; {else_}")

@@ -46,7 +46,7 @@ def resolve(
             raise UserError(f"--{field}: not for {config_rl.family}, whose config has no such field; leave it out")
         if value is not None:
             config_rl[field] = value
-    family = choose(FAMILIES, config_rl.family, "--config_rl.family")
+    family = choose(FAMILIES, config_rl.family, "--config_rl.family", "policies/build.py")
     experience = choose(EXPERIENCES, getattr(family, "learns_from", ""), f"{family.__name__}.learns_from")
     for reader in (family, experience):
         check_reads(reader, config_rl, "--config_rl")

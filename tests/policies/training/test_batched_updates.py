@@ -136,12 +136,15 @@ def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
 
 def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     agent = make_agent("history", "lstm")
-    with pytest.raises(UserError, match="the memories markov, mlp, gru, gpt;"):
+    with pytest.raises(UserError, match=r"the memories markov, mlp, gru, gpt.* \(under_vmap = True in its class\);"):
         batchable(agent)
     monkeypatch.setattr(LSTM, "under_vmap", True)
     monkeypatch.setattr(GRU, "under_vmap", False)
     assert batchable(agent) is agent
-    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt;"):
+    found = r"extensions auxiliary.state_prediction, intrinsic.information_gain \(under_.*\), not auxiliary.self_pred"
+    with pytest.raises(UserError, match=found):
+        batchable(make_agent("zp", "lstm"))
+    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt"):
         batchable(make_agent("history", "gru"))
 
 
