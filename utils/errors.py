@@ -48,6 +48,16 @@ def at_least_one(sizes: Mapping[str, int | tuple[int, ...]]) -> None:
             raise UserError(f"{name}={size}: at least 1 is needed")
 
 
+def check_written(kind: type, base: type, *methods: str) -> None:
+    """Refuses a class that lacks what its base leaves to be written, as where a name is misspelt.
+
+    Raises:
+        UserError: names the class and the methods.
+    """
+    if lacking := [name for name in methods if getattr(kind, name) is getattr(base, name)]:
+        raise UserError(f"{kind.__name__} lacks {', '.join(lacking)}, which {base.__name__} leaves to be written")
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; its type where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

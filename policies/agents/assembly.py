@@ -9,7 +9,7 @@ from policies.models.heads import Head
 from policies.models.sources import Sources
 from policies.models.trunk import PRIVILEGED, PUBLIC, Trunk
 from policies.models.views import PrivilegedViews
-from utils.errors import UserError, choose, choose_name
+from utils.errors import UserError, check_written, choose, choose_name
 from utils.reads import check_reads
 
 
@@ -45,10 +45,12 @@ def make_extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, .
         loss = choose(AUXILIARY, name, flag, "policies/auxiliary/__init__.py")
         if loss.of_actor and not actor:
             raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
+        check_written(loss, AuxiliaryLoss, "loss")
         auxiliary[name] = loss.build(trunk, settings_of(trunk, loss, "auxiliary", name, flag))
     intrinsic = dict[str, IntrinsicReward]()
     for name in bonuses:
         bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use", "policies/intrinsic/__init__.py")
+        check_written(bonus, IntrinsicReward, "reward")
         settings = settings_of(trunk, bonus, "intrinsic", name, "--config_rl.intrinsic.use")
         intrinsic[name] = bonus.build(trunk, settings)
         intrinsic[name].weight = settings.weight

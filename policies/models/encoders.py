@@ -9,7 +9,7 @@ from torch import nn
 
 from torchkit.networks import EncoderConfig, init_linear
 from torchkit.sequence import MEMORIES, Memory, check_memory
-from utils.errors import UserError, choose
+from utils.errors import UserError, check_written, choose
 
 
 def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
@@ -69,6 +69,7 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
         UserError: an unknown memory, or settings that it does not take.
     """
     kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory", "torchkit/sequence/__init__.py")
+    check_written(kind, Memory, "forward", "initial_carry")
     takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
     for name in config_seq.kwargs:
         if name not in takes:

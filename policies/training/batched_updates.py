@@ -319,7 +319,7 @@ class _Loss(nn.Module):
         steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
-        (loss,) = self.agent.losses(whole, metrics).values()
+        (loss,) = self.agent.scalar_losses(whole, metrics).values()
         return loss, {name: value.detach() for name, value in metrics.items()}
 
 
