@@ -41,7 +41,7 @@ def build_policy(sources: Sources, folds: Iterable[str] = (), shortcuts: Iterabl
 
 def family_of(sources: Sources) -> type[Agent]:
     """That of `config.rl.family`."""
-    return choose(FAMILIES, sources.config.rl.family, "--config_rl.family")
+    return choose(FAMILIES, sources.config.rl.family, "--config_rl.family", "policies/build.py")
 
 
 def actions_of(sources: Sources) -> Actions:

@@ -18,6 +18,8 @@ from policies.losses import masked_mean
 from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
+from utils.errors import UserError
+from utils.reads import FROM_ZERO, Reads
 
 
 class Extension(nn.Module):
@@ -29,9 +31,11 @@ class Extension(nn.Module):
     Attributes:
         under_vmap: whether it works under `torch.func.vmap` (updates of several seeds as one batch), where `learn` is
             not called.
+        reads: fields of its row of the config.
     """
 
     under_vmap: ClassVar[bool] = False
+    reads: ClassVar[Reads] = {"weight": FROM_ZERO}
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Called once an update, after the agent's own step; returns scalar metrics."""
@@ -86,6 +90,18 @@ def transition_rows(value_TB: Tensor) -> Tensor:
     return torch.cat([value_TB, torch.zeros_like(value_TB[:1])])
 
 
+def shaped(value: Tensor, letters: str, shape: torch.Size, who: str) -> Tensor:
+    """The value that an extension has returned, if it is of this shape: any other would be broadcast without a word.
+
+    Raises:
+        UserError: it is not; begins with `who`.
+    """
+    found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    if found != shape:
+        raise UserError(f"{who} returned {found}; {letters} = {tuple(shape)} is needed")
+    return value
+
+
 class IntrinsicReward(Extension):
     """A bonus for each step, computed anew whenever the step is replayed; `weight` is that of its settings."""
 
@@ -133,8 +149,17 @@ class Extensions(nn.Module):
 
     def losses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, float]]:
         """The mean of each loss and its weight."""
+        found = self._of_rows(views, batch).items()
+        return {name: (masked_mean(*loss_and_mask), self._losses[name].loss_weight) for name, loss_and_mask in found}
+
+    def _of_rows(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, Tensor]]:
+        """Each loss of each row (T+1, B), unweighted, and where it is one."""
+        rows = ("(T+1, B)", batch.row_mask.shape)
         return {
-            name: (masked_mean(one.loss(views, batch), one.mask(batch)), one.loss_weight)
+            name: (
+                shaped(one.loss(views, batch), *rows, f"auxiliary.{name}: loss"),
+                shaped(one.mask(batch), *rows, f"auxiliary.{name}: mask"),
+            )
             for name, one in self._losses.items()
         }
 
@@ -151,14 +176,16 @@ class Extensions(nn.Module):
     @torch.no_grad()
     def row_losses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, Tensor]:
         """Each loss of each row (T+1, B), unweighted; NaN where there is none."""
-        return {
-            name: one.loss(views, batch).where(one.mask(batch) > 0, torch.nan) for name, one in self._losses.items()
-        }
+        return {name: loss.where(mask > 0, torch.nan) for name, (loss, mask) in self._of_rows(views, batch).items()}
 
     @torch.no_grad()
     def bonuses(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> dict[str, tuple[Tensor, float]]:
         """Each intrinsic reward (T, B), unweighted, and its weight."""
-        return {name: (one.reward(views, batch), one.weight) for name, one in self._rewards.items()}
+        steps = ("(T, B)", batch.mask.shape)
+        return {
+            name: (shaped(one.reward(views, batch), *steps, f"intrinsic.{name}: reward"), one.weight)
+            for name, one in self._rewards.items()
+        }
 
     @torch.no_grad()
     def bonus(

@@ -15,14 +15,16 @@ class DivergenceError(Exception):
     """The loss is no longer finite. The script exits with 3 and leaves the last good checkpoint in place."""
 
 
-def choose(table: Mapping[str, T], name: str, what: str) -> T:
+def choose(table: Mapping[str, T], name: str, what: str, place: str | None = None) -> T:
     """Returns `table[name]`; a name that is not there is answered with the right ones.
 
     Raises:
-        UserError: `name` is not a key of `table`; `what` names the flag or field.
+        UserError: `name` is not a key of `table`; `what` names the flag or field, `place` the file of the table where
+            a user may add to it.
     """
     if name not in table:
-        raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {_listed(table)}")
+        new = "" if place is None else f"; a new one is a line in {place}"
+        raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {_listed(table)}{new}")
     return table[name]
 
 
@@ -44,6 +46,16 @@ def at_least_one(sizes: Mapping[str, int | tuple[int, ...]]) -> None:
     for name, size in sizes.items():
         if min(size if isinstance(size, tuple) else (size,), default=1) < 1:
             raise UserError(f"{name}={size}: at least 1 is needed")
+
+
+def check_written(kind: type, base: type, *methods: str) -> None:
+    """Refuses a class that lacks what its base leaves to be written, as where a name is misspelt.
+
+    Raises:
+        UserError: names the class and the methods.
+    """
+    if lacking := [name for name in methods if getattr(kind, name) is getattr(base, name)]:
+        raise UserError(f"{kind.__name__} lacks {', '.join(lacking)}, which {base.__name__} leaves to be written")
 
 
 def first_line(error: BaseException) -> str:

@@ -21,6 +21,7 @@ class Range(NamedTuple):
 
 
 ANY = Range(lambda x: True, "")  # who reads it says more
+WIDTH = Range(lambda x: x >= 1, "at least 1")
 POSITIVE = Range(lambda x: x > 0, "a number above 0")
 SHARE = Range(lambda x: 0 <= x <= 1, "a number from 0 to 1")
 FROM_ZERO = Range(lambda x: 0 <= x < math.inf, "a finite number from 0 on")

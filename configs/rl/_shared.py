@@ -50,7 +50,7 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
 
-    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # env steps over which bonuses fall to 0; 0: never
+    config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # steps over which bonuses fall to 0; 0: never
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α, reward for each unit of `error` that a prediction gains

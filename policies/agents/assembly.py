@@ -3,13 +3,14 @@
 from ml_collections import ConfigDict
 
 from policies.auxiliary import AUXILIARY
-from policies.extensions import AuxiliaryLoss, Extensions, IntrinsicReward
+from policies.extensions import AuxiliaryLoss, Extension, Extensions, IntrinsicReward
 from policies.intrinsic import INTRINSIC
 from policies.models.heads import Head
 from policies.models.sources import Sources
 from policies.models.trunk import PRIVILEGED, PUBLIC, Trunk
 from policies.models.views import PrivilegedViews
-from utils.errors import UserError, at_least_one, choose, choose_name
+from utils.errors import UserError, check_written, choose, choose_name
+from utils.reads import check_reads
 
 
 def policy_head(trunk: Trunk) -> Head:
@@ -41,26 +42,32 @@ def make_extensions(trunk: Trunk, losses: tuple[str, ...], bonuses: tuple[str, .
     trunk.auxiliary = auxiliary = dict[str, AuxiliaryLoss]()
     flag = f"--config_rl.auxiliary.{'use_actor' if actor else 'use'}"
     for name in losses:
-        loss = choose(AUXILIARY, name, flag)
+        loss = choose(AUXILIARY, name, flag, "policies/auxiliary/__init__.py")
         if loss.of_actor and not actor:
             raise UserError(f"{flag}: {name} is a loss of an actor; name it in auxiliary.use_actor of sac")
-        auxiliary[name] = loss.build(trunk, settings_of(trunk, "auxiliary", name, flag))
+        check_written(loss, AuxiliaryLoss, "loss")
+        auxiliary[name] = loss.build(trunk, settings_of(trunk, loss, "auxiliary", name, flag))
     intrinsic = dict[str, IntrinsicReward]()
     for name in bonuses:
-        bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use")
-        settings = settings_of(trunk, "intrinsic", name, "--config_rl.intrinsic.use")
+        bonus = choose(INTRINSIC, name, "--config_rl.intrinsic.use", "policies/intrinsic/__init__.py")
+        check_written(bonus, IntrinsicReward, "reward")
+        settings = settings_of(trunk, bonus, "intrinsic", name, "--config_rl.intrinsic.use")
         intrinsic[name] = bonus.build(trunk, settings)
         intrinsic[name].weight = settings.weight
     return Extensions(auxiliary, intrinsic)
 
 
-def settings_of(trunk: Trunk, kind: str, name: str, flag: str) -> ConfigDict:
-    """The config row of an auxiliary loss or intrinsic reward; `flag` is what named it, for errors."""
+def settings_of(trunk: Trunk, reader: type[Extension], kind: str, name: str, flag: str) -> ConfigDict:
+    """The config row of an auxiliary loss or intrinsic reward; `flag` is what named it, for errors.
+
+    Raises:
+        UserError: there is none, or a field that the class `reads` is missing or out of range.
+    """
     settings = trunk.config.rl[kind].get(name)
     if settings is None:
-        raise UserError(f"{flag}: {name} has no settings; give the config a row {kind}.{name}")
-    widths = {field: value for field, value in settings.items() if field.endswith(("_dim", "_dims"))}
-    at_least_one({f"--config_rl.{kind}.{name}.{field}": value for field, value in widths.items()})
+        where = f"configs/rl/_shared.py or configs/rl/{trunk.config.rl.family}.py"
+        raise UserError(f"{flag}: {name} has no settings; give the config a row {kind}.{name} in {where}")
+    check_reads(reader, settings, f"--config_rl.{kind}.{name}")
     return settings
 
 

@@ -20,7 +20,8 @@ class Agent(nn.Module):
     """Acts on histories, learns from episode batches, and can be put down and taken up.
 
     `wants_aux_batch` asks the trainer for a second batch an update; `learns_from` names its experience
-    (`policies.training.experience`). `env_steps` is set by that and drives whatever follows a schedule.
+    (`policies.training.experience`). `env_steps` is what its clock shows, updates where no env is stepped, and
+    drives whatever follows a schedule.
     `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
     `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
     outputs mean, None where it takes no such actions.
@@ -31,7 +32,7 @@ class Agent(nn.Module):
     wants_aux_batch: bool = False
     under_vmap: ClassVar[bool] = False
     reads: ClassVar[Reads] = {}
-    learns_from: ClassVar[str] = "replayed_envs"
+    learns_from: str
     env_steps: int = 0
     device: torch.device
 

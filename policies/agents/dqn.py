@@ -62,6 +62,7 @@ class DQN(Learner):
         state_views, extensions, config, seed: see `Learner`; settings are those of configs/rl/dqn.py.
     """
 
+    learns_from = "replayed_envs"
     discrete_actions = ActionValues()
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("lr", "predictor_lr"), POSITIVE),

@@ -22,7 +22,7 @@ from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
 from utils.device import choose_precision
-from utils.errors import DivergenceError, choose_name
+from utils.errors import DivergenceError, UserError, check_written, choose, choose_name
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
 
 M = TypeVar("M", bound=nn.Module)
@@ -58,6 +58,7 @@ class Learner(Agent):
         self, policy: HistoryPolicy, state_views: PrivilegedViews, extensions: Extensions, config: ConfigDict, seed: int
     ):
         super().__init__()
+        check_written(type(self), Learner, "losses", "_learning", "_part_views")
         choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
         choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
         # in lists: the family decides under which names they are kept
@@ -108,7 +109,7 @@ class Learner(Agent):
         try:
             if aux_batch is not None:
                 metrics["loss/predictor_step"] = self._predictor_step(aux_batch)
-            self._step(self.losses(batch, metrics), metrics)
+            self._step(self.scalar_losses(batch, metrics), metrics)
             self._after_step()
             for ones in self._all_extensions():
                 metrics |= ones.learn(batch)
@@ -135,6 +136,19 @@ class Learner(Agent):
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         """What each optimiser descends, by its name; metrics are added."""
         raise NotImplementedError
+
+    def scalar_losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`losses`, if each is a scalar and an optimiser's.
+
+        Raises:
+            UserError: one is not.
+        """
+        losses, who = self.losses(batch, metrics), f"{type(self).__name__}.losses"
+        for name, loss in losses.items():
+            choose(self.parameters_of, name, who)
+            if loss.shape:
+                raise UserError(f"{who}: {name} is of shape {tuple(loss.shape)}; a scalar is needed")
+        return losses
 
     def _learning(self) -> tuple[nn.Module, ...]:
         """The networks that drop values while they learn."""
@@ -228,7 +242,7 @@ class Learner(Agent):
         return loss.detach()
 
     def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """The intrinsic rewards (T, B); over `anneal_steps` env steps, where given, their weights fall to 0."""
+        """The intrinsic rewards (T, B); over `anneal_steps` of the clock, where given, their weights fall to 0."""
         return self.extensions.bonus(views, batch, metrics, self.bonus_share())
 
     def bonus_share(self) -> float:

@@ -33,6 +33,7 @@ class SAC(ActorCritic):
     critics is made here.
     """
 
+    learns_from = "replayed_envs"
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("predictor_lr", "temperature.initial", "temperature.lr"), POSITIVE),
         "temperature.target_share": SHARE,

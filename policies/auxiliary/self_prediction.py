@@ -6,7 +6,7 @@ no gradient goes through it (Subramanian et al., 2022; Ni et al., 2024).
 
 import copy
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -17,10 +17,13 @@ from policies.extensions import AuxiliaryLoss, transition_rows
 from policies.models.trunk import Trunk
 from torchkit.networks import mlp
 from torchkit.sequence import Memory
+from utils.reads import WIDTH, Reads
 
 
 class SelfPrediction(AuxiliaryLoss):
     """The latent model f and the memory's slow copy."""
+
+    reads: ClassVar[Reads] = {"hidden_dims": WIDTH}
 
     def __init__(self, memory: Memory, action_dim: int, hidden_dims: tuple[int, ...], weight: float):
         super().__init__()

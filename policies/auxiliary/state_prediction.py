@@ -5,7 +5,7 @@ instead, so that neither loss nor bonus depends on them.
 """
 
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -18,6 +18,7 @@ from policies.models.trunk import Trunk
 from torchkit.moments import Moments
 from torchkit.networks import mlp
 from utils.errors import UserError, choose_name
+from utils.reads import ANY, WIDTH, Reads
 
 
 class _ScaleGradient(torch.autograd.Function):
@@ -101,6 +102,7 @@ class StatePrediction(AuxiliaryLoss):
 
     loss_weight = 1.0  # β acts on the gradient instead
     under_vmap = True
+    reads: ClassVar[Reads] = {"error": ANY, "hidden_dims": WIDTH}
 
     def __init__(
         self, in_dim: int, target: str, target_dim: int, hidden_dims: tuple[int, ...], weight: float, error: str

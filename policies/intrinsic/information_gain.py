@@ -1,7 +1,7 @@
 """Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
 
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from ml_collections import ConfigDict
 from torch import Tensor
@@ -11,6 +11,7 @@ from policies.auxiliary.state_prediction import StatePrediction
 from policies.extensions import IntrinsicReward
 from policies.models.trunk import Trunk
 from utils.errors import UserError, choose_name
+from utils.reads import ANY, Reads
 
 BONUS_TARGETS = ("common", "own_step", "potential", "foreseen")
 
@@ -26,6 +27,7 @@ class InformationGain(IntrinsicReward):
     """
 
     under_vmap = True
+    reads: ClassVar[Reads] = {"bonus_target": ANY}
 
     def __init__(self, errors: Callable[[Tensor, Tensor], Tensor], bonus_target: str, discount: float):
         super().__init__()

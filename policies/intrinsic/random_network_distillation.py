@@ -9,7 +9,7 @@ Dimension key: T steps, B batch, O observation, Z embedding.
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -22,10 +22,13 @@ from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.networks import mlp
 from torchkit.normalise import RunningMoments
+from utils.reads import POSITIVE, WIDTH, Reads
 
 
 class RandomNetworkDistillation(IntrinsicReward):
     """The share of a random embedding's variance that its predictor still gets wrong, of the row after each step."""
+
+    reads: ClassVar[Reads] = {**dict.fromkeys(("hidden_dims", "out_dim"), WIDTH), "lr": POSITIVE}
 
     def __init__(self, obs_dim: int, hidden_dims: tuple[int, ...], out_dim: int, lr: float):
         super().__init__()

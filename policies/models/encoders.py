@@ -3,14 +3,14 @@
 import inspect
 import math
 
+import torch
 from ml_collections import ConfigDict
 from torch import nn
 
 from torchkit.networks import EncoderConfig, init_linear
-from torchkit.sequence import MEMORIES
-from torchkit.sequence.base import Memory
+from torchkit.sequence import MEMORIES, Memory, check_memory
 from torchkit.sequence.double import Double
-from utils.errors import UserError, choose
+from utils.errors import UserError, check_written, choose
 
 
 def encoder_config(config_repr: ConfigDict, in_dim: int, image_shape: tuple[int, ...] | None) -> EncoderConfig:
@@ -69,7 +69,8 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     Raises:
         UserError: an unknown memory, or settings that it does not take.
     """
-    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory")
+    kind = choose(MEMORIES, config_seq.memory, f"{flag}.memory", "torchkit/sequence/__init__.py")
+    check_written(kind, Memory, "forward", "initial_carry")
     takes = set(inspect.signature(kind).parameters) - {"in_dim", "context"}
     for name in config_seq.kwargs:
         if name not in takes:
@@ -90,9 +91,16 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
                 f"{flag}.{'warmup' if warmup else 'double'}: for memories that are recurrent and nonlinear, as gru, "
                 f"lstm, brc, nbrc and mgu, not for {config_seq.memory}"
             )
-        return Double(lambda i, o: kind(i, out_dim=o), width, **kwargs) if double else memory
+        if double:
+            memory = Double(lambda i, o: kind(i, out_dim=o), width, **kwargs)
     except UserError as error:
         raise error if str(error).startswith(flag) else UserError(f"{flag}.kwargs.{error}") from error
+    if torch.get_default_device().type != "meta":  # where a file is read, weights have no numbers yet
+        try:
+            check_memory(memory, width, steps=1)
+        except UserError as error:
+            raise UserError(f"{flag}.memory: {error}") from error
+    return memory
 
 
 def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:

@@ -42,27 +42,43 @@ def batchable(agent: Agent) -> Learner:
         UserError: names the field, and what can be.
     """
     flag, else_ = "--batch_seeds: updates of several seeds as one batch are for", "give --nobatch_seeds"
+    by = "(under_vmap = True in its class)"
     if not isinstance(agent, Learner) or not agent.under_vmap:
         families = " or ".join(
             f"--config_rl=configs/rl/{name}.py" for name, kind in FAMILIES.items() if kind.under_vmap
         )
-        raise UserError(f"{flag} {families}; {else_}")
+        raise UserError(f"{flag} {families} {by}; {else_}")
     memories = [module for module in agent.modules() if isinstance(module, Memory)]
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
-        raise UserError(f"{flag} the memories {able}; {else_}")
+        raise UserError(f"{flag} the memories {able} {by}; {else_}")
     if agent.config.get("normalise"):
         raise UserError(f"{flag} normalise=(); {else_}")
     if agent.has_dropout:
         raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
-        kinds: dict[str, type[Extension]] = {**AUXILIARY, **INTRINSIC}
-        can = [name for name, kind in kinds.items() if kind.under_vmap]
-        raise UserError(f"{flag} the extensions {', '.join(can)}, not {', '.join(unable)}; {else_}")
+        tables: dict[str, Mapping[str, type[Extension]]] = {"auxiliary": AUXILIARY, "intrinsic": INTRINSIC}
+        can = [f"{of}.{name}" for of, table in tables.items() for name, kind in table.items() if kind.under_vmap]
+        raise UserError(f"{flag} the extensions {', '.join(can)} {by}, not {', '.join(unable)}; {else_}")
+    if lost := {name: parts for name, one in agent.extensions.all().items() if (parts := left_alone(one))}:
+        told = ", ".join(f"{name} ({parts})" for name, parts in lost.items())
+        raise UserError(f"{flag} extensions that neither learn by themselves nor hold buffers, not {told}; {else_}")
     config = agent.config
     if config.precision != "fp32" or config.predictor_step != "shared" or config.intrinsic.anneal_steps:
         raise UserError(f"{flag} precision=fp32, predictor_step=shared and no anneal_steps; {else_}")
+    if len(agent.optimisers) != 1 or type(agent)._after_step is not Learner._after_step:
+        raise UserError(
+            f"{flag} families of one optimiser and no _after_step, not {type(agent).__name__} with "
+            f"{', '.join(agent.optimisers)}; {else_}"
+        )
     return agent
+
+
+def left_alone(extension: Extension) -> str:
+    """What of an extension nothing would call or change, were it admitted by `under_vmap`."""
+    kind, parameters = type(extension), dict(extension.named_parameters())
+    methods = [name for name in ("learn", "after_step") if getattr(kind, name) is not getattr(Extension, name)]
+    return ", ".join([*methods, *(name for name in extension.state_dict() if name not in parameters)])
 
 
 @dataclass
@@ -108,7 +124,7 @@ class RemoteLearner(Agent):
     def __init__(self, agent: Learner, shared: SharedSeeds, index: int, pipe: Connection):
         super().__init__()
         self.agent, self.shared, self.index, self.pipe = agent, shared, index, pipe
-        self.device, self.env_steps = agent.device, agent.env_steps
+        self.device, self.env_steps, self.learns_from = agent.device, agent.env_steps, agent.learns_from
         self._attach()
 
     @property
@@ -186,7 +202,8 @@ class BatchedLearner:
 
     def __init__(self, agent: Learner, shared: SharedSeeds, device: torch.device):
         self.shared, self.device, self.config = shared, device, agent.config
-        (self.loss,) = agent.optimisers  # the name of the only one
+        ((self.loss, optimiser),) = agent.optimisers.items()
+        self.lr = optimiser.lr
         self.spans = spans(agent)
         self.skeleton = _Loss(agent).to(device)
         agent.device = device
@@ -255,7 +272,7 @@ class BatchedLearner:
         now.steps += 1
         now.mean.lerp_(gradient, 1 - BETAS[0])
         now.square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-        rate_K1 = self.config.lr / (1 - BETAS[0] ** now.steps)[:, None]
+        rate_K1 = self.lr / (1 - BETAS[0] ** now.steps)[:, None]
         root = (now.square / (1 - BETAS[1] ** now.steps)[:, None]).sqrt_().add_(self.config.adam_eps)
         now.values.sub_(now.mean / root * rate_K1)
         for target, online in self.followers:
@@ -302,7 +319,7 @@ class _Loss(nn.Module):
         steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
-        (loss,) = self.agent.losses(whole, metrics).values()
+        (loss,) = self.agent.scalar_losses(whole, metrics).values()
         return loss, {name: value.detach() for name, value in metrics.items()}
 
 

@@ -61,6 +61,7 @@ class Experience:
     Attributes:
         reads: fields of `config.rl` that it needs.
         clock: which of the counters is the clock, and `unit` what it counts, in a word.
+        ignores: flags of a run that say nothing to it.
         env_steps, episodes: env steps that were taken, those of demonstrations among them, and episodes that ended.
         updates: batches that were learned from.
     """
@@ -68,6 +69,7 @@ class Experience:
     reads: ClassVar[Reads] = {}
     clock: ClassVar[str] = "env_steps"
     unit: ClassVar[str] = "steps"
+    ignores: ClassVar[tuple[str, ...]] = ()
     rates: ClassVar[tuple[str, ...]] = ("env_steps", "updates")  # counters of which the rates are logged
     counters: ClassVar[tuple[str, ...]] = ("env_steps", "episodes", "updates")
 
@@ -106,7 +108,8 @@ class Experience:
         raise NotImplementedError
 
     def advance(self, agent: Agent) -> list[Episode]:
-        """Goes on by as little as can be: the episodes that have ended by it."""
+        """Goes on by as little as can be: the episodes that have ended by it; tells the agent the time."""
+        agent.env_steps = self.progress
         return []
 
     def batches(self, agent: Agent) -> Batches:
@@ -292,7 +295,7 @@ class ReplayedEnvs(PlayedEnvs):
 
     def advance(self, agent: Agent) -> list[Episode]:
         """One step of all envs."""
-        agent.env_steps = self.env_steps
+        super().advance(agent)
         ended = [episode for _, episode in self.stream.step(agent.exploring())]
         for episode in ended:
             self.keep(episode)
@@ -323,7 +326,7 @@ class FreshEpisodes(PlayedEnvs):
 
     def advance(self, agent: Agent) -> list[Episode]:
         """A batch of whole episodes: no checkpoint falls between them."""
-        agent.env_steps = self.env_steps
+        super().advance(agent)
         seed, ended = seed_for(self.seed, "batch", self.updates), []
         for _, episode in iterate_episodes(self.envs, agent.exploring(), self.plan.batch_size, seed):
             self.keep(episode)
@@ -341,6 +344,7 @@ class StoredData(Experience):
 
     reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
     clock, unit, rates = "updates", "updates", ("updates",)
+    ignores = ("train_episodes", "num_envs", "start_training")
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
         super().__init__()

@@ -75,6 +75,7 @@ def overrides(given: flags.FlagValues) -> dict[str, Any]:
     return {
         "overridden": set(override_values("config_rl")),
         "overridden_seq": set(override_values("config_seq")),
+        "given": {name for name in given if given[name].present},
         "flags": {"batch_size": given.batch_size, "updates_per_step": given.updates_per_step},
         "eval_episodes": given.eval_episodes,
     }

@@ -82,7 +82,8 @@ def train_seeds(train: Train, config: ConfigDict, runs: Sequence[SeedRun], batch
     check_folders(config, runs)
     seeds: list[Seed] = []
     try:
-        seeds += (Seed.started(index, run, train, config, shared) for index, run in enumerate(runs))
+        for index, run in enumerate(runs):
+            seeds.append(Seed.started(index, run, train, config, shared, [seed.ear for seed in seeds]))
         learner = None if agent is None or shared is None else BatchedLearner(agent, shared, device)
         if learner is not None:
             prepare_cpu(runs[0].settings.threads)
@@ -162,10 +163,21 @@ class Seed:
     error: str | None = None
 
     @classmethod
-    def started(cls, index: int, run: SeedRun, train: Train, config: ConfigDict, shared: SharedSeeds | None) -> Self:
-        """Forks the process that trains it; with `shared` given its updates are to be computed here."""
+    def started(
+        cls,
+        index: int,
+        run: SeedRun,
+        train: Train,
+        config: ConfigDict,
+        shared: SharedSeeds | None,
+        ears: Sequence[Connection],
+    ) -> Self:
+        """Forks the process that trains it; with `shared` given its updates are to be computed here.
+
+        `ears` are those of the seeds before it.
+        """
         ear, mouth = multiprocessing.Pipe()
-        arguments = (index, run, train, config, shared, mouth, os.getpid())
+        arguments = (index, run, train, config, shared, mouth, [*ears, ear], os.getpid())
         process = multiprocessing.get_context("fork").Process(target=_child, args=arguments)
         process.start()
         mouth.close()  # the child alone holds it, so that its end is heard
@@ -343,10 +355,13 @@ def _child(
     config: ConfigDict,
     shared: SharedSeeds | None,
     mouth: Connection,
+    ears: Sequence[Connection],
     parent: int,
 ) -> None:
     """Trains one seed and tells the parent how it goes; ends with the exit code of a single run."""
     os.setpgid(0, 0)  # a terminal's Ctrl-C comes by way of the parent alone
+    for ear in ears:  # the parent alone holds them, so that its end is heard
+        ear.close()
     for number in (signal.SIGTERM, signal.SIGUSR1):  # the parent sends them, and says why
         signal.signal(number, _end)
     if sys.platform == "linux":

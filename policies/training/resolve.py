@@ -1,5 +1,6 @@
 """The configs and flags of a run as one: what the command line, the domain and the files say, merged and checked."""
 
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ def resolve(
     flags: Mapping[str, Any],
     overridden_seq: Collection[str] = (),
     eval_episodes: int | None = None,
+    given: Collection[str] = (),
 ) -> ConfigDict:
     """All configs as one; settings of method and memory come from their files, the domain, then the command line.
 
@@ -30,6 +32,7 @@ def resolve(
         overridden, overridden_seq: fields of `config_rl` and `config_seq` that the command line set.
         flags: fields of `config_rl` that have a flag of their own; None where it was not given.
         eval_episodes: that of `config_env.eval`, where it was given.
+        given: all flags of the command line, of which those are warned of that the experience has no use for.
 
     Raises:
         UserError: there is no such family, or a field that it reads is missing or out of range.
@@ -43,9 +46,14 @@ def resolve(
             raise UserError(f"--{field}: not for {config_rl.family}, whose config has no such field; leave it out")
         if value is not None:
             config_rl[field] = value
-    family = choose(FAMILIES, config_rl.family, "--config_rl.family")
-    for reader in (family, EXPERIENCES[family.learns_from]):
+    family = choose(FAMILIES, config_rl.family, "--config_rl.family", "policies/build.py")
+    experience = choose(EXPERIENCES, getattr(family, "learns_from", ""), f"{family.__name__}.learns_from")
+    for reader in (family, experience):
         check_reads(reader, config_rl, "--config_rl")
+    for flag in experience.ignores:
+        if flag in given:
+            text = f"--{flag} is not used by {config_rl.family}:{config_rl.variant}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
     check_numbers("env", config_env, ("eval.episodes", "eval.interval"))
     with config_env.unlocked():
         config_env.horizon = horizon_of(config_env)

@@ -140,6 +140,7 @@ def test_embedders_that_nothing_asks_for_are_known(tmp_path):
 REFUSED = {
     "continuous": ({"spec": EnvSpec("C-v0", 3, 3, 2, False, 9)}, "needs discrete actions"),
     "family": ({"family": "dqm"}, "--config_rl.family: unknown value 'dqm' (did you mean 'dqn'?)"),
+    "memory": ({"seq": {"memory": "mgu"}}, "; a new one is a line in torchkit/sequence/__init__.py"),
     "no inputs": ({"policy_inputs": ()}, "--config_rl.policy_inputs: a tuple of views"),
     "unknown view": ({"critic_inputs": ("z_ob", "state")}, "--config_rl.critic_inputs: unknown value 'z_ob'"),
     "no critic to regress to": ({"q_target": "critic"}, "--config_rl.q_target=critic: needs a critic"),
@@ -153,6 +154,14 @@ REFUSED = {
     "no width of predictions": (
         {"variant": "zp", "auxiliary__self_prediction.hidden_dims": (0,)},
         "--config_rl.auxiliary.self_prediction.hidden_dims=(0,)",
+    ),
+    "a weight below 0": (
+        {"variant": "zp", "auxiliary__self_prediction.weight": -1.0},
+        "--config_rl.auxiliary.self_prediction.weight=-1.0: a finite number from 0 on is needed",
+    ),
+    "no rate of a bonus": (
+        {"intrinsic__use": ("random_network_distillation",), "intrinsic__random_network_distillation.lr": 0.0},
+        "--config_rl.intrinsic.random_network_distillation.lr=0.0: a number above 0 is needed",
     ),
     "no layers of samples": ({"variant": "believer", "belief__sample_dims": ()}, "--config_rl.belief.sample_dims=()"),
     "width of rewards": ({"seq": {"vector.reward_dim": -1}}, "--config_seq.vector.reward_dim=-1: 0, for none"),
@@ -177,7 +186,7 @@ REFUSED = {
     ),
     "wide convolutions": ({"spec": IMAGES, "seq": {"image.cnn.kernels": (2, 9)}}, "--config_seq.image.cnn: the layers"),
     "no stride": ({"spec": IMAGES, "seq": {"image.cnn.strides": (1, 0)}}, "--config_seq.image.cnn.strides=(1, 0)"),
-    "unknown bonus": ({"intrinsic__use": ("surprise",)}, "--config_rl.intrinsic.use: unknown value 'surprise'"),
+    "unknown bonus": ({"intrinsic__use": ("surprise",)}, "; a new one is a line in policies/intrinsic/__init__.py"),
 }  # fmt: skip
 
 
@@ -186,6 +195,20 @@ def test_what_cannot_be_built_is_one_line(case):
     options, message = REFUSED[case]
     with pytest.raises(UserError, match=re.escape(message)):
         make_agent(**options)
+
+
+def test_a_row_or_field_that_an_extension_lacks_is_one_line():
+    config = make_config("zp")
+    settings, flag = config.rl.auxiliary.self_prediction, "--config_rl.auxiliary"
+    with config.rl.unlocked():
+        del settings.weight, settings.hidden_dims
+        message = "SelfPrediction reads weight, hidden_dims, which the config lacks"
+        with pytest.raises(UserError, match=f"^{flag}.self_prediction: {message}$"):
+            build_agent(Sources(SPEC, config), 0, CPU)
+        del config.rl.auxiliary.self_prediction
+        message = "give the config a row auxiliary.self_prediction in configs/rl/_shared.py or configs/rl/dqn.py"
+        with pytest.raises(UserError, match=f"^{flag}.use: self_prediction has no settings; {message}$"):
+            build_agent(Sources(SPEC, config), 0, CPU)
 
 
 def test_lists_become_tuples_again_all_the_way_down():

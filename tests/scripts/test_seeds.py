@@ -1,12 +1,15 @@
 """`--num_seeds`: each seed is its run alone, bit for bit, and none takes another down."""
 
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from tests.helpers.runs import assert_identical, metrics, outcome
-from tests.helpers.scripts import assert_refused, wait_until
+from tests.helpers.scripts import ROOT, assert_refused, wait_until
 
 SEEDS = (3, 4, 5)
 PATIENCE = 180.0  # seconds: three processes share what cores there are
@@ -30,6 +33,14 @@ def failing(self, batch, aux_batch=None):
         self.config.discount = float("nan")
     return update(self, batch, aux_batch)
 DQN.update = failing
+runpy.run_path("main.py", run_name="__main__")
+"""
+FAILING = """
+import runpy
+from policies.agents.dqn import DQN
+def failing(self, batch, metrics):
+    raise ArithmeticError("a broken loss")
+DQN.losses = failing
 runpy.run_path("main.py", run_name="__main__")
 """
 
@@ -191,6 +202,17 @@ def test_a_batch_that_is_killed_or_stopped_goes_on_also_as_a_single_run(runs):
     done = runs.several("batch_on", "--batch_seeds").wait()
     assert done.returncode == 0, done.stderr
     assert_nearly_as_alone(runs, "batch_on")
+
+
+def test_a_batch_whose_loss_raises_ends_with_its_error(tmp_path):
+    script = tmp_path / "main.py"
+    script.write_text(FAILING)
+    flags = (*FLAGS, f"--save_dir={tmp_path}", "--run_name=failed", "--seed=3", "--num_seeds=3", "--batch_seeds")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    line = (sys.executable, script, *flags)  # an interpreter of its own waits for its processes when it ends
+    done = subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1, done.stderr
+    assert "a broken loss" in done.stderr
 
 
 def test_bad_input_is_one_line(runs):

@@ -25,6 +25,7 @@ from torchkit.sequence import (
     Hybrid,
     Markov,
     MinGRU,
+    check_memory,
     gpt,
     recurrent,
 )
@@ -409,3 +410,58 @@ def test_attention_written_out_is_that_of_torch(monkeypatch):
         torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-6)
     first = torch.nn.functional.scaled_dot_product_attention(q[:, :, :1], k[:, :, :1], v[:, :, :1])
     torch.testing.assert_close(out[:, :, :1], first)
+
+
+def test_every_memory_keeps_its_contract_and_is_left_as_it_was(memory):
+    before, parameters = torch.get_rng_state(), copy.deepcopy(memory.state_dict())
+    memory.train()
+    for steps in (1, 3):
+        check_memory(memory, IN, steps)
+    assert memory.training
+    torch.testing.assert_close(torch.get_rng_state(), before)
+    torch.testing.assert_close(memory.state_dict(), parameters, rtol=0, atol=0)
+    check_memory(GPT(IN, context=2), IN)  # the shortest episodes
+
+
+class Odd(GRU):
+    """Breaks its contract in one way."""
+
+    def __init__(self, way):
+        super().__init__(IN, 5)
+        self.way = way
+
+    def forward(self, x_TBF, start_TB, carry=None):
+        if self.way == "ignores starts":
+            start_TB = torch.zeros_like(start_TB)
+        if self.way == "ignores later starts":
+            start_TB = torch.cat([start_TB[:1], torch.zeros_like(start_TB[1:])])
+        if self.way == "keeps NaN" and carry is not None:
+            carry, start_TB = (carry[0] * (1 - start_TB[0])[:, None],), torch.zeros_like(start_TB)
+        history, (last,) = super().forward(x_TBF, start_TB, carry)
+        return {
+            "batch first": (history.transpose(0, 1), (last,)),
+            "no tuple": (history, last),
+            "no carry": history,
+            "other carry": (history, (last[0],)),
+            "narrow": (history[..., :4], (last,)),
+            "forgets": (history, (torch.zeros_like(last),)),
+        }.get(self.way, (history, (last,)))
+
+
+@pytest.mark.parametrize(
+    ("way", "steps", "message"),
+    [
+        ("ignores starts", 1, "Odd: where start_TB is 1 it must forget"),
+        ("ignores later starts", 3, "Odd: where start_TB is 1 it must forget"),
+        ("keeps NaN", 1, "Odd: where start_TB is 1 it must forget what came before, a NaN as well"),
+        ("forgets", 3, "Odd: a sequence that is split"),
+        ("batch first", 1, "Odd.forward returned a history of (2, 1, 5); (T, B, out_dim) = (1, 2, 5) is needed"),
+        ("narrow", 1, "Odd.forward returned a history of (1, 2, 4); (T, B, out_dim) = (1, 2, 5) is needed"),
+        ("no tuple", 1, "Odd.forward must return as carry a tuple"),
+        ("other carry", 1, "Odd.forward must return as carry a tuple of tensors, of the shapes of initial_carry"),
+        ("no carry", 1, "Odd.forward must return the history and the carry"),
+    ],
+)
+def test_a_memory_that_breaks_its_contract_is_told(way, steps, message):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        check_memory(Odd(way), IN, steps)

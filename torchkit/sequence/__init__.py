@@ -4,7 +4,7 @@ The same forward trains on windows and acts a step at a time; where `start_TB` i
 means "nothing yet".
 """
 
-from torchkit.sequence.base import Carry, Memory
+from torchkit.sequence.base import Carry, Memory, check_memory
 from torchkit.sequence.bmru import BMRU
 from torchkit.sequence.brc import BRC
 from torchkit.sequence.gpt import GPT
@@ -46,4 +46,5 @@ __all__ = [
     "Markov",
     "Memory",
     "MinGRU",
+    "check_memory",
 ]

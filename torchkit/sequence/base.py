@@ -6,6 +6,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from utils.errors import UserError
+
 Carry = tuple[Tensor, ...]
 Step = Callable[[Tensor, Carry], Carry]
 
@@ -73,3 +75,59 @@ def at(rows_UF: Tensor, place_TB: Tensor) -> Tensor:
 def forget(carry: Tensor, start_B: Tensor) -> Tensor:
     """A carry (…, B, H) with 0 where an episode starts; a product by 1 - start would keep a NaN."""
     return torch.where(start_B[:, None] > 0, 0.0, carry)
+
+
+def check_memory(memory: Memory, in_dim: int, steps: int = 3) -> None:
+    """Tries on a few made-up rows, on the CPU, whether a memory keeps its contract; no random stream is moved.
+
+    With three steps there is an episode that starts within the sequence; with one it costs two steps of acting, and
+    tells what acting needs.
+
+    Raises:
+        UserError: it does not; begins with its class.
+    """
+    x_TBF = torch.linspace(-40.0, 40.0, steps * 2 * in_dim).sin().view(steps, 2, in_dim)
+    start_TB = torch.zeros(steps, 2)
+    start_TB[0] = start_TB[1:2, 0] = start_TB[2:3, 1] = 1.0
+    training = memory.training
+    memory.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=()):
+            _check_on(memory, x_TBF, start_TB)
+    finally:
+        memory.train(training)
+
+
+def _check_on(memory: Memory, x_TBF: Tensor, start_TB: Tensor) -> None:
+    who = type(memory).__name__
+    part, carry = _stepped(memory, x_TBF[:1], start_TB[:1], None)
+    broken = tuple(torch.full_like(c, torch.nan) if c.is_floating_point() else c for c in carry)
+    parts = [part]
+    for t in range(1, len(x_TBF)):
+        part, carry = _stepped(memory, x_TBF[t : t + 1], start_TB[t : t + 1], carry)
+        parts.append(part)
+    whole_TBH, _ = _stepped(memory, x_TBF, start_TB, broken)
+    fresh = [(whole_TBH[0], parts[0][0])]
+    for t, b in (start_TB[1:].nonzero() + torch.tensor([1, 0])).tolist():
+        alone_11H, _ = memory(x_TBF[t : t + 1, b : b + 1], torch.zeros(1, 1), None)
+        fresh.append((whole_TBH[t, b], alone_11H[0, 0]))
+    if not all(torch.allclose(found, expected, rtol=1e-3, atol=1e-4) for found, expected in fresh):
+        raise UserError(f"{who}: where start_TB is 1 it must forget what came before, a NaN as well (see `forget`)")
+    if not torch.allclose(whole_TBH, torch.cat(parts), rtol=1e-3, atol=1e-4):
+        raise UserError(f"{who}: a sequence that is split must come out as the whole")
+
+
+def _stepped(memory: Memory, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
+    """History and carry, if they are of the right form."""
+    who, (T, B) = f"{type(memory).__name__}.forward", start_TB.shape
+    returned = memory(x_TBF, start_TB, carry)
+    if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[0], Tensor):
+        raise UserError(f"{who} must return the history and the carry")
+    history_TBH, after = returned
+    if history_TBH.shape != (T, B, memory.out_dim):
+        needed = f"(T, B, out_dim) = {(T, B, memory.out_dim)}"
+        raise UserError(f"{who} returned a history of {tuple(history_TBH.shape)}; {needed} is needed")
+    shapes = [c.shape for c in memory.initial_carry(B)]
+    if not isinstance(after, tuple) or [getattr(c, "shape", None) for c in after] != shapes:
+        raise UserError(f"{who} must return as carry a tuple of tensors, of the shapes of initial_carry")
+    return history_TBH, after

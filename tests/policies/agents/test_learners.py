@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from buffers.batch import Rows
+from policies.agents.dqn import DQN
 from policies.agents.learner import has_dropout
+from policies.auxiliary.self_prediction import SelfPrediction
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
@@ -21,7 +23,8 @@ from tests.helpers.agents import (
     weights,
 )  # fmt: skip
 from tests.helpers.runs import assert_identical
-from utils.errors import DivergenceError
+from torchkit.sequence import GRU
+from utils.errors import DivergenceError, UserError
 
 GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS)
 
@@ -199,3 +202,27 @@ def test_a_checkpointed_agent_goes_on_the_same(method, options):
         actions = [agent.act(*obs, None, True)[0].tolist() for agent in (first, second)]
         assert actions[0] == actions[1]
     assert_identical(first.checkpoint(), second.checkpoint())
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ({"values": torch.ones(12, 4)}, r"DQN.losses: values is of shape \(12, 4\); a scalar is needed"),
+        ({"valeus": torch.ones(())}, r"DQN.losses: unknown value 'valeus' \(did you mean 'values'\?\)"),
+    ],
+)
+def test_losses_that_are_none_are_one_line(monkeypatch, losses, message):
+    monkeypatch.setattr(DQN, "losses", lambda self, batch, metrics: losses)
+    with pytest.raises(UserError, match=f"^{message}"):
+        agent_for("history").update(batch_for("history"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "base"),
+    [(DQN, "losses", "Learner"), (SelfPrediction, "loss", "AuxiliaryLoss"), (GRU, "initial_carry", "Memory")],
+)
+def test_a_method_under_a_wrong_name_is_one_line(monkeypatch, kind, method, base):
+    owner = next(one for one in kind.__mro__ if method in vars(one))
+    monkeypatch.delattr(owner, method)
+    with pytest.raises(UserError, match=f"^{kind.__name__} lacks {method}, which {base} leaves to be written$"):
+        agent_for("zp")

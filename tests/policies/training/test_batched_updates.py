@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from policies.agents.dqn import DQN
+from policies.agents.sac import SAC
+from policies.auxiliary.self_prediction import SelfPrediction
+from policies.intrinsic.random_network_distillation import RandomNetworkDistillation
 from policies.training.batched_updates import BatchedLearner, RemoteLearner, SharedSeeds, batchable, packed
 from policies.training.many_seeds import batched_or_not, mean_of
 from tests.helpers.agents import CPU, IMAGES, SPEC, make_agent, make_batch
@@ -142,14 +146,30 @@ def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
 
 def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     agent = make_agent("history", "lstm")
-    with pytest.raises(
-        UserError, match="the memories markov, mlp, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu;"
-    ):
+    memories = "markov, mlp, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu"
+    with pytest.raises(UserError, match=rf"the memories {memories} \(under_vmap = True in its class\);"):
         batchable(agent)
     monkeypatch.setattr(LSTM, "under_vmap", True)
     monkeypatch.setattr(GRU, "under_vmap", False)
     assert batchable(agent) is agent
-    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt, mingru,"):
+    found = r"extensions auxiliary.state_prediction, intrinsic.information_gain \(under_.*\), not auxiliary.self_pred"
+    with pytest.raises(UserError, match=found):
+        batchable(make_agent("zp", "lstm"))
+    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt"):
+        batchable(make_agent("history", "gru"))
+
+
+def test_what_says_that_it_can_be_a_batch_is_looked_at(monkeypatch):
+    for kind in (SelfPrediction, RandomNetworkDistillation, SAC):
+        monkeypatch.setattr(kind, "under_vmap", True)
+    with pytest.raises(UserError, match=r"not auxiliary.self_prediction \(after_step\);"):
+        batchable(make_agent("zp", "gru"))
+    with pytest.raises(UserError, match=r"not intrinsic.random_network_distillation \(learn, seen.count, seen.mean"):
+        batchable(make_agent("history", "gru", intrinsic__use=("random_network_distillation",)))
+    with pytest.raises(UserError, match=r"one optimiser .* not SAC with critic, actor, temperature;"):
+        batchable(make_agent("sac:history", "gru"))
+    monkeypatch.setattr(DQN, "_after_step", lambda self: None)
+    with pytest.raises(UserError, match="no _after_step, not DQN with values;"):
         batchable(make_agent("history", "gru"))
 
 

@@ -32,7 +32,7 @@ H = 5
 class Counting(Agent):
     """Random actions; an update counts, and remembers its batches."""
 
-    device = torch.device("cpu")
+    device, learns_from = torch.device("cpu"), "replayed_envs"
 
     def __init__(self, wants_aux_batch=False, diverge_at=None, stop_at=None):
         super().__init__()
