@@ -299,9 +299,6 @@ class SyncAsymmetricVectorEnv(ReplayedVectorEnv):
         return self.envs[index].render()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Closes every env; one that fails at it has been of use, and is warned of."""
+        """Closes every env."""
         for env in self.envs:
-            try:
-                env.close()
-            except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
-                warnings.warn(f"{self.spec_sizes.env_id}: close() failed: {first_line(error)}", stacklevel=2)
+            env.close()

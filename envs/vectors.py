@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions
-from envs.base import EnvSpec, info_of, portable_rng, restored_rng
+from envs.base import EnvSpec, close_or_warn, info_of, portable_rng, restored_rng
 from envs.pictures import as_picture
 from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
@@ -318,8 +318,8 @@ class ForeignVectorEnv:
         warn_given_up(self.num_envs, self.num_envs, self.env_id)
 
     def close(self) -> None:
-        """Frees what the env holds."""
-        self.env.close()
+        """Frees what the env holds; where that fails it is warned of."""
+        close_or_warn(self.env, self.env_id)
 
     @staticmethod
     def _copy(views: Views) -> Views:

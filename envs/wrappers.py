@@ -14,7 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions, through_wrappers
-from envs.base import Belief, EnvSpec
+from envs.base import Belief, EnvSpec, close_or_warn
 from envs.factors import Factor
 from envs.velocities import hidden_entries
 from envs.views import ImageOptions, Storage, View, names_of, visible_entries
@@ -241,6 +241,10 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """Whether this episode has shown the hidden fact; None where the env does not say."""
         saw = told_by(self.env, "saw_information")
         return None if saw is None else bool(saw())
+
+    def close(self) -> None:
+        """Frees what the env holds; where that fails it is warned of."""
+        close_or_warn(self.env, self.spec_sizes.env_id)
 
 
 def level_of(env: gym.Env[Any, Any], name: str) -> Any:

@@ -183,6 +183,17 @@ def test_a_vector_env_of_ours_whose_image_does_not_fit_is_one_line():
         AsymmetricVectorWrapper(env, "Sphinx-v0")
 
 
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_what_cannot_be_closed_is_warned_of(num_envs, monkeypatch):
+    monkeypatch.setattr(SphinxVectorEnv, "close", lambda self: 1 / 0)
+    ours = AsymmetricVectorWrapper(SphinxVectorEnv(num_envs), "Sphinx-v0")
+    monkeypatch.setattr(strangers.Base, "close", lambda self: 1 / 0)
+    for envs, count in ((ours, 1), (make_vector_env(config_of("Base"), num_envs, seed=0), num_envs)):
+        with pytest.warns(RuntimeWarning, match=r"-v0: close\(\) failed: division by zero") as told:
+            envs.close()
+        assert len(told) == count
+
+
 def test_a_wrapper_is_asked_before_what_it_wraps():
     env = AsymmetricWrapper(strangers.OtherState(strangers.Base()))
     assert env.reset(seed=0)[0]["state"].tolist() == [0.25, 0.5, 0.75]
