@@ -120,6 +120,15 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     assert not list(tmp_path.glob("**/*.onnx*"))
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_full_disk_leaves_nothing_half_written(scripts, runs, tmp_path, kind):
+    file = tmp_path / "step"
+    file.write_text("older")
+    flags = (runs / "gru", f"--format={kind}", f"--out={file}", "--episodes=2")
+    assert_refused(scripts.run("scripts/export.py", *flags, file_limit=2000), str(file), "File too large")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("step", "older")]
+
+
 def test_what_acts_on_the_state_is_not_exported(scripts, runs, tmp_path):
     """Such a run is known by its json; nothing is loaded but the policy."""
     folder = tmp_path / "policy"
