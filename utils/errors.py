@@ -21,7 +21,7 @@ def choose(table: Mapping[str, T], name: str, what: str) -> T:
     Raises:
         UserError: `name` is not a key of `table`; `what` names the flag or field.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {_listed(table)}")
     return table[name]
 

@@ -386,6 +386,14 @@ DAMAGED = {
         ("metrics.jsonl", '{"step": 5, "eval/success": 1, "eval/return": 1, "eval/length": 1}\n' * 2),
         "line 2 is damaged: its step",
     ),
+    "steps beyond counting": (
+        ("metrics.jsonl", '{"step": 1e300, "loss/td": 1}\n{"step": 1.1e300, "loss/td": 1}\n'),
+        "line 1 is damaged: its step is 1e+300",
+    ),
+    "a rate without end": (
+        ("metrics.jsonl", '{"step": 9, "clock/env_steps_per_second": 1e-320}\n'),
+        "line 1 is damaged: at a rate of 9.99989e-321 its steps take inf minutes",
+    ),
     "half a summary": (("summary.json", '{"final": '), "summary.json is damaged: it is not JSON"),
     "summary without final": (("summary.json", "{}"), "summary.json is damaged: it lacks final"),
 }
