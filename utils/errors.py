@@ -1,7 +1,8 @@
 """Errors that a user can mend: raised anywhere, printed as one line by `utils.app.run`."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -13,6 +14,28 @@ class UserError(Exception):
 
 class DivergenceError(Exception):
     """The loss is no longer finite. The script exits with 3 and leaves the last good checkpoint in place."""
+
+
+class ForeignError(Exception):
+    """Code of others has raised its cause, which is shown as it is; the message names the field that asks for the code.
+
+    The exit code is 1.
+    """
+
+
+@contextmanager
+def blaming(field: str, name: str) -> Iterator[None]:
+    """Has what code of others raises name the field of a config that asks for the code, and what it is called.
+
+    Raises:
+        ForeignError: it raised something else than a `UserError`.
+    """
+    try:
+        yield
+    except (UserError, ForeignError):
+        raise
+    except Exception as error:
+        raise ForeignError(f"{field}: {name} raised {type(error).__name__}: {first_line(error)}") from error
 
 
 def choose(table: Mapping[str, T], name: str, what: str) -> T:

@@ -18,7 +18,7 @@ from policies.acting.evaluate import statistics
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, run_episodes
 from tests.envs.test_make import Toy, third_party
 from tests.helpers import strangers
-from utils.errors import UserError
+from utils.errors import ForeignError, UserError
 
 MODULE = "tests.helpers.strangers"
 
@@ -338,6 +338,73 @@ def test_what_is_no_number_is_named_before_it_is_stored(where, name, value):
     with np.errstate(over="ignore"), pytest.raises(UserError) as caught:
         played(config, 2, num_envs=2)
     assert re.match(rf"config_env\.id: Broken-v0 gave {name} with {said} in it at step \d of", str(caught.value))
+
+
+MISBEHAVING = {
+    "success of two": (
+        "tell",
+        {"success": np.array([True, False])},
+        r"the success of Base has shape \(2,\), one",
+    ),
+    "success in words": ("tell", {"is_success": "yes"}, r"the success of Base is .*'yes'.*, which is no number"),
+    "info no dict": ("tell", [], "the info of Base is a list, a dict is needed"),
+    "complex reward": ("pay", 1j, "a reward of Base is .*, which is no number"),
+    "complex array": ("pay", np.array([1 + 1j]), "a reward of Base is .*, which is no number"),
+    "no reward": ("pay", None, "a reward of Base is None, which is no number"),
+    "observation in words": ("observe", "high", r"the observations of Base are not of their space, Box\(.*: could not"),
+}
+
+
+@pytest.mark.parametrize("case", MISBEHAVING)
+def test_what_an_env_should_not_tell_is_one_line(case):
+    method, told, said = MISBEHAVING[case]
+    env = AsymmetricWrapper(toy := strangers.Base())
+    env.reset(seed=0)
+    setattr(toy, method, lambda *given: told)
+    with pytest.raises(UserError, match=rf"^config_env\.id: {said}") as caught:
+        env.step(0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "inside", "outside"),
+    [
+        (spaces.Discrete(3, start=2), (2, 4), (1, 5)),
+        (spaces.MultiDiscrete([2, 3]), ([0, 0], [1, 2]), ([-1, 0], [1, 3])),
+        (spaces.Dict(a=spaces.Discrete(2)), ({"a": 1},), ({"a": -1}, {"b": 1}, {})),
+    ],
+)
+def test_an_observation_outside_of_its_space_is_one_line(space, inside, outside):
+    toy = strangers.Base()
+    toy.observation_space = space
+    env = AsymmetricWrapper(toy)
+    for value in (*inside, *outside):
+        toy.observe = lambda value=value: value
+        if value in inside:
+            env.reset(seed=0)
+            continue
+        with pytest.raises(UserError, match=r"^config_env\.id: the observations of Base are not of their space"):
+            env.reset(seed=0)
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize("where", ["init", "reset", "step", "state", "expert"])
+def test_an_error_of_the_envs_own_names_the_field(where, num_envs):
+    """Whatever it is, with itself as the cause."""
+    for kind in (KeyError, MemoryError, OSError):
+        config = config_of("Failing", kwargs={"where": where, "kind": kind.__name__})
+        with pytest.raises(ForeignError, match=rf"^config_env\.id: Failing-v0 raised {kind.__name__}: ") as caught:
+            envs = make_vector_env(config, num_envs, seed=0)
+            envs.reset(seed=0)
+            envs.step(np.zeros(num_envs, np.int64))
+            envs.expert_action(np.zeros(num_envs, bool))
+        assert isinstance(caught.value.__cause__, kind) and "\n" not in str(caught.value)
+
+
+def test_an_error_of_a_state_function_names_it():
+    config = config_of("Base", state_fn="envs.make:make_env")
+    with pytest.raises(ForeignError, match=r"^config_env\.state_fn: envs\.make:make_env raised AttributeError: "):
+        make_env(config)
 
 
 class TestKeys:
