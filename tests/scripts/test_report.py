@@ -511,6 +511,14 @@ def test_success_that_is_not_told_is_no_number(tmp_path):
     assert "2 of 2" in (tmp_path / "out" / "table.md").read_text()
 
 
+def test_a_name_is_no_html_in_the_table(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / f"runs/s{seed}", LEARNS, seed=seed, variant="<b>&|x")
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| dqn:&lt;b>&amp;\\|x |" in text and "<b>" not in text
+
+
 def test_a_null_evaluation_is_left_out_and_said(tmp_path):
     run = write_run(tmp_path / "runs/a", [0.1, 0.5, 0.9])
     lines = (run / "metrics.jsonl").read_text().splitlines()
