@@ -225,7 +225,11 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         if level is None:
             raise UserError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
         with blaming("config_env.id", self.spec_sizes.env_id):
-            return self.actions.from_native(through_wrappers(level.expert_action(guess), self.env, level))
+            action = self.actions.from_native(through_wrappers(level.expert_action(guess), self.env, level))
+        if np.shape(action) != self.action_space.shape:
+            shapes = f"an action of shape {np.shape(action)}, not {self.action_space.shape}"
+            raise UserError(f"config_env.id: the expert of {self.spec_sizes.env_id} gives {shapes}")
+        return action
 
     def _as_declared(self) -> bool:
         """Whether both views are the env's own, so that what it says of their entries holds."""
@@ -319,7 +323,7 @@ def numbers_of_each(told: Any, num: int, what: str, field: str) -> NDArray[Any]:
     if found.size != num:
         raise UserError(f"{field}: {what} has shape {found.shape}, {'one number' if num == 1 else (num,)} is needed")
     if found.dtype.kind not in "biuf" and not all(isinstance(one, Real) for one in found.flat):
-        raise UserError(f"{field}: {what} is {found.reshape(-1)[0]!r:.40}, which is no number")
+        raise UserError(f"{field}: {what} is {found.reshape(-1).tolist()[0]!r:.40}, which is no number")
     return found.reshape(num)
 
 

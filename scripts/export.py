@@ -53,6 +53,8 @@ def main() -> None:
     file = Path(_OUT.value).expanduser() if _OUT.value else folder / f"policy{suffix}"
     if not file.parent.is_dir():
         raise UserError(f"--out: there is no folder {file.parent}")
+    if file.is_dir():
+        raise UserError(f"--out: {file} is a folder; name a file in it")
     action = actions_of(config.env).to_json()  # asked of an env that is gone when the next one is made
     envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
     spec = envs.spec_sizes

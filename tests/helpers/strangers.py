@@ -209,6 +209,20 @@ class SquaredAndBack(Squared):
         return np.cbrt(action / 2)
 
 
+class Mirrored(gym.Wrapper):
+    """Changes actions in a step of its own."""
+
+    def step(self, action):
+        return super().step(-action)
+
+
+class MirroredAndBack(Mirrored):
+    """The same, which says the way back."""
+
+    def revert_action(self, action):
+        return -action
+
+
 class OtherState(gym.Wrapper):
     """Another state than the env's own, and no space for it."""
 

@@ -109,6 +109,7 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     assert_refused(export(gru, "more"), "unexpected argument 'more'")
     assert_refused(export(gru, "--format=onx"), "--format", "onnx", "torchscript")
     assert_refused(export(gru, f"--out={tmp_path / 'no' / 'file.onnx'}"), "--out: there is no folder")
+    assert_refused(export(gru, f"--out={tmp_path}"), f"--out: {tmp_path} is a folder")
     assert_refused(export(gru, "--episodes=0"), "episodes")
     shutil.copytree(gru / "policy", tmp_path / "bad")
     weights = tmp_path / "bad" / "policy.safetensors"
