@@ -27,6 +27,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from buffers.augment import KINDS
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
 from buffers.stored import StoredEpisodes
@@ -196,13 +197,14 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
             raise UserError(f"{flag}: {path} has format {version}, this version reads {FORMAT_VERSION}; collect again")
         if "sha256" in collection and collection["sha256"] != _digest(path, collection):  # older ones have none
             raise ValueError("its checksum does not match")
+        _check_collection(collection)
         spec = EnvSpec(**json_tuples(collection["spec"]))
         with h5py.File(_data_file(path), "r", locking=False) as file:
             stored = _read_episodes(
                 file, int(minari_metadata["total_episodes"]), int(minari_metadata["total_steps"]), spec, collection
             )
         _check_values(stored, spec)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{flag}: the dataset at {path} is damaged ({first_line(error)}); collect it again") from error
     return stored
 
@@ -302,6 +304,16 @@ def _read_into(file: "h5py.File", name: str, target: Array) -> None:
     if data.shape != target.shape:
         raise ValueError(f"{name} has shape {data.shape} instead of {target.shape}")
     data.read(h5py.h5s.ALL, h5py.h5s.ALL, target)
+
+
+def _check_collection(collection: dict[str, Any]) -> None:
+    """Refuses what says how episodes are read, or of which domain they are, in another form than it was written."""
+    for name in ("augmentation", "config_env"):
+        if not isinstance(collection.get(name, {}), dict):
+            raise ValueError(f"its {name} is {collection[name]!r}")
+    copies = {"kind": "", "n_aug": 0} | collection.get("augmentation", {})
+    if copies["kind"] not in KINDS or type(copies["n_aug"]) is not int or copies["n_aug"] < 0:
+        raise ValueError(f"its augmentation is {copies}")
 
 
 def _check_values(stored: StoredEpisodes, spec: EnvSpec) -> None:

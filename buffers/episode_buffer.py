@@ -19,10 +19,12 @@ from buffers.batch import VIEWS_OF_ROWS, Episode, EpisodeBatch, Rows
 from buffers.images import row_storages
 from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
+from utils.checkpoint import whole
 from utils.errors import UserError
 from utils.memory import gib, total_memory, zeros
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
+COUNTERS = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_row", "_used_rows")
 
 
 class EpisodeBuffer:
@@ -286,13 +288,12 @@ class EpisodeBuffer:
         """Only the rows in use, the spans and the generator; or the generator alone, of a buffer that does not grow."""
         if not rows:
             return {"rng": self._rng.bit_generator.state}
-        counters = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_row", "_used_rows")
         return {
             "rows": {k: v[: self._used_rows] for k, v in self._rows.items()},
             "first": self._first[: self._used_rows],
             "length": self._length[: self._used_rows],
             "expert": self._expert[: self._used_rows],
-            "counters": {name: getattr(self, name) for name in counters},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "rng": self._rng.bit_generator.state,
         }
 
@@ -303,12 +304,27 @@ class EpisodeBuffer:
             return
         for key, values in state["rows"].items():
             self._rows[key][: len(values)] = values
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
+        for name in COUNTERS:
+            setattr(self, name, whole(state["counters"][name], name))
         of_older = np.arange(len(state["first"])) < self._num_protected  # it did not tell them from protected ones
         spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
         for name, values in spans.items():
             getattr(self, name)[: len(values)] = values
+        self._check_spans()
+
+    def _check_spans(self) -> None:
+        """Refuses counters by which episodes lie outside of the rows.
+
+        Raises:
+            ValueError: they do.
+        """
+        whole(self._used_rows, "_used_rows", most=self.capacity)
+        whole(self._oldest, "_oldest", most=self._newest)
+        whole(len(self), "the number of episodes", most=len(self._first))
+        slot_E = self._slots(np.arange(len(self)))
+        first_E, end_E = self._first[slot_E], self._first[slot_E] + self._length[slot_E]
+        if ((first_E < 0) | (end_E <= first_E) | (end_E >= self._used_rows)).any():
+            raise ValueError("an episode lies outside of its rows")
 
 
 _ODD_1, _ODD_2, _ODD_3 = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))

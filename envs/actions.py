@@ -3,7 +3,9 @@
 Dimension key: A numbers of a continuous action.
 """
 
+import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -163,6 +165,8 @@ def through_wrappers(action: Any, outer: gym.Env[Any, Any], inner: gym.Env[Any, 
         if name in dir(type(outer)):
             return getattr(outer, name)(action)
     if not isinstance(outer, gym.ActionWrapper) and outer.action_space == outer.env.action_space:
+        if type(outer).step.__module__.partition(".")[0] != "gymnasium":
+            _warn_of_own_step(type(outer).__name__)
         return action
     if isinstance(outer, gym.ActionWrapper):
         for tried in _candidates(action, outer.action_space, outer.env.action_space):
@@ -171,6 +175,16 @@ def through_wrappers(action: Any, outer: gym.Env[Any, Any], inner: gym.Env[Any, 
     raise UserError(
         f"config_env.wrappers: what the expert does cannot be told through {type(outer).__name__}; give it a method "
         "revert_action(action)"
+    )
+
+
+@cache
+def _warn_of_own_step(wrapper: str) -> None:
+    """Tells, once, of a wrapper that could change actions and does not say so."""
+    warnings.warn(
+        f"config_env.wrappers: {wrapper} has a step of its own, taken to leave the expert's actions as they are; "
+        "if it does not, give it a method revert_action(action)",
+        stacklevel=2,
     )
 
 

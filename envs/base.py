@@ -3,6 +3,7 @@
 Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F features, H memory, Z embedding.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -12,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,14 @@ class AsymmetricVectorEnv(ManyEnvs, Protocol):
 
     def lost_steps(self) -> NDArray[np.bool_]:
         """Which envs' last step could not be simulated (N,): their episodes were truncated before it."""
+
+
+def close_or_warn(env: Any, env_id: str) -> None:
+    """Closes an env of anybody's; one that fails at it has been of use, and is warned of."""
+    try:
+        env.close()
+    except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
+        warnings.warn(f"{env_id}: close() failed: {first_line(error)}", RuntimeWarning, stacklevel=3)
 
 
 def told(values: Sequence[bool | None]) -> NDArray[np.bool_] | None:

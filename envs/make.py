@@ -24,7 +24,7 @@ from envs.vectors import ForeignVectorEnv
 from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn, told_by
-from utils.errors import UserError, suggest
+from utils.errors import UserError, blaming, suggest
 from utils.optional import what_lacks
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
@@ -49,10 +49,14 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
     except Exception as error:
-        if render_mode is None or isinstance(error, UserError):
+        if isinstance(error, UserError):
             raise
+        if render_mode is None:
+            with blaming("config_env.id", spec.id):
+                raise
         raise UserError(f"{spec.id} cannot be drawn: {_one_line(error)}") from error
-    return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
+    with blaming("config_env.id", spec.id):
+        return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
 
 
 def adaptation(config_env: ConfigDict) -> Adaptation:
@@ -230,7 +234,11 @@ def _make_foreign(config_env: ConfigDict, num_envs: int, seed: int, render_mode:
         raise UserError(
             f"config_env.kwargs: {config_env.vector_entry} does not take {kwargs} ({_one_line(error)})"
         ) from error
-    envs = ForeignVectorEnv(env, config_env.id, adaptation(config_env), horizon_of(config_env))
+    except Exception:
+        with blaming("config_env.vector_entry", config_env.vector_entry):
+            raise
+    with blaming("config_env.vector_entry", config_env.vector_entry):
+        envs = ForeignVectorEnv(env, config_env.id, adaptation(config_env), horizon_of(config_env))
     envs.np_random = seeding.np_random(seed)[0]
     return envs
 
@@ -308,10 +316,8 @@ def _import_state_fn(name: str) -> StateFn | Literal["observation"] | None:
         return None
     if name == "observation":
         return "observation"
-    state_fn: StateFn = _imported(
-        name, "config_env.state_fn", "'observation' nor of the form 'package.module:function'"
-    )
-    return state_fn
+    read: StateFn = _imported(name, "config_env.state_fn", "'observation' nor of the form 'package.module:function'")
+    return blaming("config_env.state_fn", name)(read)
 
 
 def _imported(name: str, field: str, form: str) -> Any:

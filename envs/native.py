@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import EnvSpec, ManyEnvs
+from envs.base import EnvSpec, ManyEnvs, close_or_warn
 from envs.wrappers import Bools, Floats, Views
 from utils.errors import UserError
 
@@ -99,3 +99,7 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._inner.load_state_dict(state)
+
+    def close(self, **kwargs: Any) -> None:
+        """Frees what the envs hold; where that fails it is warned of."""
+        close_or_warn(self._inner, self.spec_sizes.env_id)

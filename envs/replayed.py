@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from envs.base import EnvSpec, info_of, portable_rng, restored_rng, told
 from envs.pictures import as_picture
 from envs.wrappers import AsymmetricWrapper, Bools, Floats, Views
-from utils.errors import UserError, first_line
+from utils.errors import UserError, blaming, first_line
 
 Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
 
@@ -141,7 +141,9 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
 
     def _begin(self, beginnings: Sequence[Beginning]) -> None:
         """Starts these episodes and plays their actions."""
-        for (i, seed, start, actions), (views, digest) in zip(beginnings, self._play(beginnings), strict=True):
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            played = self._play(beginnings)
+        for (i, seed, start, actions), (views, digest) in zip(beginnings, played, strict=True):
             self._obs[i], self._state[i] = views["obs"], views["state"]
             self._seed[i], self._start[i], self._actions[i] = seed, start, list(actions)
             self._ended[i], self._given_up[i], self._digest[i] = False, False, digest
@@ -180,7 +182,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if self._ended.any():
             raise ValueError(f"env {int(self._ended.argmax())} has ended: reset it before this step")
         actions = np.asarray(actions, self.single_action_space.dtype)
-        results = self._step(actions)
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            results = self._step(actions)
         for i in np.flatnonzero(self._given_up).tolist():
             results[i] = self._cut_off(i)
         for i, result in enumerate(results):
@@ -299,9 +302,6 @@ class SyncAsymmetricVectorEnv(ReplayedVectorEnv):
         return self.envs[index].render()
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Closes every env; one that fails at it has been of use, and is warned of."""
+        """Closes every env."""
         for env in self.envs:
-            try:
-                env.close()
-            except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
-                warnings.warn(f"{self.spec_sizes.env_id}: close() failed: {first_line(error)}", stacklevel=2)
+            env.close()

@@ -14,13 +14,13 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions
-from envs.base import EnvSpec, info_of, portable_rng, restored_rng
+from envs.base import EnvSpec, close_or_warn, info_of, portable_rng, restored_rng
 from envs.pictures import as_picture
 from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
 from envs.views import View, visible_entries
-from envs.wrappers import Adaptation, Bools, Floats, Views
-from utils.errors import UserError, first_line
+from envs.wrappers import Adaptation, Bools, Floats, Views, numbers_of_each
+from utils.errors import UserError, blaming, first_line
 
 FINAL = ("final_obs", "final_observation")  # where an info keeps the last observations of envs that were reset at once
 
@@ -138,12 +138,14 @@ class ForeignVectorEnv:
                     f"config_env.state_keys: which keys of an observation of {self.env_id} are the state? Or name a "
                     "config_env.state_fn, function(env) -> (N, S)"
                 )
-            return _rows_of(own(), self.num_envs, self.env_id)
+            with blaming("config_env.vector_entry", self.env_id):
+                return _rows_of(own(), self.num_envs, self.env_id)
         return _rows_of(read(self.env), self.num_envs, self.env_id)
 
     def _start_all(self, seed: int | None = None) -> Views:
         self._final = self._now_unknown()
-        obs, _ = self.env.reset(seed=int(self.np_random.integers(SEEDS)) if seed is None else seed)
+        with blaming("config_env.vector_entry", self.env_id):
+            obs, _ = self.env.reset(seed=int(self.np_random.integers(SEEDS)) if seed is None else seed)
         if hasattr(_first(obs), "detach"):
             self._make = _tensor_like(_first(obs))
         views = self._views(obs)
@@ -171,7 +173,9 @@ class ForeignVectorEnv:
             return self._copy(self._now), {}
         mask = np.asarray(mask, bool)
         if not self._own_resets:
-            self._pending = self._views(self.env.reset(options={"reset_mask": mask})[0])
+            with blaming("config_env.vector_entry", self.env_id):
+                obs = self.env.reset(options={"reset_mask": mask})[0]
+            self._pending = self._views(obs)
         self._now = {name: np.where(mask[:, None], self._pending[name], rows) for name, rows in self._now.items()}
         for array in (self._t, self._ended, self._succeeded, self._given_up):
             if array is not None:
@@ -190,8 +194,16 @@ class ForeignVectorEnv:
         if self._given_up.any():
             return self._cut_off()
         self._final = None
-        obs, reward, terminated, truncated, info = self.env.step(self._make(self.actions.batch_to_native(actions)))
-        reward, terminated, truncated = (_on_cpu(x).reshape(self.num_envs) for x in (reward, terminated, truncated))
+        with blaming("config_env.vector_entry", self.env_id):
+            obs, reward, terminated, truncated, info = self.env.step(self._make(self.actions.batch_to_native(actions)))
+        reward, terminated, truncated = (
+            self._of_each(told, f"the {name} of {self.env_id}")
+            for name, told in (("reward", reward), ("terminated", terminated), ("truncated", truncated))
+        )
+        if not isinstance(info, Mapping):
+            raise UserError(
+                f"config_env.vector_entry: the info of {self.env_id} is a {type(info).__name__}, a dict is needed"
+            )
         terminated = terminated.astype(bool)
         truncated = truncated.astype(bool) & ~terminated
         self._ended = terminated | truncated
@@ -216,6 +228,10 @@ class ForeignVectorEnv:
         self._lost = np.zeros(self.num_envs, bool)
         info = info_of(self._succeeded)
         return self._copy(self._now), np.asarray(reward, np.float64), terminated, truncated, info
+
+    def _of_each(self, told: Any, what: str) -> NDArray[Any]:
+        """What is told of each env (N,)."""
+        return numbers_of_each(_on_cpu(told), self.num_envs, what, "config_env.vector_entry")
 
     def _cut_off(self) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """The end of all episodes where they were."""
@@ -254,9 +270,9 @@ class ForeignVectorEnv:
         of_ended = final if self._own_resets and isinstance(final, Mapping) else info
         for source, where in ((info, ~self._ended), (of_ended, self._ended)):
             for name in ("success", "is_success"):
-                told = _on_cpu(source.get(name))
-                if np.shape(told) == (self.num_envs,):
-                    found, any_told = found | (np.asarray(told, bool) & where), True
+                if (told := source.get(name)) is not None:
+                    truth_N = self._of_each(_none_is_false(_on_cpu(told)), f"info[{name!r}] of {self.env_id}")
+                    found, any_told = found | (truth_N.astype(bool) & where), True
         return found if any_told else None
 
     def lost_steps(self) -> Bools:
@@ -318,8 +334,8 @@ class ForeignVectorEnv:
         warn_given_up(self.num_envs, self.num_envs, self.env_id)
 
     def close(self) -> None:
-        """Frees what the env holds."""
-        self.env.close()
+        """Frees what the env holds; where that fails it is warned of."""
+        close_or_warn(self.env, self.env_id)
 
     @staticmethod
     def _copy(views: Views) -> Views:
@@ -363,6 +379,12 @@ def _entry(batched: Any, index: int) -> Any:
     if isinstance(batched, Mapping):
         return {key: _entry(inner, index) for key, inner in batched.items()}
     return batched[index]
+
+
+def _none_is_false(told: Any) -> Any:
+    """What gymnasium makes of infos in which some envs have None."""
+    whole = isinstance(told, np.ndarray) and told.dtype == object
+    return np.array([False if one is None else one for one in told.flat]) if whole else told
 
 
 def _as_numpy(actions: NDArray[Any]) -> Any:

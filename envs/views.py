@@ -5,7 +5,7 @@ Dimension key: N envs, F features of a row.
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from utils.errors import UserError, choose_name
+from utils.errors import UserError, choose_name, first_line
 
 Floats = NDArray[np.float32]
 Storage = tuple[tuple[float, float, int], ...]
@@ -162,29 +162,46 @@ class View:
         """The row (F,) of one value.
 
         Raises:
-            UserError: it is of another size than its space.
+            UserError: it is not of its space.
         """
-        chosen = _taken(value, self.keys) if self.keys else value
-        if self._image is not None:
-            row = self._image(np.asarray(_only(chosen))[None])[0]
-        else:
-            row = np.asarray(_flat(self._chosen, chosen), np.float32)
-        return self._checked(row[None])[0]
+        return self._checked(self._row, value, 1)[0]
 
     def rows(self, values: Any, num: int) -> Floats:
-        """The rows (N, F) of N values that are batched as gymnasium's vector envs do."""
+        """The rows (N, F) of N values that are batched as gymnasium's vector envs do.
+
+        Raises:
+            UserError: they are not of their space, or not N.
+        """
+        return self._checked(self._rows, values, num)
+
+    def _row(self, value: Any, num: int) -> Floats:
+        chosen = _taken(value, self.keys) if self.keys else value
+        if self._image is not None:
+            return self._image(np.asarray(_only(chosen))[None])
+        return np.asarray(_flat(self._chosen, chosen), np.float32)[None]
+
+    def _rows(self, values: Any, num: int) -> Floats:
         chosen = _taken(values, self.keys) if self.keys else values
         if self._image is not None:
-            return self._checked(self._image(np.asarray(_only(chosen))))
+            return self._image(np.asarray(_only(chosen)))
         if isinstance(self._chosen, spaces.Box):
-            return self._checked(np.asarray(chosen, np.float32).reshape(num, -1))
+            return np.asarray(chosen, np.float32).reshape(num, -1)
         if isinstance(self._chosen, spaces.Dict) and all(isinstance(s, spaces.Box) for s in self._chosen.values()):
             parts = [np.asarray(chosen[key], np.float32).reshape(num, -1) for key in self._chosen]
-            return self._checked(np.concatenate(parts, axis=1))
+            return np.concatenate(parts, axis=1)
         flat = [_flat(self._chosen, one) for one in iterate(batch_space(self._chosen, num), chosen)]
-        return self._checked(np.asarray(flat, np.float32))
+        return np.asarray(flat, np.float32)
 
-    def _checked(self, rows_NF: Floats) -> Floats:
+    def _checked(self, make: Callable[[Any, int], Floats], values: Any, num: int) -> Floats:
+        """The rows (N, F) that are made of values."""
+        try:
+            rows_NF = make(values, num)
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
+            raise UserError(
+                f"config_env.id: {self._what} are not of their space, {_short(self._chosen)}: {first_line(error)}"
+            ) from error
+        if len(rows_NF) != num:
+            raise UserError(f"config_env.id: {self._what} are {len(rows_NF)} rows, not {num}")
         if rows_NF.shape[1:] != self.space.shape:
             raise UserError(
                 f"config_env.id: {self._what} are {rows_NF.shape[1]} numbers, but their space says "
@@ -235,6 +252,10 @@ def _flat(space: spaces.Space[Any], value: Any) -> NDArray[Any]:
         return np.concatenate([_flat(inner, value[key]) for key, inner in space.items()])
     if isinstance(space, spaces.Tuple):
         return np.concatenate([_flat(inner, part) for inner, part in zip(space.spaces, value, strict=True)])
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):  # gymnasium's would count -1 from the end
+        place = np.asarray(value) - space.start
+        if (place < 0).any() or (place >= (space.n if isinstance(space, spaces.Discrete) else space.nvec)).any():
+            raise ValueError(f"{value} is none of it")
     return np.asarray(spaces.flatten(space, value))
 
 

@@ -6,6 +6,7 @@ Dimension key: N envs, A actions.
 import multiprocessing
 import signal
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
@@ -262,6 +263,7 @@ def _serve(pipe: Connection, make: Callable[[], AsymmetricWrapper], num_envs: in
                     envs.append(make())
                 answers: Any = [TASKS[task](envs[place], *arguments) for place, arguments in jobs]
             except Exception as error:  # noqa: BLE001 whatever it is, the parent is told
+                error.add_note(traceback.format_exc())  # which does not come along otherwise
                 answers = error
             pipe.send(answers)
     except (EOFError, OSError):

@@ -4,8 +4,9 @@ Dimension key: O observation, S state, A actions, R rows.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -14,11 +15,11 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions, through_wrappers
-from envs.base import Belief, EnvSpec
+from envs.base import Belief, EnvSpec, close_or_warn
 from envs.factors import Factor
 from envs.velocities import hidden_entries
 from envs.views import ImageOptions, Storage, View, names_of, visible_entries
-from utils.errors import UserError, choose_name
+from utils.errors import UserError, blaming, choose_name
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -197,13 +198,22 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Views, float, bool, bool, dict[str, Any]]:
         """One step; `info["success"]` is a bool, where it is told. The env's own info stays as it is."""
         obs, reward, terminated, truncated, info = self.env.step(self.actions.to_native(action))
-        success = info.get("success", info.get("is_success"))
+        success = self._success(info)
         if self._adapt.success == "last" or not (self._succeeded or success is None):
-            self._succeeded = None if success is None else bool(success)
+            self._succeeded = success
         info = info if self._succeeded is None else {**info, "success": self._succeeded}
         views = {"obs": self._seen(obs), "state": self.get_state()}
-        reward, terminated = _number(reward, self.spec_sizes.env_id), bool(terminated)
+        reward = float(only_number(reward, f"a reward of {self.spec_sizes.env_id}"))
+        terminated = bool(terminated)
         return views, reward, terminated, bool(truncated and not terminated), info
+
+    def _success(self, info: Any) -> bool | None:
+        """What an info says of success; None where it says nothing."""
+        name = self.spec_sizes.env_id
+        if not isinstance(info, Mapping):
+            raise UserError(f"config_env.id: the info of {name} is a {type(info).__name__}, a dict is needed")
+        success = info.get("success", info.get("is_success"))
+        return None if success is None else bool(only_number(success, f"the success of {name}"))
 
     def expert_action(self, guess: bool = False) -> Any:
         """The env's own expert, or that of a wrapper around it, in this wrapper's actions.
@@ -214,7 +224,12 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         level = level_of(self.env, "expert_action")
         if level is None:
             raise UserError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
-        return self.actions.from_native(through_wrappers(level.expert_action(guess), self.env, level))
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            action = self.actions.from_native(through_wrappers(level.expert_action(guess), self.env, level))
+        if np.shape(action) != self.action_space.shape:
+            shapes = f"an action of shape {np.shape(action)}, not {self.action_space.shape}"
+            raise UserError(f"config_env.id: the expert of {self.spec_sizes.env_id} gives {shapes}")
+        return action
 
     def _as_declared(self) -> bool:
         """Whether both views are the env's own, so that what it says of their entries holds."""
@@ -241,6 +256,10 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """Whether this episode has shown the hidden fact; None where the env does not say."""
         saw = told_by(self.env, "saw_information")
         return None if saw is None else bool(saw())
+
+    def close(self) -> None:
+        """Frees what the env holds; where that fails it is warned of."""
+        close_or_warn(self.env, self.spec_sizes.env_id)
 
 
 def level_of(env: gym.Env[Any, Any], name: str) -> Any:
@@ -285,12 +304,27 @@ def _as_row(state: Any, name: str) -> Floats:
         raise UserError(f"config_env.state_fn: a state of {name} is no array of numbers ({state!r:.80})") from error
 
 
-def _number(reward: Any, name: str) -> float:
-    """A reward as a number, whatever array of one it is."""
-    found = np.asarray(reward, np.float64)
-    if found.size != 1:
-        raise UserError(f"config_env.id: a reward of {name} has shape {found.shape}, one number is needed")
-    return float(found.reshape(()))
+def only_number(told: Any, what: str) -> Any:
+    """One number, whatever array of one it is.
+
+    Raises:
+        UserError: it is something else; `what` says of whom it is told.
+    """
+    return numbers_of_each(told, 1, what, "config_env.id")[0]
+
+
+def numbers_of_each(told: Any, num: int, what: str, field: str) -> NDArray[Any]:
+    """Numbers or truth values (N,) of N envs, whatever their array's further axes of one.
+
+    Raises:
+        UserError: they are something else; `field` of the config names the envs, `what` says what is told.
+    """
+    found = np.asarray(told)
+    if found.size != num:
+        raise UserError(f"{field}: {what} has shape {found.shape}, {'one number' if num == 1 else (num,)} is needed")
+    if found.dtype.kind not in "biuf" and not all(isinstance(one, Real) for one in found.flat):
+        raise UserError(f"{field}: {what} is {found.reshape(-1).tolist()[0]!r:.40}, which is no number")
+    return found.reshape(num)
 
 
 def _view_of(

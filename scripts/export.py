@@ -50,36 +50,39 @@ def main() -> None:
             f"--run: {config.rl.family}:{config.rl.variant} acts on embeddings that are made outside of it "
             f"(config_rl.observe = {config.rl.observe}); there is nothing to deploy"
         )
-    revision = trained_by(folder)
     file = Path(_OUT.value).expanduser() if _OUT.value else folder / f"policy{suffix}"
     if not file.parent.is_dir():
         raise UserError(f"--out: there is no folder {file.parent}")
+    if file.is_dir():
+        raise UserError(f"--out: {file} is a folder; name a file in it")
+    action = actions_of(config.env).to_json()  # asked of an env that is gone when the next one is made
     envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
     spec = envs.spec_sizes
     check_fits(about, spec, "--run")
     signature = export.signature_of(policy, spec, policy.actions.output)
-    with atomic_path(file) as draft:
-        exported = export.write(policy, signature, _FORMAT.value, draft)
-        found = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)
     description = {
         "format": FORMAT,
         "file": file.name,
         **signature.to_json(),
         "longest_episode": export.context_of(policy),
-        "action": actions_of(config.env).to_json(),
+        "action": action,
         "domain": {name: to_dict(config.env)[name] for name in ("id", "kwargs", "horizon", "hidden")},
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
-        "checked": {
+        "git_revision": git_revision(),
+        "trained_by_git_revision": trained_by(folder),
+    }
+    with atomic_path(file) as draft, atomic_path(f"{file}.json") as described:  # both or neither
+        exported = export.write(policy, signature, _FORMAT.value, draft)
+        found = export.check(policy, exported, signature, envs, _EPISODES.value, _SEED.value)
+        checked = {
             "episodes": _EPISODES.value,
             "steps": found.steps,
             "largest_difference": found.largest,
             "precision": found.precision,
-        },
-        "git_revision": git_revision(),
-        "trained_by_git_revision": revision,
-    }
-    write_json(f"{file}.json", description)
+        }
+        write_json(described, description | {"checked": checked})
+    envs.close()
     names = ", ".join(port.name for port in signature.inputs)
     print(f"{file}: ({names}) -> ({', '.join(port.name for port in signature.outputs)})")
     exactly = ", in double precision," if found.precision == "double" else ""

@@ -70,11 +70,14 @@ class Moments:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: they are something else.
+            KeyError, TypeError, ValueError, RuntimeError: they are something else.
         """
-        mean_Z, covariance = torch.tensor(values["mean"]), values["covariance"]
-        moments = cls(mean_Z, float(values["spread"]), None if covariance is None else torch.tensor(covariance))
-        wide = mean_Z.shape if moments.covariance_ZZ is None else moments.covariance_ZZ.shape[:1]
-        if mean_Z.ndim != 1 or wide != mean_Z.shape or not moments.spread >= 0 or not math.isfinite(moments.spread):
+        mean_Z = torch.tensor(values["mean"], dtype=torch.float32)
+        given = values["covariance"]
+        covariance_ZZ = None if given is None else torch.tensor(given, dtype=torch.float32)
+        spread, shape = float(values["spread"]), mean_Z.shape * 2
+        fits = mean_Z.ndim == 1 and (covariance_ZZ is None or covariance_ZZ.shape == shape) and spread >= 0
+        numbers = (mean_Z, torch.tensor(spread), *([] if covariance_ZZ is None else [covariance_ZZ]))
+        if not fits or not all(bool(tensor.isfinite().all()) for tensor in numbers):
             raise ValueError("its moments are no mean and covariance")
-        return moments
+        return cls(mean_Z, spread, covariance_ZZ)

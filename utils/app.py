@@ -7,13 +7,14 @@ import os
 import re
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO
 
 from absl import flags
 
-from utils.errors import DivergenceError, UserError, first_line, suggest
+from utils.errors import DivergenceError, ForeignError, UserError, first_line, suggest
 from utils.standards import check_kind
 from utils.stopping import UNFINISHED, handling
 
@@ -77,7 +78,13 @@ def run(main: Callable[[], None], positional: str = "") -> NoReturn:
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
-    """What to tell the user of an error, and the exit code; None for a defect, which keeps its traceback."""
+    """What to tell the user of an error, and the exit code; None for a defect, which keeps its traceback.
+
+    That of code of others is shown here.
+    """
+    if isinstance(error, ForeignError):
+        traceback.print_exception(error.__cause__ or error)
+        return str(error), CRASHED
     if isinstance(error, UserError):
         return str(error), USER_ERROR
     if isinstance(error, DivergenceError):

@@ -6,6 +6,7 @@ footer: its length, its SHA-256 and a mark. It holds data only: no code runs whe
 
 import contextlib
 import hashlib
+import math
 import os
 import pickle
 import struct
@@ -98,6 +99,17 @@ def restoring(folder: str | os.PathLike[str]) -> Iterator[None]:
             f"the checkpoint in {folder} does not fit this run, as if another version or another method had written it "
             f"({type(error).__name__}: {first_line(error)}); move it away to start afresh"
         ) from error
+
+
+def whole(value: Any, name: str, most: float = math.inf) -> int:
+    """A counter of a checkpoint, which is from 0 to `most`.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= most:
+        raise ValueError(f"{name} is {value!r:.40}")
+    return int(value)
 
 
 def _read(path: Path) -> dict[str, Any]:

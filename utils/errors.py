@@ -1,7 +1,8 @@
 """Errors that a user can mend: raised anywhere, printed as one line by `utils.app.run`."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,6 +16,28 @@ class DivergenceError(Exception):
     """The loss is no longer finite. The script exits with 3 and leaves the last good checkpoint in place."""
 
 
+class ForeignError(Exception):
+    """Code of others has raised its cause, which is shown as it is; the message names the field that asks for the code.
+
+    The exit code is 1.
+    """
+
+
+@contextmanager
+def blaming(field: str, name: str) -> Iterator[None]:
+    """Has what code of others raises name the field of a config that asks for the code, and what it is called.
+
+    Raises:
+        ForeignError: it raised something else than a `UserError`.
+    """
+    try:
+        yield
+    except (UserError, ForeignError):
+        raise
+    except Exception as error:
+        raise ForeignError(f"{field}: {name} raised {type(error).__name__}: {first_line(error)}") from error
+
+
 def choose(table: Mapping[str, T], name: str, what: str, place: str | None = None) -> T:
     """Returns `table[name]`; a name that is not there is answered with the right ones.
 
@@ -22,7 +45,7 @@ def choose(table: Mapping[str, T], name: str, what: str, place: str | None = Non
         UserError: `name` is not a key of `table`; `what` names the flag or field, `place` the file of the table where
             a user may add to it.
     """
-    if name not in table:
+    if not isinstance(name, str) or name not in table:
         new = "" if place is None else f"; a new one is a line in {place}"
         raise UserError(f"{what}: unknown value {name!r}{suggest(name, table)}; choose from {_listed(table)}{new}")
     return table[name]

@@ -6,11 +6,15 @@ import hashlib
 import json
 import math
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from utils.errors import UserError
+
+LEFT_SECONDS = 3600.0  # after which nobody goes on with a draft
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -52,6 +56,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     draft = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    _sweep(target)
     try:
         yield draft
         sync(draft)
@@ -65,6 +70,15 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         _remove(draft)
         raise
+
+
+def _sweep(target: Path) -> None:
+    """Removes what killed processes left of a file; what is written now, here or on another machine, is younger."""
+    left = re.compile(rf"\.{re.escape(target.stem)}\.\d+\.tmp{re.escape(target.suffix)}")
+    for path in target.parent.glob(".*.tmp*"):
+        with contextlib.suppress(OSError):
+            if left.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                path.unlink()
 
 
 def _remove(draft: Path) -> None:

@@ -33,11 +33,12 @@ def put_in_place(written: Path, path: Path) -> None:
 
 @contextmanager
 def kept_for_us(path: Path, flag: str = "--data_path") -> Iterator[None]:
-    """Keeps what is to become the folder `path` for this process while the block runs.
+    """Keeps what is to become the folder `path`, by whatever links it is named, for this process in the block.
 
     Raises:
         UserError: another process is going to write it.
     """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     handle = lock_file(lock, path, flag)

@@ -84,7 +84,7 @@ def standard_of(group: str, config: Mapping[str, Any]) -> Mapping[str, Any] | No
     if group == "env":
         return DOMAIN | {name: example for name, example in MORE_OF_A_DOMAIN.items() if name in config}
     if group == "repr":
-        stem = {"disentangled": "vector", "believer": "believer_vector"}.get(config.get("kind", "disentangled"))
+        stem = {"disentangled": "vector", "believer": "believer_vector"}.get(str(config.get("kind", "disentangled")))
         return None if stem is None else _own_file("repr", stem, "")  # an unknown kind is refused where it is used
     if group not in NAMED_BY:
         return None

@@ -84,7 +84,8 @@ def write_gif(frames: Sequence[Array], path: Path, fps: int) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as draft:
-        iio.imwrite(draft, of_one_size(frames), extension=".gif", duration=1000 / fps, loop=0)
+        content = iio.imwrite("<bytes>", of_one_size(frames), extension=".gif", duration=1000 / fps, loop=0)
+        draft.write_bytes(content)  # on a full disk imageio's own file fails once more when it is collected
 
 
 def framed(frame: Array, colour: tuple[int, int, int]) -> Array:

@@ -98,7 +98,7 @@ class EpisodeStream:
         """The views of some envs as their rows `t`."""
         for name, rows in (("obs", self._obs), ("state", self._state)):
             found = now[name] if len(slots) == len(now[name]) else now[name][slots]
-            self._check_finite("observation" if name == "obs" else "state", found, slots)
+            self._check_finite("an observation" if name == "obs" else "a state", found, slots)
             storage = self._storages[name]
             rows[t, slots] = storage.encode(found) if storage.in_bytes else found
             if name == "obs":
@@ -106,11 +106,13 @@ class EpisodeStream:
 
     def _check_finite(self, what: str, found: Array, slots: Array) -> None:
         """Refuses what nothing can be learned from, before it is stored."""
-        if not np.isfinite(found).all():
-            n = int((~np.isfinite(found)).any(axis=1).argmax())
-            value, step = found[n][~np.isfinite(found[n])][0], int(self._t[slots[n]])
+        with np.errstate(over="ignore"):
+            good = np.isfinite(found.astype(np.float32, copy=False))  # as which it is kept
+        if not good.all():
+            n = int((~good).any(axis=1).argmax())
+            value, step = found[n][~good[n]][0], int(self._t[slots[n]])
             raise UserError(
-                f"config_env.id: {self.spec.env_id} gave a {what} with {value} in it at step {step} of an episode (env "
+                f"config_env.id: {self.spec.env_id} gave {what} with {value} in it at step {step} of an episode (env "
                 f"{slots[n]}); nothing can be learned from that"
             )
 
@@ -122,7 +124,7 @@ class EpisodeStream:
         if self._after_step is not None:
             self._after_step()
         self._action[self._t, self._slots] = action_N
-        self._check_finite("reward", np.asarray(reward_N)[:, None], self._slots)
+        self._check_finite("a reward", np.asarray(reward_N)[:, None], self._slots)
         self._reward[self._t, self._slots] = reward_N
         self._t += 1
         self._write(after)

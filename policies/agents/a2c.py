@@ -20,6 +20,7 @@ from policies.models.sources import Sources
 from policies.models.trunk import Trunk
 from policies.models.views import Views
 from torchkit.actions import Actions
+from utils.checkpoint import whole
 from utils.errors import UserError
 from utils.reads import ANY, POSITIVE, Reads
 
@@ -112,7 +113,7 @@ class A2C(ActorCritic):
 
     def load_checkpoint(self, state: dict[str, Any]) -> None:
         super().load_checkpoint(state)
-        self.updates = state["updates"]
+        self.updates = whole(state["updates"], "updates")
 
     def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> Views:
         """The critic's views, the extensions' among them, as the acting agent computes them: for bonuses."""

@@ -87,9 +87,11 @@ def frozen_views(sources: Sources) -> PrivilegedViews:
 
 
 def check_inputs(inputs: tuple[str, ...], known: tuple[str, ...], flag: str) -> None:
-    """Refuses an empty tuple of views, and views that the head may not, or cannot, see."""
+    """Refuses an empty tuple of views, a view twice, and views that the head may not, or cannot, see."""
     if not inputs or isinstance(inputs, str):
         raise UserError(f"{flag}: a tuple of views is needed, out of {', '.join(known)}")
+    if len(set(inputs)) < len(inputs):
+        raise UserError(f"{flag}={inputs}: each view once")
     for name in inputs:
         if name in PRIVILEGED and known is PUBLIC:
             raise UserError(

@@ -21,6 +21,7 @@ from torchkit.actions import Distribution
 from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
+from utils.checkpoint import whole
 from utils.device import choose_precision
 from utils.errors import DivergenceError, UserError, check_written, choose, choose_name
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
@@ -291,7 +292,7 @@ class Learner(Agent):
         for name, optimiser in self._all_optimisers().items():
             optimiser.load_state_dict(state["optimisers"][name])
         self._rng.set_state(state["rng"])
-        self.env_steps = state["env_steps"]
+        self.env_steps = whole(state["env_steps"], "env_steps")
 
 
 def linear(start: float, end: float, steps: int, now: int) -> float:

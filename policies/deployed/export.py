@@ -4,6 +4,7 @@ It is traced from a `HistoryPolicy` alone, whose step has no argument for the st
 """
 
 import copy
+import io
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -159,7 +160,9 @@ def _write_onnx(step: StatefulStep, example: tuple[Tensor, ...], file: Path, sig
 
 
 def _write_torchscript(step: StatefulStep, example: tuple[Tensor, ...], file: Path, signature: Signature) -> None:
-    torch.jit.trace(step, example, check_trace=False).save(str(file))
+    content = io.BytesIO()  # on a full disk torch's own writer ends the process
+    torch.jit.save(torch.jit.trace(step, example, check_trace=False), content)
+    file.write_bytes(content.getvalue())
 
 
 FORMATS: dict[str, tuple[str, Writer, Callable[[Path, Signature], Exported]]] = {

@@ -50,7 +50,7 @@ def load_moments(path: str | Path, name: str, dim: int, flag: str) -> Moments | 
     try:
         values = json.loads(described.read_text()).get("moments")
         moments = None if values is None else Moments.from_json(values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RuntimeError) as error:
         raise UserError(f"{flag}: the moments in {described} are damaged ({first_line(error)})") from error
     if moments is not None and len(moments.mean_Z) != dim:
         raise UserError(f"{flag}: the moments in {described} are of {len(moments.mean_Z)} numbers, not {dim}")

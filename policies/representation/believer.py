@@ -25,6 +25,7 @@ from policies.representation.training import finite_means
 from torchkit.cvae import Gaussian
 from torchkit.fast.adam import Adam
 from torchkit.networks import Encoder, EncoderConfig, mlp
+from utils.checkpoint import whole
 
 STATE_METRICS = ("state_total", "reconstruction", "reward", "state_dynamics", "kl")
 BELIEF_METRICS = ("elbo",)
@@ -168,4 +169,4 @@ class BelieverTrainer:
         for name, part in self.networks.items():
             part.load_state_dict(state[name])
             self.optimisers[name].load_state_dict(state["optimisers"][name])
-        self.epoch = state["epoch"]
+        self.epoch = whole(state["epoch"], "epoch")

@@ -15,7 +15,7 @@ from policies.models.on_disk import embedders_digest
 from policies.representation.keeper import Keeper
 from policies.representation.kinds import KINDS, Kind, Settings
 from policies.representation.training import EpochTrainer, train_representations
-from utils.checkpoint import load_checkpoint, restoring
+from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import check_numbers, to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
@@ -125,7 +125,7 @@ def fit(
     with restoring(run.checkpoint_dir):
         if state is not None:
             trainer.load_state_dict(state["trainer"])
-        jsonl.truncate(0 if state is None else state["metrics_bytes"])
+        jsonl.truncate(0 if state is None else whole(state["metrics_bytes"], "metrics_bytes"))
     writers: list[Writer] = [jsonl]
     if settings.wandb:
         name = settings.wandb_name or run.folder.name

@@ -17,6 +17,7 @@ from torch import Tensor
 from buffers.transitions import Batch, TransitionData, draw, epoch_generator
 from policies.representation.disentangled import RepresentationObjective
 from torchkit.fast.adam import Adam
+from utils.checkpoint import whole
 from utils.device import products_of
 from utils.errors import DivergenceError, UserError
 
@@ -141,7 +142,7 @@ class RepresentationTrainer:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.club_optimiser.load_state_dict(state["club_optimiser"])
-        self.epoch = state["epoch"]
+        self.epoch = whole(state["epoch"], "epoch")
 
 
 def finite_means(epoch: int, names: Sequence[str], values: Tensor) -> dict[str, float]:

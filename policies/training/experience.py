@@ -23,6 +23,7 @@ from policies.acting.embedded_envs import MakeEnvs
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, check_expert, iterate_episodes
 from policies.agents.base import Agent
 from policies.training.settings import Settings
+from utils.checkpoint import whole
 from utils.errors import UserError
 from utils.reads import ANY, FROM_ZERO, POSITIVE, Reads
 from utils.seeding import generator, seed_for
@@ -138,7 +139,8 @@ class Experience:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where `state_dict` was taken."""
         for name in self.counters:
-            setattr(self, name, state["counters"][name])
+            setattr(self, name, whole(state["counters"][name], name))
+        whole(self.episodes, "episodes", most=self.env_steps)
 
     def close(self) -> None:
         """Frees what it holds."""

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from envs.base import AsymmetricVectorEnv
 from policies.acting.evaluate import evaluate
 from policies.agents.base import Agent
+from utils.checkpoint import whole
 from utils.seeding import seed_for
 
 
@@ -83,7 +84,11 @@ class Evaluation(Observer):
         return self.history
 
     def load_state_dict(self, state: list[dict[str, float]]) -> None:
-        self.history = state
+        for row in state:
+            whole(row["step"], "step")
+            if not all(isinstance(value, int | float) for value in (row["return"], *row.values())):
+                raise TypeError("an evaluation holds something else than numbers")
+        self.history = list(state)
         self._show()
 
 

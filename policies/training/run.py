@@ -19,7 +19,7 @@ from policies.training.experience import Experience, Origin
 from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film
 from policies.training.trainer import Record
-from utils.checkpoint import load_checkpoint, restoring
+from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -84,11 +84,12 @@ def open_record(
     config, settings = origin.config, origin.settings
     run = open_run(config, settings, options)
     saved = load_checkpoint(run.checkpoint_dir)
+    first_step = 0
     if saved is not None:
         with restoring(run.checkpoint_dir):
             say(f"resuming {run.folder} at {saved['counters'][experience.clock]} {experience.unit}")
+            first_step = whole(saved["counters"]["reported_steps"], "reported_steps") + 1
     jsonl = JsonlWriter(run.metrics_path)
-    first_step = 0 if saved is None else saved["counters"]["reported_steps"] + 1
     mirrored = open_mirrors(options, run, plain_configs(config), settings.seed, first_step)
 
     def keep_policy(where: Path) -> None:

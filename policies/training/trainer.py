@@ -14,7 +14,7 @@ from policies.agents.base import Agent
 from policies.training.experience import Experience
 from policies.training.observers import Observer, crossed
 from policies.training.settings import Schedule
-from utils.checkpoint import restoring, save_checkpoint
+from utils.checkpoint import restoring, save_checkpoint, whole
 from utils.errors import DivergenceError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
@@ -69,6 +69,20 @@ class Averages:
         means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
         self.sums, self.counts = {}, {}
         return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was added."""
+        return {"sums": self.sums, "counts": self.counts}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state_dict` was taken.
+
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: it is something else.
+        """
+        self.sums, self.counts = dict(state["sums"]), {name: whole(n, name) for name, n in state["counts"].items()}
+        for name, total in self.sums.items():
+            float(total) / self.counts[name]
 
 
 Prepare = Callable[[Agent, Experience, Callable[[], None]], Mapping[str, float]]
@@ -212,7 +226,7 @@ class Trainer:
         state = {"agent": self.agent.checkpoint(), **self.experience.state_dict()}
         state["counters"]["reported_steps"] = self.reported
         state |= {observer.name: observer.state_dict() for observer in self.observers}
-        state["averages"] = {"sums": self.averages.sums, "counts": self.averages.counts}
+        state["averages"] = self.averages.state_dict()
         state |= {"metrics_offset": self.record.jsonl.offset(), "rng": rng_state()}
         save_checkpoint(self.record.run.checkpoint_dir, state)
         self._saved_at, self._saved_progress = time.monotonic(), self.experience.progress
@@ -221,11 +235,11 @@ class Trainer:
     def _load(self, state: dict[str, Any]) -> None:
         self.agent.load_checkpoint(state["agent"])
         self.experience.load_state_dict(state)
-        self.reported = state["counters"]["reported_steps"]
+        self.reported = whole(state["counters"]["reported_steps"], "reported_steps", most=self.experience.progress)
         for observer in self.observers:
             observer.load_state_dict(state[observer.name])
-        self.averages.sums, self.averages.counts = state["averages"]["sums"], state["averages"]["counts"]
-        self.record.jsonl.truncate(state["metrics_offset"])
+        self.averages.load(state["averages"])
+        self.record.jsonl.truncate(whole(state["metrics_offset"], "metrics_offset"))
         set_rng_state(state["rng"])
         self._rates()  # from here on
         self._saved_progress = self.experience.progress

@@ -22,6 +22,8 @@ from utils.errors import UserError, suggest
 
 LAST = 10  # evaluations whose mean counts, as in summary.json
 TINY = 1e-9  # a mean of ten times 0.95 may come out a rounding error below 0.95
+MOST_STEPS = 2**53  # up to which a float counts
+MOST_MINUTES = 1e12
 METRICS = ("success", "return", "length")
 LEARNING = ("loss/", "q/", "bonus/", "grad_norm")  # how the names of what is logged of learning begin
 UNTOLD = ("success",)  # what an env may not tell
@@ -266,6 +268,8 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
     for count, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         where = f"{path}, line {count}"
         row = parse(line, where)
+        if isinstance(row.get("step"), int | float) and abs(row["step"]) > MOST_STEPS:
+            raise damaged(where, f"its step is {row['step']!r:.20}")
         if "eval/return" in row or "eval/success" in row:
             told = [name for name in METRICS if name not in UNTOLD or f"eval/{name}" in row]
             if any(row.get(f"eval/{name}", 0) is None for name in told):
@@ -280,6 +284,8 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
             before, minutes = clock[-1] if clock else (0.0, 0.0)
             if rate > 0 and step > before:
                 clock.append((step, minutes + (step - before) / rate / 60))
+                if clock[-1][1] > MOST_MINUTES:
+                    raise damaged(where, f"at a rate of {rate:g} its steps take {clock[-1][1]:g} minutes")
         for name in (name for name in row if name.startswith(LEARNING)):
             value = math.nan if row[name] is None else number(row, name, where)
             learning.setdefault(name, []).append((number(row, "step", where), value))

@@ -47,7 +47,7 @@ def markdown(study: Study) -> str:
     aggregates = [panel for panel in study.panels if panel.domains]
     if aggregates:
         text += ["", "## All domains", "", *_table(*_aggregate(aggregates)), "", ALL_DOMAINS, ""]
-        text += [f"Over {', '.join(panel.domains)}, {panel.start}." for panel in aggregates]
+        text += [_plain(f"Over {', '.join(panel.domains)}, {panel.start}.") for panel in aggregates]
     known = {one.key.env: one.reference for one in study.records if one.reference is not None}
     if known:
         text += ["", "## What scores are measured by", ""]
@@ -60,11 +60,11 @@ def markdown(study: Study) -> str:
         )
     notes = [*study.notes, *few_seeds(study)]
     if notes:
-        text += ["", "## Notes", "", *(f"- {note}" for note in notes)]
+        text += ["", "## Notes", "", *(f"- {_plain(note)}" for note in notes)]
     unfinished = [one for row in study.rows for one in row.runs if one.final is None]
     if unfinished:
         text += ["", "## Not finished", ""]
-        text += [f"- {one.key}, seed {one.seed}, {reached(one)}: `{one.folder}`" for one in unfinished]
+        text += [f"- {_plain(str(one.key))}, seed {one.seed}, {reached(one)}: `{one.folder}`" for one in unfinished]
     return "\n".join(text) + "\n"
 
 
@@ -237,9 +237,14 @@ def _reach(row: Row) -> str:
     return f"{row.steps.value:,.0f}" + (f" ({row.never} of {len(row.runs)} never)" if row.never else "")
 
 
+def _plain(text: str) -> str:
+    """What Markdown shows as this text: no column, no HTML."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table."""
-    clean = [[text.replace("|", "\\|") for text in line] for line in [head, ["---"] * len(head), *lines]]
+    clean = [[_plain(text) for text in line] for line in [head, ["---"] * len(head), *lines]]
     return [f"| {' | '.join(line)} |" for line in clean]
 
 

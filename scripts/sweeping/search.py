@@ -1,6 +1,7 @@
 """A search over the fields of a sweep file with Optuna; its trials are jobs like all others."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class Search:
                 raise UserError(f"--status: the search in {sweep.folder} has not begun") from error
         begun = self.study.get_trials(deepcopy=False)
         self._check_question(bool(begun), ours)
+        self._tell_ranges(begun)
         for trial in begun:
             self._check_fields(trial)
             if ours and self._is_torn(trial) and not trial.state.is_finished():
@@ -65,7 +67,7 @@ class Search:
         self.study.sampler = sampler
 
     def _check_question(self, begun: bool, ours: bool) -> None:
-        """Refuses trials of which another number counted, or whose flags were others.
+        """Refuses trials of which another number counted, or whose flags were others; while there are none they may be.
 
         Raises:
             UserError: names what differs.
@@ -76,7 +78,7 @@ class Search:
         now |= {f"stages.{name}": flags for name, flags in stages.items()}
         before = self.study.user_attrs.get("asks", {"direction": self.study.direction.name.lower()} if begun else {})
         for name, value in now.items():
-            if name in before and before[name] != value:
+            if name in before and before[name] != value and (begun or name == "direction"):
                 where = name if name.startswith("stages.") else f"search.{name}"
                 raise UserError(
                     f"{FLAG}: {where}: {self.path} was begun with {before[name]}, not {value}; give the sweep another "
@@ -104,6 +106,15 @@ class Search:
                     f"{FLAG}: search.fields.{name}: {self.path} has it as {before}, not as {now}; "
                     "give the sweep another name"
                 )
+
+    def _tell_ranges(self, begun: Sequence[Any]) -> None:
+        """Tells of ranges that were others in earlier trials, which stay."""
+        for name, now in self.distributions.items():
+            drawn = dict.fromkeys(trial.distributions[name] for trial in begun if name in trial.distributions)
+            for before in (each for each in drawn if hasattr(now, "low") and hasattr(each, "low")):
+                if (before.low, before.high) != (now.low, now.high):
+                    ranges = f"from {before.low} to {before.high}, not from {now.low} to {now.high}"
+                    warnings.warn(f"search.fields.{name}: {self.path} has trials {ranges}; they count", stacklevel=3)
 
     def _is_torn(self, trial: Any) -> bool:
         """Whether a kill came between a trial's beginning and the last of its fields."""

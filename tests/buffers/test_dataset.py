@@ -1,6 +1,7 @@
 """Stage-1 data on disk: what is written is read back, by us and by plain Minari, and nothing is lost on the way."""
 
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -259,6 +260,13 @@ def forget_data(path):
     (path / "data" / "main_data.hdf5").unlink()
 
 
+def say(**fields):
+    def change(path):
+        edit_metadata(path, lambda metadata: metadata["collection"].update(fields))
+
+    return change
+
+
 DAMAGE = {
     "cut file": cut_file,
     "overwritten start": overwrite_start,
@@ -272,6 +280,11 @@ DAMAGE = {
     "broken json": break_json,
     "json of another shape": json_of_another_shape,
     "spec missing": forget_spec,
+    "augmentation no group": say(augmentation=2),
+    "copies no number": say(augmentation={"kind": "se2", "n_aug": "x"}),
+    "copies without end": say(augmentation={"kind": "se2", "n_aug": math.inf}),
+    "unknown copies": say(augmentation={"kind": ["se2"], "n_aug": 2}),
+    "domain no group": say(config_env=3),
     "data missing": forget_data,
 }
 

@@ -1,9 +1,12 @@
 """Other people's envs: what they say is taken as they mean it, and what cannot be is told in one line."""
 
+import re
+import warnings
+
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.wrappers import ClipAction, DiscretizeAction, RescaleAction
+from gymnasium.wrappers import ClipAction, DiscretizeAction, RescaleAction, TimeLimit
 from ml_collections import ConfigDict
 
 from envs.make import make_env, make_vector_env
@@ -16,7 +19,7 @@ from policies.acting.evaluate import statistics
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, run_episodes
 from tests.envs.test_make import Toy, third_party
 from tests.helpers import strangers
-from utils.errors import UserError
+from utils.errors import ForeignError, UserError
 
 MODULE = "tests.helpers.strangers"
 
@@ -183,6 +186,17 @@ def test_a_vector_env_of_ours_whose_image_does_not_fit_is_one_line():
         AsymmetricVectorWrapper(env, "Sphinx-v0")
 
 
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_what_cannot_be_closed_is_warned_of(num_envs, monkeypatch):
+    monkeypatch.setattr(SphinxVectorEnv, "close", lambda self: 1 / 0)
+    ours = AsymmetricVectorWrapper(SphinxVectorEnv(num_envs), "Sphinx-v0")
+    monkeypatch.setattr(strangers.Base, "close", lambda self: 1 / 0)
+    for envs, count in ((ours, 1), (make_vector_env(config_of("Base"), num_envs, seed=0), num_envs)):
+        with pytest.warns(RuntimeWarning, match=r"-v0: close\(\) failed: division by zero") as told:
+            envs.close()
+        assert len(told) == count
+
+
 def test_a_wrapper_is_asked_before_what_it_wraps():
     env = AsymmetricWrapper(strangers.OtherState(strangers.Base()))
     assert env.reset(seed=0)[0]["state"].tolist() == [0.25, 0.5, 0.75]
@@ -221,6 +235,18 @@ def test_an_expert_is_found_among_few_actions_or_refused():
         AsymmetricWrapper(strangers.Squared(strangers.Lever())).expert_action()
     env = AsymmetricWrapper(ClipAction(strangers.Lever()), Adaptation(action_low=(-2,), action_high=(2,)))
     np.testing.assert_allclose(env.expert_action(), [0.9], rtol=1e-6)
+
+
+def test_a_wrapper_with_a_step_of_its_own_is_warned_of_once():
+    env = AsymmetricWrapper(strangers.Mirrored(strangers.Lever()))
+    with pytest.warns(UserWarning, match=r"config_env\.wrappers: Mirrored has a step .* revert_action") as told:
+        actions = [env.expert_action() for _ in range(3)]
+    assert len(told) == 1
+    np.testing.assert_allclose(actions, [[0.9]] * 3, rtol=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = AsymmetricWrapper(strangers.MirroredAndBack(TimeLimit(strangers.OtherState(strangers.Lever()), 9)))
+        np.testing.assert_allclose(env.expert_action(), [-0.9], rtol=1e-6)
 
 
 def test_an_env_that_ignores_its_seed_is_given_up_where_it_was():
@@ -316,12 +342,89 @@ def test_rewards_and_flags_of_one_entry_and_actions_with_an_item_are_taken():
         env.step(0)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize(("where", "name"), [("obs", "observation"), ("state", "state"), ("reward", "reward")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e39])
+@pytest.mark.parametrize(("where", "name"), [("obs", "an observation"), ("state", "a state"), ("reward", "a reward")])
 def test_what_is_no_number_is_named_before_it_is_stored(where, name, value):
+    """Nor one that float32 can hold; of an observation and a state it is made infinite before."""
     config = config_of("Broken", kwargs={"where": where, "value": value})
-    with pytest.raises(UserError, match=rf"config_env\.id: Broken-v0 gave a {name} with {value} in it at step \d of"):
+    said = "-inf" if value == -1e39 and where != "reward" else str(value).replace("+", r"\+")
+    with np.errstate(over="ignore"), pytest.raises(UserError) as caught:
         played(config, 2, num_envs=2)
+    assert re.match(rf"config_env\.id: Broken-v0 gave {name} with {said} in it at step \d of", str(caught.value))
+
+
+MISBEHAVING = {
+    "success of two": (
+        "tell",
+        {"success": np.array([True, False])},
+        r"the success of Base has shape \(2,\), one",
+    ),
+    "success in words": ("tell", {"is_success": "yes"}, r"the success of Base is 'yes', which is no number"),
+    "info no dict": ("tell", [], "the info of Base is a list, a dict is needed"),
+    "complex reward": ("pay", 1j, r"a reward of Base is 1j, which is no number"),
+    "complex array": ("pay", np.array([1 + 1j]), "a reward of Base is .*, which is no number"),
+    "no reward": ("pay", None, "a reward of Base is None, which is no number"),
+    "observation in words": ("observe", "high", r"the observations of Base are not of their space, Box\(.*: could not"),
+}
+
+
+@pytest.mark.parametrize("case", MISBEHAVING)
+def test_what_an_env_should_not_tell_is_one_line(case):
+    method, told, said = MISBEHAVING[case]
+    env = AsymmetricWrapper(toy := strangers.Base())
+    env.reset(seed=0)
+    setattr(toy, method, lambda *given: told)
+    with pytest.raises(UserError, match=rf"^config_env\.id: {said}") as caught:
+        env.step(0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "inside", "outside"),
+    [
+        (spaces.Discrete(3, start=2), (2, 4), (1, 5)),
+        (spaces.MultiDiscrete([2, 3]), ([0, 0], [1, 2]), ([-1, 0], [1, 3])),
+        (spaces.Dict(a=spaces.Discrete(2)), ({"a": 1},), ({"a": -1}, {"b": 1}, {})),
+    ],
+)
+def test_an_observation_outside_of_its_space_is_one_line(space, inside, outside):
+    toy = strangers.Base()
+    toy.observation_space = space
+    env = AsymmetricWrapper(toy)
+    for value in (*inside, *outside):
+        toy.observe = lambda value=value: value
+        if value in inside:
+            env.reset(seed=0)
+            continue
+        with pytest.raises(UserError, match=r"^config_env\.id: the observations of Base are not of their space"):
+            env.reset(seed=0)
+
+
+def test_an_expert_whose_action_is_of_another_shape_is_one_line():
+    toy = Toy(spaces.Box(-1.0, 1.0, (1,)))
+    toy.expert_action = lambda guess: np.zeros(4)
+    with pytest.raises(UserError, match=r"^config_env\.id: the expert of Toy gives an action of shape \(4,\), not"):
+        AsymmetricWrapper(toy).expert_action()
+
+
+@pytest.mark.parametrize("num_envs", [1, 2])
+@pytest.mark.parametrize("where", ["init", "reset", "step", "state", "expert"])
+def test_an_error_of_the_envs_own_names_the_field(where, num_envs):
+    """Whatever it is, with itself as the cause."""
+    for kind in (KeyError, MemoryError, OSError):
+        config = config_of("Failing", kwargs={"where": where, "kind": kind.__name__})
+        with pytest.raises(ForeignError, match=rf"^config_env\.id: Failing-v0 raised {kind.__name__}: ") as caught:
+            envs = make_vector_env(config, num_envs, seed=0)
+            envs.reset(seed=0)
+            envs.step(np.zeros(num_envs, np.int64))
+            envs.expert_action(np.zeros(num_envs, bool))
+        assert isinstance(caught.value.__cause__, kind) and "\n" not in str(caught.value)
+
+
+def test_an_error_of_a_state_function_names_it():
+    config = config_of("Base", state_fn="envs.make:make_env")
+    with pytest.raises(ForeignError, match=r"^config_env\.state_fn: envs\.make:make_env raised AttributeError: "):
+        make_env(config)
 
 
 class TestKeys:

@@ -11,7 +11,7 @@ from envs.make import actions_of, describing_env, horizon_of, make_env, make_vec
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, run_episodes
 from tests.envs.test_make import config_of
 from tests.helpers import batched
-from utils.errors import UserError
+from utils.errors import ForeignError, UserError
 
 BATCHED, STRANGERS = "tests.helpers.batched", "tests.helpers.strangers"
 
@@ -140,6 +140,66 @@ def test_a_state_of_the_wrong_shape_or_one_that_is_gone_is_one_line():
     config.state_fn = "tests.envs.test_vectors:state_of"
     with pytest.raises(UserError, match=r"config_env\.state_keys: .* their last states are known only where"):
         played(config)
+
+
+def answering(**fields):
+    """A simulator whose step answers something else."""
+
+    class Answering(batched.Simulator):
+        def step(self, action):
+            step = dict(zip(("obs", "reward", "terminated", "truncated", "info"), super().step(action), strict=True))
+            return tuple((step | {name: change(step[name]) for name, change in fields.items()}).values())
+
+    return Answering
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("truncated", lambda told: None, r"vector_entry: the truncated of Vector-v0 has shape \(\), \(5,\) is needed"),
+        ("reward", lambda told: told[:-1], r"vector_entry: the reward of Vector-v0 has shape \(4,\), \(5,\) is"),
+        (
+            "obs",
+            lambda told: {k: v[:-1] for k, v in told.items()},
+            "id: the observations of Vector-v0 are not of",
+        ),
+        ("info", lambda told: [told], "vector_entry: the info of Vector-v0 is a list"),
+        ("info", lambda told: {"success": True}, r"vector_entry: info\['success'\] of Vector-v0 has shape \(\)"),
+        ("info", lambda told: {"is_success": ["a"] * 5}, r"vector_entry: info\['is_success'\] of .* no number"),
+    ],
+)
+def test_what_a_simulator_should_not_tell_is_one_line(name, change, said, monkeypatch):
+    monkeypatch.setattr(batched, "Answering", answering(**{name: change}), raising=False)
+    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    config = vector(f"{BATCHED}:Answering", obs_keys=("policy",), state_keys=("critic",), **bounds)
+    with pytest.raises(UserError, match=rf"^config_env\.{said}") as caught:
+        played(config)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), ()])
+def test_success_is_taken_in_each_shape_that_tells_it(shape, monkeypatch):
+    num_envs = 1 if shape == () else 3
+    found = answering(info=lambda told: {"success": told["success"].reshape(shape)})
+    monkeypatch.setattr(batched, "Answering", found, raising=False)
+    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    config = vector(f"{BATCHED}:Answering", obs_keys=("policy",), state_keys=("critic",), **bounds)
+    episodes = played(config, 60, num_envs)
+    assert {episode.success for episode in episodes} == {True, False}
+    assert all(episode.success == (episode.reward[-1] == 1) for episode in episodes)
+
+
+def refusing(num_envs):
+    raise RuntimeError("no GPU\nhere")
+
+
+@pytest.mark.parametrize("method", ["step", "reset"])
+def test_an_error_of_the_simulators_own_names_the_field(method, monkeypatch):
+    with pytest.raises(ForeignError, match=r"^config_env\.vector_entry: .*:refusing raised RuntimeError: no GPU$"):
+        played(vector("tests.envs.test_vectors:refusing"))
+    monkeypatch.setattr(batched.Simulator, method, lambda *given, **named: {}[3])
+    with pytest.raises(ForeignError, match=r"^config_env\.vector_entry: .* raised KeyError: 3"):
+        played(simulator())
 
 
 def test_what_has_no_single_env_says_so_or_says_nothing():

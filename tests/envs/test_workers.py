@@ -12,7 +12,7 @@ from envs.replayed import SyncAsymmetricVectorEnv
 from envs.workers import Crashed, ProcessAsymmetricVectorEnv, Worker
 from policies.acting.rollout import EpisodeStream
 from tests.envs.test_make import config_of, same, third_party
-from utils.errors import UserError
+from utils.errors import ForeignError, UserError
 
 CARTPOLE = config_of("cartpole_hidden", horizon=12)
 CRASHING = third_party("Crashing-v0", module="tests.helpers.crashing", horizon=20)
@@ -123,8 +123,9 @@ def test_what_an_env_raises_is_raised_here(made):
     envs.reset(seed=0)
     with pytest.raises(UserError, match="has no expert"):
         envs.expert_action(np.zeros(2, bool))
-    with pytest.raises(ValueError, match="no action 2"):
+    with pytest.raises(ForeignError, match=r"config_env\.id: .* raised ValueError: no action 2") as caught:
         envs.step(np.array([0, 2]))
+    assert "crashing.py" in caught.value.__cause__.__notes__[0], "where it was raised, in the other process"
     with pytest.raises(UserError, match=r"config_env\.kwargs"):
         made(third_party("CartPole-v1", kwargs=ConfigDict({"wrong": 1})))
 

@@ -60,6 +60,13 @@ class Simulator:
         ALIVE.remove(self)
 
 
+class Unclosed(Simulator):
+    """The same, which fails when it is closed."""
+
+    def close(self):
+        raise RuntimeError("cannot be closed")
+
+
 class Untold:
     """Resets in the same step and tells no last observation."""
 

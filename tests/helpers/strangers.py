@@ -1,5 +1,7 @@
 """Envs of other people, small and each odd in its own way."""
 
+import builtins
+
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
@@ -109,6 +111,34 @@ class Broken(Base):
         return super().get_state() + np.float32(self.broken("state"))
 
 
+class Failing(Base):
+    """Raises an error of a kind in whatever `where` names."""
+
+    def __init__(self, where="step", kind="RuntimeError"):
+        self.where, self.kind = where, kind
+        self.fail("init")
+
+    def fail(self, where):
+        if self.where == where:
+            raise getattr(builtins, self.kind)("no\nluck")
+
+    def reset(self, *, seed=None, options=None):
+        self.fail("reset")
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self.fail("step")
+        return super().step(action)
+
+    def get_state(self):
+        self.fail("state")
+        return super().get_state()
+
+    def expert_action(self, guess=False):
+        self.fail("expert")
+        return super().expert_action(guess)
+
+
 class Red(Base):
     """Sees a red image of bytes, whose axes lie as `layout` says; its state is the same image."""
 
@@ -179,6 +209,20 @@ class SquaredAndBack(Squared):
         return np.cbrt(action / 2)
 
 
+class Mirrored(gym.Wrapper):
+    """Changes actions in a step of its own."""
+
+    def step(self, action):
+        return super().step(-action)
+
+
+class MirroredAndBack(Mirrored):
+    """The same, which says the way back."""
+
+    def revert_action(self, action):
+        return -action
+
+
 class OtherState(gym.Wrapper):
     """Another state than the env's own, and no space for it."""
 
@@ -196,7 +240,7 @@ class OtherWords(gym.Wrapper):
         return np.array([2, 0])
 
 
-for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Red, Lever):
+for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Failing, Red, Lever):
     gym.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=10)
 
 

@@ -140,7 +140,8 @@ def test_embedders_that_nothing_asks_for_are_known(tmp_path):
 REFUSED = {
     "continuous": ({"spec": EnvSpec("C-v0", 3, 3, 2, False, 9)}, "needs discrete actions"),
     "family": ({"family": "dqm"}, "--config_rl.family: unknown value 'dqm' (did you mean 'dqn'?)"),
-    "memory": ({"seq": {"memory": "mgu"}}, "; a new one is a line in torchkit/sequence/__init__.py"),
+    "memory": ({"seq": {"memory": "mgx"}}, "; a new one is a line in torchkit/sequence/__init__.py"),
+    "a view twice": ({"policy_inputs": ("history",) * 2}, "policy_inputs=('history', 'history'): each view once"),
     "no inputs": ({"policy_inputs": ()}, "--config_rl.policy_inputs: a tuple of views"),
     "unknown view": ({"critic_inputs": ("z_ob", "state")}, "--config_rl.critic_inputs: unknown value 'z_ob'"),
     "no critic to regress to": ({"q_target": "critic"}, "--config_rl.q_target=critic: needs a critic"),

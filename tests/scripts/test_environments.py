@@ -25,10 +25,18 @@ POPGYM = (
     *("HigherLower", "Battleship", "Concentration", "MineSweeper", "LabyrinthExplore", "LabyrinthEscape"),
 )
 SHORT = ("--config_env.horizon=8",)
+UNCLOSED = (
+    *("--config_env.module=tests.helpers.drawing", "--config_env.id=drawing/Unclosed-v0", "--config_env.hidden=()"),
+    "--config_env.state_fn=",
+)
 # name: (the package, the row, further flags of the domain, the family)
 THROUGH = {
     "batched": ("torch", "any", BATCHED, "sac"),
     "batched, one instance": ("torch", "any", (*BATCHED, "--config_env.one_instance"), "sac"),
+    "batched, cannot be closed": (
+        "torch", "any", (*BATCHED, "--config_env.vector_entry=tests.helpers.batched:Unclosed"), "sac",
+    ),
+    "cannot be closed": ("torch", "any", (*UNCLOSED, *SHORT), "dqn"),
     "minigrid": ("minigrid", "minigrid_memory", SHORT, "dqn"),
     **{
         f"popgym, {task}": (
@@ -69,6 +77,9 @@ def test_by_config_alone_through_all_three_stages(name, scripts, tmp_path):
     assert summary["env"] == stored.spec.env_id
     described = json.loads((tmp_path / "logs/default/run/policy/policy.json").read_text())
     assert described["spec"]["obs_dim"] == stored.spec.obs_dim
+    if "closed" in name:
+        call("scripts/export.py", "logs/default/run", "--episodes=2", "--format=torchscript")
+        assert (tmp_path / "logs/default/run/policy.pt.json").is_file()
     if row == "pong":
         assert (stored.spec.obs_image_shape, stored.obs.dtype) == ((1, 84, 84), "uint8")
 

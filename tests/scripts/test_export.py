@@ -109,6 +109,7 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     assert_refused(export(gru, "more"), "unexpected argument 'more'")
     assert_refused(export(gru, "--format=onx"), "--format", "onnx", "torchscript")
     assert_refused(export(gru, f"--out={tmp_path / 'no' / 'file.onnx'}"), "--out: there is no folder")
+    assert_refused(export(gru, f"--out={tmp_path}"), f"--out: {tmp_path} is a folder")
     assert_refused(export(gru, "--episodes=0"), "episodes")
     shutil.copytree(gru / "policy", tmp_path / "bad")
     weights = tmp_path / "bad" / "policy.safetensors"
@@ -118,6 +119,15 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     (tmp_path / "config.json").write_text('{"config": {"env": ')
     assert_refused(export(tmp_path / "bad"), "--run", "config.json is damaged")
     assert not list(tmp_path.glob("**/*.onnx*"))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_full_disk_leaves_nothing_half_written(scripts, runs, tmp_path, kind):
+    file = tmp_path / "step"
+    file.write_text("older")
+    flags = (runs / "gru", f"--format={kind}", f"--out={file}", "--episodes=2")
+    assert_refused(scripts.run("scripts/export.py", *flags, file_limit=2000), str(file), "File too large")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("step", "older")]
 
 
 def test_what_acts_on_the_state_is_not_exported(scripts, runs, tmp_path):

@@ -1,6 +1,8 @@
 """A finished run stays finished, whatever fails in drawing it."""
 
 import json
+import subprocess
+import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from envs.pictures import as_picture, of_one_size
 from tests.helpers import drawing
+from tests.helpers.scripts import ROOT
 from utils.errors import UserError
 
 ENV = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.module=tests.helpers.drawing",
@@ -43,6 +46,29 @@ def test_pictures_of_other_sizes_share_a_frame():
     film = of_one_size([np.full((2, 3, 3), 9, np.uint8), np.full((3, 2, 3), 7, np.uint8)])
     assert film.shape == (2, 3, 3, 3)
     assert (film[0, :2] == 9).all() and (film[0, 2] == 0).all() and (film[1, :, 2] == 0).all()
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+from policies.acting.evaluate import write_gif
+from pathlib import Path
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+frames = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8)
+try:
+    write_gif(list(frames), Path(sys.argv[1]), 6)
+except OSError as error:
+    print(error)
+"""
+
+
+def test_a_film_that_the_disk_has_no_room_for_is_one_error(tmp_path):
+    command = [sys.executable, "-c", FULL, str(tmp_path / "film.gif")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout == f"[Errno 27] File too large: '{tmp_path / 'film.gif'}'\n"
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
 
 
 @pytest.mark.parametrize("name", ["Growing", "Raising", "Unmade", "Mute", "Unclosed"])

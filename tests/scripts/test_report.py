@@ -386,6 +386,14 @@ DAMAGED = {
         ("metrics.jsonl", '{"step": 5, "eval/success": 1, "eval/return": 1, "eval/length": 1}\n' * 2),
         "line 2 is damaged: its step",
     ),
+    "steps beyond counting": (
+        ("metrics.jsonl", '{"step": 1e300, "loss/td": 1}\n{"step": 1.1e300, "loss/td": 1}\n'),
+        "line 1 is damaged: its step is 1e+300",
+    ),
+    "a rate without end": (
+        ("metrics.jsonl", '{"step": 9, "clock/env_steps_per_second": 1e-320}\n'),
+        "line 1 is damaged: at a rate of 9.99989e-321 its steps take inf minutes",
+    ),
     "half a summary": (("summary.json", '{"final": '), "summary.json is damaged: it is not JSON"),
     "summary without final": (("summary.json", "{}"), "summary.json is damaged: it lacks final"),
 }
@@ -501,6 +509,14 @@ def test_success_that_is_not_told_is_no_number(tmp_path):
     assert (line["final_success_mean"], line["solved_seeds"], line["steps_to_threshold"]) == ("", "", "")
     write_report([str(tmp_path / "runs")], tmp_path / "out", -0.3, False, metric="return")
     assert "2 of 2" in (tmp_path / "out" / "table.md").read_text()
+
+
+def test_a_name_is_no_html_in_the_table(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / f"runs/s{seed}", LEARNS, seed=seed, variant="<b>&|x")
+    write_report([str(tmp_path / "runs")], tmp_path / "out", 0.9, False)
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert "| dqn:&lt;b>&amp;\\|x |" in text and "<b>" not in text
 
 
 def test_a_null_evaluation_is_left_out_and_said(tmp_path):

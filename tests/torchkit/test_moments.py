@@ -44,7 +44,10 @@ def test_json_gives_them_back_and_other_numbers_are_refused():
     back = Moments.from_json(values)
     assert torch.equal(back.mean_Z, moments.mean_Z) and torch.equal(back.covariance_ZZ, moments.covariance_ZZ)
     assert back.spread == moments.spread
-    for damaged in ({"spread": -1.0}, {"spread": math.nan}, {"covariance": [[1.0]]}, {"mean": [[1.0]]}):
+    for damaged in (
+        {"spread": -1.0}, {"spread": math.nan}, {"covariance": [[1.0]]}, {"mean": [[1.0]]}, {"covariance": [[1.0]] * 3},
+        {"mean": [0.0, 1.0, math.inf]},
+    ):  # fmt: skip
         with pytest.raises(ValueError, match="moments"):
             Moments.from_json(values | damaged)
 

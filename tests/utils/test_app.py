@@ -184,6 +184,14 @@ def test_a_defect_keeps_its_traceback(script):
     assert "FileNotFoundError" in done.stderr
 
 
+def test_an_error_of_the_users_own_code_is_shown_and_ends_with_the_field(script):
+    raising = "with blaming('config_env.id', 'A-v0'): raise MemoryError('all of it\\nis gone')"
+    done = script(f"--then=from utils.errors import blaming\n{raising}")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "replay_steps" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: config_env.id: A-v0 raised MemoryError: all of it"
+
+
 @needs_full_device
 def test_full_disk_behind_stdout_is_one_line(script):
     with Path("/dev/full").open("w") as full:

@@ -28,6 +28,11 @@ def test_a_folder_is_kept_for_one_process_and_given_back(tmp_path):
     assert other.stdout.readline() == "kept\n"
     with pytest.raises(UserError, match=f"--data_path: another process is writing into {path}"), kept_for_us(path):
         pass
+    for link, target in (("link", path), ("around", path.parent)):
+        (tmp_path / link).symlink_to(target)
+    for named in ("link", "around/data"):
+        with pytest.raises(UserError, match="another process is writing into"), kept_for_us(tmp_path / named):
+            pass
     with kept_for_us(path.with_name("another")):
         pass
     other.kill()

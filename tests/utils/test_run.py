@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,17 @@ def test_atomic_write_replaces_all_or_nothing(tmp_path):
         raise KeyboardInterrupt
     assert target.read_text() == "two"
     assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_what_a_kill_left_of_a_file_goes_when_it_is_written_again(tmp_path):
+    older = [tmp_path / name for name in (".a.12.tmp.json", ".a.9999999.tmp.json")]
+    others = [tmp_path / name for name in (".b.12.tmp.json", ".a.12.tmp.txt", ".a.x.tmp.json", ".a.13.tmp.json")]
+    for path in (*older, *others):
+        path.touch()
+        if path != others[-1]:  # which somebody writes now
+            os.utime(path, (time.time() - 4000,) * 2)
+    atomic_write(tmp_path / "a.json", "{}")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", *others])
 
 
 def test_atomic_path_keeps_the_suffix(tmp_path):

@@ -1,5 +1,6 @@
 """Auxiliary losses: their errors by hand, and what their gradients reach."""
 
+import json
 import math
 
 import pytest
@@ -245,6 +246,14 @@ def test_damaged_moments_are_one_line(tmp_path):
     assert load_moments(tmp_path, "s_encoder", 6, "--flag") is not None
     with pytest.raises(UserError, match=r"--flag: the moments in .* are of 6 numbers, not 7"):
         load_moments(tmp_path, "s_encoder", 7, "--flag")
-    described.write_text(described.read_text().replace('"spread": ', '"spread": -'))
-    with pytest.raises(UserError, match=r"--flag: the moments in .*s_encoder.json are damaged"):
-        load_moments(tmp_path, "s_encoder", 6, "--flag")
+    about = json.loads(described.read_text())
+    row = about["moments"]["covariance"][0]
+    for name, odd in (
+        ("spread", -1.0),
+        ("covariance", [[None] * 6] * 6),
+        ("covariance", [{}, row]),
+        ("mean", [{}] * 6),
+    ):
+        described.write_text(json.dumps(about | {"moments": about["moments"] | {name: odd}}))
+        with pytest.raises(UserError, match=r"--flag: the moments in .*s_encoder.json are damaged"):
+            load_moments(tmp_path, "s_encoder", 6, "--flag")

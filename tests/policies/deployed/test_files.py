@@ -60,6 +60,7 @@ DAMAGE = {
     "no view": (lambda about: about["views"].pop("folds"), "views: this config lacks folds"),
     "odd spec": (lambda about: about["spec"].update(width=3), "unexpected keyword argument 'width'"),
     "list": (lambda about: about.update(config=[]), "'list' object has no attribute"),
+    "family": (lambda about: about["config"]["rl"].update(family={}), "config_rl.family: unknown value"),
     "sizes": (lambda about: about["config"]["rl"].update(head_dims=[5]), r"head.net.0.bias: .* by the config"),
 }
 

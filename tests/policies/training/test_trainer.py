@@ -398,3 +398,39 @@ def test_an_agent_that_must_know_its_states_is_shown_random_episodes_that_do_not
     first.agent = seen
     first.train(None)
     assert torch.equal(seen.seen.state.full(), agent.seen.state.full())  # by the run's seed
+
+
+ODD = {
+    "counters.updates": "",
+    "counters.episodes": 10**9,
+    "counters.env_steps": None,
+    "counters.reported_steps": b"abc",
+    "buffer.counters._used_rows": {},
+    "buffer.counters._next_row": 1.5,
+    "buffer.counters._newest": 10**9,
+    "buffer.counters._oldest": 10**9,
+    "buffer.length": np.full(20, 10**6),
+    "history.0.return": torch.zeros(3),
+    "history.0.step": True,
+    "averages.counts": {},
+    "averages.sums.loss": "much",
+    "metrics_offset": True,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*shorter than its checkpoint says")
+@pytest.mark.parametrize("field", ODD)
+def test_a_checkpoint_with_odd_content_is_refused_in_one_line(make, field):
+    with pytest.raises(Stopped):
+        make(Counting(stop_at=9)).train(None)
+    trainer = make(name="other")
+    saved = load_checkpoint(trainer.run.folder.parent / "run" / "checkpoint")
+    make(name="whole")._load(saved)
+    *path, last = (int(part) if part.isdecimal() else part for part in field.split("."))
+    inner = saved
+    for part in path:
+        inner = inner[part]
+    inner[last] = ODD[field]
+    with pytest.raises(UserError, match="does not fit this run") as caught:
+        trainer.train(saved)
+    assert "\n" not in str(caught.value)

@@ -176,6 +176,24 @@ def test_other_flags_are_another_search(tmp_path):
     assert search.Search(staged(tmp_path)).run(finish, 2) is True
 
 
+def test_before_there_is_a_trial_flags_and_metric_may_be_corrected(tmp_path):
+    search.Search(staged(tmp_path))
+    corrected = staged(tmp_path, metric="final.return")
+    corrected.more["first"] = ["--do=ok"]
+    search.Search(corrected).run(lambda jobs: False, 2)
+    with pytest.raises(UserError, match=r"search\.metric: .* was begun with final\.return"):
+        search.Search(staged(tmp_path))
+
+
+def test_another_range_is_told(tmp_path):
+    search.Search(staged(tmp_path)).run(finish, 2)
+    wider = staged(tmp_path, fields={"x": {"low": 0.25, "high": 1.0}}, trials=4)
+    with pytest.warns(UserWarning, match=r"search\.fields\.x: .* from 0\.5 to 1\.0, not from 0\.25 to 1\.0") as told:
+        again = search.Search(wider)
+    assert len(told) == 1
+    assert again.run(finish, 2) is True and "4 trials, 0 failed" in again.report()
+
+
 def test_a_kill_between_a_trial_and_its_fields_costs_that_trial_alone(tmp_path):
     begun = search.Search(staged(tmp_path))
     begun.study.ask()  # and no field yet
