@@ -42,6 +42,8 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env takes the argument
     try:
         env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
+    except UserError:
+        raise
     except (TypeError, ValueError) as error:
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     except ImportError as error:
@@ -49,8 +51,6 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     except gym.error.Error as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({_one_line(error)})") from error
     except Exception as error:
-        if isinstance(error, UserError):
-            raise
         if render_mode is None:
             with blaming("config_env.id", spec.id):
                 raise
