@@ -300,12 +300,12 @@ class EpisodeBuffer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Puts everything back where `state_dict` was taken."""
         self._rng.bit_generator.state = state["rng"]
-        if "rows" not in state:
+        if "rows" not in state and len(self):  # a buffer that does not grow
             return
-        for key, values in state["rows"].items():
-            self._rows[key][: len(values)] = values
         for name in COUNTERS:
             setattr(self, name, whole(state["counters"][name], name))
+        for key in {*FIELDS, *state["rows"]}:
+            self._rows[key][: self._used_rows] = state["rows"][key]
         of_older = np.arange(len(state["first"])) < self._num_protected  # it did not tell them from protected ones
         spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
         for name, values in spans.items():

@@ -27,6 +27,8 @@ FOOTER = struct.Struct("<Q32s8s")
 MARK = b"ckpt-v1\n"
 TAG = "__kind__"
 CHUNK = 1 << 22
+# what content of another kind than expected comes to
+ODD = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RuntimeError)
 PLAIN = "biufc"  # kinds of dtypes: truth values, whole, real and complex numbers
 
 
@@ -94,7 +96,7 @@ def restoring(folder: str | os.PathLike[str]) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except ODD as error:
         raise UserError(
             f"the checkpoint in {folder} does not fit this run, as if another version or another method had written it "
             f"({type(error).__name__}: {first_line(error)}); move it away to start afresh"
@@ -120,7 +122,7 @@ def _read(path: Path) -> dict[str, Any]:
     """
     try:
         return dict(_decode(torch.load(path, map_location="cpu", weights_only=True)))
-    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (pickle.UnpicklingError, *ODD) as error:
         raise UserError(
             f"checkpoint {path} holds something else than this program writes ({first_line(error)}); move it away"
         ) from error

@@ -235,6 +235,8 @@ def test_a_checkpoint_of_something_else_says_so(tmp_path):
     for state in ({}, {"net": {"weight": torch.zeros(3, 3)}}, {"net": 3}):
         with pytest.raises(UserError, match="does not fit this run"), restoring(tmp_path):
             net.load_state_dict(state["net"])
+    with pytest.raises(UserError, match=r"does not fit this run.*\(OverflowError"), restoring(tmp_path):
+        random.setstate((3, (2**70,) * 625, None))
 
 
 @pytest.mark.parametrize("limit", [10, 5_000, 400_000])

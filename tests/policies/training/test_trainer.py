@@ -409,6 +409,8 @@ ODD = {
     "buffer.counters._next_row": 1.5,
     "buffer.counters._newest": 10**9,
     "buffer.counters._oldest": 10**9,
+    "buffer.rows.action": np.zeros(1000),
+    "buffer.rows": {},
     "buffer.length": np.full(20, 10**6),
     "history.0.return": torch.zeros(3),
     "history.0.step": True,
