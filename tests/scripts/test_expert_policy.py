@@ -10,7 +10,8 @@ from tests.helpers.scripts import ROOT, assert_refused
 
 TIGER = ROOT / "configs/envs/tiger.pomdp"
 OF_TIGER = (
-    "--config_env=configs/envs/pomdp_file.py", f"--config_env.kwargs.path={TIGER}", "--config_env.kwargs.continuing=True",
+    "--config_env=configs/envs/pomdp_file.py", f"--config_env.kwargs.path={TIGER}",
+    "--config_env.kwargs.continuing=True",
 )  # fmt: skip
 HORIZON, LISTEN = 6, 0
 
