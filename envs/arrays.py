@@ -5,7 +5,7 @@ agent is and the hidden fact. It is an integer on a grid, a row of numbers on a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -48,6 +48,7 @@ class Rules(ABC):
         image_shape: (channels, height, width) of both views, None for plain vectors.
         state_image_shape: that of the state where it is another.
         state_features: names of the state's entries, or of an image's channels.
+        state_groups: by name, which number of a feature each entry of the state (S,) is added to, -1 for none.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
     """
@@ -58,6 +59,7 @@ class Rules(ABC):
     image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
+    state_groups: Mapping[str, Ints] = {}
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
 
@@ -191,7 +193,7 @@ class ArrayEnv(PartiallyObservableEnv):
         self.action_space = self.rules.action_space
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
-        self.state_features = self.rules.state_features
+        self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self._one = Episodes(self.rules, 1)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -289,7 +291,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
-        self.state_features = self.rules.state_features
+        self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)

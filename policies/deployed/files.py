@@ -37,7 +37,7 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     save_tensors(folder / "policy.safetensors", policy.state_dict())
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     views = {"folds": list(policy.public.folds), "shortcuts": list(policy.public.shortcuts)}
-    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, "views": views} | extra
+    about = {"format": POLICY_FORMAT, "spec": spec.to_json(), "config": groups, "views": views} | extra
     about |= policy.public.kept
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
