@@ -25,6 +25,11 @@ _GUESS = flags.DEFINE_float(
     lower_bound=0.0,
     upper_bound=1.0,
 )
+_EXPERT = flags.DEFINE_string(
+    "expert_policy_dir",
+    None,
+    "a finished run or its policy folder, such as scripts/solve.py writes, in place of the domain's own expert",
+)
 _SEED = define_seed(42, "the same seed and --num_envs give the same episodes")
 _NUM_ENVS = flags.DEFINE_integer("num_envs", 64, "envs that are stepped together", lower_bound=1)
 _PATH = flags.DEFINE_string("data_path", None, "folder to write; data/<env id>_s<seed>_<episodes>ep if not given")
@@ -65,8 +70,9 @@ def collect(path: Path) -> None:
     spec, action_space = envs.spec_sizes, envs.single_action_space
     if n_aug:
         check_turnable(spec, "--aug")
-    if num_random < episodes:
-        check_expert(envs, "--random_episodes", "give as many as --episodes")
+    expert, expert_digest = expert_policy(spec)
+    if num_random < episodes and expert is None:
+        check_expert(envs, "--random_episodes", "give as many as --episodes, or --expert_policy_dir")
     envs.close()
     stop = StopRequest()
 
@@ -82,6 +88,7 @@ def collect(path: Path) -> None:
             num_envs=_NUM_ENVS.value,
             seed=_SEED.value,
             guess_share=_GUESS.value,
+            expert_policy=expert,
             on_episode=lambda episode: count(bar),
         )
     covered = coverage(played)
@@ -92,6 +99,7 @@ def collect(path: Path) -> None:
         "random_episodes": num_random,
         "expert_share": 1 - num_random / episodes,
         "guess_share": _GUESS.value,
+        "expert_policy_sha256": expert_digest,
         "augmentation": {"kind": config_env.augment if n_aug else "", "n_aug": n_aug},
         "git_revision": git_revision(),
         "coverage": covered,
@@ -109,6 +117,31 @@ def collect(path: Path) -> None:
         )
     print(table(covered))
     print(f"written to {path}")
+
+
+def expert_policy(spec: Any) -> tuple[Any, str | None]:
+    """The policy of --expert_policy_dir and the digest of its files; None where it was not given.
+
+    Raises:
+        UserError: there is none that acts on the domain's observations, or it is asked to guess.
+    """
+    if _EXPERT.value is None:
+        return None, None
+    if _GUESS.value:
+        raise UserError("--guess_share: a policy does not guess; leave out this flag or --expert_policy_dir")
+    from policies.acting.evaluate import GreedyPolicy
+    from policies.deployed.files import load_policy, policy_digest
+    from utils.config import warn_of_another_task
+    from utils.device import prepare_cpu
+
+    prepare_cpu(1)
+    policy, about = load_policy(_EXPERT.value, spec, flag="--expert_policy_dir")
+    row = about["config"]["rl"]
+    if row.get("observe"):
+        name = f"{row['family']}:{row['variant']}"
+        raise UserError(f"--expert_policy_dir: {name} acts on embeddings; give one that acts on observations")
+    warn_of_another_task("--expert_policy_dir", about["config"].get("env", {}), _ENV.value)
+    return GreedyPolicy(policy), policy_digest(_EXPERT.value)
 
 
 def copies_asked_for(config_env: Any) -> int:

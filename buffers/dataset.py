@@ -19,7 +19,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +104,7 @@ def write_dataset(
         "format_version": FORMAT_VERSION,
         "env_id": spec.env_id,
         **metadata,
-        "spec": asdict(spec),
+        "spec": spec.to_json(),
     }
     storages = row_storages(spec)
     observation_space = gym.spaces.Dict(
@@ -224,7 +223,7 @@ def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path
     Raises:
         UserError: it comes from another domain, or its sizes are others.
     """
-    have, want = asdict(stored.spec), asdict(spec)
+    have, want = stored.spec.to_json(), spec.to_json()
     if have["env_id"] != want["env_id"]:
         raise UserError(f"{flag}: the dataset is of {have['env_id']}, but --config_env is of {want['env_id']}")
     differing = [key for key in want if key != "max_episode_steps" and have[key] != want[key]]

@@ -5,7 +5,7 @@ agent is and the hidden fact. It is an integer on a grid, a row of numbers on a 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -49,6 +49,7 @@ class Rules(ABC):
         image_shape: (channels, height, width) of both views, None for plain vectors.
         state_image_shape: that of the state where it is another.
         state_features: names of the state's entries, or of an image's channels.
+        state_groups: by name, which number of a feature each entry of the state (S,) is added to, -1 for none.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
         num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
@@ -61,6 +62,7 @@ class Rules(ABC):
     image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
+    state_groups: Mapping[str, Ints] = {}
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
     num_joint: int = 0
@@ -223,7 +225,7 @@ class ArrayEnv(PartiallyObservableEnv):
         self.action_space = self.rules.action_space
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
-        self.state_features = self.rules.state_features
+        self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self._one = Episodes(self.rules, 1)
         self._num_actions = int(self.action_space.n) if isinstance(self.action_space, spaces.Discrete) else 0
 
@@ -330,7 +332,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
-        self.state_features = self.rules.state_features
+        self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)

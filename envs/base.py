@@ -4,8 +4,8 @@ Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F fe
 """
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -22,8 +22,9 @@ class EnvSpec:
 
     `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
     (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
-    horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image. A storage
-    gives (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see
+    horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image.
+    `state_groups` names what is a sum of entries: which number of the feature each entry is added to, -1 for none. A
+    storage gives (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see
     `buffers.images`); () for a view that they keep as float32.
     """
 
@@ -38,20 +39,29 @@ class EnvSpec:
     state_features: tuple[str, ...] = ()
     obs_storage: tuple[tuple[float, float, int], ...] = ()
     state_storage: tuple[tuple[float, float, int], ...] = ()
+    state_groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
-    def feature_entries(self, name: str) -> range:
-        """Where in the flat state a feature stands; a number names an entry.
+    def to_json(self) -> dict[str, Any]:
+        """What data sets and policies keep of it: no `state_groups`, which are the domain's to say."""
+        return {name: value for name, value in asdict(self).items() if name != "state_groups"}
+
+    def feature_groups(self, name: str) -> list[list[int]]:
+        """Of each number of a feature the entries of the flat state whose sum it is; a number names an entry.
 
         Raises:
             UserError: the state has no such feature.
         """
+        groups = dict(self.state_groups)
+        if name in groups:
+            number_S = np.array(groups[name])
+            return [np.flatnonzero(number_S == number).tolist() for number in range(number_S.max() + 1)]
         if name in self.state_features:
             size = self.state_dim // len(self.state_features)
             first = self.state_features.index(name) * size
-            return range(first, first + size)
+            return [[entry] for entry in range(first, first + size)]
         if name.isdecimal() and int(name) < self.state_dim:
-            return range(int(name), int(name) + 1)
-        named = ", ".join(self.state_features)
+            return [[int(name)]]
+        named = ", ".join((*groups, *self.state_features))
         raise UserError(
             f"--config_rl.critic.signal: the state of {self.env_id} has no feature {name!r}; there are "
             f"{named + ', and ' if named else ''}the numbers of its entries, 0 to {self.state_dim - 1}"
@@ -94,6 +104,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()  # names of the state's equal parts: its entries, or an image's channels
+    # by name, which number of a feature each entry (S,) is added to, -1 for none: what a one-hot state says
+    state_groups: Mapping[str, NDArray[np.intp]] = {}
     obs_storage: tuple[tuple[float, float, int], ...] = ()  # (low, high, bits) of an image's channels; () for float32
     state_storage: tuple[tuple[float, float, int], ...] = ()
 
@@ -183,6 +195,19 @@ def close_or_warn(env: Any, env_id: str) -> None:
         env.close()
     except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
         warnings.warn(f"{env_id}: close() failed: {first_line(error)}", RuntimeWarning, stacklevel=3)
+
+
+def groups_told(groups: Mapping[str, NDArray[Any]] | None, state_dim: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """`EnvSpec.state_groups` as an env tells them.
+
+    Raises:
+        UserError: one is not a number for each entry of the state.
+    """
+    found = tuple((name, tuple(np.ravel(number_S).tolist())) for name, number_S in (groups or {}).items())
+    for name, number_S in found:
+        if len(number_S) != state_dim or not all(isinstance(number, int) and number >= -1 for number in number_S):
+            raise UserError(f"config_env.id: state_groups[{name!r}] is not a number for each of {state_dim} entries")
+    return found
 
 
 def told(values: Sequence[bool | None]) -> NDArray[np.bool_] | None:

@@ -61,7 +61,16 @@ class CleanerRules(Rules):
         cell_C1 = np.arange(self.num_cells)[:, None]
         there_CA = (cell_C1 + [down * self.cols + right for down, right in MOVES]) % self.num_cells
         self.next_CA = np.where(self.wall_C[there_CA], cell_C1, there_CA)
+        self.state_groups = self._groups()
         self._window_9 = np.array([down * self.cols + right for down in (-1, 0, 1) for right in (-1, 0, 1)])
+
+    def _groups(self) -> dict[str, Ints]:
+        """Where the agents are, two maps; and how much is dirty in each row of the maze."""
+        part_S, cell_S = np.divmod(np.arange(5 * self.num_cells), self.num_cells)
+        return {
+            "agents": np.where(part_S >= 3, (part_S - 3) * self.num_cells + cell_S, -1),
+            "dirt": np.where(part_S == 2, cell_S // self.cols, -1),
+        }
 
     def initial(self, rng: np.random.Generator, num: int) -> NDArray[np.int16]:
         joint = np.zeros((num, self.num_cells + 3), np.int16)

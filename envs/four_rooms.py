@@ -55,6 +55,7 @@ class FourRoomsRules(Rules):
         self.image_shape = (8, SIDE, SIDE)
         self.state_image_shape = (12, size, size)
         self.state_features = ("floor", "wall", "exit", "beacon", *COLOURS, "north", "south", "west", "east")
+        self.state_groups = self._groups()
         self.obs_space = spaces.Box(0.0, 1.0, (8 * SIDE * SIDE,), np.float32)
         self.state_space = spaces.Box(0.0, 1.0, (12 * self.num_cells,), np.float32)
         self.action_space = spaces.Discrete(len(ACTIONS))
@@ -66,6 +67,15 @@ class FourRoomsRules(Rules):
         self._rooms_C, self._gaps = self._plan()
         self._border_C = np.append((row == 0) | (row == size - 1) | (column == 0) | (column == size - 1), True)
         self._next_4C, self._window_4CW = self._moves(), self._windows()
+
+    def _groups(self) -> dict[str, Ints]:
+        """Cells of each colour, two of the beacon's and one of the other; and heading and cell of the agent."""
+        map_S, cell_S = np.divmod(np.arange(12 * self.num_cells), self.num_cells)
+        return {
+            "colour": np.where((map_S >= 4) & (map_S < 8), map_S - 4, -1),
+            "heading": np.where(map_S >= 8, map_S - 8, -1),
+            "cell": np.where(map_S >= 8, cell_S, -1),
+        }
 
     def _plan(self) -> tuple[NDArray[np.int16], list[Ints]]:
         """The cells of the map without openings (C,), the one outside included, and where openings may be, by wall."""

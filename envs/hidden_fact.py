@@ -20,7 +20,7 @@ class HiddenFactRules(FiniteRules):
 
     Args:
         model: the POMDP.
-        features: what can be said of a state, for factors: by name the value in each state (S,).
+        features: what can be said of a state, for factors and signals: by name the value in each state (S,).
         fact: the name of the feature that is hidden.
         ask_S: what the expert does as long as no observation has told the fact.
         act_KS: what it does for each fact that it knows or guesses.
@@ -39,6 +39,7 @@ class HiddenFactRules(FiniteRules):
     ) -> None:
         super().__init__(model, one_hot=one_hot)
         self.features, self.fact_S, self.ask_S, self.act_KS = dict(features), features[fact], ask_S, act_KS
+        self.state_groups = self.features if one_hot else {}
         # the last entry is that of no observation
         self._tells = {name: np.append(self._telling(of_S), False) for name, of_S in self.features.items()}
         self._tells_fact_O = self._tells[fact]

@@ -47,6 +47,8 @@ class IrrelevantRules(Rules):
         entries = self.inner.state_features or tuple(map(str, range(self.inner.state_space.shape[0])))
         if len(entries) == self.inner.state_space.shape[0]:
             self.state_features = (*(f"irrelevant_{i}" for i in range(variables)), *entries)
+        none = np.full(variables, -1)
+        self.state_groups = {name: np.append(none, number_S) for name, number_S in self.inner.state_groups.items()}
         # s, what is seen of it, and the domain's own joint state
         self.blank_joint = np.zeros(self._split + self.inner.blank_joint.size)
         self.blank_guess = self.inner.blank_guess

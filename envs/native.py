@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import EnvSpec, ManyEnvs, close_or_warn
+from envs.base import EnvSpec, ManyEnvs, close_or_warn, groups_told
 from envs.wrappers import Bools, Floats, Views
 from utils.errors import UserError
 
@@ -21,7 +21,7 @@ from utils.errors import UserError
 class VectorWithState(ManyEnvs, Protocol):
     """The vector env that `AsymmetricVectorWrapper` takes, one of gymnasium's; `envs.arrays.ArrayVectorEnv` is one.
 
-    Its `obs_storage` and `state_storage` are those of `EnvSpec`, and may be missing.
+    Its `obs_storage`, `state_storage` and `state_groups` are those of `PartiallyObservableEnv`, and may be missing.
     """
 
     np_random: np.random.Generator
@@ -60,6 +60,7 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             obs_image_shape=env.obs_image_shape,
             state_image_shape=env.state_image_shape,
             state_features=env.state_features,
+            state_groups=groups_told(getattr(env, "state_groups", None), env.single_state_space.shape[0]),
             obs_storage=getattr(env, "obs_storage", ()),
             state_storage=getattr(env, "state_storage", ()),
         )

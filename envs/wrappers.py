@@ -15,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions, through_wrappers
-from envs.base import Belief, EnvSpec, close_or_warn
+from envs.base import Belief, EnvSpec, close_or_warn, groups_told
 from envs.factors import Factor
 from envs.velocities import hidden_entries
 from envs.views import ImageOptions, Storage, View, names_of, visible_entries
@@ -121,6 +121,9 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             obs_image_shape=None if self._hides else whole.image_shape,
             state_image_shape=None if state_view is None else state_view.image_shape,
             state_features=tuple(told_by(env, "state_features", "get_state") or ()) if own_state else (),
+            state_groups=groups_told(
+                told_by(env, "state_groups", "get_state") if own_state else None, state_space.shape[0]
+            ),
             obs_storage=() if self._hides and whole.image_shape else whole.storage,
             state_storage=() if state_view is None else state_view.storage,
         )

@@ -42,6 +42,12 @@ _MIXED = flags.DEFINE_boolean(
     "allow_mixed", False, "compare runs of different evaluation settings, or the same seed twice, all the same"
 )
 _FILM_MB = flags.DEFINE_float("film_megabytes", 24.0, "room for films in the page; 0 for none", lower_bound=0.0)
+_OPTIMUM_SECONDS = flags.DEFINE_float(
+    "optimum_seconds",
+    10.0,
+    "processor time for the bounds of the optimum of a finite domain, by which scores are measured; 0 for none",
+    lower_bound=0.0,
+)
 
 
 def main() -> None:
@@ -58,6 +64,7 @@ def main() -> None:
             statistic=_STATISTIC.value,
             by=_BY.value,
             film_megabytes=_FILM_MB.value,
+            optimum_seconds=_OPTIMUM_SECONDS.value,
         )
     )
 
@@ -71,12 +78,14 @@ def write_report(
     statistic: str = "mean",
     by: Sequence[str] = (),
     film_megabytes: float = 24.0,
+    optimum_seconds: float = 10.0,
 ) -> str:
     """Reads runs, groups them, writes everything into `out`; returns two lines on what came of it.
 
     Raises:
         UserError: no runs, damaged ones, such as cannot be compared, or a flag that makes no sense.
     """
+    from scripts.reporting.certified import Certified
     from scripts.reporting.figures import draw
     from scripts.reporting.page import page
     from scripts.reporting.runs import check_comparable, read_runs
@@ -85,11 +94,14 @@ def write_report(
 
     if not math.isfinite(threshold):
         raise UserError(f"--threshold: a number is needed, not {threshold:g}")
+    if math.isnan(optimum_seconds):
+        raise UserError("--optimum_seconds: a number is needed, not nan")
     if metric == "success" and not 0 <= threshold <= 1:
         raise UserError(f"--threshold: a success is between 0 and 1, not {threshold:g}; or --threshold_metric=return")
-    records, notes = read_runs(folders, by)
+    certified = Certified(out / "references.json", optimum_seconds)
+    records, notes = read_runs(folders, by, certified)
     check_comparable(records, allow_mixed)
-    found = study(records, threshold, metric, notes)
+    found = study(records, threshold, metric, [*notes, *certified.notes])
     text, without_film = page(found, film_megabytes)
     for note in (*found.notes, *without_film):
         warnings.warn(note, stacklevel=2)

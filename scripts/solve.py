@@ -19,14 +19,15 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
+from scripts.domains import FILES, domain_name
 from utils.app import run
 from utils.config import define_config_flag, to_dict
 from utils.errors import UserError, choose
 
-FILES = "configs/envs/pomdp_file.py"
-
 _FILE = flags.DEFINE_string("file", None, "a file in Cassandra's format; may be given without --file=")
-_ENV = define_config_flag("config_env", FILES, "the domain; its fields, such as config_env.kwargs.continuing")
+_ENV = define_config_flag(
+    "config_env", "configs/envs/pomdp_file.py", "the domain; its fields, such as config_env.kwargs.continuing"
+)
 _METHOD = flags.DEFINE_string(
     "method",
     "bounds",
@@ -62,7 +63,7 @@ def main() -> None:
     config_env = domain()
     own = {"bounds": ("gap", "relative_gap"), "aql": ("episodes", "reading", "seed")}.get(_METHOD.value, ())
     settings = {name: flags.FLAGS[name].value for name in ("method", "horizon", "discount", *own)}
-    label = Path(config_env.kwargs.path).stem if config_env.id == "PomdpFile-v0" else config_env.id
+    label = domain_name(config_env.id, config_env.kwargs)
     horizon = f"_h{_HORIZON.value}" if _HORIZON.value else ""
     label += "" if _METHOD.value == "bounds" else f"_{_METHOD.value}"
     check_name(_RUN_NAME.value, "--run_name")
@@ -81,7 +82,7 @@ def domain() -> Any:
     config_env = _ENV.value
     if _FILE.value is None:
         return config_env
-    if config_env.id != "PomdpFile-v0":
+    if config_env.id != FILES:
         raise UserError("--file: give a file, or --config_env, but not both")
     with config_env.unlocked():
         config_env.kwargs.path = _FILE.value

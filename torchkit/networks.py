@@ -71,6 +71,26 @@ class Entries(nn.Module):
         return x.index_select(-1, self.entries)
 
 
+class Sums(nn.Module):
+    """Sums of entries of a vector: (…, D) -> (…, len(groups)).
+
+    Args:
+        groups: the entries of each sum.
+        dim: D.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[int]], dim: int):
+        super().__init__()
+        weight_DG = torch.zeros(dim, len(groups))
+        for number, entries in enumerate(groups):
+            weight_DG[entries, number] = 1.0
+        self.register_buffer("weight_DG", weight_DG, persistent=False)
+        self.weight_DG: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight_DG
+
+
 class MLP(nn.Sequential):
     """Linear layers with ReLU between them: (…, in_dim) -> (…, out_dim).
 

@@ -9,17 +9,28 @@ from ml_collections import ConfigDict
 
 from configs.envs._shared import domain
 
+
+def minigrid_memory(size: str, side: int) -> dict[str, Any]:
+    """Remember an object, look for its like at the end of a corridor; sees 7x7 cells in front."""
+    return {
+        "id": f"MiniGrid-MemoryS{size}-v0",
+        "module": "minigrid",
+        "horizon": 5 * side**2,  # MiniGrid's own
+        "obs_keys": "image,direction",
+        "state_fn": "envs.states:minigrid",
+    }
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     # any env that tells its state, or with the fields below made to
     "any": {"id": "CartPole-v1", "state_fn": "observation"},
-    # remember an object, look for its like at the end of a corridor; sees 7x7 cells in front
-    "minigrid_memory": {
-        "id": "MiniGrid-MemoryS7-v0",
-        "module": "minigrid",
-        "horizon": 245,
-        "obs_keys": "image,direction",
-        "state_fn": "envs.states:minigrid",
-    },
+    "minigrid_memory": minigrid_memory("7", 7),
+    # the greater ones; in the random ones the corridor is of any length
+    "minigrid_memory_9": minigrid_memory("9", 9),
+    "minigrid_memory_11": minigrid_memory("11", 11),
+    "minigrid_memory_13": minigrid_memory("13", 13),
+    "minigrid_memory_13_random": minigrid_memory("13Random", 13),
+    "minigrid_memory_17_random": minigrid_memory("17Random", 17),
     # memory tasks that tell their own state; --config_env.id is another of them
     "popgym": {"id": "popgym-RepeatPreviousEasy-v0", "module": "popgym", "horizon": 210},
     # reach a goal without being told one's own velocities

@@ -17,6 +17,7 @@ def collect_episodes(
     num_envs: int,
     seed: int,
     guess_share: float = 0.0,
+    expert_policy: Policy | None = None,
     on_episode: Callable[[Episode], object] = lambda episode: None,
 ) -> list[Episode]:
     """Plays `num_random` episodes with uniform actions, then `num_expert` with the expert.
@@ -31,6 +32,7 @@ def collect_episodes(
         num_envs: envs stepped together, at most; the episodes depend on it.
         seed: fixes everything else.
         guess_share: share of the expert's episodes in which it guesses instead of looking.
+        expert_policy: plays the expert's part; the domain's own expert if not given.
         on_episode: told of each episode when it ends.
     """
     collected: list[Episode] = []
@@ -43,9 +45,9 @@ def collect_episodes(
         envs = make_envs(min(num_envs, num_episodes), env_seed)
         try:
             spec = envs.spec_sizes
-            policy: Policy = (
-                ExpertPolicy(envs, guess_share, rng) if expert else RandomPolicy(spec.action_dim, spec.discrete, rng)
-            )
+            policy: Policy = RandomPolicy(spec.action_dim, spec.discrete, rng)
+            if expert:
+                policy = ExpertPolicy(envs, guess_share, rng) if expert_policy is None else expert_policy
             by_slot: list[list[Episode]] = [[] for _ in range(envs.num_envs)]
             for slot, episode in iterate_episodes(envs, policy, num_episodes, env_seed):
                 episode.expert = expert

@@ -22,7 +22,7 @@ from policies.models.trunk import kept_of, try_kept
 from torchkit.networks import misfit
 from utils.config import json_tuples, to_dict
 from utils.errors import UserError, first_line
-from utils.files import atomic_write
+from utils.files import atomic_write, content_digest
 from utils.standards import check_kind, check_like, with_new_fields
 from utils.tensors import load_tensors, save_tensors
 
@@ -37,7 +37,7 @@ def save_policy(folder: Path, policy: HistoryPolicy, spec: EnvSpec, config: Conf
     save_tensors(folder / "policy.safetensors", policy.state_dict())
     groups = {name: to_dict(config[name]) for name in ("env", "rl", "seq", "repr") if config.get(name) is not None}
     views = {"folds": list(policy.public.folds), "shortcuts": list(policy.public.shortcuts)}
-    about = {"format": POLICY_FORMAT, "spec": asdict(spec), "config": groups, "views": views} | extra
+    about = {"format": POLICY_FORMAT, "spec": spec.to_json(), "config": groups, "views": views} | extra
     about |= policy.public.kept
     atomic_write(folder / "policy.json", json.dumps(about, indent=2) + "\n")
 
@@ -56,7 +56,7 @@ def load_policy(
     path = Path(folder).expanduser()
     if path.suffix == published.SUFFIX and not path.is_dir() and spec is not None and config is not None:
         return load_published_policy(path, spec, config)
-    path = path / "policy" if (path / "policy" / "policy.json").exists() else path
+    path = _folder_of(path)
     try:
         about, saved, kept, tensors = _read(path, flag)
         horizon = saved.max_episode_steps if spec is None else max(saved.max_episode_steps, spec.max_episode_steps)
@@ -80,6 +80,16 @@ def load_policy(
     if spec is not None:
         check_fits(about, spec, flag)
     return policy.eval(), about
+
+
+def policy_digest(folder: str) -> str:
+    """SHA-256 of the weights of a policy that is there."""
+    return content_digest([_folder_of(Path(folder).expanduser()) / "policy.safetensors"])
+
+
+def _folder_of(path: Path) -> Path:
+    """The policy's folder, of a run or itself."""
+    return path / "policy" if (path / "policy" / "policy.json").exists() else path
 
 
 def check_fits(about: Mapping[str, Any], spec: EnvSpec, flag: str) -> None:

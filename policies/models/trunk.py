@@ -15,7 +15,7 @@ from policies.models.sources import Sources, normalised_views
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
 from torchkit.moments import Moments
-from torchkit.networks import EncoderConfig, Entries
+from torchkit.networks import EncoderConfig, Entries, Sums
 from torchkit.normalise import RunningNorm
 from torchkit.sequence import Memory
 from utils.errors import UserError, at_least_one, choose, first_line
@@ -121,11 +121,15 @@ class Trunk:
         names = self.config.rl.critic.signal
         if not names or isinstance(names, str):
             raise UserError("--config_rl.critic.signal: a tuple of features of the state is needed, such as ('0', '1')")
-        entries = [entry for name in names for entry in self.spec.feature_entries(str(name))]
-        width = self._state_dim()
-        layers = [Entries(entries), *vector_embedder(len(entries), width)]
-        if "state" in normalised_views(self.config.rl):
-            layers.insert(0, RunningNorm(self.spec.state_dim, "state"))
+        dim, width = self.spec.state_dim, self._state_dim()
+        groups = [group for name in names for group in self.spec.feature_groups(str(name))]
+        layers: list[nn.Module] = [*vector_embedder(len(groups), width)]
+        if any(len(group) != 1 for group in groups):  # counts, which are normal enough
+            layers.insert(0, Sums(groups, dim))
+        else:
+            layers.insert(0, Entries([entry for group in groups for entry in group]))
+            if "state" in normalised_views(self.config.rl):
+                layers.insert(0, RunningNorm(dim, "state"))
         self.embedders["signal"] = nn.Sequential(*layers)
         return width
 

@@ -76,7 +76,7 @@ def _data(study: Study, films: Mapping[Path, str]) -> dict[str, Any]:
         for one in study.records
     }
     references = {
-        one.key.env: f"; random return {one.reference.random:.4g}, optimum {one.reference.optimum:.4g}"
+        one.key.env: f"; random return {one.reference.random:.4g}, optimum {one.reference.optimum_text}"
         for one in study.records
         if one.reference is not None
     }

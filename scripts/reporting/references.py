@@ -14,8 +14,10 @@ class Reference:
         horizon: steps for which both hold.
         hidden: the entries of the observation that are taken away.
         random: mean return of uniformly random actions.
-        optimum: mean return of the best policy that has the history alone.
+        optimum: mean return of the best policy that has the history alone; where it is not known exactly, what none has
+            more of, so that a score is never too high.
         source: where both numbers come from.
+        lower: what some policy is known to have, where the optimum is not known exactly.
     """
 
     horizon: int
@@ -23,6 +25,14 @@ class Reference:
     optimum: float
     source: str
     hidden: tuple[int, ...] = ()
+    lower: float | None = None
+
+    @property
+    def optimum_text(self) -> str:
+        """The optimum, or between which bounds it is."""
+        if self.lower is None or f"{self.lower:.6g}" == f"{self.optimum:.6g}":
+            return f"{self.optimum:.4g}"
+        return f"between {self.lower:.6g} and {self.optimum:.6g}"
 
     def normalise(self, value: Any) -> Any:
         """A return, or an array of such, as a score: 0 is random, 1 the optimum; worse than random is negative."""

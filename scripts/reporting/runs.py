@@ -8,13 +8,14 @@ import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scripts.domains import domain_name
 from scripts.reporting.references import Reference, reference_of
 from scripts.reporting.statistics import Array
 from utils.config import flatten
@@ -52,6 +53,13 @@ FIELDS: dict[str, type] = {
 OWN_FIELDS = ("run.seed", "run.threads", "env.rl", "env.seq", *SETTINGS)
 
 
+WorkOut = Callable[[Mapping[str, Any]], Reference | None]
+
+
+def unknown(config_env: Mapping[str, Any]) -> None:
+    """What is known of random and best returns is in the table alone."""
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """What makes runs one group."""
@@ -87,6 +95,7 @@ class Record:
         films: GIFs.
         learning: by name, such as `loss/td`, env steps and values (2, ·); NaN where not finite.
         left_out: how many evaluations have `null` for a number.
+        reference: random and best return of its env, where they are known.
     """
 
     folder: Path
@@ -102,11 +111,7 @@ class Record:
     films: tuple[Path, ...]
     learning: Mapping[str, Array]
     left_out: int = 0
-
-    @property
-    def reference(self) -> Reference | None:
-        """Random and best return of its env, where they are known."""
-        return reference_of(self.key.env, self.settings)
+    reference: Reference | None = None
 
     def last(self, metric: str) -> float:
         """Mean of the last ten evaluations, or of as many as there are."""
@@ -130,12 +135,15 @@ def start(demonstrations: bool) -> str:
     return "with demonstrations" if demonstrations else "without demonstrations"
 
 
-def read_runs(folders: Sequence[str], by: Sequence[str] = ()) -> tuple[list[Record], list[str]]:
+def read_runs(
+    folders: Sequence[str], by: Sequence[str] = (), work_out: WorkOut = unknown
+) -> tuple[list[Record], list[str]]:
     """All runs of main.py in and below `folders`, each once, and notes; results of stage 2 are passed over.
 
     Args:
         folders: run folders, or folders of such.
         by: fields of the config that tell groups apart besides env, start, method and memory; or `NAME`.
+        work_out: is asked for the reference of an env, by its config, where none is known.
 
     Raises:
         UserError: a folder that is not there, none with a run, a damaged run, or a field that no run has.
@@ -152,7 +160,7 @@ def read_runs(folders: Sequence[str], by: Sequence[str] = ()) -> tuple[list[Reco
             known |= path.resolve() in found
             if path.resolve() not in found:
                 found[path.resolve()] = path
-                record = read_run(path, by)
+                record = read_run(path, by, work_out)
                 records += [] if record is None else [record]
                 if record is not None and record.left_out:
                     notes.append(f"{path}: {record.left_out} evaluations are left out, a number in them is null")
@@ -174,7 +182,7 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(Path(root) for root, _, files in os.walk(folder) if {"metrics.jsonl", "config.json"} & set(files))
 
 
-def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
+def read_run(folder: Path, by: Sequence[str] = (), work_out: WorkOut = unknown) -> Record | None:
     """One run; None where the folder holds something else than training, such as a representation.
 
     Raises:
@@ -210,7 +218,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
     if not isinstance(_subtree(config, "env.hidden"), list | str | None):
         raise damaged(str(path), f"config.env.hidden is {_subtree(config, 'env.hidden')!r}")
     key = Key(
-        flat["env.id"],
+        domain_name(flat["env.id"], _subtree(config, "env.kwargs")),
         flat["run.start_expert"] > 0,
         f"{flat['rl.family']}:{flat['rl.variant']}",
         flat["seq.memory"],
@@ -221,7 +229,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
     steps = np.array([row["step"] for row in rows], np.float64)
     told = [metric for metric in METRICS if all(metric in row for row in rows)]
     curves = {metric: np.array([row[metric] for row in rows], np.float64) for metric in told}
-    reference = reference_of(key.env, settings)
+    reference = reference_of(flat["env.id"], settings) or work_out(config["env"])
     if reference is not None:
         curves["score"] = reference.normalise(curves["return"])
     minutes = np.interp(steps, *np.transpose([(0.0, 0.0), *clock])) if clock else np.full(len(steps), math.nan)
@@ -239,6 +247,7 @@ def read_run(folder: Path, by: Sequence[str] = ()) -> Record | None:
         tuple(sorted(path for path in folder.glob("films/*.gif") if is_own_film(path, folder))),
         learning,
         left_out,
+        reference,
     )
 
 

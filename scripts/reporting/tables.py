@@ -53,10 +53,7 @@ def markdown(study: Study) -> str:
         text += ["", "## What scores are measured by", ""]
         text += _table(
             ["env", "random", "optimum", "source"],
-            [
-                [env, f"{found.random:.4g}", f"{found.optimum:.4g}", found.source]
-                for env, found in sorted(known.items())
-            ],
+            [[env, f"{found.random:.4g}", found.optimum_text, found.source] for env, found in sorted(known.items())],
         )
     notes = [*study.notes, *few_seeds(study)]
     if notes:

@@ -53,9 +53,10 @@ FIELDS = {
 EXTRA = {
     "main.py": ("group", "num_seeds", "batch_seeds", "policy_dir", "state_embedder_dir", "obs_embedder_dir", "threads",
                 "time_limit", "checkpoint_minutes", "sampled_seq_len", "start_expert_training", "seed", "config_repr"),
-    "main_collect_data.py": ("guess_share", "seed", "overwrite", "aug", "n_aug"),
+    "main_collect_data.py": ("guess_share", "seed", "overwrite", "aug", "n_aug", "expert_policy_dir"),
     "main_pretrain_representations.py": ("seed", "threads", "log_freq", "init_model"),
-    "scripts/report.py": ("threshold", "threshold_metric", "statistic", "by", "film_megabytes", "allow_mixed"),
+    "scripts/report.py": ("threshold", "threshold_metric", "statistic", "by", "film_megabytes", "allow_mixed",
+                          "optimum_seconds"),
     "scripts/export.py": ("format", "seed", "config_env", "trust"),
     "scripts/inspect_episode.py": ("seed", "gif", "config_env", "state_embedder_dir", "obs_embedder_dir", "trust"),
     "scripts/publish.py": ("run", "out"),

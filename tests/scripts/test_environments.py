@@ -29,6 +29,10 @@ UNCLOSED = (
     *("--config_env.module=tests.helpers.drawing", "--config_env.id=drawing/Unclosed-v0", "--config_env.hidden=()"),
     "--config_env.state_fn=",
 )
+MINIGRID = {
+    f"minigrid_memory{name}": side
+    for name, side in {"": 7, "_9": 9, "_11": 11, "_13": 13, "_13_random": 13, "_17_random": 17}.items()
+}
 # name: (the package, the row, further flags of the domain, the family)
 THROUGH = {
     "batched": ("torch", "any", BATCHED, "sac"),
@@ -37,7 +41,7 @@ THROUGH = {
         "torch", "any", (*BATCHED, "--config_env.vector_entry=tests.helpers.batched:Unclosed"), "sac",
     ),
     "cannot be closed": ("torch", "any", (*UNCLOSED, *SHORT), "dqn"),
-    "minigrid": ("minigrid", "minigrid_memory", SHORT, "dqn"),
+    **{row: ("minigrid", row, SHORT, "dqn") for row in MINIGRID},
     **{
         f"popgym, {task}": (
             *("popgym", "popgym", (*SHORT, f"--config_env.id=popgym-{task}Easy-v0")),
@@ -107,6 +111,29 @@ def test_every_easy_task_of_popgym_is_played(task):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # as where a seed is ignored
         envs.load_state_dict(envs.state_dict())
+
+
+@pytest.mark.parametrize("row", MINIGRID)
+def test_the_memory_tasks_of_minigrid_are_as_they_say(row):
+    pytest.importorskip("minigrid")
+    import numpy as np
+
+    from configs.envs import third_party
+    from envs.make import make_env
+
+    env, side = make_env(third_party.get_config(row)), MINIGRID[row]
+    base = env.unwrapped
+    assert (base.width, base.max_steps, env.spec_sizes.max_episode_steps) == (side, 5 * side**2, 5 * side**2)
+    assert base.random_length == row.endswith("random")
+    assert env.spec_sizes.state_dim == 3 * side**2 + 3 and env.spec_sizes.action_dim == 7
+    shown = set()
+    for seed in range(20):
+        views, _ = env.reset(seed=seed)
+        grid = views["state"][: 3 * side**2].reshape(side, side, 3)
+        cue, ends = grid[1, side // 2 - 1, 0], grid[..., 0][np.isin(grid[..., 0], (5, 6))]  # keys and balls
+        assert sorted(ends) == sorted([5, 6, cue])  # one of each at the end, and at the start the cue
+        shown.add((int(cue), float(grid[base.success_pos][0])))
+    assert len(shown) > 1
 
 
 def test_words_that_cannot_be_flattened_are_told_in_one_line_with_what_to_name(scripts, tmp_path):

@@ -199,6 +199,19 @@ def test_the_signal_is_the_named_features_and_nothing_else():
         assert same == (entry not in (5, 2))
 
 
+@pytest.mark.parametrize("normalise", [(), ("state",)])
+def test_a_signal_of_sums_says_no_more_than_the_sums(normalise):
+    spec = replace(SPEC, state_groups=(("side", (0, 0, 1, 1, -1, -1, -1)),))
+    agent = make_agent("a2c:informed", spec=spec, critic__signal=("side",), normalise=normalise)
+    batch = make_batch(spec=spec)
+    value = agent.critic(agent.critic.views(batch, {}), batch)[0]
+    for moved, same in (((0, 1), True), ((2, 3), True), ((5, 6), True), ((0, 2), False), ((0, 5), False)):
+        other = copy.deepcopy(batch)
+        other.state.distinct[:, moved] += torch.tensor([1.0, -1.0])
+        found = agent.critic(agent.critic.views(other, {}), other)[0]
+        assert torch.allclose(found, value, atol=1e-6) == same
+
+
 def test_a_signal_that_is_not_there_is_one_line():
     for signal, message in (((), "a tuple of features"), (("9",), "no feature '9'"), (("speed",), "0 to 6")):
         with pytest.raises(UserError, match=message):
@@ -226,7 +239,9 @@ def test_the_features_of_a_domain_are_where_their_names_say(domain):
     config = config_named("envs", domain)
     for envs in (make_vector_env(config, 50, seed=0), SyncAsymmetricVectorEnv([lambda: make_env(config)] * 50)):
         spec = envs.spec_sizes
-        assert {name: list(spec.feature_entries(name)) for name in spec.state_features} == entries
+        assert {
+            name: [entry for group in spec.feature_groups(name) for entry in group] for name in spec.state_features
+        } == entries
         views, _ = envs.reset(seed=0)
         differs = (views["obs"] != views["state"]).any(0)
         assert set(np.flatnonzero(differs)) <= set(entries[hidden])
@@ -235,7 +250,7 @@ def test_the_features_of_a_domain_are_where_their_names_say(domain):
 
 def test_features_are_equal_parts_of_the_state():
     spec = replace(SPEC, state_dim=8, state_features=("agent", "goal"))
-    assert (list(spec.feature_entries("goal")), list(spec.feature_entries("3"))) == ([4, 5, 6, 7], [3])
+    assert (spec.feature_groups("goal"), spec.feature_groups("3")) == ([[4], [5], [6], [7]], [[3]])
 
 
 def test_stored_actions_have_the_density_that_they_were_drawn_with():
