@@ -34,6 +34,7 @@ SMALLER = {
         "--train_episodes=1", "--start_training=2", "--num_envs=2", "--eval_episodes=2", "--film_episodes=1",
         "--config_rl.batch_size=2", "--config_rl.updates_per_step=0.05",
     ),
+    "scripts/solve.py": ("--time_limit=5",),
     "scripts/report.py": (),
     "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/sweeping runs this one
     "scripts/inspect_episode.py": ("--episodes=1",),

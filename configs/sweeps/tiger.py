@@ -1,0 +1,89 @@
+"""Tiger and Heaven-Hell-1, every row of DQN that needs no stage 2 and mi with its stages, three seeds each.
+
+On two cores ten to fifteen minutes; `python scripts/report.py logs/tiger/train --out=report` then measures returns by
+certified bounds of both optima.
+"""
+
+from ml_collections import ConfigDict
+
+LEARNER = (
+    "--config_seq.kwargs.out_dim=64",
+    "--config_rl.head_dims=(64,64)",
+    "--config_rl.lr=1e-3",
+)
+EMBEDDERS = ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
+TIGER = (
+    "--config_env=configs/envs/pomdp_file.py",
+    "--config_env.kwargs.path=configs/envs/tiger.pomdp",
+    "--config_env.horizon=10",
+    "--config_env.eval.interval=2000",
+)
+HEAVEN_HELL = (
+    "--config_env=configs/envs/heaven_hell_n.py:1",
+    "--config_env.horizon=20",
+    "--config_env.eval.interval=3000",
+)
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "tiger"
+    config.axes = ConfigDict(
+        {
+            "env": {
+                "tiger": {
+                    "collect": TIGER,
+                    "pretrain": TIGER,
+                    "train": (
+                        *TIGER,
+                        "--train_episodes=1200",
+                        "--config_rl.discount=0.95",
+                        "--config_rl.exploration.steps=10000",
+                        "--config_rl.normalise=('reward',)",  # an error costs ten times what is to be won
+                    ),
+                },
+                "heaven_hell_1": {
+                    "collect": HEAVEN_HELL,
+                    "pretrain": HEAVEN_HELL,
+                    "train": (
+                        *HEAVEN_HELL,
+                        "--train_episodes=1200",
+                        "--start_training=200",
+                        "--updates_per_step=0.15",
+                        "--config_rl.discount=0.9",
+                        "--config_rl.cut_traces=False",
+                        "--config_rl.exploration.steps=20000",
+                    ),
+                },
+            },
+            "method": {
+                **{
+                    row: (f"--config_rl=configs/rl/dqn.py:{row}",)
+                    for row in ("history", "ua", "ua_vr", "ba", "ba_vr", "zp")
+                },
+                "mi": ("--config_rl=configs/rl/dqn.py:mi", *EMBEDDERS),
+            },
+            "seed": (0, 1, 2),
+        }
+    )
+    config.stages = ConfigDict(
+        {
+            "collect": {
+                "script": "main_collect_data.py",
+                "over": ("env",),
+                "flags": ("--episodes=1000", "--random_episodes=1000"),
+            },
+            "pretrain": {
+                "script": "main_pretrain_representations.py",
+                "over": ("env",),
+                "flags": ("--config_repr=configs/repr/heaven_hell.py", "--num_epochs=20", "--data_path={collect}"),
+            },
+            "train": {
+                "script": "main.py",
+                "over": ("env", "method", "seed"),
+                "flags": ("--seed={seed}", "--film_episodes=0", *LEARNER),
+            },
+        }
+    )
+    config.slurm = ConfigDict({"hours": 0.5, "memory_gb": 2.0, "runs_per_job": 4})
+    return config.lock()
