@@ -305,7 +305,10 @@ class EpisodeBuffer:
         for name in COUNTERS:
             setattr(self, name, whole(state["counters"][name], name))
         for key in {*FIELDS, *state["rows"]}:
-            self._rows[key][: self._used_rows] = state["rows"][key]
+            kept = self._rows[key][: self._used_rows]
+            if state["rows"][key].shape != kept.shape:
+                raise ValueError(f"{key}: rows of {state['rows'][key].shape}, where {kept.shape} are counted")
+            kept[:] = state["rows"][key]
         of_older = np.arange(len(state["first"])) < self._num_protected  # it did not tell them from protected ones
         spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
         for name, values in spans.items():

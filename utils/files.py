@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import math
@@ -75,8 +76,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 def _sweep(target: Path) -> None:
     """Removes what killed processes left of a file; what is written now, here or on another machine, is younger."""
     left = re.compile(rf"\.{re.escape(target.stem)}\.\d+\.tmp{re.escape(target.suffix)}")
-    for path in target.parent.glob(".*.tmp*"):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        for path in target.parent.glob(f".{glob.escape(target.stem)}.*.tmp*"):
             if left.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFT_SECONDS:
                 path.unlink()
 

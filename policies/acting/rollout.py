@@ -180,10 +180,12 @@ class EpisodeStream:
         if "_seen" not in state["vectors"]:  # older ones had images as they are seen
             self._seen = state["arrays"]["_obs"][self._t, self._slots]
         for key, value in state["arrays"].items():
-            storage = self._storages.get(key.removeprefix("_"))
-            if storage is not None:
-                value = storage.encode(value.reshape(-1, value.shape[-1])).reshape(*value.shape[:2], -1)
-            getattr(self, key)[: len(value)] = value
+            kept, storage = getattr(self, key)[: len(value)], self._storages.get(key.removeprefix("_"))
+            if value.dtype == kept.dtype or storage is None:
+                kept[:] = value
+            else:  # older ones
+                there = np.arange(len(value))[:, None] <= self._t
+                kept[there] = storage.encode(value[there])
         self._carry = state["carry"]
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import re
 
 import pytest
@@ -110,6 +111,8 @@ def test_every_memory_of_the_configs_is_tested():
         (lambda: LRU(IN, r_max=1.0), "r_max=1.0: above r_min=0.9 and below 1"),
         (lambda: Hybrid(IN, r_min=-0.1), "r_max=0.999: above r_min=-0.1"),
         (lambda: BMRU(IN, threshold=0.0), "threshold=0.0: a number above 0"),
+        (lambda: BMRU(IN, threshold=float("inf")), "threshold=inf: a number above 0"),
+        (lambda: Hybrid(IN, layers=1), "layers=1: at least 2 are needed, one of each kind"),
         (lambda: Double(GRU, IN, 5), "out_dim=5: an even number"),
         (lambda: GPT(IN, T, dropout=1.0), "dropout=1.0: a share from 0 to below 1"),
     ],
@@ -429,6 +432,8 @@ class Odd(GRU):
     def __init__(self, way):
         super().__init__(IN, 5)
         self.way = way
+        if way == "no width":
+            del self.out_dim
 
     def forward(self, x_TBF, start_TB, carry=None):
         if self.way == "ignores starts":
@@ -460,8 +465,30 @@ class Odd(GRU):
         ("no tuple", 1, "Odd.forward must return as carry a tuple"),
         ("other carry", 1, "Odd.forward must return as carry a tuple of tensors, of the shapes of initial_carry"),
         ("no carry", 1, "Odd.forward must return the history and the carry"),
+        ("no width", 1, "Odd lacks out_dim, the width of its history"),
     ],
 )
 def test_a_memory_that_breaks_its_contract_is_told(way, steps, message):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         check_memory(Odd(way), IN, steps)
+
+
+def test_slow_states_of_an_lru_are_fed_by_what_they_lose():
+    cell = LRU(2, 2).layers[0].cell
+    for fade in (-10.0, -18.0, -30.0):
+        cell.log_fade.data.fill_(fade)
+        cell.enter.get_parameter("0.weight").data.zero_()
+        cell.enter.get_parameter("0.bias").data.fill_(1.0)
+        (entering, _) = cell.read(torch.zeros(1, 1, 2))
+        expected = math.sqrt(-math.expm1(-2 * math.exp(fade)))
+        assert entering.flatten().tolist() == pytest.approx([expected] * 2, rel=1e-5)
+
+
+def test_a_slow_gate_of_a_mingru_is_no_frozen_one_in_half_precision():
+    cell = MinGRU(2, 2).layers[0].cell
+    cell.gate_and_candidate.get_parameter("0.weight").data.zero_()
+    cell.gate_and_candidate.get_parameter("0.bias").data.fill_(-7.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        keep, _ = cell.read(torch.zeros(64, 1, 2))
+    assert keep.dtype == torch.float32
+    torch.testing.assert_close(keep, torch.full_like(keep, 1 - 1 / (1 + math.exp(7))), rtol=0, atol=1e-5)

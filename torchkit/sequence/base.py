@@ -120,6 +120,8 @@ def _check_on(memory: Memory, x_TBF: Tensor, start_TB: Tensor) -> None:
 def _stepped(memory: Memory, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None) -> tuple[Tensor, Carry]:
     """History and carry, if they are of the right form."""
     who, (T, B) = f"{type(memory).__name__}.forward", start_TB.shape
+    if not isinstance(getattr(memory, "out_dim", None), int):
+        raise UserError(f"{type(memory).__name__} lacks out_dim, the width of its history")
     returned = memory(x_TBF, start_TB, carry)
     if not isinstance(returned, tuple) or len(returned) != 2 or not isinstance(returned[0], Tensor):
         raise UserError(f"{who} must return the history and the carry")

@@ -10,12 +10,13 @@ Rebuilt from what the abstract of arXiv 2601.09495 says, not from the paper's eq
 - A candidate that lies on the threshold within rounding may be written by one program and not by another.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from torchkit.fast.gates import Gates
-from torchkit.sequence.scan import scan
-from torchkit.sequence.stack import Block, Layer, Stack, linear
+from torchkit.sequence.stack import Block, ScannedLayer, Stack, linear
 from utils.errors import UserError
 
 
@@ -40,7 +41,7 @@ def gates(candidate: Tensor, threshold_H: Tensor, size_H: Tensor) -> tuple[Tenso
 GATES = Gates("bmru", gates, outputs=2, parts=1)
 
 
-class BMRUCell(Layer):
+class BMRUCell(ScannedLayer):
     """h' = (1 - z) h + z α sign(c) with c = W x + b and z = 1 where |c| > |β|, else 0.
 
     c starts of unit variance for inputs of unit variance, α at 1, β at `threshold`: at 1 some 30 % of steps write.
@@ -61,11 +62,6 @@ class BMRUCell(Layer):
             keep, inputs = GATES(candidate, self.threshold, self.size)
         return keep, inputs
 
-    def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
-        keep, inputs = read
-        states_TBH = scan(keep, inputs, start_TB, carry_BH)
-        return states_TBH, states_TBH[-1]
-
 
 class BMRU(Stack):
     """Blocks of `BMRUCell`."""
@@ -76,10 +72,10 @@ class BMRU(Stack):
 
 
 def positive(threshold: float) -> None:
-    """Refuses a threshold at which everything writes.
+    """Refuses a threshold at which everything or nothing writes.
 
     Raises:
         UserError: begins with the field.
     """
-    if not threshold > 0:
+    if not 0 < threshold < math.inf:
         raise UserError(f"threshold={threshold}: a number above 0 is needed")

@@ -3,6 +3,7 @@
 from torchkit.sequence.bmru import BMRUCell, positive
 from torchkit.sequence.lru import LRUCell, ring
 from torchkit.sequence.stack import Block, Stack
+from utils.errors import UserError
 
 
 class Hybrid(Stack):
@@ -19,6 +20,8 @@ class Hybrid(Stack):
     ):
         ring(r_min, r_max)
         positive(threshold)
+        if layers < 2:
+            raise UserError(f"layers={layers}: at least 2 are needed, one of each kind")
 
         def make(number: int, width: int) -> Block:
             return Block(width, BMRUCell(width, threshold) if number % 2 else LRUCell(width, r_min, r_max))

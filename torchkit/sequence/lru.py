@@ -32,7 +32,7 @@ class LRUCell(Layer):
         self.past = nn.Parameter(torch.randn(width))  # D
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
-        size = (1 - torch.exp(-2 * self.log_fade.exp())).sqrt()
+        size = (-torch.expm1(-2 * self.log_fade.exp())).sqrt()
         return self.enter(x) * size.repeat_interleave(2), self.past * x
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:

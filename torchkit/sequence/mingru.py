@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from torchkit.fast.gates import Gates
-from torchkit.sequence.scan import scan
-from torchkit.sequence.stack import Block, Layer, Stack, linear
+from torchkit.sequence.scan import HALF
+from torchkit.sequence.stack import Block, ScannedLayer, Stack, linear
 
 
 def gates(wide: Tensor) -> tuple[Tensor, Tensor]:
@@ -19,7 +19,7 @@ LONGEST = 100
 GATES = Gates("mingru", gates, outputs=2, parts=2)
 
 
-class MinGRUCell(Layer):
+class MinGRUCell(ScannedLayer):
     """h' = (1 - z) h + z g with z = σ(W_z x + b_z), g of W_h x + b_h.
 
     g(v) is v + 1/2 from 0 on and σ(v) below, so that a state stays above 0. The paper scans logarithms, since a product
@@ -37,13 +37,9 @@ class MinGRUCell(Layer):
             self.gate_and_candidate.get_parameter("0.bias")[:width] = -steps.log()
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
-        keep, inputs = GATES(self.gate_and_candidate(x))
+        wide = self.gate_and_candidate(x)
+        keep, inputs = GATES(wide.float() if wide.dtype in HALF else wide)  # of half precision 1 - 0.001 is 1
         return keep, inputs
-
-    def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
-        keep, inputs = read
-        states_TBH = scan(keep, inputs, start_TB, carry_BH)
-        return states_TBH, states_TBH[-1]
 
 
 class MinGRU(Stack):

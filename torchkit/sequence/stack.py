@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchkit.fast.gates import Gates
 from torchkit.networks import MLP, mlp
 from torchkit.sequence.base import Carry, Cell, Memory, Step, at, forget
+from torchkit.sequence.scan import scan
 from utils.errors import at_least_one
 
 
@@ -32,6 +33,15 @@ class Layer(nn.Module):
     def finish(self, x_TBF: Tensor, output_TBH: Tensor) -> Tensor:
         """What the layer gives, from its own input and what `run` gave."""
         return output_TBH
+
+
+class ScannedLayer(Layer):
+    """A recurrence that reads what is kept of its state and what comes in, and none of its state."""
+
+    def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
+        keep, inputs = read
+        states_TBH = scan(keep, inputs, start_TB, carry_BH)
+        return states_TBH, states_TBH[-1]
 
 
 class Stack(Memory):

@@ -102,6 +102,8 @@ def before_bytes(state):
     seen = vectors.pop("_seen")
     arrays["_obs"] = arrays["_obs"].astype(np.float32) / 5
     arrays["_obs"][vectors["_t"], np.arange(len(seen))] = seen
+    beyond = np.arange(len(arrays["_obs"]))[:, None] > vectors["_t"]
+    arrays["_obs"][beyond] = -1000  # are of no episode, so that it does not matter what they could be stored as
     return state | {"arrays": arrays, "vectors": vectors}
 
 
