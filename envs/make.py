@@ -4,6 +4,7 @@ import importlib
 import os
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -25,6 +26,7 @@ from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn, told_by
 from utils.errors import UserError, blaming, suggest
+from utils.files import content_digest
 from utils.optional import what_lacks
 
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
@@ -57,6 +59,12 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
         raise UserError(f"{spec.id} cannot be drawn: {_one_line(error)}") from error
     with blaming("config_env.id", spec.id):
         return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
+
+
+def file_digest(config_env: ConfigDict) -> str | None:
+    """SHA-256 of the file that a domain is read from, `config_env.kwargs.path`; None where it is from none."""
+    path = Path(config_env.kwargs.get("path") or "")
+    return content_digest([path]) if path.is_file() else None
 
 
 def adaptation(config_env: ConfigDict) -> Adaptation:

@@ -53,6 +53,7 @@ _RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of the
 
 def main() -> None:
     """Reads the domain, solves it, keeps what came of it and tells it."""
+    from envs.make import file_digest
     from policies.exact.tabular import METHODS
     from scripts.solving import solve_by_bounds
     from scripts.solving_tables import solve_by_tables
@@ -67,7 +68,8 @@ def main() -> None:
     horizon = f"_h{_HORIZON.value}" if _HORIZON.value else ""
     label += "" if _METHOD.value == "bounds" else f"_{_METHOD.value}"
     check_name(_RUN_NAME.value, "--run_name")
-    configs = {"env": to_dict(config_env), "run": settings | {"time_limit": _TIME_LIMIT.value}}
+    by_what = {"time_limit": _TIME_LIMIT.value, "env_file_sha256": file_digest(config_env)}
+    configs = {"env": to_dict(config_env), "run": settings | by_what}
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
     folder = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
     print(method(folder, config_env, settings, time.monotonic() + _TIME_LIMIT.value, _KEEP_POLICY.value))

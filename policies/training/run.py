@@ -10,6 +10,7 @@ import torch
 from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
+from envs.make import file_digest
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
 from policies.deployed.files import save_policy
@@ -115,6 +116,8 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
     }
     if settings.data_path is not None:
         digests["data_path_sha256"] = dataset_digest(settings.data_path)
+    if (digest := file_digest(config.env)) is not None:
+        digests["env_file_sha256"] = digest
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
     may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
     may_grow = ("run.train_episodes", "rl.num_updates")

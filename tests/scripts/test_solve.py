@@ -91,3 +91,22 @@ def test_time_is_up(scripts, tmp_path):
 )
 def test_bad_input_is_one_line(scripts, tmp_path, flags, expected):
     assert_refused(scripts.run("scripts/solve.py", *flags, f"--save_dir={tmp_path}"), *expected)
+
+
+@pytest.mark.parametrize("script", ["scripts/solve.py", "main.py"])
+def test_a_file_that_has_changed_is_another_domain(script, scripts, tmp_path):
+    path = tmp_path / "x.pomdp"
+    path.write_text(TIGER.read_text())
+    flags = {
+        "scripts/solve.py": (path, "--horizon=2"),
+        "main.py": (
+            *("--config_env=configs/envs/pomdp_file.py", f"--config_env.kwargs.path={path}", "--config_env.horizon=4"),
+            *("--train_episodes=2", "--eval_episodes=2", "--film_episodes=0", "--cuda=-1"),
+        ),
+    }[script]
+    call = (script, *flags, f"--save_dir={tmp_path / 'logs'}", "--run_name=x")
+    for _ in range(2):
+        done = scripts.run(*call)
+        assert done.returncode == 0, done.stderr
+    path.write_text(TIGER.read_text().replace("-100", "-50"))
+    assert_refused(scripts.run(*call), "already holds a run with run.env_file_sha256 = ")
