@@ -79,9 +79,9 @@ def tightened(
 
 
 def near_enough(now: Progress, settings: dict[str, Any]) -> bool:
-    """Whether the bounds are as near as was asked for."""
+    """Whether the bounds are as near as was asked for, or as double precision lets them be."""
     size = max(abs(now.lower), abs(now.upper))
-    return now.gap <= max(settings["gap"], settings["relative_gap"] * size)
+    return now.closed or now.gap <= max(settings["gap"], settings["relative_gap"] * size)
 
 
 def spec_of(config_env: ConfigDict) -> EnvSpec:

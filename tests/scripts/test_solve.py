@@ -83,6 +83,7 @@ def test_time_is_up(scripts, tmp_path):
         ((TIGER, "--time_limit=0"), ("--time_limit",)),
         ((TIGER, "--discount=1"), ("--horizon",)),
         ((TIGER, "--discount=1.5"), ("--discount",)),
+        ((TIGER, "--discount=0"), ("--discount",)),
         ((TIGER, "--run_name=../x"), ("--run_name",)),
         ((TIGER, "--config_env=configs/envs/heaven_hell.py"), ("--file", "--config_env")),
         (("--config_env=configs/envs/heaven_hell.py",), ("--horizon",)),
