@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from buffers.batch import PublicBatch
-from buffers.rows import Rows
+from buffers.batch import PublicBatch, Rows
 from configs.envs import pomdp_file
 from envs.base import EnvSpec
 from envs.finite import Filter
@@ -154,5 +153,5 @@ def test_what_no_state_explains_leaves_a_belief():
 
 def test_a_policy_that_would_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr("policies.deployed.solved.MOST_NUMBERS", 10)
-    with pytest.raises(UserError, match="--keep_policy"):
+    with pytest.raises(UserError, match="--nokeep_policy"):
         solved(drawn_pomdp(np.random.default_rng(1)), gap=1.0)
