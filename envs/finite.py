@@ -131,7 +131,13 @@ class Filter:
         return _normalised(self.weights(belief_NS, action_N, obs_N, ended=ended))
 
     def weights(self, belief_NS: Floats, action_N: Ints, obs_N: Ints, *, ended: bool = False) -> Floats:
-        """Pr(s', o, the episode goes on | b, a) (N, E), of which `after` is the normalised form."""
+        """Pr(s', o, the episode goes on | b, a) (N, E), of which `after` is the normalised form.
+
+        Raises:
+            ValueError: an observation is below 0.
+        """
+        if (obs_N < 0).any():
+            raise ValueError(f"row {int((obs_N < 0).argmax())} has no observation after an action")
         weight_NE = np.empty_like(belief_NS)
         for action in np.unique(action_N):
             some = np.flatnonzero(action_N == action)

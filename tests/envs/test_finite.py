@@ -112,6 +112,14 @@ def test_many_beliefs_are_each_by_itself(form):
         np.testing.assert_allclose(together[one], beliefs.after(belief[one], action[one], obs[one]), atol=1e-15)
 
 
+def test_nothing_seen_after_an_action_is_no_episode(file):
+    model = model_of(file(TIGER))
+    with pytest.raises(ValueError, match="row 0 has no observation"):
+        Filter(model).after(model.start_S[None], np.zeros(1, np.intp), np.array([-1]))
+    with pytest.raises(ValueError, match="row 2"):
+        Filter(model).episode(np.array([-1, 0, -1]), np.zeros(2, np.intp), False)
+
+
 def test_the_tiger_behind_the_left_door(file):
     model = model_of(file(TIGER))
     heard = Filter(model).episode(np.array([-1, 0, 0, 1]), np.zeros(3, np.intp), False)[:, 0]
