@@ -207,6 +207,22 @@ def test_the_value_of_knowing_the_state(file):
     np.testing.assert_array_equal(env.informed_actions(np.eye(3)[:2]), np.eye(3, dtype=bool)[1:])
 
 
+def test_the_value_of_knowing_the_state_is_a_bound_wherever_it_stops():
+    model = replace(drawn_pomdp(np.random.default_rng(0), ends=0.0), discount=0.9999)
+    best_S, every = np.zeros(3, int), np.arange(3)
+    for _ in range(10):  # policy iteration
+        moved_SE = np.stack(model.transition_ASE)[best_S, every]
+        value_S = np.linalg.solve(np.eye(3) - model.discount * moved_SE, model.reward_SA[every, best_S])
+        exact_SA = model.reward_SA + model.discount * (np.stack(model.transition_ASE) @ value_S).T
+        best_S = exact_SA.argmax(axis=1)
+    for most in (10, 10_000):
+        with pytest.warns(UserWarning, match="not converged"):
+            value_SA = informed_values(model, most=most)
+        assert (value_SA > exact_SA + 1).all()
+    with pytest.warns(UserWarning, match="no bound"):
+        informed_values(replace(model, discount=1.0), most=10)
+
+
 @needs_files
 @pytest.mark.parametrize("n", [1, 2, 3, 4])
 def test_heaven_is_2n_and_one_steps_away_for_who_knows(n):
