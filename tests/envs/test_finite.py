@@ -1,6 +1,5 @@
 """Finite POMDPs: beliefs against all histories that there are, draws against their tables, envs against their model."""
 
-import time
 from dataclasses import replace
 from itertools import product
 
@@ -339,19 +338,6 @@ def test_a_reset_ends_or_goes_on(file):
         assert set(reward) == {10, -100}
         assert over.all() != continuing
         assert not cut.any()
-
-
-def test_two_million_steps_a_second_for_28_states():
-    rng = np.random.default_rng(0)
-    rules = FiniteRules(HeavenHellRules().model)
-    assert rules.num_states == 28
-    joint, action, least = rules.initial(rng, 10_000), rng.integers(4, size=10_000), np.inf
-    for _ in range(20):
-        before = time.process_time()
-        joint = rules.step(rng, joint, action)
-        rules.observe(joint), rules.state(joint), rules.reward(joint), rules.ends(joint), rules.success(joint)
-        least = min(least, time.process_time() - before)
-    assert 10_000 / least > 2e6
 
 
 def test_pictures_show_the_state_and_what_is_seen():
