@@ -42,7 +42,8 @@ class CleanerRules(Rules):
     a wall leaves an agent in place. The first moves and cleans where it then is, then the second. Reward: 1 for each
     cell that is cleaned. Start: all dirty. Nothing ends the episode; horizon 200. Success: all is clean.
 
-    Nothing is hidden from who remembers all moves. Greatest return: 71; uniform actions: 22.8 on average.
+    Nothing is hidden from who remembers all moves. Greatest return: 71; uniform actions: 22.1 on average,
+    13.5 over 100 steps.
     """
 
     state_features = ("clean", "wall", "dirty", "agent_1", "agent_2")

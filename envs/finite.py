@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.intp]
 Matrix = Any  # Floats or scipy.sparse.csr_array, float64, of two dimensions
 Entries = tuple[Ints, Ints, Floats]  # row, column and value of what is not zero in a matrix
 
+SWEEPS = 20_000  # of value iteration, at most
 SMALL = 2**20  # bytes that a domain's matrices may take before a sparse form is looked at
 
 
@@ -131,7 +132,13 @@ class Filter:
         return _normalised(self.weights(belief_NS, action_N, obs_N, ended=ended))
 
     def weights(self, belief_NS: Floats, action_N: Ints, obs_N: Ints, *, ended: bool = False) -> Floats:
-        """Pr(s', o, the episode goes on | b, a) (N, E), of which `after` is the normalised form."""
+        """Pr(s', o, the episode goes on | b, a) (N, E), of which `after` is the normalised form.
+
+        Raises:
+            ValueError: an observation is below 0.
+        """
+        if (obs_N < 0).any():
+            raise ValueError(f"row {int((obs_N < 0).argmax())} has no observation after an action")
         weight_NE = np.empty_like(belief_NS)
         for action in np.unique(action_N):
             some = np.flatnonzero(action_N == action)
@@ -187,18 +194,47 @@ def _normalised(weight_NS: Floats) -> Floats:
     return weight_NS / total_N[:, None]
 
 
-def informed_values(pomdp: FinitePOMDP, error: float = 1e-9, most: int = 10_000) -> Floats:
-    """Q(s, a) (S, A) of one who always knows the state, by value iteration: no belief is worth more."""
-    value_SA = np.zeros_like(pomdp.reward_SA)
+def informed_values(pomdp: FinitePOMDP, error: float = 1e-9, most: int = SWEEPS) -> Floats:
+    """Q(s, a) (S, A) of one who always knows the state, by value iteration.
+
+    With a discount below 1 it is approached from above, so that no belief is worth more wherever it stops; else from 0,
+    and what it comes to is a bound only once it has converged. It warns where it has not.
+    """
     going_on_ASE = [pomdp.going_on(action) for action in range(len(pomdp.actions))]
-    for _ in range(most):
+
+    def step(value_SA: Floats) -> Floats:
         best_S = value_SA.max(axis=1)
-        next_SA = pomdp.reward_SA + pomdp.discount * np.stack([moved_SE @ best_S for moved_SE in going_on_ASE], axis=1)
-        done = abs(next_SA - value_SA).max() <= error * (1 - pomdp.discount or 1.0)
-        value_SA = next_SA
-        if done:
-            break
+        return pomdp.reward_SA + pomdp.discount * np.stack([moved_SE @ best_S for moved_SE in going_on_ASE], axis=1)
+
+    above = pomdp.discount < 1
+    highest = max(0.0, float(pomdp.reward_SA.max())) / (1.0 - pomdp.discount) if above else 0.0
+    enough = error * (1.0 - pomdp.discount or 1.0)
+    value_SA, moved = iterated(np.full(pomdp.reward_SA.shape, highest), step, enough, above, most)
+    if moved > enough:
+        what = "a bound from above" if above else "no bound"
+        warnings.warn(f"values of who knows the state: not converged after {most:,} sweeps; {what}", stacklevel=2)
     return value_SA
+
+
+def iterated(
+    value_SA: Floats, step: Callable[[Floats], Floats], enough: float, above: bool, most: int = SWEEPS
+) -> tuple[Floats, float]:
+    """Values (S, A) after steps of value iteration until none moves by more than `enough`, and how far one last did.
+
+    Args:
+        value_SA: to begin with.
+        step: from values to the next.
+        enough: when to stop.
+        above: the values are upper bounds; each step keeps the lower of the old and the new.
+        most: steps, at most.
+    """
+    moved = np.inf
+    for _ in range(most):
+        after_SA = np.minimum(value_SA, step(value_SA)) if above else step(value_SA)
+        moved, value_SA = float(abs(after_SA - value_SA).max()), after_SA
+        if moved <= enough:
+            break
+    return value_SA, moved
 
 
 def entries_of(matrix: Matrix) -> Entries:

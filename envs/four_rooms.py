@@ -139,7 +139,9 @@ class FourRoomsRules(Rules):
         cells[every, beacon], cells[good_NC == 1], cells[every, bad] = IS_BEACON, IS_GOOD, IS_BAD
         heading, agent = np.divmod(map_NKC[:, 8:].reshape(num, -1).argmax(axis=1), self.num_cells)
         joint[:, -4:] = np.stack([agent, heading, good_colour, colour_NC[every, bad]], axis=1)
-        wrong = (self.state(joint) != state_NS).any(axis=1) | self.ends(joint)
+        wrong = (self.state(joint) != state_NS).any(axis=1) | ~np.isin(self._at(joint, agent), (IS_FLOOR, IS_BEACON))
+        wrong |= (cells == IS_OUTSIDE).any(axis=1) | (cells[:, self._border_C[:-1]] != IS_WALL).any(axis=1)
+        wrong |= np.any([(cells == kind).sum(axis=1) != 1 for kind in (IS_BEACON, IS_GOOD, IS_BAD)], axis=0)
         if wrong.any():
             raise ValueError(f"row {int(wrong.argmax())} is not a state that an episode can start in")
         return self._looked(joint)

@@ -178,9 +178,10 @@ class _Reader:
     def _names(self, kind: str, first: int, tokens: list[str]) -> tuple[str, ...]:
         """The names of actions, states or observations, which are numbers where the file gives how many there are."""
         if len(tokens) == 1 and tokens[0].isdecimal():
-            if not 1 <= int(tokens[0]) <= MOST:
+            digits = tokens[0].lstrip("0") or "0"
+            if len(digits) > len(str(MOST)) or not 1 <= int(digits) <= MOST:
                 self.fail(f"a number of {kind} from 1 to {MOST:,}", first)
-            return tuple(map(str, range(int(tokens[0]))))
+            return tuple(map(str, range(int(digits))))
         seen: set[str] = set()
         for at, name in enumerate(tokens, first):
             if name in seen:
@@ -315,7 +316,8 @@ class _Reader:
         if "start" not in self.preamble:
             return np.full(states, 1 / states)
         first, tokens = self.needed("start")
-        if len(tokens) == states and all(map(NUMBER.fullmatch, tokens)) and not self.start_kind:
+        is_state = len(tokens) == 1 and tokens[0] in self.numbers["states"]
+        if not is_state and len(tokens) == states and all(map(NUMBER.fullmatch, tokens)) and not self.start_kind:
             start_S = np.array(tokens, np.float64)
             if not abs(start_S.sum() - 1) <= TOLERANCE or (start_S < 0).any():
                 self.refuse(f"the start sums to {start_S.sum():.6g}; expected 1, and no number below 0", first)

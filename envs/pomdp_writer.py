@@ -2,20 +2,28 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from envs.finite import FinitePOMDP, Matrix, RewardEntries, entries_of, row_of
+from envs.finite import FinitePOMDP, Matrix, RewardEntries, entries_of, matrices, row_of
 from envs.pomdp_format import EXACT, KINDS, NUMBER, RESERVED
 
 
-def write_pomdp(pomdp: FinitePOMDP, path: str | Path) -> None:
+def write_pomdp(pomdp: FinitePOMDP, path: str | Path, *, for_others: bool = False) -> None:
     """Writes a domain, of which `read_pomdp` makes the same arrays.
 
     Names that the format has no room for are left out: their numbers stand instead.
+
+    Args:
+        pomdp: the domain.
+        path: of the file.
+        for_others: rows with which the episode always ends become `reset`, wherever they lead, and rewards their mean
+            by state and action, so that who does not read our comments starts anew there.
     """
+    pomdp = _starting_anew(pomdp) if for_others else pomdp
     Path(path).write_text("".join(f"{line}\n" for line in _lines(pomdp)))
 
 
@@ -37,6 +45,26 @@ def _lines(pomdp: FinitePOMDP) -> Iterator[str]:
     if pomdp.first_SO is not None:
         yield from (f"#!first: {row} : {column} {value!r}" for row, column, value in _rows(pomdp.first_SO))
     yield from _rewards(pomdp)
+
+
+def _starting_anew(pomdp: FinitePOMDP) -> FinitePOMDP:
+    """The same, but that rows with which the episode always ends lead to a new start."""
+    if pomdp.ends_ASE is None:
+        return pomdp
+    moves, ends = list[Any](), list[Any]()
+    reached = np.flatnonzero(pomdp.start_S)
+    for action, (transition_SE, ends_SE) in enumerate(zip(pomdp.transition_ASE, pomdp.ends_ASE, strict=True)):
+        over = np.flatnonzero(_always_ends(pomdp, action))
+        row, column = np.repeat(over, len(reached)), np.tile(reached, len(over))
+        for matrix, value, entries in (
+            (transition_SE, pomdp.start_S[column], moves),
+            (ends_SE, np.ones(len(row)), ends),
+        ):
+            kept = [field[~np.isin(entries_of(matrix)[0], over)] for field in entries_of(matrix)]
+            entries.append(tuple(np.concatenate(both) for both in zip(kept, (row, column, value), strict=True)))
+    shape, what = pomdp.transition_ASE[0].shape, "a domain for others"
+    anew = {"transition_ASE": matrices(moves, shape, what), "ends_ASE": matrices(ends, shape, what)}
+    return replace(pomdp, **anew, reward=None)  # type: ignore[arg-type]
 
 
 def _writable(names: tuple[str, ...]) -> bool:
@@ -64,10 +92,14 @@ def _resets(pomdp: FinitePOMDP) -> Any:
     if pomdp.ends_ASE is None:
         return reset_AS
     for action in range(shape[0]):
-        ends_S = np.asarray(pomdp.ending(action).sum(axis=1)).ravel() >= 1 - EXACT
-        for state in np.flatnonzero(ends_S).tolist():
+        for state in np.flatnonzero(_always_ends(pomdp, action)).tolist():
             reset_AS[action, state] = np.array_equal(row_of(pomdp.transition_ASE[action], state), pomdp.start_S)
     return reset_AS
+
+
+def _always_ends(pomdp: FinitePOMDP, action: int) -> Any:
+    """The states (S,) in which the episode ends with an action, whatever the state after."""
+    return np.asarray(pomdp.ending(action).sum(axis=1)).ravel() >= 1 - EXACT
 
 
 def _rewards(pomdp: FinitePOMDP) -> Iterator[str]:

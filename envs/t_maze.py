@@ -1,5 +1,7 @@
 """T-Maze(L, λ): a cue at the start says how to turn at the end of a corridor (Bakker, 2001; Lambrechts, 2022)."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,17 +39,24 @@ class TMazeRules(HiddenFactRules):
     """
 
     def __init__(self, length: int = 20, noise: float = 0.0, one_hot: bool = True) -> None:
-        self.length = length
+        model, self.length = t_maze_model(length, noise), length
         goal_S, place_S = np.divmod(np.arange(2 * (length + 3)), length + 3)
         on = np.where(place_S < length, RIGHT, UP)
         super().__init__(
-            t_maze_model(length, noise),
+            model,
             features={"treasure": goal_S, "place": place_S},
             fact="treasure",
             ask_S=on,
             act_KS=np.stack([on, np.where(place_S < length, RIGHT, DOWN)]),
             one_hot=one_hot,
         )
+
+    def joint_of(self, rng: np.random.Generator, state_NS: NDArray[Any]) -> NDArray[np.float64]:
+        joint = super().joint_of(rng, state_NS)
+        over = joint[:, STATE] % (self.length + 3) > self.length
+        if over.any():
+            raise ValueError(f"row {int(over.argmax())} is in an arm, where an episode has ended")
+        return joint
 
     def picture(self, joint: NDArray[np.float64], informed: bool) -> NDArray[np.uint8]:
         """An RGB drawing, 32 pixels a cell: the cue is yellow, the treasure green, the other arm red, the agent blue.
@@ -75,8 +84,8 @@ def t_maze_model(length: int, noise: float = 0.0, discount: float = 0.98) -> Fin
     Raises:
         ValueError: a size that there is not.
     """
-    if length < 1 or not 0 <= noise < 1:
-        raise ValueError(f"length is {length} and noise {noise}; at least 1, and in [0, 1)")
+    if not isinstance(length, int | np.integer) or length < 1 or not 0 <= noise < 1:
+        raise ValueError(f"length is {length} and noise {noise}; a whole number, at least 1, and in [0, 1)")
     num = length + 3
     goal_S, place_S = np.divmod(np.arange(2 * num), num)
     next_PA = np.repeat(np.arange(num)[:, None], 4, axis=1)
@@ -90,6 +99,7 @@ def t_maze_model(length: int, noise: float = 0.0, discount: float = 0.98) -> Fin
     look_S = np.select([place_S == 0, place_S < length], [goal_S, 2], 3)
     paid_SE = np.where(place_S > length, np.where(place_S - length - 1 == goal_S, TREASURE, BUMP), 0.0)[None]
     paid_SE = np.where(place_S[:, None] == place_S, BUMP, paid_SE)
+    paid_SE[place_S > length] = 0.0  # it is over
 
     def reward(action: NDArray[np.intp], state: NDArray[np.intp], after: NDArray[np.intp], obs: object) -> Floats:
         return paid_SE[state, after]

@@ -47,6 +47,8 @@ _RELATIVE_GAP = flags.DEFINE_float(
 )
 _TIME_LIMIT = flags.DEFINE_integer("time_limit", 600, "seconds after which to stop", lower_bound=1)
 _KEEP_POLICY = flags.DEFINE_boolean("keep_policy", True, "write the policy, into policy/ of the run's folder")
+OWN = {"bounds": ("gap", "relative_gap"), "aql": ("episodes", "reading", "seed")}  # settings of single methods
+OF_BOUNDS = ("time_limit", "keep_policy")
 _SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
 _RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of the domain and the horizon if not given")
 
@@ -62,8 +64,9 @@ def main() -> None:
     methods = {"bounds": solve_by_bounds} | dict.fromkeys(METHODS, solve_by_tables)
     method = choose(methods, _METHOD.value, "--method")
     config_env = domain()
-    own = {"bounds": ("gap", "relative_gap"), "aql": ("episodes", "reading", "seed")}.get(_METHOD.value, ())
-    settings = {name: flags.FLAGS[name].value for name in ("method", "horizon", "discount", *own)}
+    check_flags()
+    own = ("method", "horizon", "discount", *OWN.get(_METHOD.value, ()))
+    settings = {name: flags.FLAGS[name].value for name in own}
     label = domain_name(config_env.id, config_env.kwargs)
     horizon = f"_h{_HORIZON.value}" if _HORIZON.value else ""
     label += "" if _METHOD.value == "bounds" else f"_{_METHOD.value}"
@@ -73,6 +76,18 @@ def main() -> None:
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
     folder = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
     print(method(folder, config_env, settings, time.monotonic() + _TIME_LIMIT.value, _KEEP_POLICY.value))
+
+
+def check_flags() -> None:
+    """Refuses flags that say nothing to the method.
+
+    Raises:
+        UserError: one was given.
+    """
+    for owner, names in (*OWN.items(), ("bounds", OF_BOUNDS)):
+        for name in names if owner != _METHOD.value else ():
+            if flags.FLAGS[name].present:
+                raise UserError(f"--{name}: it is of --method={owner}, and --method={_METHOD.value} has no use for it")
 
 
 def domain() -> Any:

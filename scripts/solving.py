@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from envs.base import EnvSpec
 from envs.make import make_vector_env, seen_model_of
 from policies.deployed.files import save_policy
-from policies.deployed.solved import solved_config, solved_policy
+from policies.deployed.solved import TooLargeError, check_size, solved_config, solved_policy
 from policies.exact.point_based import Progress, Solver, controller
 from utils.errors import UserError
 from utils.logger import JsonlWriter
@@ -30,13 +30,15 @@ def solve_by_bounds(
         config_env: the domain.
         settings: `horizon` (0: none), `discount` (None: the model's), `gap`, `relative_gap` and `method`.
         deadline: when to stop, on the monotonic clock.
-        keep_policy: whether the policy is wanted.
+        keep_policy: whether the policy is wanted; where only its vectors make it too large, the bounds alone are kept.
     """
     if run.finished and not run.grown:
         return report(json.loads(run.summary_path.read_text()), run)
     model, view_VD = seen_model_of(config_env)
     if settings["discount"] is not None:
         model = replace(model, discount=settings["discount"])
+    if keep_policy:
+        check_size(model, len(view_VD))
     began = time.process_time()
     solver = Solver(model, settings["horizon"] or None)
     run.metrics_path.unlink(missing_ok=True)
@@ -49,9 +51,12 @@ def solve_by_bounds(
         vectors = controller(solver)
         spec = spec_of(config_env)
         config = solved_config(config_env, settings["method"])
-        policy = solved_policy(model, view_VD, vectors, settings["horizon"], spec, config)
-        save_policy(run.policy_dir, policy, spec, config, {"settings": {}, "solved": summary})
-        summary["kept_vectors"] = len(vectors.action_K)
+        try:
+            policy = solved_policy(model, view_VD, vectors, settings["horizon"], spec, config)
+            save_policy(run.policy_dir, policy, spec, config, {"settings": {}, "solved": summary})
+            summary["kept_vectors"] = len(vectors.action_K)
+        except TooLargeError as error:
+            summary["no_policy"] = str(error)
     stop.interrupt()
     run.finish(summary)
     return report(summary, run)
@@ -79,9 +84,9 @@ def tightened(
 
 
 def near_enough(now: Progress, settings: dict[str, Any]) -> bool:
-    """Whether the bounds are as near as was asked for."""
+    """Whether the bounds are as near as was asked for, or as double precision lets them be."""
     size = max(abs(now.lower), abs(now.upper))
-    return now.gap <= max(settings["gap"], settings["relative_gap"] * size)
+    return now.closed or now.gap <= max(settings["gap"], settings["relative_gap"] * size)
 
 
 def spec_of(config_env: ConfigDict) -> EnvSpec:
@@ -97,6 +102,7 @@ def report(summary: dict[str, Any], run: Run) -> str:
         lower, upper, gap = (float(summary[name]) for name in ("lower", "upper", "gap"))
         how = "as near as asked for" if summary["reached"] else "time was up"
         policy = f"\nthe policy is in {run.policy_dir}" if "kept_vectors" in summary else ""
+        policy += f"\nno policy is kept; {summary['no_policy']}" if "no_policy" in summary else ""
         return f"the optimum is between {lower:.6f} and {upper:.6f}: gap {gap:.3g}, {how}{policy}"
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"--save_dir: {run.summary_path} is damaged; remove it, and solve again") from error

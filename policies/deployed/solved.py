@@ -19,6 +19,25 @@ from utils.errors import UserError
 MOST_NUMBERS = 100_000_000  # of a policy: 400 MB
 
 
+class TooLargeError(UserError):
+    """A policy would have too many numbers."""
+
+
+def check_size(model: FinitePOMDP, num_views: int, num_vectors: int = 0) -> None:
+    """Refuses a policy that would be too large.
+
+    Raises:
+        TooLargeError: it would be.
+    """
+    num_S, num_A = model.reward_SA.shape
+    numbers = num_S * (num_A * (num_S + num_views) + num_vectors)
+    if numbers > MOST_NUMBERS:
+        raise TooLargeError(
+            f"--nokeep_policy: without it a policy for {num_S:,} states is kept, of {numbers:,} numbers; "
+            f"expected {MOST_NUMBERS:,} at most"
+        )
+
+
 def solved_policy(
     model: FinitePOMDP,
     view_VD: NDArray[np.float32],
@@ -38,12 +57,10 @@ def solved_policy(
         config: as `solved_config` gives it.
 
     Raises:
-        UserError: it would be too large.
+        TooLargeError: it would be too large.
     """
     (num_S, num_A), num_V = model.reward_SA.shape, len(view_VD)
-    numbers = num_S * (num_A * (num_S + num_V) + len(vectors.vector_KS))
-    if numbers > MOST_NUMBERS:
-        raise UserError(f"--keep_policy: a policy for {num_S:,} states would be {numbers:,} numbers; leave it out")
+    check_size(model, num_V, len(vectors.vector_KS))
     sizes = SolvedSizes(num_S, num_A, num_V, view_VD.shape[1], len(vectors.vector_KS), horizon)
     policy = build_policy(Sources(spec, config, kept={"exact_belief": sizes}))
     fold, head = policy.public.folds["exact_belief"], policy.head.net[0]

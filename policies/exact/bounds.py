@@ -6,19 +6,18 @@ Q. Dimension key: A actions, S states before, E states after, O observations, K 
 Sources: fast informed bound and sawtooth: Hauskrecht, 2000; blind policies: Hauskrecht, 1997.
 """
 
-from collections.abc import Callable
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import Floats, Matrix
+from envs.finite import Floats, Matrix, informed_values, iterated
 from policies.exact.dynamics import Dynamics
 from policies.exact.growing import Growing
 
 Ints = npt.NDArray[np.intp]
 Singles = npt.NDArray[np.float32]
 
-SWEEPS = 20_000  # of value iteration, at most
 CLOSE = 1e-6  # relative to the greatest value: where value iteration from above may stop
 TELLING, FINALISTS = 12, 16
 NEARLY_NOTHING, HUGE = np.float32(1e-20), np.float32(1e18)
@@ -52,13 +51,6 @@ def _solved(discount: float, on_SE: Matrix, reward_S: Floats) -> Floats:
     return solution_S
 
 
-def qmdp_step(dynamics: Dynamics, q_SA: Floats) -> Floats:
-    """One step of value iteration as if the state were seen, (S, A)."""
-    value_S = q_SA.max(axis=1)
-    after_AS = np.stack([on_SE @ value_S for on_SE in dynamics.on_ASE])
-    return dynamics.model.reward_SA + dynamics.model.discount * after_AS.T
-
-
 def fast_informed_step(dynamics: Dynamics, q_SA: Floats) -> Floats:
     """One step of value iteration as if the state were seen a step late, (S, A)."""
     num_S, num_A = q_SA.shape
@@ -77,25 +69,16 @@ def fast_informed_step(dynamics: Dynamics, q_SA: Floats) -> Floats:
 def qmdp(dynamics: Dynamics) -> Floats:
     """An upper bound (S, A): the value where the state is seen. It is approached from above, so wherever it stops."""
     model = dynamics.model
-    bound = max(0.0, float(model.reward_SA.max())) / (1.0 - model.discount)
-    return _from_above(dynamics, np.full(model.reward_SA.shape, bound), qmdp_step)
+    highest = max(0.0, float(model.reward_SA.max())) / (1.0 - model.discount)
+    with warnings.catch_warnings(action="ignore"):  # that it has not converged
+        return informed_values(model, CLOSE * max(1.0, highest))
 
 
 def fast_informed_bound(dynamics: Dynamics) -> Floats:
     """An upper bound (S, A), at most `qmdp`: Q(s, a) = R(s, a) + γ Σ_o max_a' Σ_s' Pr(s', o | s, a) Q(s', a')."""
-    return _from_above(dynamics, qmdp(dynamics), fast_informed_step)
-
-
-def _from_above(dynamics: Dynamics, q_SA: Floats, step: Callable[[Dynamics, Floats], Floats]) -> Floats:
-    """Iterates a step from an upper bound on, each time to one that is at least as low."""
+    q_SA = qmdp(dynamics)
     enough = CLOSE * max(1.0, float(np.abs(q_SA).max())) * (1.0 - dynamics.model.discount)
-    for _ in range(SWEEPS):
-        after_SA = np.minimum(q_SA, step(dynamics, q_SA))
-        moved = float((q_SA - after_SA).max())
-        q_SA = after_SA
-        if moved <= enough:
-            break
-    return q_SA
+    return iterated(q_SA, lambda value_SA: fast_informed_step(dynamics, value_SA), enough, above=True)[0]
 
 
 class AlphaVectors:

@@ -37,6 +37,7 @@ NEGLIGIBLE = 1e-3  # of the gap: what a sweep leaves undone
 DEEPEST = 5_000
 MOST_CORNERS = 500  # states, up to which the corners are nodes of the graph
 MOST_NUMBERS = 250_000_000  # of beliefs that are kept; then the graph starts anew
+ROUNDING = 1e-12  # relative: a gap that says nothing any more
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ class Progress:
         """What the bounds leave open."""
         return self.upper - self.lower
 
+    @property
+    def closed(self) -> bool:
+        """Whether what is open is below the rounding of double precision."""
+        return bool(_closed(self.upper, self.gap))
+
+
+def _closed(upper: float, gap: float) -> bool:
+    return gap <= ROUNDING * (1.0 + abs(upper))
+
 
 class Solver:
     """Tightens bounds of the value of a POMDP, trial by trial.
@@ -75,6 +85,8 @@ class Solver:
     def __init__(self, model: FinitePOMDP, horizon: int | None = None):
         if horizon is None and model.discount >= 1:
             raise UserError("--horizon: rewards that are not discounted need one")
+        if model.discount <= 0:
+            raise UserError("--discount: expected above 0, and at most 1")
         self.dynamics, self.horizon, self.trials = Dynamics(model), horizon, 0
         self.discount, self.top = model.discount, horizon or 0
         self.lowers, self.uppers = _first_bounds(self.dynamics, horizon)
@@ -247,15 +259,15 @@ class Solver:
 
     def trial(self, node: int | None, open_gap: float) -> None:
         """Searches a path from a node along which more than `open_gap` is left open, and backs up along it."""
-        path, depth = list[int](), 0
-        while node is not None and depth < DEEPEST:
+        path, allowed = list[int](), open_gap
+        while node is not None and len(path) < DEEPEST:
             if self.expanded.rows[node] < 0:
                 self.expand(node)
             edges = self.children(node, int(self.upper_values(node).argmax()))
             self.refresh_lower(self.child.rows[edges])
             path.append(node)
-            depth += 1
-            node = self._most_open(self.child.rows[edges], self.chance.rows[edges], open_gap / self.discount**depth)
+            allowed /= self.discount
+            node = self._most_open(self.child.rows[edges], self.chance.rows[edges], allowed)
         for one in reversed(path):
             self.back_up(one)
         self.trials += 1
@@ -352,14 +364,18 @@ class Solver:
         return Progress(lower, upper, self.trials, len(self.beliefs), alphas, points)
 
     def run(self) -> Iterator[Progress]:
-        """Goes on, a trial at a time."""
+        """Goes on, a trial at a time, until nothing is left open at the start."""
         for corner in itertools.cycle(self.corners) if len(self.corners) else itertools.repeat(None):
             now = self.progress
             yield now
+            if now.closed:
+                return
             allowed = NEXT_GAP * now.gap
             self.trial(self._most_open(self.roots, self.chance_R, allowed), allowed)
             if corner is not None:
-                self.trial(int(corner), NEXT_GAP * float(self.upper.rows[corner] - self.lower.rows[corner]))
+                upper, lower = float(self.upper.rows[corner]), float(self.lower.rows[corner])
+                if not _closed(upper, upper - lower):
+                    self.trial(int(corner), NEXT_GAP * (upper - lower))
             if len(self.node_X) >= SWEEP_GROWTH * self._swept:
                 self.sweep(NEGLIGIBLE * now.gap)
             if sum(map(len, self.lowers)) > 100 + 1.5 * sum(self._pruned):

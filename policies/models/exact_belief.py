@@ -47,10 +47,17 @@ def _table(*shape: int) -> nn.Parameter:
     return nn.Parameter(torch.zeros(shape), requires_grad=False)
 
 
+def _normalised(weight_NS: Tensor, otherwise_NS: Tensor) -> Tensor:
+    """Weights that sum to 1; others where they are all 0 or next to it, but not where one is NaN."""
+    total_N1 = weight_NS.sum(dim=1, keepdim=True)
+    return torch.where(total_N1 < 1e-30, otherwise_NS, weight_NS / total_N1.clamp(min=1e-30))
+
+
 class ExactBelief(Fold):
     """`exact_belief` (…, S + 1): Pr(state | what was seen and done, and that the episode goes on); and the steps left.
 
-    What no state explains is passed over: the belief goes on by the action alone.
+    What no state explains is passed over: the belief goes on by the action alone, or where that ends the episode for
+    certain, it is that of a start which looks like what is seen.
     """
 
     kept_as: ClassVar[str | None] = "exact_belief"
@@ -90,13 +97,12 @@ class ExactBelief(Fold):
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         sizes = self.sizes
         before_NS, left_N1 = self.initial_carry(len(now.obs_NO)) if carry is None else carry
-        # the nearest view: |o - v|² without what is the same for all
-        view_N = (self.view_VD.square().sum(dim=1) - 2 * now.obs_NO @ self.view_VD.T).argmin(dim=1)
+        # the nearest view, by differences: products of large numbers would lose units
+        view_N = torch.cdist(now.obs_NO, self.view_VD, compute_mode="donot_use_mm_for_euclid_dist").argmin(dim=1)
         after_NAS = (before_NS @ self.on_SM).view(-1, sizes.actions, sizes.states)
         after_NS = (after_NAS * now.prev_action_NA[..., None]).sum(dim=1)
         weight_NS = after_NS * self.seen_MS[now.prev_action_NA.argmax(dim=1) * sizes.views + view_N]
-        total_N1 = weight_NS.sum(dim=1, keepdim=True)
-        belief_NS = torch.where(total_N1 > 0, weight_NS / total_N1.clamp(min=1e-30), after_NS)
+        belief_NS = _normalised(weight_NS, _normalised(after_NS, self.first_VS[view_N]))
         start_N1 = now.start_N[:, None] > 0
         belief_NS = torch.where(start_N1, self.first_VS[view_N], belief_NS)
         left_N1 = torch.where(start_N1, torch.full_like(left_N1, sizes.horizon), (left_N1 - 1).clamp(min=1))

@@ -72,4 +72,4 @@ def row(file: Path) -> list[str]:
 
 def near(solver: Solver, began: float) -> Progress:
     """The bounds when they are near enough, or time is up."""
-    return next(now for now in solver.run() if now.gap <= GAP or time.process_time() - began >= SECONDS)
+    return next(now for now in solver.run() if now.closed or now.gap <= GAP or time.process_time() - began >= SECONDS)

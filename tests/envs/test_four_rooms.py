@@ -208,6 +208,24 @@ def test_states_factors_and_palettes():
     assert found["cell"].label_R == [7 * slow.at[0] + slow.at[1]]
     with pytest.raises(ValueError, match="row 0 is not a state"):
         env.reset(options={"state": np.zeros_like(state)})
+    at, (floor, wall) = state.reshape(12, 49), np.zeros((2, 12, 49), np.float32)
+    floor[0] = wall[1] = 1
+    corner, there = 0, np.flatnonzero(at[0])[0]  # changed: cell by cell what it is instead
+    agent = at[8:].argmax() // 49
+    for cell, kind, also in (
+        (corner, floor, ()),  # a border that is open
+        (corner, np.zeros_like(floor), ()),  # or nothing
+        (there, at[:, np.flatnonzero(at[3])].repeat(49, axis=1), ()),  # a second beacon
+        (there, at[:, np.flatnonzero(at[2])[:1]].repeat(49, axis=1), ()),  # a third exit
+        (there, wall, (8 + agent,)),  # the agent is in a wall
+    ):
+        wrong = at.copy()
+        wrong[:8, cell] = kind[:8, cell]
+        if also:
+            wrong[8:] = 0
+            wrong[also[0], cell] = 1
+        with pytest.raises(ValueError, match="row 0 is not a state"):
+            env.reset(options={"state": wrong.ravel()})
     with pytest.raises(ValueError, match="at least two of red, green, blue, yellow"):
         gym.make(IDS[0], palette=("blue", "pink"))
     with pytest.raises(ValueError, match="size is 8"):

@@ -145,6 +145,14 @@ def test_noise_in_the_t_maze_replaces_actions():
     assert by_expert("TMaze-v0", 2000, length=3, noise=0.2, max_episode_steps=12)[3].mean() > 0.9
 
 
+def test_an_episode_of_the_t_maze_starts_in_no_arm():
+    env = gym.make("TMaze-v0", length=3)
+    env.reset(options={"state": np.eye(12)[3]})  # the junction
+    for arm in (4, 5, 10, 11):
+        with pytest.raises(ValueError, match="arm"):
+            env.reset(options={"state": np.eye(12)[arm]})
+
+
 @pytest.mark.parametrize("env_id", IDS)
 def test_beliefs_and_factors_agree_about_the_hidden_fact(env_id):
     env, rng = gym.make(env_id), np.random.default_rng(0)
@@ -171,6 +179,11 @@ def test_beliefs_and_factors_agree_about_the_hidden_fact(env_id):
 
 
 def test_sizes_that_there_are_not():
-    for env_id, kwargs in (("HeavenHell-1-v0", {"n": 0}), ("Shopping-5-v0", {"n": 1}), ("TMaze-v0", {"noise": 1.0})):
+    for env_id, kwargs in (
+        ("HeavenHell-1-v0", {"n": 0}),
+        ("Shopping-5-v0", {"n": 1}),
+        ("TMaze-v0", {"noise": 1.0}),
+        ("TMaze-v0", {"length": 2.5}),
+    ):
         with pytest.raises(ValueError, match="at least"):
             gym.make(env_id, **kwargs)

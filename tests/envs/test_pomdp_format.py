@@ -10,11 +10,13 @@ import pytest
 
 from envs import finite
 from envs.car_flag import CarFlag2DRules
-from envs.finite import RewardEntries
+from envs.finite import RewardEntries, informed_values
 from envs.heaven_hell import HeavenHellRules
+from envs.heaven_hell_n import heaven_hell_model
 from envs.pomdp_format import read_pomdp
 from envs.pomdp_writer import write_pomdp
 from envs.sphinx import SphinxRules
+from envs.t_maze import t_maze_model
 from tests.helpers.pomdps import FILES, TIGER, assert_same, dense, drawn_pomdp, needs_files
 from utils.errors import UserError
 
@@ -214,6 +216,17 @@ def test_what_is_wrong_is_said_in_one_line(read, text, message):
     assert "\n" not in str(refused.value)
 
 
+def test_numbers_of_any_length_are_refused_in_a_line(read):
+    with pytest.raises(UserError, match="a number of states from 1 to 1,000,000"):
+        read(PLAIN.replace("states: 3", "states: " + "9" * 5000))
+    assert len(read(PLAIN.replace("states: 3", "states: 0003")).states) == 3
+
+
+def test_the_one_state_that_there_is_may_be_the_start(read):
+    for start in ("0", "1", "1.0", "uniform"):
+        assert read(PLAIN.replace("states: 3", "states: 1") + f"\nstart: {start}\n").start_S.tolist() == [1.0]
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "a.pomdpx").write_text("anything")
     (tmp_path / "b.pomdp").write_text('<?xml version="1.0"?>\n<pomdpx version="1.0">')
@@ -309,6 +322,26 @@ def test_native_domains_are_written_and_read_again(tmp_path, rules):
     model = rules().model
     write_pomdp(model, tmp_path / "native.pomdp")
     assert_same(model, read_pomdp(tmp_path / "native.pomdp"))
+
+
+def test_domains_for_others_start_anew_where_they_end(tmp_path):
+    """Who knows the side is paid 1 with each third step: v = γ² + γ³ v."""
+    write_pomdp(heaven_hell_model(1), tmp_path / "one.pomdp", for_others=True)
+    assert "#!ends" not in (tmp_path / "one.pomdp").read_text()
+    one = read_pomdp(tmp_path / "one.pomdp", continuing=True)
+    value = one.start_S @ informed_values(one).max(axis=1)
+    assert value == pytest.approx(0.99**2 / (1 - 0.99**3), abs=1e-7)
+    ending = read_pomdp(tmp_path / "one.pomdp")
+    assert ending.start_S @ informed_values(ending).max(axis=1) == pytest.approx(0.99**2, abs=1e-9)
+    if (FILES / "heavenhell_1.pomdp").exists():
+        theirs = read_pomdp(FILES / "heavenhell_1.pomdp", continuing=True)
+        np.testing.assert_allclose(informed_values(one), informed_values(theirs), atol=1e-9)
+
+
+def test_arms_of_the_t_maze_are_worth_nothing_to_others():
+    model = t_maze_model(3, 0.2)
+    continuing = replace(model, ends_ASE=None)
+    np.testing.assert_allclose(informed_values(continuing), informed_values(model), atol=1e-8)
 
 
 @needs_files

@@ -13,7 +13,7 @@ from policies.exact.histories import belief_graph
 from policies.exact.tabular import value_iteration
 from tests.helpers.scripts import ROOT
 
-FILES = Path(os.environ.get("POMDP_FILES") or Path(__file__).resolve().parents[3] / "shared/fixtures/pomdp")
+FILES = Path(os.environ.get("POMDP_FILES") or ROOT.parent / "shared/fixtures/pomdp")
 needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="the files of others are not on this machine")
 
 TIGER = (ROOT / "configs/envs/tiger.pomdp").read_text()

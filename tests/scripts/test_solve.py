@@ -2,10 +2,15 @@
 
 import json
 import signal
+import time
 
 import pytest
 
+from configs.envs import pomdp_file
+from scripts.solving import solve_by_bounds
 from tests.helpers.scripts import ROOT, assert_refused, wait_until
+from utils.errors import UserError
+from utils.run import Run
 
 TIGER = ROOT / "configs/envs/tiger.pomdp"
 OF_TIGER = ("--config_env=configs/envs/pomdp_file.py", f"--config_env.kwargs.path={TIGER}")
@@ -73,16 +78,38 @@ def test_time_is_up(scripts, tmp_path):
     assert "time was up" in done.stdout
 
 
+@pytest.mark.parametrize(("most", "bounds_are_kept"), [(1, False), (2 * 3 * (2 + 3) + 1, True)])
+def test_a_policy_that_is_too_large(tmp_path, monkeypatch, most, bounds_are_kept):
+    """Tiger's has 2 states, 3 actions and 3 views, and at least one vector."""
+    monkeypatch.setattr("policies.deployed.solved.MOST_NUMBERS", most)
+    run = Run.create(str(tmp_path), "x", {"env": {}, "run": {}}, [], may_grow=())
+    config = pomdp_file.get_config()
+    config.kwargs.path = str(TIGER)
+    settings = {"method": "bounds", "horizon": 0, "discount": 0.5, "gap": 0.5, "relative_gap": 0.0}
+    if not bounds_are_kept:
+        with pytest.raises(UserError, match="--nokeep_policy"):
+            solve_by_bounds(run, config, settings, time.monotonic() + 60, True)
+        assert not run.metrics_path.exists()
+        return
+    assert "--nokeep_policy" in solve_by_bounds(run, config, settings, time.monotonic() + 60, True)
+    assert run.finished and not (run.policy_dir / "policy.json").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
         ((), ("config_env.kwargs.path",)),
+        ((TIGER, "--method=vi", "--time_limit=5"), ("--time_limit", "vi")),
+        ((TIGER, "--method=aavi", "--nokeep_policy"), ("--keep_policy", "aavi")),
+        ((TIGER, "--method=aql", "--gap=0.1"), ("--gap", "aql")),
+        ((TIGER, "--seed=1"), ("--seed", "bounds")),
         (("nothing.pomdp",), ("config_env.kwargs.path", "nothing.pomdp")),
         ((TIGER, "--method=magic"), ("--method", "bounds")),
         ((TIGER, "--gap=-1"), ("--gap",)),
         ((TIGER, "--time_limit=0"), ("--time_limit",)),
         ((TIGER, "--discount=1"), ("--horizon",)),
         ((TIGER, "--discount=1.5"), ("--discount",)),
+        ((TIGER, "--discount=0"), ("--discount",)),
         ((TIGER, "--run_name=../x"), ("--run_name",)),
         ((TIGER, "--config_env=configs/envs/heaven_hell.py"), ("--file", "--config_env")),
         (("--config_env=configs/envs/heaven_hell.py",), ("--horizon",)),

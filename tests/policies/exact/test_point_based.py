@@ -208,6 +208,14 @@ def test_undiscounted_rewards_need_a_horizon():
         Solver(tiger(discount=1.0))
 
 
+def test_where_nothing_is_left_open_it_stops():
+    model = replace(drawn_pomdp(np.random.default_rng(3), states=3, ends=0.0), discount=0.2)
+    last = list(islice(Solver(model).run(), 2000))[-1]
+    assert last.closed and last.gap <= 1e-12 * (1 + abs(last.upper)) and last.trials < 1999
+    with pytest.raises(UserError, match="--discount"):
+        Solver(replace(model, discount=0.0))
+
+
 @needs_files
 @pytest.mark.parametrize(
     ("name", "lower", "upper", "gap"),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from buffers.batch import PublicBatch
-from buffers.rows import Rows
+from buffers.batch import PublicBatch, Rows
 from configs.envs import pomdp_file
 from envs.base import EnvSpec
 from envs.finite import Filter
@@ -17,6 +16,7 @@ from envs.finite_rules import FiniteRules
 from policies.deployed.files import load_policy, save_policy
 from policies.deployed.solved import solved_config, solved_policy
 from policies.exact.point_based import Solver, controller
+from policies.models.exact_belief import ExactBelief, SolvedSizes
 from policies.models.policy import to_tensors
 from policies.models.views import Inputs
 from tests.helpers.pomdps import dense, drawn_pomdp
@@ -149,10 +149,39 @@ def test_what_no_state_explains_leaves_a_belief():
     output, carry = step(policy, rules, [0], None, True, None)
     for obs in (0, 1, 2, -1):
         output, carry = step(policy, rules, [obs], [0], False, carry)
-        assert output.isfinite().all() and carry[0].isfinite().all()
+        assert output.isfinite().all()
+        torch.testing.assert_close(carry[0].sum(dim=1), torch.ones(1))
+
+
+def test_what_no_state_explains_goes_on_by_the_action_or_from_the_start():
+    """One state that a1 always ends in; 0 goes to 1 by half and else ends, and only 0 is seen as 0."""
+    going = np.array([[0.0, 1.0], [0.0, 1.0]])
+    model = replace(
+        drawn_pomdp(np.random.default_rng(1), states=2),
+        start_S=np.array([0.75, 0.25]),
+        transition_ASE=(going, going),
+        ends_ASE=(0.5 * going, going),
+        observation_AEO=(np.eye(2),) * 2,
+        first_SO=None,
+    )
+    policy, _, rules, _ = solved(model, gap=10.0)
+    _, start = step(policy, rules, [-1], None, True, None)
+    for action, expected in ((0, [0.0, 1.0]), (1, [0.75, 0.25])):
+        _, carry = step(policy, rules, [0], [action], False, start)
+        torch.testing.assert_close(carry[0], torch.tensor([expected]))
+
+
+def test_many_observations_by_number_are_told_apart():
+    sizes = SolvedSizes(states=5001, actions=1, views=5002, view_width=1, vectors=1, horizon=0)
+    fold = ExactBelief(sizes)
+    fold.view_VD.copy_(torch.arange(5002.0)[:, None])
+    fold.first_VS[:5001] = torch.eye(5001)
+    number = torch.tensor([4095, 4097, 4999, 5000])
+    now = Inputs(number[:, None].float(), torch.ones(4, 1), torch.zeros(4), torch.ones(4))
+    assert fold.step(now, None)[0][:, :-1].argmax(dim=1).tolist() == number.tolist()
 
 
 def test_a_policy_that_would_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr("policies.deployed.solved.MOST_NUMBERS", 10)
-    with pytest.raises(UserError, match="--keep_policy"):
+    with pytest.raises(UserError, match="--nokeep_policy"):
         solved(drawn_pomdp(np.random.default_rng(1)), gap=1.0)

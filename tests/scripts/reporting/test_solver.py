@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.reporting.solver import COLUMNS, THEIRS, row, rows
+from scripts.reporting.solver import COLUMNS, GAP, THEIRS, row, rows
 from tests.helpers.pomdps import FILES, needs_files
 from tests.helpers.scripts import ROOT
 from utils.errors import UserError
@@ -33,8 +33,10 @@ def test_the_page_agrees_with_another_solver():
 @needs_files
 def test_a_file_is_solved_as_the_page_says():
     line = dict(zip(COLUMNS, row(FILES / "1d.pomdp"), strict=True))
-    same = [name for name in COLUMNS if name != "seconds"]
-    assert [line[name] for name in same] == [told()["1d"][name] for name in same]
+    page = told()["1d"]
+    for name in ("lower", "upper"):
+        assert float(line[name]) == pytest.approx(float(page[name]), abs=float(page["gap"]) + 1e-5)
+    assert float(line["gap"]) <= GAP  # counts of vectors and points hang on rounding, and are not compared
 
 
 def test_without_files_there_is_one_line(monkeypatch, tmp_path):
