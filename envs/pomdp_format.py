@@ -26,6 +26,7 @@ KINDS = {"A": "actions", "S": "states", "O": "observations"}
 RESERVED = ("*", "uniform", "identity", "reset", "include", "exclude")
 TOLERANCE = 1e-5  # by which the sum of a distribution may be off before it is refused
 EXACT = 1e-12  # by which it may be off without being brought to 1
+GREATEST = 1e30  # reward, of whose sums policies keep single precision
 MOST = 10**6  # of states, actions or observations
 COMMENT = re.compile(r"#(?!!(?:ends|first)\b)[^\n]*")
 TOKEN = re.compile(r":|[^\s:]+")
@@ -50,6 +51,8 @@ def read_pomdp(path: str | Path, *, continuing: bool = False, first_observation:
         found = file.stat()
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    if not file.is_file():
+        raise UserError(f"{file}: is no file; expected one in Cassandra's format")
     stamp = (found.st_ino, found.st_size, found.st_mtime_ns)  # so that a file that has changed is read again
     return _read(file, stamp, continuing, first_observation)
 
@@ -57,7 +60,7 @@ def read_pomdp(path: str | Path, *, continuing: bool = False, first_observation:
 @lru_cache(maxsize=8)
 def _read(file: Path, stamp: tuple[int, ...], continuing: bool, first_observation: str) -> FinitePOMDP:
     try:
-        text = file.read_text(errors="replace")
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     if file.suffix.lower() == ".pomdpx" or "<pomdpx" in text[:1000].lower():
@@ -279,8 +282,8 @@ class _Reader:
         observation_AEO = matrices(observation.split(actions), (states, obs), f"{self.file}: O")
         index_N4 = np.array([index for index, _ in self.paid], np.intp).reshape(-1, 4)
         value_N = np.array([value for _, value in self.paid], np.float64)
-        if not np.isfinite(value_N).all():
-            self.refuse("a reward is too large to be a number", self.at)
+        if not (np.abs(value_N) <= GREATEST).all():
+            self.refuse(f"a reward of {value_N[np.abs(value_N).argmax()]:g}; expected {GREATEST:g} at most", self.at)
         rewards = RewardEntries(index_N4, sign * value_N, (actions, states, states, obs))
         return FinitePOMDP(
             start_S=start_S,

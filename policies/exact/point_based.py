@@ -61,8 +61,8 @@ class Progress:
 
     @property
     def gap(self) -> float:
-        """What the bounds leave open."""
-        return self.upper - self.lower
+        """What the bounds leave open, which rounding may make less than nothing."""
+        return max(0.0, self.upper - self.lower)
 
     @property
     def closed(self) -> bool:

@@ -1,5 +1,6 @@
 """Cassandra's format: every spelling, against numbers by hand and a slow second reading; and what is refused."""
 
+import os
 import random
 import re
 import time
@@ -198,7 +199,8 @@ def test_rows_are_brought_to_1_where_only_digits_are_missing(read):
         (PLAIN + "O: 0 identity", "line 8: expected 3 by 2 numbers, which 'identity' cannot be; found 'identity'"),
         (PLAIN + "O: 0 : 0 reset", "line 8: expected 'uniform' or 2 numbers; found 'reset'"),
         (PLAIN + "R: 0 1", "line 8: expected ':' and a state; found '1'"),
-        (PLAIN + "R: 0 : 0 : 0 : 0 1e999", "a reward is too large to be a number"),
+        (PLAIN + "R: 0 : 0 : 0 : 0 1e999", r"a reward of inf; expected 1e\+30 at most"),
+        (PLAIN + "R: 0 : 0 : 0 : 0 -1e39", r"a reward of -1e\+39; expected 1e\+30 at most"),
         (PREAMBLE + "T: 0 identity O: * uniform", "line 6: T of action '1' and state '0' sums to 0; expected 1"),
         (PLAIN + "start: 0.5 0.6 -0.1", "line 8: the start sums to 1; expected 1, and no number below 0"),
         (PLAIN + "start: 0.5 0.6", "line 8: expected 3 probabilities, 'uniform' or a state; found '0.5'"),
@@ -233,9 +235,15 @@ def test_other_files_are_refused(tmp_path):
     for name in ("a.pomdpx", "b.pomdp"):
         with pytest.raises(UserError, match="POMDPX, which is not read; expected Cassandra's format"):
             read_pomdp(tmp_path / name)
-    for name in ("none.pomdp", "."):
-        with pytest.raises(UserError, match="cannot be read"):
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (("none.pomdp", "cannot be read"), (".", "is no file"), ("pipe", "is no file")):
+        with pytest.raises(UserError, match=message):
             read_pomdp(tmp_path / name)
+
+
+def test_a_mark_of_the_byte_order_is_passed_over(tmp_path):
+    (tmp_path / "x.pomdp").write_text("\ufeff" + TIGER, encoding="utf-8")
+    assert read_pomdp(tmp_path / "x.pomdp").states == ("tiger-left", "tiger-right")
 
 
 def test_a_changed_file_is_read_again(tmp_path):
