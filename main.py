@@ -67,9 +67,9 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     warn_of_unused(origin, agent, sources.unused - shown)
     record, saved = open_record(origin, options, agent, experience, tell.say)
     evaluation = Evaluation(eval_envs, config.env.eval, settings.seed, record.keep_best)
-    trainer = Trainer(agent, experience, [evaluation], options.schedule, record, tell.show, WarmUp.of(origin))
+    trainer = Trainer(agent, experience, [evaluation], options.schedule, record, tell.show)
     try:
-        trainer.train(saved)
+        trainer.train(saved, WarmUp.of(origin))
     except Stopped as stop:
         tell.say(f"{stop.reason} {trainer.where}; the same command {'goes on' if trainer.begun else 'starts over'}")
         return stop.exit_code

@@ -12,6 +12,7 @@ Dimension key: N images, R rows, F features of a row, C channels, B episodes or 
 
 import numpy as np
 import torch
+from ml_collections import ConfigDict
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -43,6 +44,22 @@ def check_turnable(spec: EnvSpec, flag: str) -> None:
 def choose_kind(kind: str) -> str:
     """Returns a kind of copies, `config_env.augment`, if there is one of that name, else raises a `UserError`."""
     return choose_name(KINDS, kind, "--config_env.augment")
+
+
+def copies_asked_for(config_env: ConfigDict, spec: EnvSpec, aug: bool, n_aug: int | None) -> int:
+    """How many turned copies --aug and --n_aug ask for of each of the expert's episodes; 0 for none.
+
+    Raises:
+        UserError: the domain has no images that can be turned, or --n_aug stands alone.
+    """
+    if n_aug is not None and not aug:
+        raise UserError("--n_aug counts the copies that --aug makes; give both or neither")
+    if not aug:
+        return 0
+    if not choose_kind(config_env.augment):
+        raise UserError(f"--aug: {config_env.id} has no images that can be turned (its augment is ''); leave out --aug")
+    check_turnable(spec, "--aug")
+    return int(n_aug or max(1, config_env.n_aug))
 
 
 def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:

@@ -1,6 +1,6 @@
 """Stage 1: random and expert episodes, and what they cover."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from buffers.batch import Episode
 from envs.base import AsymmetricVectorEnv
@@ -82,3 +82,13 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
         for kind, group in groups.items()
         if group
     }
+
+
+def coverage_table(covered: Mapping[str, Mapping[str, float]]) -> str:
+    """Coverage as aligned text, one line a kind of episode; a dash for what the env does not tell."""
+    forms = {"episodes": ",", "steps": ",", "success": ".3f", "informed": ".3f", "length": ".1f", "return": ".3f"}
+    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in forms)]
+    for kind, row in covered.items():
+        cells = [format(row[name], form) if name in row else "–" for name, form in forms.items()]
+        lines.append(f"{kind:8}" + "".join(f"{cell:>10}" for cell in cells))
+    return "\n".join(lines)

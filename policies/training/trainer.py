@@ -94,10 +94,7 @@ def nothing(agent: Agent, experience: Experience, check_stop: Callable[[], None]
 
 
 class Trainer:
-    """One training run of an agent on an experience, seen by observers; nothing here knows of which kind they are.
-
-    `prepare` changes the agent once, before it begins, and says what is to be logged of that.
-    """
+    """One training run of an agent on an experience, seen by observers; nothing here knows of which kind they are."""
 
     def __init__(
         self,
@@ -107,10 +104,9 @@ class Trainer:
         schedule: Schedule,
         record: Record,
         show: Show = progress,
-        prepare: Prepare = nothing,
     ):
         self.agent, self.experience, self.observers = agent, experience, observers
-        self.schedule, self.record, self._show, self._prepare = schedule, record, show, prepare
+        self.schedule, self.record, self._show = schedule, record, show
         self.averages, self.reported = Averages(), 0  # by the experience's clock
         self._stop = StopRequest()
         self.begun = False  # whether there is anything to save
@@ -125,11 +121,12 @@ class Trainer:
             return "before training began"
         return f"at {self.experience.progress} of {self.experience.total} {self.experience.unit}"
 
-    def train(self, saved: dict[str, Any] | None) -> None:
+    def train(self, saved: dict[str, Any] | None, prepare: Prepare = nothing) -> None:
         """Trains to the end.
 
         Args:
             saved: the checkpoint to go on from, None to begin.
+            prepare: changes the agent once, before it begins, and says what is to be logged of that.
 
         Raises:
             Stopped: by a signal or the time limit; the checkpoint is written.
@@ -140,7 +137,7 @@ class Trainer:
             if saved is None:
                 self.record.jsonl.truncate(0)
                 experience.begin(self.agent, self._check_stop)
-                if metrics := self._prepare(self.agent, experience, self._check_stop):
+                if metrics := prepare(self.agent, experience, self._check_stop):
                     self.record.logger.write(experience.progress, metrics)
                 self.reported = experience.progress
                 self._observe(self.observers)
