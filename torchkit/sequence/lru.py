@@ -32,7 +32,8 @@ class LRUCell(Layer):
         self.past = nn.Parameter(torch.randn(width))  # D
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
-        size = (-torch.expm1(-2 * self.log_fade.exp())).sqrt()
+        half = self.log_fade.exp().tanh()
+        size = (2 * half / (1 + half)).sqrt()  # 1 - exp(-2x), also of small x; ONNX knows no expm1
         return self.enter(x) * size.repeat_interleave(2), self.past * x
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
