@@ -114,7 +114,7 @@ class Filter:
         """
         weight_NS = np.repeat(self.pomdp.start_S[None], len(obs_N), axis=0)
         if self._first_OS is not None:
-            weight_NS = weight_NS * np.where(obs_N[:, None] < 0, 1.0, _dense(self._first_OS[obs_N]))
+            weight_NS = weight_NS * np.where(obs_N[:, None] < 0, 1.0, dense(self._first_OS[obs_N]))
         return _normalised(weight_NS)
 
     def after(self, belief_NS: Floats, action_N: Ints, obs_N: Ints, *, ended: bool = False) -> Floats:
@@ -143,7 +143,7 @@ class Filter:
         for action in np.unique(action_N):
             some = np.flatnonzero(action_N == action)
             moved_SE = self.pomdp.ending(action) if ended else self._going_on_ASE[action]
-            weight_NE[some] = (belief_NS[some] @ moved_SE) * _dense(self._seen_AOE[action][obs_N[some]])
+            weight_NE[some] = (belief_NS[some] @ moved_SE) * dense(self._seen_AOE[action][obs_N[some]])
         return weight_NE
 
     def episode(self, obs_R: Ints, action_T: Ints, terminated: bool) -> Floats:
@@ -175,7 +175,7 @@ class Filter:
         except ValueError:
             if self._first_OS is None:
                 raise
-            return _normalised(_dense(self._first_OS[obs_N]))
+            return _normalised(dense(self._first_OS[obs_N]))
 
 
 def _by_observation(matrix_EO: Matrix) -> Matrix:
@@ -183,7 +183,8 @@ def _by_observation(matrix_EO: Matrix) -> Matrix:
     return matrix_EO.T if isinstance(matrix_EO, np.ndarray) else matrix_EO.T.tocsr()
 
 
-def _dense(matrix: Matrix) -> Floats:
+def dense(matrix: Matrix) -> Floats:
+    """A matrix of either kind as numbers side by side."""
     return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
@@ -249,7 +250,7 @@ def entries_of(matrix: Matrix) -> Entries:
 
 def row_of(matrix: Matrix, number: int) -> Floats:
     """A row of a matrix of either kind."""
-    return _dense(matrix[[number]])[0]
+    return dense(matrix[[number]])[0]
 
 
 def matrices(entries: Sequence[Entries], shape: tuple[int, int], what: str) -> tuple[Matrix, ...]:

@@ -3,6 +3,7 @@
 import importlib
 import os
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -198,13 +199,17 @@ def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
     return Silent() if config_env.get("vector_entry") else make_env(config_env)
 
 
-def model_of(config_env: ConfigDict) -> FinitePOMDP:
+def model_of(config_env: ConfigDict, discount: float | None = None) -> FinitePOMDP:
     """The domain as a finite POMDP; see `seen_model_of`."""
-    return seen_model_of(config_env)[0]
+    return seen_model_of(config_env, discount)[0]
 
 
-def seen_model_of(config_env: ConfigDict) -> tuple[FinitePOMDP, NDArray[np.float32]]:
+def seen_model_of(config_env: ConfigDict, discount: float | None = None) -> tuple[FinitePOMDP, NDArray[np.float32]]:
     """The domain as a finite POMDP, and what its observations look like (`Rules.observation_views`).
+
+    Args:
+        config_env: the domain.
+        discount: in place of the model's; None for that.
 
     Raises:
         UserError: it is none, or not one that is known, or the config changes what is seen of it.
@@ -216,7 +221,7 @@ def seen_model_of(config_env: ConfigDict) -> tuple[FinitePOMDP, NDArray[np.float
             model, views = told_by(env, "model"), told_by(env, "observation_views")
     if model is None:
         raise UserError(f"--config_env: {config_env.id} is not known as a finite POMDP (model)")
-    return model, views
+    return model if discount is None else replace(model, discount=discount), views
 
 
 def actions_of(config_env: ConfigDict) -> PlainActions:

@@ -9,6 +9,7 @@ Example: python scripts/solve.py configs/envs/tiger.pomdp --config_env.kwargs.co
 Example: python scripts/solve.py --config_env=configs/envs/heaven_hell_n.py:3 --method=aavi
 """
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -20,9 +21,9 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from scripts.domains import FILES, domain_name
-from utils.app import run
+from utils.app import run as run_app
 from utils.config import define_config_flag, to_dict
-from utils.errors import UserError, choose
+from utils.errors import UserError, choose_name
 
 _FILE = flags.DEFINE_string("file", None, "a file in Cassandra's format; may be given without --file=")
 _ENV = define_config_flag(
@@ -57,12 +58,11 @@ def main() -> None:
     """Reads the domain, solves it, keeps what came of it and tells it."""
     from envs.make import file_digest
     from policies.exact.tabular import METHODS
-    from scripts.solving import solve_by_bounds
-    from scripts.solving_tables import solve_by_tables
+    from scripts.solving import report_of_bounds, solve_by_bounds
+    from scripts.solving_tables import report_of_tables, solve_by_tables
     from utils.run import Run, check_name
 
-    methods = {"bounds": solve_by_bounds} | dict.fromkeys(METHODS, solve_by_tables)
-    method = choose(methods, _METHOD.value, "--method")
+    choose_name(("bounds", *METHODS), _METHOD.value, "--method")
     config_env = domain()
     check_flags()
     own = ("method", "horizon", "discount", *OWN.get(_METHOD.value, ()))
@@ -74,8 +74,19 @@ def main() -> None:
     by_what = {"time_limit": _TIME_LIMIT.value, "env_file_sha256": file_digest(config_env)}
     configs = {"env": to_dict(config_env), "run": settings | by_what}
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
-    folder = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
-    print(method(folder, config_env, settings, time.monotonic() + _TIME_LIMIT.value, _KEEP_POLICY.value))
+    run = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
+    by_bounds = _METHOD.value == "bounds"
+    if run.finished and not run.grown:
+        summary = json.loads(run.summary_path.read_text())
+    elif by_bounds:
+        deadline = time.monotonic() + _TIME_LIMIT.value
+        run.finish(summary := solve_by_bounds(run, config_env, settings, deadline, _KEEP_POLICY.value))
+    else:
+        run.finish(summary := solve_by_tables(run, config_env, settings))
+    try:
+        print((report_of_bounds if by_bounds else report_of_tables)(summary, run))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--save_dir: {run.summary_path} is damaged; remove it, and solve again") from error
 
 
 def check_flags() -> None:
@@ -107,4 +118,4 @@ def domain() -> Any:
 
 
 if __name__ == "__main__":
-    run(main, positional="file")
+    run_app(main, positional="file")

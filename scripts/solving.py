@@ -1,8 +1,7 @@
 """What `scripts/solve.py` does with a domain: its bounds until they are near enough, as files and as text."""
 
-import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -12,7 +11,6 @@ from envs.make import make_vector_env, seen_model_of
 from policies.deployed.files import save_policy
 from policies.deployed.solved import TooLargeError, check_size, solved_config, solved_policy
 from policies.exact.point_based import Progress, Solver, controller
-from utils.errors import UserError
 from utils.logger import JsonlWriter
 from utils.run import Run
 from utils.stopping import StopRequest
@@ -22,8 +20,8 @@ TOLD_EVERY = 1.25  # of the time that has gone, and a second at least
 
 def solve_by_bounds(
     run: Run, config_env: ConfigDict, settings: dict[str, Any], deadline: float, keep_policy: bool
-) -> str:
-    """Bounds and policy of a domain, and what is to be said of them.
+) -> dict[str, Any]:
+    """Bounds and policy of a domain; the run's summary.
 
     Args:
         run: the folder for what is kept.
@@ -32,16 +30,13 @@ def solve_by_bounds(
         deadline: when to stop, on the monotonic clock.
         keep_policy: whether the policy is wanted; where only its vectors make it too large, the bounds alone are kept.
     """
-    if run.finished and not run.grown:
-        return report(json.loads(run.summary_path.read_text()), run)
-    model, view_VD = seen_model_of(config_env)
-    if settings["discount"] is not None:
-        model = replace(model, discount=settings["discount"])
+    model, view_VD = seen_model_of(config_env, settings["discount"])
     if keep_policy:
         check_size(model, len(view_VD))
     began = time.process_time()
     solver = Solver(model, settings["horizon"] or None)
-    run.metrics_path.unlink(missing_ok=True)
+    for earlier in (run.metrics_path, run.policy_dir / "policy.json"):
+        earlier.unlink(missing_ok=True)
     metrics, stop = JsonlWriter(run.metrics_path), StopRequest()
     with stop.listening():
         now = tightened(solver, settings, deadline, metrics, stop)
@@ -58,8 +53,7 @@ def solve_by_bounds(
         except TooLargeError as error:
             summary["no_policy"] = str(error)
     stop.interrupt()
-    run.finish(summary)
-    return report(summary, run)
+    return summary
 
 
 def tightened(
@@ -96,13 +90,10 @@ def spec_of(config_env: ConfigDict) -> EnvSpec:
     return envs.spec_sizes
 
 
-def report(summary: dict[str, Any], run: Run) -> str:
+def report_of_bounds(summary: dict[str, Any], run: Run) -> str:
     """What came of it, in lines."""
-    try:
-        lower, upper, gap = (float(summary[name]) for name in ("lower", "upper", "gap"))
-        how = "as near as asked for" if summary["reached"] else "time was up"
-        policy = f"\nthe policy is in {run.policy_dir}" if "kept_vectors" in summary else ""
-        policy += f"\nno policy is kept; {summary['no_policy']}" if "no_policy" in summary else ""
-        return f"the optimum is between {lower:.6f} and {upper:.6f}: gap {gap:.3g}, {how}{policy}"
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--save_dir: {run.summary_path} is damaged; remove it, and solve again") from error
+    lower, upper, gap = (float(summary[name]) for name in ("lower", "upper", "gap"))
+    how = "as near as asked for" if summary["reached"] else "time was up"
+    policy = f"\nthe policy is in {run.policy_dir}" if "kept_vectors" in summary else ""
+    policy += f"\nno policy is kept; {summary['no_policy']}" if "no_policy" in summary else ""
+    return f"the optimum is between {lower:.6f} and {upper:.6f}: gap {gap:.3g}, {how}{policy}"

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from envs.base import EnvSpec
-from envs.finite import FinitePOMDP, Floats
+from envs.finite import FinitePOMDP, Floats, dense
 from policies.build import SOLVED, build_policy
 from policies.exact.point_based import Controller
 from policies.models.exact_belief import AlphaVectors, ExactBelief, SolvedSizes
@@ -67,7 +67,7 @@ def solved_policy(
     assert isinstance(fold, ExactBelief) and isinstance(head, AlphaVectors)
     _copy(fold.view_VD, view_VD)
     _copy(fold.first_VS, _first_beliefs(model, num_V))
-    _copy(fold.on_SM, np.concatenate([_dense(model.going_on(a)) for a in range(num_A)], axis=1))
+    _copy(fold.on_SM, np.concatenate([dense(model.going_on(a)) for a in range(num_A)], axis=1))
     _copy(fold.seen_MS, np.concatenate([_rows(see_EO, num_V) for see_EO in model.observation_AEO]))
     for table, values in zip((head.vector_KS, head.action_K, head.left_K), vectors, strict=True):
         _copy(table, values)
@@ -100,13 +100,8 @@ def _first_beliefs(model: FinitePOMDP, num_V: int) -> Floats:
 def _rows(see_EO: Any, num_V: int) -> Floats:
     """Pr(o | s') by observation (V, E); that none was made tells nothing."""
     rows = np.ones((num_V, see_EO.shape[0]))
-    rows[: see_EO.shape[1]] = _dense(see_EO).T
+    rows[: see_EO.shape[1]] = dense(see_EO).T
     return rows
-
-
-def _dense(matrix: Any) -> Floats:
-    dense: Floats = matrix.toarray() if hasattr(matrix, "toarray") else matrix
-    return dense
 
 
 @torch.no_grad()

@@ -3,12 +3,12 @@
 Dimension key: A actions, S states before, E states after, O observations, C successors of a belief, R first beliefs.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import FinitePOMDP, Floats, Matrix
+from envs.finite import FinitePOMDP, Floats, Matrix, dense, entries_of
 
 Ints = npt.NDArray[np.intp]
 
@@ -41,13 +41,11 @@ class Dynamics:
         self.num_states, self.num_actions = model.reward_SA.shape
         self.num_observations = len(model.observations)
         self.on_ASE = [model.going_on(action) for action in range(self.num_actions)]
-        self.seen_A = [_entries(matrix) for matrix in model.observation_AEO]
+        self.seen_A = [Seen(*entries_of(matrix)) for matrix in model.observation_AEO]
 
     def first(self) -> tuple[Floats, Floats]:
         """The probabilities (R,) of the beliefs (R, S) with which an episode may begin."""
-        if self.model.first_SO is None:
-            return np.ones(1), self.model.start_S[None]
-        return _conditioned(self.model.start_S, self.model.first_SO)[1:]
+        return first_beliefs(self.model)
 
     def successors(self, belief_S: Floats) -> Successors:
         """All beliefs one step later that have a probability."""
@@ -67,21 +65,20 @@ class Dynamics:
         return before_S
 
 
+def first_beliefs(model: FinitePOMDP) -> tuple[Floats, Floats]:
+    """The probabilities (R,) of the beliefs (R, S) with which an episode may begin."""
+    if model.first_SO is None:
+        return np.ones(1), model.start_S[None]
+    return _conditioned(model.start_S, model.first_SO)[1:]
+
+
 def _conditioned(weight_S: Floats, see_SO: Matrix) -> tuple[Ints, Floats, Floats]:
     """The observations that are possible, how much weight each has, and the distributions (·, S) given each."""
     states = np.flatnonzero(weight_S)
     rows = see_SO[states]
-    joint_OK = weight_S[states] * (rows.toarray() if hasattr(rows, "toarray") else rows).T
+    joint_OK = weight_S[states] * dense(rows).T
     chance_O = joint_OK.sum(axis=1)
     observation = np.flatnonzero(chance_O > np.finfo(float).tiny)
     belief = np.zeros((len(observation), len(weight_S)))
     belief[:, states] = joint_OK[observation] / chance_O[observation, None]
     return observation, chance_O[observation], belief
-
-
-def _entries(matrix_EO: Any) -> Seen:
-    found = matrix_EO.tocoo() if hasattr(matrix_EO, "tocoo") else None
-    if found is not None:
-        return Seen(found.row.astype(np.intp), found.col.astype(np.intp), found.data)
-    end, observation = np.nonzero(matrix_EO)
-    return Seen(end, observation, matrix_EO[end, observation])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import FinitePOMDP, Floats, Matrix
+from envs.finite import FinitePOMDP, Floats, dense
+from policies.exact.dynamics import first_beliefs
 from utils.errors import UserError
 
 Ints = npt.NDArray[np.intp]
@@ -106,7 +107,7 @@ def history_tree(model: FinitePOMDP, depth: int) -> Histories:
     if depth < 1:
         raise UserError(f"--horizon: {depth} decisions; at least 1")
     on_ASE, see_AEO = _dense(model)
-    first_R, belief_NS = _first(model)
+    first_R, belief_NS = first_beliefs(model)
     beliefs, children, chances, number = [], [], [], len(belief_NS)
     for left in reversed(range(depth)):
         if left:
@@ -133,7 +134,7 @@ def belief_graph(model: FinitePOMDP, most: int = 10_000) -> Histories:
     if model.discount >= 1:
         raise UserError("--horizon: rewards that are not discounted need one")
     on_ASE, see_AEO = _dense(model)
-    first_R, belief_NS = _first(model)
+    first_R, belief_NS = first_beliefs(model)
     number: dict[bytes, int] = {}
     name_R, new_NS = _numbered(belief_NS, number)
     first_R = _summed(name_R, first_R, len(new_NS))
@@ -170,22 +171,9 @@ def _dense(model: FinitePOMDP) -> tuple[Floats, Floats]:
     numbers = len(actions) * len(model.states) * max(len(model.states), len(model.observations))
     if numbers > MOST_NUMBERS:
         raise UserError(f"--method: tables of {len(model.states):,} states do not fit; choose a point-based one")
-    return np.stack([_array(model.going_on(a)) for a in actions]), np.stack(
-        [_array(see_EO) for see_EO in model.observation_AEO]
+    return np.stack([dense(model.going_on(a)) for a in actions]), np.stack(
+        [dense(see_EO) for see_EO in model.observation_AEO]
     )
-
-
-def _array(matrix: Matrix) -> Floats:
-    return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix, np.float64)
-
-
-def _first(model: FinitePOMDP) -> tuple[Floats, Floats]:
-    """The probabilities of the first observations that are possible (R,) and the beliefs after them (R, S)."""
-    if model.first_SO is None:
-        return np.ones(1), model.start_S[None]
-    joint_OS = _array(model.first_SO).T * model.start_S
-    chance_O = joint_OS.sum(axis=1)
-    return chance_O[chance_O > 0], joint_OS[chance_O > 0] / chance_O[chance_O > 0, None]
 
 
 def _followed(belief_NS: Floats, on_ASE: Floats, see_AEO: Floats, what: str) -> tuple[Floats, Floats]:

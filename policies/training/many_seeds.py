@@ -126,7 +126,7 @@ def check_folders(config: ConfigDict, runs: Sequence[SeedRun]) -> None:
     """Looks into the folders that are there already, once what a killed command left behind has ended.
 
     Raises:
-        UserError: one holds another run, or belongs to a process that goes on.
+        UserError: one holds another run or a damaged summary, or belongs to a process that goes on.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     for run in runs:
@@ -139,6 +139,7 @@ def check_folders(config: ConfigDict, runs: Sequence[SeedRun]) -> None:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
+        read_summary(folder)
         if Run(folder).config_path.exists():
             open_run(config, run.settings, run.options).close()
 

@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from configs.envs import car_flag_1d, heaven_hell, pomdp_file
 from envs.car_flag import CarFlag2DRules
-from envs.finite import Draws, Filter, RewardEntries, entries_of, informed_values, matrices
+from envs.finite import Draws, Filter, RewardEntries, dense, entries_of, informed_values, matrices
 from envs.finite_rules import FiniteRules
 from envs.heaven_hell import HeavenHellRules
 from envs.make import make_env, make_vector_env, model_of
@@ -18,7 +18,7 @@ from envs.pomdp_format import read_pomdp
 from envs.sphinx import SphinxRules
 from policies.exact.histories import belief_graph
 from policies.exact.tabular import settled, value_iteration
-from tests.helpers.pomdps import FILES, TIGER, dense, drawn_pomdp, needs_files
+from tests.helpers.pomdps import FILES, TIGER, drawn_pomdp, needs_files
 from utils.errors import UserError
 
 TOLD = """

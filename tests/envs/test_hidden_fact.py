@@ -9,12 +9,13 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import envs as _envs  # noqa: F401 registers the ids
+from envs.finite import dense
 from envs.heaven_hell_n import heaven_hell_model
 from envs.pomdp_format import read_pomdp
 from envs.shopping import shopping_model
 from envs.t_maze import t_maze_model
 from policies.exact.tabular import solve
-from tests.helpers.pomdps import FILES, dense, needs_files
+from tests.helpers.pomdps import FILES, needs_files
 
 IDS = ["HeavenHell-1-v0", "HeavenHell-4-v0", "Shopping-5-v0", "TMaze-v0"]
 

@@ -11,14 +11,14 @@ import pytest
 
 from envs import finite
 from envs.car_flag import CarFlag2DRules
-from envs.finite import RewardEntries, informed_values
+from envs.finite import RewardEntries, dense, informed_values
 from envs.heaven_hell import HeavenHellRules
 from envs.heaven_hell_n import heaven_hell_model
 from envs.pomdp_format import read_pomdp
 from envs.pomdp_writer import write_pomdp
 from envs.sphinx import SphinxRules
 from envs.t_maze import t_maze_model
-from tests.helpers.pomdps import FILES, TIGER, assert_same, dense, drawn_pomdp, needs_files
+from tests.helpers.pomdps import FILES, TIGER, assert_same, drawn_pomdp, needs_files
 from utils.errors import UserError
 
 PREAMBLE = "discount: 0.9\nvalues: reward\nstates: 3\nactions: 2\nobservations: 2\n"

@@ -19,10 +19,6 @@ needs_files = pytest.mark.skipif(not FILES.is_dir(), reason="the files of others
 TIGER = (ROOT / "configs/envs/tiger.pomdp").read_text()
 
 
-def dense(matrix):
-    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
-
-
 def drawn_pomdp(rng, states=3, actions=2, observations=2, ends=0.3):
     """A domain of random numbers, some of them 0; `ends` is the share of transitions that may end the episode."""
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from configs.envs import pomdp_file
-from scripts.solving import solve_by_bounds
+from scripts.solving import report_of_bounds, solve_by_bounds
 from tests.helpers.scripts import ROOT, assert_refused, wait_until
 from utils.errors import UserError
 from utils.run import Run
@@ -91,8 +91,10 @@ def test_a_policy_that_is_too_large(tmp_path, monkeypatch, most, bounds_are_kept
             solve_by_bounds(run, config, settings, time.monotonic() + 60, True)
         assert not run.metrics_path.exists()
         return
-    assert "--nokeep_policy" in solve_by_bounds(run, config, settings, time.monotonic() + 60, True)
-    assert run.finished and not (run.policy_dir / "policy.json").exists()
+    (run.policy_dir / "policy.json").write_text("of an earlier one that was stopped")
+    summary = solve_by_bounds(run, config, settings, time.monotonic() + 60, True)
+    assert "--nokeep_policy" in report_of_bounds(summary, run)
+    assert summary["reached"] and not (run.policy_dir / "policy.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
 """Tabular methods of scripts/solve.py on the domain of a config."""
 
-import json
-import time
-
 import numpy as np
 import pytest
 
-from scripts.solving_tables import solve_by_tables
+from scripts.solving_tables import report_of_tables, solve_by_tables
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import assert_refused
 from utils.errors import UserError
@@ -18,28 +15,29 @@ def solved(tmp_path, env, name="run", **settings):
     settings = {"method": "vi", "horizon": 0, "discount": None} | settings
     run = Run.create(str(tmp_path), name, {"run": settings}, ["solve"])
     try:
-        return solve_by_tables(run, config, settings, time.monotonic() + 60, True), run
+        summary = solve_by_tables(run, config, settings)
+        return report_of_tables(summary, run), summary, run
     finally:
         run.close()
 
 
 @pytest.mark.parametrize("method", ["vi", "aavi", "api"])
 def test_values_are_told_and_kept(tmp_path, method):
-    told, run = solved(tmp_path, "heaven_hell_n:3", method=method)
+    told, summary, run = solved(tmp_path, "heaven_hell_n:3", method=method)
     assert told.startswith(f"the value is 0.868746: {method} over 41 beliefs, ")
     assert "  N: 0.851458\n  S: 0.868746\n  E: 0.860058\n  W: 0.860058\n" in told
-    assert json.loads(run.summary_path.read_text())["value"] == pytest.approx(0.99**14)
+    assert summary["value"] == pytest.approx(0.99**14)
     assert np.load(run.folder / "values.npz")["q_HA"].shape == (41, 4)
-    again, _ = solved(tmp_path, "heaven_hell_n:3", method=method)
-    assert again == told
 
 
 def test_a_horizon_a_discount_and_episodes_of_ones_own(tmp_path):
-    told, _ = solved(tmp_path, "heaven_hell_n:1", horizon=7, discount=1.0)
+    told, *_ = solved(tmp_path, "heaven_hell_n:1", horizon=7, discount=1.0)
     assert told.startswith("the value is 1.000000: vi over 5,058 histories, ")
-    told, _ = solved(tmp_path, "heaven_hell_n:1", "learned", method="aql", horizon=2, episodes=50, reading="algorithm3")
+    told, *_ = solved(
+        tmp_path, "heaven_hell_n:1", "learned", method="aql", horizon=2, episodes=50, reading="algorithm3"
+    )
     assert told.startswith("the value is 0.000000: aql over 5 histories, 50 episodes")
-    told, _ = solved(tmp_path, "t_maze:20", "maze")
+    told, *_ = solved(tmp_path, "t_maze:20", "maze")
     assert told.startswith(f"the value is {4 * 0.98**20:.6f}: vi over ") and "right" not in told  # two first ones
 
 
@@ -54,9 +52,14 @@ def test_the_script_takes_them_by_name(scripts, tmp_path):
         (("--method=api",), "the value is 0.941480: api over 17 beliefs"),
         (("--method=aql", "--horizon=2", "--episodes=50"), "the value is 0.000000: aql over 5 histories, 50 episodes"),
     ):
-        done = scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.startswith(told)
+        done, again = (scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path) for _ in range(2))
+        assert done.returncode == again.returncode == 0, done.stderr + again.stderr
+        assert done.stdout.startswith(told) and again.stdout == done.stdout
+        (summary,) = (tmp_path / "logs/solve").glob(f"*_{flags[0].partition('=')[2]}*/summary.json")
+        summary.write_text("{}")
+        assert_refused(
+            scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path), "summary.json is damaged"
+        )
     for flags, named in (
         (("--method=aql",), "--horizon"),
         (("--method=aql", "--horizon=2", "--reading=other"), "--reading"),

@@ -6,11 +6,12 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
+from envs.finite import dense
 from envs.pomdp_format import read_pomdp
 from policies.exact.bounds import AlphaVectors, Sawtooth, blind_policies, fast_informed_bound, qmdp
 from policies.exact.dynamics import Dynamics
 from policies.exact.point_based import Solver
-from tests.helpers.pomdps import FILES, dense, drawn_pomdp, needs_files
+from tests.helpers.pomdps import FILES, drawn_pomdp, needs_files
 from tests.helpers.scripts import ROOT
 from utils.errors import UserError
 

@@ -11,7 +11,7 @@ import torch
 from buffers.batch import PublicBatch, Rows
 from configs.envs import pomdp_file
 from envs.base import EnvSpec
-from envs.finite import Filter
+from envs.finite import Filter, dense
 from envs.finite_rules import FiniteRules
 from policies.deployed.files import load_policy, save_policy
 from policies.deployed.solved import solved_config, solved_policy
@@ -19,7 +19,7 @@ from policies.exact.point_based import Solver, controller
 from policies.models.exact_belief import ExactBelief, SolvedSizes
 from policies.models.policy import to_tensors
 from policies.models.views import Inputs
-from tests.helpers.pomdps import dense, drawn_pomdp
+from tests.helpers.pomdps import drawn_pomdp
 from utils.errors import UserError
 
 CPU = torch.device("cpu")
