@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
 from envs.factors import Factor
-from envs.finite import FinitePOMDP
+from envs.finite import Filter, FinitePOMDP
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -143,6 +143,15 @@ class Rules(ABC):
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
         return None
+
+    @cached_property
+    def _filter(self) -> Filter:
+        assert self.model is not None, "a domain with a model"
+        return Filter(self.model)
+
+    def followed(self, seen_R: Ints, action_T: NDArray[Any], terminated: bool) -> NDArray[np.float64]:
+        """The belief over the states of `model` (R, S) at each row of an episode; see `Filter.episode`."""
+        return self._filter.episode(seen_R, np.asarray(action_T, np.intp), terminated)
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What a probe can look for in the rows, by name; see `envs.factors`."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from envs.arrays import ArrayEnv, ArrayVectorEnv, Bools, Floats, Ints, Rules, numbered
 from envs.base import Belief
 from envs.factors import Factor
-from envs.finite import Draws, Filter, FinitePOMDP, entries_of, informed_values
+from envs.finite import Draws, FinitePOMDP, entries_of, informed_values
 from envs.pictures import AGENT, CELL, FLOOR, INFORMATION, LINE
 from envs.pomdp_format import read_pomdp
 from utils.errors import UserError
@@ -143,18 +143,13 @@ class FiniteRules(Rules):
     def expert(self, joint: NDArray[Any], informed: Bools, guess: NDArray[Any], guesses: Bools) -> NDArray[np.int64]:
         raise UserError("this domain has no expert (expert_action): collect random episodes only")
 
-    @cached_property
-    def _filter(self) -> Filter:
-        return Filter(self.model)
-
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """By Bayes's rule, over the states.
 
         Raises:
             ValueError: the rows are no episode of this domain.
         """
-        obs_R = self._observed(obs_RO)
-        return Belief(self.model.states, self._filter.episode(obs_R, np.asarray(action_T, np.intp), terminated))
+        return Belief(self.model.states, self.followed(self._observed(obs_RO), action_T, terminated))
 
     def _observed(self, obs_RO: NDArray[Any]) -> Ints:
         """The numbers of observations, -1 for none."""

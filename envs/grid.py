@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from envs.arrays import Bools, Floats, Ints, Rules, numbered
 from envs.base import Belief
 from envs.factors import Factor
-from envs.finite import Filter, FinitePOMDP, matrices
+from envs.finite import FinitePOMDP, matrices
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
 
 MOVES = ((0, 1), (-1, 0), (0, -1), (1, 0))  # (rows, columns) of the actions 0 right, 1 up, 2 left, 3 down
@@ -233,10 +233,6 @@ class GridRules(Rules):
     def observation_views(self) -> NDArray[np.float32]:
         return np.stack([np.frombuffer(seen, np.float32) for seen in self._number_of_obs])
 
-    @cached_property
-    def _filter(self) -> Filter:
-        return Filter(self.model)
-
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """By Bayes's rule, over the hidden facts.
 
@@ -247,7 +243,7 @@ class GridRules(Rules):
         seen_R = np.array([self._number_of_obs.get(obs.tobytes(), -1) for obs in rows])
         if seen_R.min() < 0:
             raise ValueError(f"row {int(seen_R.argmin())} is no observation of this domain")
-        belief_RM = self._filter.episode(seen_R, np.asarray(action_T, np.intp), terminated)
+        belief_RM = self.followed(seen_R, action_T, terminated)
         places = (f"goal in row {goal // self.cols}, column {goal % self.cols}" for goal in self.goal_K)
         hidden_M = self.hidden_J[self._open_M]
         return Belief(tuple(places), np.stack([np.bincount(hidden_M, row, self.num_hidden) for row in belief_RM]))

@@ -124,6 +124,12 @@ class Trunk:
         dim, width = self.spec.state_dim, self._state_dim()
         groups = [group for name in names for group in self.spec.feature_groups(str(name))]
         layers: list[nn.Module] = [*vector_embedder(len(groups), width)]
+        sums = [name for name in names if str(name) in dict(self.spec.state_groups)]
+        if "state" in normalised_views(self.config.rl) and sums and len(sums) < len(names):
+            raise UserError(
+                f"--config_rl.critic.signal: {', '.join(sums)} are sums of entries, which config_rl.normalise does not "
+                "reach; name these alone, or leave 'state' out of it"
+            )
         if any(len(group) != 1 for group in groups):  # counts, which are normal enough
             layers.insert(0, Sums(groups, dim))
         else:

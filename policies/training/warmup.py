@@ -44,6 +44,7 @@ class WarmUp:
         """
         if not self.steps:
             return {}
+        assert isinstance(agent, Learner), "with --batch_seeds there is no warm-up"
         histories = trained_histories(agent)
         episodes, metrics = experience.explored(check_stop, "warmup"), dict[str, float]()
         for number, history in enumerate(histories):
@@ -58,19 +59,18 @@ class WarmUp:
             metrics[f"{name}/warmed"] = warm_up(history.memory, draw, self.steps, generator)[-1]
             metrics |= told(f"{name}/after", equilibria(history.memory, *draw(), generator))
         with torch.no_grad():
-            for target, online in agent.followers if isinstance(agent, Learner) else ():
+            for target, online in agent.followers:
                 for mine, theirs in zip(target, online, strict=True):
                     mine.copy_(theirs)
         return metrics
 
 
-def trained_histories(agent: Agent) -> list[History]:
+def trained_histories(agent: Learner) -> list[History]:
     """The memories that learn, the policy's first; not those of target networks.
 
     Raises:
         UserError: there is none.
     """
-    assert isinstance(agent, Learner), "with --batch_seeds there is no warm-up"
     trained = {id(parameter) for mine in agent.parameters_of.values() for parameter in mine}
     found = [
         module

@@ -1,7 +1,7 @@
 """What every memory offers."""
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Memory(nn.Module):
             one batch).
     """
 
-    under_vmap: ClassVar[bool] = False
+    under_vmap: bool = False
     out_dim: int
 
     def prepare_vmap(self) -> None:

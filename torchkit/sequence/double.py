@@ -28,6 +28,7 @@ class Double(Memory):
         widths = [in_dim, *[out_dim] * (layers - 1)]
         self.halves: list[Memory] = [make(width, out_dim // 2) for width in widths for _ in range(2)]
         self._registered = nn.ModuleList(self.halves)
+        self.under_vmap = all(half.under_vmap for half in self.halves)
 
     def initial_carry(self, batch_size: int) -> Carry:
         return tuple(part for half in self.halves for part in half.initial_carry(batch_size))

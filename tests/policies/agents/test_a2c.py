@@ -212,6 +212,13 @@ def test_a_signal_of_sums_says_no_more_than_the_sums(normalise):
         assert torch.allclose(found, value, atol=1e-6) == same
 
 
+def test_sums_beside_entries_are_not_left_unnormalised_without_a_word():
+    spec = replace(SPEC, state_groups=(("side", (0, 0, 1, 1, -1, -1, -1)),))
+    make_agent("a2c:informed", spec=spec, critic__signal=("side", "6"))
+    with pytest.raises(UserError, match=r"critic.signal: side are sums of entries, which config_rl.normalise does not"):
+        make_agent("a2c:informed", spec=spec, critic__signal=("side", "6"), normalise=("state",))
+
+
 def test_a_signal_that_is_not_there_is_one_line():
     for signal, message in (((), "a tuple of features"), (("9",), "no feature '9'"), (("speed",), "0 to 6")):
         with pytest.raises(UserError, match=message):

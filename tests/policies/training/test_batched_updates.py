@@ -144,6 +144,15 @@ def test_what_cannot_be_a_batch_is_refused(variant, memory, overrides):
         batchable(make_agent(variant, memory, **overrides))
 
 
+def test_double_layers_are_a_batch_where_their_halves_are():
+    both = Together("history", "gru", seq={"double": True})
+    for number in range(2):
+        both.update(range(K), number)
+    both.assert_same(range(K))
+    with pytest.raises(UserError, match="the memories markov,"):
+        batchable(make_agent("history", "lstm", seq={"double": True}))
+
+
 def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     agent = make_agent("history", "lstm")
     memories = "markov, mlp, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu"
