@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchkit.fast import kernels
+from torchkit.fast import scans
 from torchkit.sequence import scan as module
 from torchkit.sequence.scan import loop, scan
 
@@ -174,8 +174,8 @@ def test_seeds_side_by_side_are_scans_of_their_own(way, steady):
 
 
 def test_the_kernels_are_called_where_they_can_be(monkeypatch):
-    calls, real = [], kernels.scan_forward
-    monkeypatch.setattr(kernels, "scan_forward", lambda *arrays: (calls.append(1), real(*arrays)))
+    calls, real = [], scans.scan_forward
+    monkeypatch.setattr(scans, "scan_forward", lambda *arrays: (calls.append(1), real(*arrays)))
     decay, inputs, start, carry, _ = made(5, 2, 3)
     scan(decay, inputs)
     scan(decay.bfloat16(), inputs.bfloat16(), start, carry)

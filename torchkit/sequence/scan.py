@@ -103,11 +103,10 @@ class _Scan(torch.autograd.Function):
         if not compiled:
             double = torch.promote_types(decay.dtype, torch.float64)
             return log_depth(decay.to(double) if decay.ndim == 1 else decay, inputs, start, before)
-        from torchkit.fast.kernels import scan_forward, scan_forward_complex  # when they are needed: it takes a while
+        from torchkit.fast.scans import scan_forward  # when it is needed: it takes a while
 
         states = torch.empty_like(inputs, memory_format=torch.contiguous_format)
-        kernel = scan_forward_complex if inputs.is_complex() else scan_forward
-        kernel(*_arrays(decay, inputs, before, states), _flags(start))
+        scan_forward(*_arrays(decay, inputs, before, states), _flags(start))
         return states
 
     @staticmethod
@@ -120,12 +119,12 @@ class _Scan(torch.autograd.Function):
         decay, start, before, states = ctx.saved_tensors
         if not ctx.compiled or torch.is_grad_enabled():  # the kernels have no second derivative
             return *_gradients(grads[0], decay, start, before, states), None
-        from torchkit.fast.kernels import scan_backward, scan_backward_complex
+        from torchkit.fast.scans import scan_backward
 
         d_inputs, d_before = torch.empty_like(states), torch.zeros_like(before, memory_format=torch.contiguous_format)
         d_decay = torch.zeros_like(decay, memory_format=torch.contiguous_format)
-        kernel = scan_backward_complex if states.is_complex() else scan_backward
-        kernel(*_arrays(grads[0], decay, before, states, d_inputs, d_decay, d_before), _flags(start))
+        sums = torch.zeros(states.shape[-1], dtype=torch.promote_types(states.dtype, torch.float64)).numpy()
+        scan_backward(*_arrays(grads[0], decay, before, states, d_inputs, d_decay, d_before), _flags(start), sums)
         return d_decay, d_inputs, None, d_before, None
 
     @staticmethod
@@ -173,9 +172,8 @@ def _gradients(
 
 
 def _arrays(*tensors: Tensor) -> list[Any]:
-    """As the kernels read them: rows of numbers, steps and batch made one dimension, complex numbers as pairs."""
-    reals = (torch.view_as_real(x.resolve_conj()).flatten(-2) if x.is_complex() else x for x in tensors)
-    return [x.detach().contiguous().view(-1, x.shape[-1]).numpy() for x in reals]
+    """As the kernels read them: rows of numbers, steps and batch made one dimension."""
+    return [x.detach().resolve_conj().contiguous().view(-1, x.shape[-1]).numpy() for x in tensors]
 
 
 def _flags(start: Tensor | None) -> Any:
