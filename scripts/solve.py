@@ -21,7 +21,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from scripts.domains import FILES, domain_name
-from utils.app import run as run_app
+from utils.app import run
 from utils.config import define_config_flag, to_dict
 from utils.errors import UserError, choose_name
 
@@ -74,19 +74,19 @@ def main() -> None:
     by_what = {"time_limit": _TIME_LIMIT.value, "env_file_sha256": file_digest(config_env)}
     configs = {"env": to_dict(config_env), "run": settings | by_what}
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
-    run = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
+    kept = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
     by_bounds = _METHOD.value == "bounds"
-    if run.finished and not run.grown:
-        summary = json.loads(run.summary_path.read_text())
+    if kept.finished and not kept.grown:
+        summary = json.loads(kept.summary_path.read_text())
     elif by_bounds:
         deadline = time.monotonic() + _TIME_LIMIT.value
-        run.finish(summary := solve_by_bounds(run, config_env, settings, deadline, _KEEP_POLICY.value))
+        kept.finish(summary := solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value))
     else:
-        run.finish(summary := solve_by_tables(run, config_env, settings))
+        kept.finish(summary := solve_by_tables(kept, config_env, settings))
     try:
-        print((report_of_bounds if by_bounds else report_of_tables)(summary, run))
+        print((report_of_bounds if by_bounds else report_of_tables)(summary, kept))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--save_dir: {run.summary_path} is damaged; remove it, and solve again") from error
+        raise UserError(f"--save_dir: {kept.summary_path} is damaged; remove it, and solve again") from error
 
 
 def check_flags() -> None:
@@ -118,4 +118,4 @@ def domain() -> Any:
 
 
 if __name__ == "__main__":
-    run_app(main, positional="file")
+    run(main, positional="file")
