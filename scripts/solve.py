@@ -76,14 +76,14 @@ def main() -> None:
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
     kept = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
     by_bounds = _METHOD.value == "bounds"
-    if kept.finished and not kept.grown:
-        summary = json.loads(kept.summary_path.read_text())
-    elif by_bounds:
-        deadline = time.monotonic() + _TIME_LIMIT.value
-        kept.finish(summary := solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value))
-    else:
-        kept.finish(summary := solve_by_tables(kept, config_env, settings))
+    if kept.grown or not kept.finished:
+        if by_bounds:
+            deadline = time.monotonic() + _TIME_LIMIT.value
+            kept.finish(solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value))
+        else:
+            kept.finish(solve_by_tables(kept, config_env, settings))
     try:
+        summary = json.loads(kept.summary_path.read_text())
         print((report_of_bounds if by_bounds else report_of_tables)(summary, kept))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"--save_dir: {kept.summary_path} is damaged; remove it, and solve again") from error

@@ -56,10 +56,10 @@ def test_the_script_takes_them_by_name(scripts, tmp_path):
         assert done.returncode == again.returncode == 0, done.stderr + again.stderr
         assert done.stdout.startswith(told) and again.stdout == done.stdout
         (summary,) = (tmp_path / "logs/solve").glob(f"*_{flags[0].partition('=')[2]}*/summary.json")
-        summary.write_text("{}")
-        assert_refused(
-            scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path), "summary.json is damaged"
-        )
+        for damaged in ("{}", '{"value": 0.9'):
+            summary.write_text(damaged)
+            again = scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path)
+            assert_refused(again, "summary.json is damaged")
     for flags, named in (
         (("--method=aql",), "--horizon"),
         (("--method=aql", "--horizon=2", "--reading=other"), "--reading"),
