@@ -1,5 +1,7 @@
 """Losses and targets as pure functions of tensors: T steps, B batch, A actions, Z embedding. No networks, no config."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,6 +53,29 @@ def lambda_returns(
 def last_steps(mask_TB: Tensor) -> Tensor:
     """1 on each episode's last real step, else 0: (T, B)."""
     return mask_TB - torch.cat([mask_TB[1:], torch.zeros_like(mask_TB[:1])])
+
+
+def expectile_error(error: Tensor, expectile: float) -> Tensor:
+    """`|τ - 1[error < 0]| error²`, least where what is subtracted is the τ-expectile (Kostrikov et al., 2022, eq. 5).
+
+    With τ = 0.5 that is the mean, and the error half a square.
+    """
+    return torch.where(error > 0, expectile, 1.0 - expectile) * error.square()
+
+
+def advantage_weight(advantage: Tensor, kind: str, inverse_temperature: float, most: float) -> Tensor:
+    """What a stored action counts for in weighted regression: `min(exp(A / β), most)`, 1[A > 0], or 1 (`ones`)."""
+    if kind == "ones":
+        return torch.ones_like(advantage)
+    if kind == "indicator":
+        return (advantage > 0).to(advantage.dtype)
+    return (inverse_temperature * advantage).clamp(max=math.log(most)).exp()
+
+
+def effective_share(weight: Tensor, mask: Tensor) -> Tensor:
+    """The effective sample size (Σw)² / Σw² of weights on real entries, as a share of their number."""
+    weight = torch.where(mask > 0, weight, 0.0)
+    return weight.sum().square() / (weight.square().sum() * mask.sum()).clamp(min=1e-12)
 
 
 def policy_gradient(log_prob_TB: Tensor, advantage_TB: Tensor, discount: float) -> Tensor:

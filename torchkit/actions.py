@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from torchkit.distributions import (
+    LOG_STD_BOUNDS,
+    Bounds,
     entropy_gaussian,
     log_prob_tanh_gaussian,
     mode_tanh_gaussian,
@@ -60,6 +62,13 @@ class Distribution(Actions):
         """An action for each row (N, X), on the generator's device."""
         raise NotImplementedError
 
+    def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Actions (…, A) through which gradients go, and their log-densities (…), by torch's global generator.
+
+        Of discrete actions the outputs as they are, and all log-probabilities (…, A).
+        """
+        raise NotImplementedError
+
     def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
         """The logarithm of the probability, or of the density, of given actions: (…)."""
         raise NotImplementedError
@@ -81,6 +90,9 @@ class Categorical(Distribution):
     def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
         return torch.multinomial(output.softmax(-1), 1, generator=rng)[:, 0]
 
+    def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        return output, output.log_softmax(-1)
+
     def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
         return output.log_softmax(-1).gather(-1, action[..., None]).squeeze(-1)
 
@@ -97,11 +109,22 @@ class Categorical(Distribution):
 
 
 class TanhGaussian(Distribution):
-    """Mean and log standard deviation of a Gaussian under tanh, which continuous actions in (-1, 1) are drawn from."""
+    """Mean and log standard deviation of a Gaussian under tanh, which continuous actions in (-1, 1) are drawn from.
+
+    Args:
+        log_std_bounds: what the log standard deviation is kept within.
+    """
 
     discrete = False
     output = "gaussian"
     first_bound = 1e-3
+
+    def __init__(self, log_std_bounds: Bounds = LOG_STD_BOUNDS):
+        self.log_std_bounds = log_std_bounds
+
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation before the tanh, each (…, A)."""
+        return split_gaussian(output, self.log_std_bounds)
 
     def out_dim(self, action_dim: int) -> int:
         return 2 * action_dim
@@ -111,19 +134,23 @@ class TanhGaussian(Distribution):
 
     def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
         noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=rng)
-        return sample_tanh_gaussian(output, noise)[0]
+        return sample_tanh_gaussian(output, noise, self.log_std_bounds)[0]
+
+    def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        noise = torch.randn_like(output[..., : output.shape[-1] // 2])
+        return sample_tanh_gaussian(output, noise, self.log_std_bounds)
 
     def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
-        return log_prob_tanh_gaussian(output, action)
+        return log_prob_tanh_gaussian(output, action, self.log_std_bounds)
 
     def entropy(self, output: Tensor) -> Tensor:
         """Before the tanh; that after it has no closed form."""
-        return entropy_gaussian(output)
+        return entropy_gaussian(output, self.log_std_bounds)
 
     def distance(self, output: Tensor, action: Tensor) -> Tensor:
         """The squared distance of the greedy action."""
         return (self.best(output) - action).square().sum(-1)
 
     def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
-        mean, log_std = split_gaussian(output)
+        mean, log_std = self.split(output)
         return "mean and spread", {"mean": torch.tanh(mean), "std before tanh": log_std.exp()}

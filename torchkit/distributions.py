@@ -6,40 +6,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOG_STD_BOUNDS = (-20.0, 2.0)
+Bounds = tuple[float, float]
+
+LOG_STD_BOUNDS: Bounds = (-20.0, 2.0)
 
 
-def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
+def split_gaussian(parameters: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS) -> tuple[Tensor, Tensor]:
     """Mean and clamped log standard deviation, each (…, A), of a head's output (…, 2A)."""
     mean, log_std = parameters.chunk(2, dim=-1)
-    return mean, log_std.clamp(*LOG_STD_BOUNDS)
+    return mean, log_std.clamp(*log_std_bounds)
 
 
-def sample_tanh_gaussian(parameters: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+def log_prob_gaussian(mean: Tensor, log_std: Tensor, value: Tensor) -> Tensor:
+    """The log-densities (…) of values (…, A) by a Gaussian of independent coordinates."""
+    return (-0.5 * ((value - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)).sum(-1)
+
+
+def sample_tanh_gaussian(
+    parameters: Tensor, noise: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS
+) -> tuple[Tensor, Tensor]:
     """Reparameterised actions in (-1, 1) and their log-densities: (…, 2A), noise (…, A) -> (…, A), (…).
 
     `log π(a) = Σ log N(u; mean, std) - log(1 - tanh²u)` with the second term in its stable form,
     `2 (log 2 - u - softplus(-2u))` (Haarnoja et al., 2018, appendix C).
     """
-    mean, log_std = split_gaussian(parameters)
+    mean, log_std = split_gaussian(parameters, log_std_bounds)
     raw = mean + log_std.exp() * noise
     log_normal = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
-    squash = 2 * (math.log(2.0) - raw - F.softplus(-2 * raw))
-    return torch.tanh(raw), (log_normal - squash).sum(-1)
+    return torch.tanh(raw), (log_normal - log_slope_of_tanh(raw)).sum(-1)
 
 
-def log_prob_tanh_gaussian(parameters: Tensor, action: Tensor) -> Tensor:
+def log_slope_of_tanh(raw: Tensor) -> Tensor:
+    """log(1 - tanh² u), in its stable form."""
+    return 2 * (math.log(2.0) - raw - F.softplus(-2 * raw))
+
+
+def log_prob_tanh_gaussian(parameters: Tensor, action: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS) -> Tensor:
     """The log-densities (…) of given actions (…, A); actions on the edge of [-1, 1] count as just inside."""
-    mean, log_std = split_gaussian(parameters)
+    mean, log_std = split_gaussian(parameters, log_std_bounds)
     inside = action.clamp(-1 + 1e-6, 1 - 1e-6)
     raw = torch.atanh(inside)
     log_normal = -0.5 * ((raw - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
     return (log_normal - torch.log1p(-inside.square())).sum(-1)
 
 
-def entropy_gaussian(parameters: Tensor) -> Tensor:
+def entropy_gaussian(parameters: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS) -> Tensor:
     """The entropy (…) in nats of the Gaussian before the tanh; that after it has no closed form."""
-    return (split_gaussian(parameters)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+    return (split_gaussian(parameters, log_std_bounds)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
 
 
 def mode_tanh_gaussian(parameters: Tensor) -> Tensor:

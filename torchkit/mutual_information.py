@@ -37,6 +37,40 @@ def jsd_loss(local_BZ: Tensor, global_BZ: Tensor, positive_BB: Tensor, count_B: 
     return loss - math.log(2.0) * shared.sum()
 
 
+BOUNDS = ("misa", "dv", "f")  # from the tightest to the loosest
+
+
+def log_partition(score_RK: Tensor, bound: str, log_weight_RK: Tensor | None = None) -> Tensor:
+    """What a lower bound on I(S; A) takes off for its critic's scores, a scalar.
+
+    With E_k the mean over K actions of a policy π in each of R states: `misa` E_s log E_k e^T, which makes the bound
+    that of the policy ∝ π e^T (Ma et al., NeurIPS 2023); `dv` log E_s E_k e^T (Donsker & Varadhan); `f` E_s E_k e^(T-1)
+    (Nguyen, Wainwright & Jordan). For the same scores `misa` is least and `f` greatest. Its gradient by the scores are
+    the weights of the actions in the gradients of policy and critic.
+
+    Args:
+        score_RK: T of K actions in each state.
+        bound: one of `BOUNDS`.
+        log_weight_RK: logarithms of what each action counts for, -log K if not given; of all discrete actions log π,
+            which makes it exact. Of K samples the logarithm is of an estimate: `misa` and `dv` are then too small, and
+            the bound too great.
+    """
+    total_RK = score_RK - math.log(score_RK.shape[-1]) if log_weight_RK is None else score_RK + log_weight_RK
+    if bound == "misa":
+        return total_RK.logsumexp(-1).mean()
+    if bound == "dv":
+        return total_RK.flatten().logsumexp(0) - math.log(len(total_RK))
+    return (total_RK - 1).exp().sum(-1).mean()
+
+
+def information_bound(log_prob_R: Tensor, score_R: Tensor, partition: Tensor) -> Tensor:
+    """The lower bound on I(S; A) less the entropy of actions h(A), which no parameter changes, in nats.
+
+    That of Barber & Agakov, E log π(a | s), and of the critic E T(s, a) less `log_partition`, at stored actions.
+    """
+    return log_prob_R.mean() + score_R.mean() - partition
+
+
 class Club(nn.Module):
     """CLUB-sample, an upper bound on the mutual information I(x; y) (Cheng et al., ICML 2020, "vCLUB-S").
 

@@ -79,6 +79,7 @@ class ActorCritic(Learner):
         self.add_module("actor_parts", networks.actor_extensions)  # by the name that checkpoints have for them
         assert isinstance(self.actor.actions, Distribution)
         self.actions: Distribution = self.actor.actions
+        self.discrete = self.actions.discrete
 
     @property
     def actor_extensions(self) -> Extensions:
@@ -120,3 +121,17 @@ class ActorCritic(Learner):
     def _actor_views(self, batch: EpisodeBatch, state_views: Views, critic_views: Views) -> Views:
         """The actor's own; a family in which it may share the critics' says so."""
         return state_views | self.policy.public(batch)
+
+    def _values(self, critic: Critic, views: Views, batch: EpisodeBatch, action: Tensor) -> list[Tensor]:
+        """Each critic's value of the action (T+1, B), or of all discrete actions (T+1, B, A), whatever the action."""
+        values = critic(views, batch, action)
+        return values if self.discrete else [q.squeeze(-1) for q in values]
+
+    def _expected(self, value: Tensor, log_prob: Tensor) -> Tensor:
+        """The policy's expectation (T+1, B): of a sampled action the value itself."""
+        return (log_prob.exp() * value).sum(-1) if self.discrete else value
+
+
+def detached(views: Views) -> Views:
+    """The same views, through which no gradient goes."""
+    return {name: view.detach() for name, view in views.items()}

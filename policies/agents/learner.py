@@ -195,8 +195,9 @@ class Learner(Agent):
         return copied
 
     def _follow(self, target: nn.Module, online: nn.Module) -> None:
-        """From now on the target moves after the online network, by τ a step."""
-        self.followers.append((list(target.parameters()), list(online.parameters())))
+        """From now on the target, or what is left of it, moves after the online network, by τ a step."""
+        followed = dict(online.named_parameters())
+        self.followers.append((list(target.parameters()), [followed[name] for name, _ in target.named_parameters()]))
 
     @torch.inference_mode()
     def act(

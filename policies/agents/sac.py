@@ -11,17 +11,15 @@ from ml_collections import ConfigDict
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
-from policies.agents.actor_critic import ActorCritic, Networks
+from policies.agents.actor_critic import ActorCritic, Networks, detached
 from policies.agents.assembly import critic_trunk, policy_head
 from policies.extensions import transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.encoders import vector_embedder
-from policies.models.heads import Critic
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
 from policies.models.views import Views
 from torchkit.actions import Actions
-from torchkit.distributions import sample_tanh_gaussian
 from utils.errors import UserError, at_least_one
 from utils.reads import ANY, POSITIVE, SHARE, Reads
 
@@ -43,7 +41,7 @@ class SAC(ActorCritic):
     def __init__(self, networks: Networks, config: ConfigDict, action_dim: int, seed: int, device: torch.device):
         super().__init__(networks, config, seed)
         policy, critic, extensions = self.actor, self.critic, self.extensions
-        self.shared, self.discrete = critic.public is policy.public, self.actions.discrete
+        self.shared = critic.public is policy.public
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
         self._settle(device)
@@ -88,11 +86,11 @@ class SAC(ActorCritic):
                 state_views = self.state_views(batch)
                 critic_views, actor_views = self._look(batch, state_views)
                 stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
-                action, log_prob = self._draw(actor_views["policy"])
+                action, log_prob = self.actions.fresh(actor_views["policy"])
                 if self.discrete:
                     expected = torch.stack(stored).amin(0).detach()
                 else:
-                    expected = torch.stack(self._values(self.critic, _detached(critic_views), batch, action)).amin(0)
+                    expected = torch.stack(self._values(self.critic, detached(critic_views), batch, action)).amin(0)
             with torch.no_grad(), self._autocast():
                 acting_views, next_action, next_log_prob = critic_views, action, log_prob
                 if self.has_dropout:
@@ -128,29 +126,13 @@ class SAC(ActorCritic):
         return losses
 
     def _actor_views(self, batch: EpisodeBatch, state_views: Views, critic_views: Views) -> Views:
-        return _detached(critic_views) if self.shared else super()._actor_views(batch, state_views, critic_views)
+        return detached(critic_views) if self.shared else super()._actor_views(batch, state_views, critic_views)
 
     def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor]:
         """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
         with self._as_acting():
             critic_views, actor_views = self._look(batch, state_views)
-        return critic_views, *self._draw(actor_views["policy"])
-
-    def _draw(self, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Fresh actions (T+1, B, A) and their log-densities (T+1, B); of discrete ones all log-probabilities."""
-        if self.discrete:
-            return output, output.log_softmax(-1)  # no critic reads the action
-        noise = torch.randn_like(output[..., : output.shape[-1] // 2])
-        return sample_tanh_gaussian(output, noise)
-
-    def _values(self, critic: Critic, views: Views, batch: EpisodeBatch, action: Tensor) -> list[Tensor]:
-        """Each critic's value of the action (T+1, B), or of all discrete actions (T+1, B, A)."""
-        values = critic(views, batch, action)
-        return values if self.discrete else [q.squeeze(-1) for q in values]
-
-    def _expected(self, value: Tensor, log_prob: Tensor) -> Tensor:
-        """The policy's expectation (T+1, B): of a sampled action the value itself."""
-        return (log_prob.exp() * value).sum(-1) if self.discrete else value
+        return critic_views, *self.actions.fresh(actor_views["policy"])
 
 
 def target_entropy(temperature: ConfigDict, action_dim: int, discrete: bool) -> float:
@@ -161,7 +143,3 @@ def target_entropy(temperature: ConfigDict, action_dim: int, discrete: bool) -> 
     if discrete:
         return temperature.target_share * float(torch.tensor(float(action_dim)).log())
     return temperature.target_entropy * action_dim
-
-
-def _detached(views: Views) -> Views:
-    return {name: view.detach() for name, view in views.items()}

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch, PublicBatch, Rows
 from policies.models.views import PrivilegedViews, PublicViews, Views
-from torchkit.networks import mlp
+from torchkit.networks import MLP, mlp
 
 
 class Head(nn.Module):
@@ -40,13 +41,26 @@ class Head(nn.Module):
             x = torch.cat([tensor.to(x.dtype) for tensor in tensors], dim=-1)
         return self._net(x) if batch is None else batch.on_real_rows(self.net if fast else self._net, x, few)
 
-    def _net(self, x: Tensor) -> Tensor:
-        """Under autocast the hidden layers run in lower precision, the output layer does not."""
+    def of_samples(self, views_RF: Mapping[str, Tensor], sample_KRF: Tensor) -> Tensor:
+        """Outputs (K, R, out_dim) at R rows of views with K values each of the last input.
+
+        What the views give the first layer is computed once for all K.
+        """
+        fixed_RF = torch.cat([views_RF[name] for name in self.inputs[:-1]], dim=-1)
+        first, width = self.net[0], fixed_RF.shape[-1]
+        assert isinstance(first, nn.Linear)
+        of_views = F.linear(fixed_RF, first.weight[:, :width], first.bias)
+        x_KRF = of_views + F.linear(sample_KRF, first.weight[:, width:])
+        return x_KRF.float() if len(self.net) == 1 else self._net(self.net[1](x_KRF), slice(2, None))
+
+    def _net(self, x: Tensor, layers: slice = slice(None)) -> Tensor:
+        """Under autocast the hidden layers, of all or of the last ones, run in lower precision, the output not."""
+        net = self.net if layers == slice(None) else MLP(*list(self.net)[layers])
         if x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type):
-            return self.net(x)
-        hidden = self.net[:-1](x)
+            return net(x)
+        hidden = net[:-1](x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.net[-1](hidden.float())
+            return net[-1](hidden.float())
 
 
 class Critic(nn.Module):
@@ -77,3 +91,9 @@ class Critic(nn.Module):
             assert action is not None, "this critic judges actions"
             views = views | {"action": self.action_embedder(action)}
         return [head(views, batch) for head in self.heads]
+
+    def of_samples(self, views_RF: Views, action_KRA: Tensor) -> list[Tensor]:
+        """The outputs (K, R) of each head at K actions for each of R rows of views, all in one product a layer."""
+        assert self.action_embedder is not None, "discrete actions are all judged at once"
+        embedded = self.action_embedder(action_KRA)
+        return [head.of_samples(views_RF, embedded).squeeze(-1) for head in self.heads if isinstance(head, Head)]
