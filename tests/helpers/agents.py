@@ -29,6 +29,7 @@ CONTINUOUS = EnvSpec("Continuous-v0", 3, 7, 2, False, 12)
 VARIANTS = tuple(importlib.import_module("configs.rl.dqn").VARIANTS)
 SAC_VARIANTS = tuple(f"sac:{name}" for name in importlib.import_module("configs.rl.sac").VARIANTS)
 A2C_VARIANTS = tuple(f"a2c:{name}" for name in importlib.import_module("configs.rl.a2c").VARIANTS)
+OFFLINE_VARIANTS = tuple(f"offline:{name}" for name in importlib.import_module("configs.rl.offline").VARIANTS)
 MEMORIES = ("markov", "gru", "lstm", "gpt", "hybrid", "nbrc")
 
 

@@ -1,4 +1,4 @@
-"""What every family must do: DQN, SAC and A2C, of continuous and of discrete actions, each with all its rows."""
+"""What every family must do: DQN, and of continuous and of discrete actions SAC, A2C and Offline, all their rows."""
 
 import copy
 
@@ -14,6 +14,7 @@ from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
     MEMORIES,
+    OFFLINE_VARIANTS,
     SAC_VARIANTS,
     SPEC,
     VARIANTS,
@@ -26,13 +27,13 @@ from tests.helpers.runs import assert_identical
 from torchkit.sequence import GRU
 from utils.errors import DivergenceError, UserError
 
-GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS)
+GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS, *OFFLINE_VARIANTS)
 
 METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
 
 
 def spec_of(method):
-    return CONTINUOUS if method.startswith(("sac:", "a2c:")) else SPEC
+    return CONTINUOUS if method.startswith(("sac:", "a2c:", "offline:")) else SPEC
 
 
 def agent_for(method, memory="gru", **options):
@@ -135,7 +136,16 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
     assert torch.equal(*outputs)
     row = method.rpartition(":")[-1]
-    in_heads = row in ("ua", "ua_vr", "ba", "ba_vr", "informed")  # mi and believer learn of it by a loss alone
+    in_heads = row in (
+        "ua",
+        "ua_vr",
+        "ba",
+        "ba_vr",
+        "informed",
+        "aawr",
+        "aawr_state",
+        "aawr_marginal",
+    )  # mi and believer learn of it by a loss alone
     assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))
     if in_heads or row in ("mi", "believer"):
         with pytest.raises(DivergenceError):
