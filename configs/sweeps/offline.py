@@ -1,0 +1,51 @@
+"""Offline rows on HeavenHell, from experts of whom 22 in 100 ask the priest and the rest guess: five seeds, each its data.
+
+A clone does what most did, which is to guess. Expectiles are 0.5, and 0.9 where it says optimistic. docs/results/offline.md is of it.
+"""
+
+from ml_collections import ConfigDict
+
+ROW = "--config_rl=configs/rl/offline.py"
+EXPECTILES = {"": ("--config_rl.expectile=0.5",), "_optimistic": ("--config_rl.expectile=0.9",)}
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "offline"
+    weighted = {
+        f"{row}{tau}": (f"{ROW}:{row}", *flags)
+        for row in ("awr", "aawr", "aawr_marginal", "aawr_state")
+        for tau, flags in EXPECTILES.items()
+    }
+    config.axes = ConfigDict({"method": {"bc": (f"{ROW}:bc",), **weighted}, "seed": (0, 1, 2, 3, 4)})
+    env = "--config_env=configs/envs/heaven_hell.py"
+    config.stages = ConfigDict(
+        {
+            "collect": {
+                "script": "main_collect_data.py",
+                "over": ("seed",),
+                "flags": (env, "--episodes=2000", "--guess_share=0.78", "--seed={seed}"),
+            },
+            "train": {
+                "script": "main.py",
+                "over": ("method", "seed"),
+                "flags": (
+                    env,
+                    "--data_path={collect}",
+                    "--seed={seed}",
+                    "--film_episodes=0",
+                    "--config_env.eval.interval=100",
+                    "--config_rl.num_updates=1000",
+                    "--config_rl.discount=0.95",
+                    "--config_rl.return_lambda=0.9",
+                    "--config_rl.actor_lr=1e-3",
+                    "--config_rl.critic_lr=1e-3",
+                    "--config_rl.tau=0.02",
+                    "--config_rl.head_dims=(64,64)",
+                    "--config_seq.kwargs.out_dim=32",
+                ),
+            },
+        }
+    )
+    config.slurm = ConfigDict({"hours": 0.5, "memory_gb": 2.0, "runs_per_job": 5})
+    return config.lock()
