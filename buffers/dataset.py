@@ -202,19 +202,42 @@ def read_dataset(path: Path | str, *, flag: str = "--data_path") -> StoredEpisod
             stored = _read_episodes(
                 file, int(minari_metadata["total_episodes"]), int(minari_metadata["total_steps"]), spec, collection
             )
-        _check_values(stored, spec)
+        check_values(stored, spec)
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{flag}: the dataset at {path} is damaged ({first_line(error)}); collect it again") from error
     return stored
 
 
 def dataset_digest(path: Path | str) -> str | None:
-    """What a dataset says is the digest of all that is read of it; None where it says nothing, or is not there."""
+    """The digest of all that is read of a dataset, as it says; of another's that of its files.
+
+    None where it says nothing, or is not there.
+    """
     try:
+        if not is_ours(Path(path)):
+            return digest_of_files(Path(path))
         digest = json.loads(_metadata_file(Path(path)).read_text())["collection"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return str(digest)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a dataset was written by `write_dataset`, whatever has become of it since.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged.
+    """
+    return "collection" in json.loads(_metadata_file(path).read_text())
+
+
+def digest_of_files(path: Path) -> str:
+    """SHA-256 of the files of a dataset, whoever wrote it.
+
+    Raises:
+        OSError: they cannot be read.
+    """
+    return content_digest(sorted(file for file in (path / "data").rglob("*") if file.is_file()))
 
 
 def check_domain(stored: StoredEpisodes, spec: EnvSpec, flag: str = "--data_path") -> None:
@@ -315,11 +338,18 @@ def _check_collection(collection: dict[str, Any]) -> None:
         raise ValueError(f"its augmentation is {copies}")
 
 
-def _check_values(stored: StoredEpisodes, spec: EnvSpec) -> None:
-    for name in ("obs", "state", "action", "reward"):
+def check_values(stored: StoredEpisodes, spec: EnvSpec) -> None:
+    """Makes sure that values are numbers, and actions such as there are; states where there are any.
+
+    Raises:
+        ValueError: names the episode and its row.
+    """
+    for name in ("obs", "state", "action", "reward") if stored.has_states else ("obs", "action", "reward"):
         values = getattr(stored, name)
-        if values.dtype == np.float32 and not np.isfinite(values).all():
-            raise ValueError(f"{name} is not finite somewhere")
+        if values.dtype == np.float32 and not (finite := np.isfinite(values)).all():
+            row = int(np.argwhere(~finite)[0][0])
+            episode = int(np.searchsorted(stored.first, row, side="right")) - 1
+            raise ValueError(f"{name} is not finite in episode {episode}, row {row - stored.first[episode]}")
     if spec.discrete and (stored.action.min() < 0 or stored.action.max() >= spec.action_dim):
         raise ValueError(f"an action is outside 0 to {spec.action_dim - 1}")
     if not np.isin(stored.discount, (0.0, 1.0)).all():

@@ -75,6 +75,11 @@ class StoredEpisodes:
         return row_storages(self.spec)
 
     @property
+    def has_states(self) -> bool:
+        """Whether states were recorded; else they are NaN."""
+        return bool(self.metadata.get("has_states", True))
+
+    @property
     def n_aug(self) -> int:
         """How many turned copies of each of the expert's episodes are to be made when it is read; 0 for none."""
         return int(self.metadata.get("augmentation", {}).get("n_aug", 0))

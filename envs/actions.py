@@ -125,16 +125,20 @@ class PlainActions:
 
     def from_native(self, action: Any) -> Any:
         """The inverse of `to_native`; a number that has only one value is 0."""
+        return self.batch_from_native(np.asarray(action)[None])[0]
+
+    def batch_from_native(self, actions: Any) -> NDArray[Any]:
+        """The inverse of `batch_to_native`: (N,) int64, or (N, A) float32."""
         space: Any = self.native
         if isinstance(space, spaces.Discrete):
-            return np.int64(np.asarray(action).item() - space.start)
+            return (np.asarray(actions).reshape(len(actions)) - space.start).astype(np.int64)
         if self._choices is not None:
-            chosen = np.asarray(action).reshape(-1)
+            chosen = np.asarray(actions).reshape(len(actions), -1)
             if isinstance(space, spaces.MultiDiscrete):
                 chosen = chosen - space.start.reshape(-1)
-            return np.int64(np.ravel_multi_index(tuple(chosen.astype(np.intp)), self._choices))
+            return np.asarray(np.ravel_multi_index(tuple(chosen.astype(np.intp).T), self._choices), np.int64)
         width = self._high - self._low
-        share = (np.asarray(action, np.float64).reshape(-1) - self._low) / np.where(width > 0, width, 1.0)
+        share = (np.asarray(actions, np.float64).reshape(len(actions), -1) - self._low) / np.where(width > 0, width, 1)
         return np.where(width > 0, (2.0 * share - 1.0).clip(-1.0, 1.0), 0.0).astype(np.float32)
 
 

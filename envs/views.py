@@ -278,13 +278,14 @@ def _chosen(space: spaces.Space[Any], keys: Sequence[str], field: str, what: str
 
 def _taken(value: Mapping[str, Any], keys: Sequence[str]) -> OrderedDict[str, Any]:
     """What stands under the keys of a dict, in their order."""
-    found: OrderedDict[str, Any] = OrderedDict()
-    for key in keys:
-        part: Any = value
-        for name in [key] if key in value else key.split("."):
-            part = part[name]
-        found[key] = part
-    return found
+    return OrderedDict((key, taken_path(value, [key] if key in value else key.split("."))) for key in keys)
+
+
+def taken_path(value: Any, path: Sequence[str]) -> Any:
+    """What stands in a dict of dicts at the end of a path."""
+    for name in path:
+        value = value[name]
+    return value
 
 
 def _only(chosen: Any) -> Any:

@@ -192,6 +192,18 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         self._last_obs, self._flat_obs = obs, self._whole(obs)
         return self._flat_obs[self._visible]
 
+    def recorded_rows(self, observations: Any, num: int) -> tuple[Floats, Floats | None]:
+        """What would be seen of N observations that were recorded, (N, O), and the states (N, S) where they hold these.
+
+        They are batched as gymnasium's vector envs do.
+        """
+        whole, state = self._whole.rows(observations, num), None
+        if self._adapt.state_fn == "observation":
+            state = whole
+        elif self._state_keys and self._state_view is not None:
+            state = self._state_view.rows(observations, num)
+        return whole[:, self._visible], state
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Views, dict[str, Any]]:
         """Starts an episode."""
         obs, info = self.env.reset(seed=seed, options=options)

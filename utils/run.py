@@ -158,7 +158,7 @@ class Run:
             if name in may_grow and isinstance(before.get(name), int) and before[name] < after.get(name, 0):
                 self.grown[name] = before[name]
                 continue
-            if was != is_now and {was, is_now} != {"nothing", "[]"}:  # an empty tuple asks for nothing
+            if was != is_now and {was, is_now} not in ({"nothing", "[]"}, {"nothing", '""'}):  # which ask for nothing
                 raised = ", or raise it" if name in may_grow else ""
                 raise UserError(f"{flag} with {name} = {was}, not {is_now}; choose another --run_name{raised}")
 

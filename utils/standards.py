@@ -46,6 +46,7 @@ MORE_OF_A_DOMAIN = {  # what a domain may have besides
     "action_low": (0.0,),
     "action_high": (0.0,),
     "success": "",
+    "data": {"state": ""},
 }
 # What was done without a field where its default is something else today: such runs and policies are of these values.
 BEFORE: dict[str, dict[str, Any]] = {"rl": {"deploy": "online", "exploration.zeta": 0.0}}

@@ -28,6 +28,8 @@ def domain(
     config.hidden = other.pop("hidden", ())
     config.state_low = ()  # bounds of the state where the env does not say, in its own units; () for none
     config.state_high = ()
+    # where recorded data of others have the state: "infos/…", or a key of the observation; "" for what is said above
+    config.data = ConfigDict({"state": ""})
     # greedy episodes, and env steps from one evaluation to the next (updates where no env is stepped)
     config.eval = ConfigDict({"episodes": episodes, "interval": interval})
     config.augment = other.pop("augment", "")  # "se2" turns images and actions alike, "e2" mirrors half of the copies

@@ -1,6 +1,6 @@
-"""Offline rows on HeavenHell, from experts of whom 22 in 100 ask the priest and the rest guess: five seeds, each its data.
+"""Offline rows on HeavenHell, from 2000 episodes of experts of whom most guess: five seeds, each with data of its own.
 
-A clone does what most did, which is to guess. Expectiles are 0.5, and 0.9 where it says optimistic. docs/results/offline.md is of it.
+A clone does what most did. Expectiles are 0.5, and 0.9 where it says optimistic; docs/results/offline.md is of it.
 """
 
 from ml_collections import ConfigDict

@@ -140,6 +140,11 @@ class PrivilegedViews(nn.Module):
         self.embedders, self.frozen = nn.ModuleDict(embedders), nn.ModuleDict(frozen)
         self.frozen.requires_grad_(False)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The views that there are."""
+        return (*self.embedders, *self.frozen)
+
     def forward(self, batch: EpisodeBatch) -> Views:
         """Views (T+1, B, F) of the state rows."""
         views = {name: batch.state.through(embed) for name, embed in self.embedders.items()}

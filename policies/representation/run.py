@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from buffers.dataset import check_domain, read_dataset
+from buffers.recorded import STATE, read_episodes
 from buffers.stored import StoredEpisodes
 from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import embedders_digest
@@ -46,10 +46,10 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     need("--wandb", *(["wandb"] if settings.wandb else []))
     prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
-    stored = read_dataset(settings.data_path)
-    envs = make_vector_env(config_env, 1, seed=0)
-    check_domain(stored, envs.spec_sizes)
-    envs.close()
+    with closing(make_vector_env(config_env, 1, seed=0)) as envs:
+        stored = read_episodes(settings.data_path, config_env, envs.spec_sizes)
+    if not stored.has_states:
+        raise UserError(f"{STATE}: --data_path has no states, of which stage 2 learns; say where they are")
     warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), config_env)
     seed_everything(settings.seed)
     kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from buffers import augment
 from buffers.batch import Episode, EpisodeBatch
-from buffers.dataset import check_domain, read_dataset
 from buffers.episode_buffer import EpisodeBuffer
+from buffers.recorded import STATE, read_episodes
 from envs.base import AsymmetricVectorEnv, EnvSpec
 from policies.acting.embedded_envs import MakeEnvs
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, check_expert, iterate_episodes
 from policies.agents.base import Agent
+from policies.models.views import PrivilegedViews
 from policies.training.settings import Settings
 from utils.checkpoint import whole
 from utils.errors import UserError
@@ -85,6 +86,9 @@ class Experience:
             UserError: the flags do not give what it needs, or give what it cannot use.
         """
         raise NotImplementedError
+
+    def check(self, agent: Agent) -> None:
+        """Refuses an agent that reads what its episodes do not have."""
 
     @property
     def progress(self) -> int:
@@ -346,6 +350,7 @@ class StoredData(Experience):
 
     reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
     clock, unit, rates = "updates", "updates", ("updates",)
+    has_states = True  # of the episodes that are stored
     ignores = ("train_episodes", "num_envs", "start_training")
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
@@ -360,12 +365,17 @@ class StoredData(Experience):
             raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
         if settings.start_expert:
             raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
-        stored = read_dataset(settings.data_path)
-        check_domain(stored, origin.spec)
+        stored = read_episodes(settings.data_path, origin.config.env, origin.spec)
         seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
         terminal = rl.get("time_limit_is_terminal", False)
         buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal)
-        return cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
+        experience = cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
+        experience.has_states = stored.has_states
+        return experience
+
+    def check(self, agent: Agent) -> None:
+        if not self.has_states and any(m.names for m in agent.modules() if isinstance(m, PrivilegedViews)):
+            raise UserError(f"{STATE}: --data_path has no states, which critics or losses read; say where they are")
 
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """The first of the stored episodes tell how an embedding varies whose file does not."""
@@ -409,4 +419,6 @@ def experience_of(agent: Agent, origin: Origin) -> Experience:
     Raises:
         UserError: the flags do not give what it needs, or give what it cannot use.
     """
-    return EXPERIENCES[agent.learns_from].build(origin)
+    experience = EXPERIENCES[agent.learns_from].build(origin)
+    experience.check(agent)
+    return experience

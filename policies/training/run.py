@@ -10,6 +10,7 @@ import torch
 from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
+from buffers.recorded import located
 from envs.make import file_digest
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
@@ -115,7 +116,7 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
         "obs_embedder_sha256": embedders_digest(settings.obs_embedder, ("o_encoder", "believer")),
     }
     if settings.data_path is not None:
-        digests["data_path_sha256"] = dataset_digest(settings.data_path)
+        digests["data_path_sha256"] = dataset_digest(located(settings.data_path))
     if (digest := file_digest(config.env)) is not None:
         digests["env_file_sha256"] = digest
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
