@@ -78,19 +78,23 @@ class EpisodeBuffer:
         mirrored: bool = False,
         *,
         limit_is_terminal: bool = False,
+        room: int = 0,
     ) -> Self:
-        """All episodes of a data set, with room for no more; they are drawn whole where no window is given.
+        """All episodes of a data set, drawn whole where no window is given.
 
-        With `limit_is_terminal` those of the horizon's length end there for good.
+        With `limit_is_terminal` those of the horizon's length end there for good. Where there is `room`, in rows, for
+        others besides, those of the data set are protected.
         """
-        rows = int((stored.length + 1).sum())
-        buffer = cls(stored.spec, rows, window or int(stored.length.max()), seed, turned_share, mirrored)
+        rows, longest = int((stored.length + 1).sum()), int(stored.length.max())
+        if room:
+            rows += max(room, 2 * (stored.spec.max_episode_steps + 1))
+        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, mirrored)
         for number in range(len(stored)):
             episode = stored.episode(number)
             if limit_is_terminal:
                 episode.discount = episode.discount.copy()  # else it is the data set's own
                 episode.end_at_limit(stored.spec.max_episode_steps)
-            buffer.add(episode)
+            buffer.add(episode, protect=room > 0)
         return buffer
 
     def check_fits(self, rows: float) -> None:
@@ -177,9 +181,19 @@ class EpisodeBuffer:
         slot = int(self._slots(np.array([len(self) - 1]))[0])
         return int(self._first[slot] + self._length[slot] + 1)
 
-    def sample(self, batch_size: int, device: torch.device | str = "cpu") -> EpisodeBatch:
-        """Draws B episodes with replacement, cut to the longest among them: T <= window."""
-        index_B = self._rng.integers(len(self), size=batch_size)
+    def sample(
+        self, batch_size: int, device: torch.device | str = "cpu", protected_share: float | None = None
+    ) -> EpisodeBatch:
+        """Draws B episodes with replacement, cut to the longest among them: T <= window.
+
+        All are equally likely; or a share of the batch is of protected ones, as soon as there are others.
+        """
+        if protected_share is None or len(self) == self._num_protected:
+            index_B = self._rng.integers(len(self), size=batch_size)
+        else:
+            kept, P = round(protected_share * batch_size), self._num_protected
+            bounds = np.array([[0, P]] * kept + [[P, len(self)]] * (batch_size - kept))
+            index_B = self._rng.integers(*bounds.T)
         slot_B = self._slots(index_B)
         length_B = self._length[slot_B]
         offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)

@@ -73,5 +73,9 @@ def get_config(variant: str = "awr") -> ConfigDict:
     config.critic_lr = 3e-4
 
     config.batch_size = 32  # episodes
-    config.num_updates = 20_000  # in all
+    config.num_updates = 20_000  # on what is stored
+    config.learns_from = "stored_data"  # stored_then_envs: then from envs besides, for --train_episodes
+    config.stored_share = 0.5  # of a batch then, of what was stored
+    config.updates_per_step = 0.25  # gradient updates an env step then
+    config.replay_steps = 1_000_000  # env steps that are kept then
     return with_row(config, VARIANTS)

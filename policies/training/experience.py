@@ -1,7 +1,7 @@
 """Where a run's batches come from, and its clock: envs and a replay, fresh episodes, or episodes that are stored.
 
-A family names its own in `Agent.learns_from`, by a name of `EXPERIENCES`. What is played is played here, and nowhere
-else in training.
+A family names its own in `Agent.learns_from`, or its config does, by a name of `EXPERIENCES`. What is played is played
+here, and nowhere else in training.
 """
 
 import warnings
@@ -26,7 +26,7 @@ from policies.models.views import PrivilegedViews
 from policies.training.settings import Settings
 from utils.checkpoint import whole
 from utils.errors import UserError
-from utils.reads import ANY, FROM_ZERO, POSITIVE, Reads
+from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
 from utils.seeding import generator, seed_for
 
 Batches = Iterator[tuple[EpisodeBatch, EpisodeBatch | None]]
@@ -66,8 +66,10 @@ class Experience:
         ignores: flags of a run that say nothing to it.
         env_steps, episodes: env steps that were taken, those of demonstrations among them, and episodes that ended.
         updates: batches that were learned from.
+        has_states: whether its episodes tell states.
     """
 
+    has_states = True
     reads: ClassVar[Reads] = {}
     clock: ClassVar[str] = "env_steps"
     unit: ClassVar[str] = "steps"
@@ -89,6 +91,8 @@ class Experience:
 
     def check(self, agent: Agent) -> None:
         """Refuses an agent that reads what its episodes do not have."""
+        if not self.has_states and any(m.names for m in agent.modules() if isinstance(m, PrivilegedViews)):
+            raise UserError(f"{STATE}: --data_path has no states, which critics or losses read; say where they are")
 
     @property
     def progress(self) -> int:
@@ -248,6 +252,15 @@ class PlayedEnvs(Experience):
             episode.end_at_limit(self.spec.max_episode_steps)
         self.buffer.add(episode, protect)
 
+    def _step(self, agent: Agent) -> list[Episode]:
+        """One step of all envs; the episodes that end by it are kept."""
+        ended = [episode for _, episode in self.stream.step(agent.exploring())]
+        for episode in ended:
+            self.keep(episode)
+        self.episodes += len(ended)
+        self.env_steps += self.envs.num_envs
+        return ended
+
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | {"stream": self.stream.state_dict(), "buffer": self.buffer.state_dict()}
 
@@ -302,12 +315,7 @@ class ReplayedEnvs(PlayedEnvs):
     def advance(self, agent: Agent) -> list[Episode]:
         """One step of all envs."""
         super().advance(agent)
-        ended = [episode for _, episode in self.stream.step(agent.exploring())]
-        for episode in ended:
-            self.keep(episode)
-        self.episodes += len(ended)
-        self.env_steps += self.envs.num_envs
-        return ended
+        return self._step(agent)
 
     @property
     def owed(self) -> int:
@@ -345,12 +353,32 @@ class FreshEpisodes(PlayedEnvs):
         yield self.buffer.newest(self.plan.batch_size, agent.device), None
 
 
+def stored_buffer(origin: Origin, room: int = 0) -> tuple[EpisodeBuffer, bool]:
+    """The episodes of `--data_path`, with room in rows for others, and whether they tell states.
+
+    Raises:
+        UserError: there is no such data set, or it does not fit the domain; or demonstrations are asked for.
+    """
+    settings, rl = origin.settings, origin.config.rl
+    if settings.data_path is None:
+        raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
+    if settings.start_expert:
+        raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
+    stored = read_episodes(settings.data_path, origin.config.env, origin.spec)
+    if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
+        said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
+        warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
+    seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
+    terminal = rl.get("time_limit_is_terminal", False)
+    buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal, room=room)
+    return buffer, stored.has_states
+
+
 class StoredData(Experience):
     """The episodes of a data set, all of them: the clock counts updates, and no env is stepped to learn."""
 
     reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
     clock, unit, rates = "updates", "updates", ("updates",)
-    has_states = True  # of the episodes that are stored
     ignores = ("train_episodes", "num_envs", "start_training")
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
@@ -360,22 +388,10 @@ class StoredData(Experience):
 
     @classmethod
     def build(cls, origin: Origin) -> Self:
-        settings, rl = origin.settings, origin.config.rl
-        if settings.data_path is None:
-            raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
-        if settings.start_expert:
-            raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
-        stored = read_episodes(settings.data_path, origin.config.env, origin.spec)
-        seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
-        terminal = rl.get("time_limit_is_terminal", False)
-        buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal)
+        rl, (buffer, has_states) = origin.config.rl, stored_buffer(origin)
         experience = cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
-        experience.has_states = stored.has_states
+        experience.has_states = has_states
         return experience
-
-    def check(self, agent: Agent) -> None:
-        if not self.has_states and any(m.names for m in agent.modules() if isinstance(m, PrivilegedViews)):
-            raise UserError(f"{STATE}: --data_path has no states, which critics or losses read; say where they are")
 
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """The first of the stored episodes tell how an embedding varies whose file does not."""
@@ -406,10 +422,72 @@ class StoredData(Experience):
         self.buffer.load_state_dict(state["buffer"])
 
 
+class StoredThenEnvs(PlayedEnvs):
+    """A data set, and when that has been learned from for `num_updates`, envs besides; the clock counts updates.
+
+    As in `ReplayedEnvs` env steps then earn updates, for so many steps as `--train_episodes` says; `stored_share` of
+    each batch stays of what was stored (Ball et al., ICML 2023).
+    """
+
+    reads: ClassVar[Reads] = {"num_updates": POSITIVE, "stored_share": SHARE}
+    clock, unit = "updates", "updates"
+    ignores = ("start_training",)
+
+    def __init__(
+        self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int, num_updates: int, share: float
+    ):
+        super().__init__(envs, buffer, plan, seed)
+        self.num_updates, self.stored_share = num_updates, share
+
+    @classmethod
+    def build(cls, origin: Origin) -> Self:
+        settings, rl = origin.settings, origin.config.rl
+        buffer, has_states = stored_buffer(origin, rl.replay_steps)
+        buffer.check_fits(buffer.capacity - rl.replay_steps + settings.train_episodes * origin.spec.max_episode_steps)
+        sizes = (rl.batch_size, rl.batch_size, rl.time_limit_is_terminal)
+        plan = Plan(settings.train_episodes, 0, 0, rl.updates_per_step, *sizes)
+        envs = origin.make_envs(settings.num_envs, seed=settings.seed)
+        experience = cls(envs, buffer, plan, settings.seed, rl.num_updates, rl.stored_share)
+        experience.has_states = has_states
+        return experience
+
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """The first of the stored episodes tell how an embedding varies whose file does not."""
+        if agent.unmeasured:
+            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """What is stored, before anything is played."""
+        return self.buffer
+
+    @property
+    def total(self) -> int:
+        return self.num_updates + int(super().total * self.plan.updates_per_step)
+
+    @property
+    def owed(self) -> int:
+        if self.updates < self.num_updates:
+            return 0
+        return max(0, self.num_updates + int(self.env_steps * self.plan.updates_per_step) - self.updates)
+
+    def advance(self, agent: Agent) -> list[Episode]:
+        """Nothing, as long as it is the data set's turn; then a step of all envs."""
+        super().advance(agent)
+        return self._step(agent) if self.updates >= self.num_updates else []
+
+    def batches(self, agent: Agent) -> Batches:
+        if self.updates < self.num_updates:
+            yield self.buffer.sample(self.plan.batch_size, agent.device), None
+            return
+        while self.owed and self.updates < self.total:
+            yield self.buffer.sample(self.plan.batch_size, agent.device, self.stored_share), None
+
+
 EXPERIENCES: dict[str, type[Experience]] = {
     "replayed_envs": ReplayedEnvs,
     "fresh_episodes": FreshEpisodes,
     "stored_data": StoredData,
+    "stored_then_envs": StoredThenEnvs,
 }
 
 

@@ -15,6 +15,13 @@ from utils.merging import apply_domain, apply_domain_memory
 from utils.reads import check_reads
 
 
+def experience_name(family: type, config_rl: ConfigDict) -> tuple[str, str]:
+    """The experience that the config names, or else the family; and what named it, for errors."""
+    if "learns_from" in config_rl:
+        return config_rl.learns_from, "--config_rl.learns_from"
+    return getattr(family, "learns_from", ""), f"{family.__name__}.learns_from"
+
+
 def resolve(
     config_env: ConfigDict,
     config_rl: ConfigDict,
@@ -47,7 +54,7 @@ def resolve(
         if value is not None:
             config_rl[field] = value
     family = choose(FAMILIES, config_rl.family, "--config_rl.family", "policies/build.py")
-    experience = choose(EXPERIENCES, getattr(family, "learns_from", ""), f"{family.__name__}.learns_from")
+    experience = choose(EXPERIENCES, *experience_name(family, config_rl))
     for reader in (family, experience):
         check_reads(reader, config_rl, "--config_rl")
     for flag in experience.ignores:

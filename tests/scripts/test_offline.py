@@ -1,0 +1,64 @@
+"""Learning from data that others recorded, as the user calls it: `main.py --data_path=ID`."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.recorded import record
+from tests.helpers.scripts import assert_refused
+
+ENV = (
+    "--config_env=configs/envs/third_party.py:any",
+    "--config_env.id=Odd-v0",
+    "--config_env.module=tests.helpers.recorded",
+    "--config_env.obs_keys=place,coin",
+    "--config_env.state_fn=",
+)
+SMALL = (
+    *("--config_rl.batch_size=2", "--config_rl.head_dims=(8,)", "--config_seq.kwargs.out_dim=8", "--num_envs=2"),
+    *("--eval_episodes=2", "--film_episodes=0", "--train_episodes=1"),
+)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, scripts):
+    root = tmp_path / "root"
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(root))
+    record("odd/coins-v0", episodes=4)
+
+    def run(row, *flags):
+        words = (f"--config_rl=configs/rl/offline.py:{row}", *ENV, *SMALL, f"--save_dir={tmp_path}", *flags)
+        return scripts.run("main.py", *words, MINARI_DATASETS_PATH=str(root))
+
+    return run
+
+
+def test_a_recorded_data_set_is_learned_from_and_then_envs_besides(call, tmp_path):
+    common = ("aawr", "--config_env.data.state=infos/hidden/fact", "--run_name=run", "--config_rl.num_updates=3")
+    then = ("--config_rl.learns_from=stored_then_envs", "--config_rl.updates_per_step=0.5")
+    done = call(*common, *then, "--data_path=odd/coins-v0")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "default/run/summary.json").read_text())
+    assert (summary["updates"], summary["env_steps"]) == (3 + 5, 10)
+    config = json.loads((tmp_path / "default/run/config.json").read_text())["config"]
+    assert config["run"]["data_path_sha256"]
+    record("odd/others-v0", episodes=3)
+    refused = call(*common, *then, "--data_path=odd/others-v0")
+    assert_refused(refused, "already holds a run with run.data_path_sha256")
+
+
+def test_states_that_critics_want_and_success_that_there_is_none_of(call, tmp_path):
+    assert_refused(
+        call("aawr", "--data_path=odd/coins-v0", "--run_name=asks"),
+        "config_env.data.state: --data_path has no states, which critics or losses read; say where they are",
+    )
+    assert_refused(call("bc", "--run_name=none"), "--data_path: needed by offline:bc")
+
+    def fails(number, one):
+        one["infos"]["success"] = np.zeros_like(one["infos"]["success"])
+
+    record("odd/failed-v0", episodes=2, spoil=fails)
+    done = call("bc", "--data_path=odd/failed-v0", "--run_name=failed", "--config_rl.num_updates=2")
+    assert done.returncode == 0, done.stderr
+    assert "warning: --data_path: the dataset has no success in 2 episodes" in done.stderr
