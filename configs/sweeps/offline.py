@@ -38,6 +38,7 @@ def get_config() -> ConfigDict:
                     "--config_rl.num_updates=1000",
                     "--config_rl.discount=0.95",
                     "--config_rl.return_lambda=0.9",
+                    "--config_rl.inverse_temperature=10",
                     "--config_rl.actor_lr=1e-3",
                     "--config_rl.critic_lr=1e-3",
                     "--config_rl.tau=0.02",

@@ -14,7 +14,17 @@ from policies.extensions import Extensions
 from policies.losses import advantage_weight, effective_share, expectile_error
 from policies.models.heads import Critic, Head
 from policies.models.views import PrivilegedViews
-from tests.helpers.agents import CONTINUOUS, CPU, SPEC, changed, make_agent, make_batch, make_config, weights
+from tests.helpers.agents import (
+    CONTINUOUS,
+    CPU,
+    OFFLINE_VARIANTS,
+    SPEC,
+    changed,
+    make_agent,
+    make_batch,
+    make_config,
+    weights,
+)
 from torchkit.actions import Categorical, TanhGaussian
 from utils.errors import UserError
 
@@ -273,6 +283,15 @@ def test_a_uniform_prior_weighs_samples_to_the_integral_over_the_box():
     found = (value + log_weight).logsumexp(0).exp().item()
     a = torch.linspace(-1, 1, 20_001, dtype=torch.float64)
     assert found == pytest.approx(torch.trapezoid((-3.0 * (a - 0.4).square()).exp(), a).item() ** 2, rel=0.05)
+
+
+@pytest.mark.parametrize("row", OFFLINE_VARIANTS)
+def test_every_row_learns_all_that_it_has(row):
+    for spec in (SPEC, CONTINUOUS):
+        agent = make_agent(row, spec=spec)
+        before = weights(agent)
+        agent.update(make_batch(spec=spec))
+        assert set(before) == changed(before, agent)
 
 
 def test_no_gradient_goes_from_policy_to_critics_or_back():
