@@ -192,6 +192,11 @@ class GridRules(Rules):
         """The joint states on cells that can be entered: the states of `model`."""
         return np.flatnonzero(self.open_C[self.cell_J])
 
+    @property
+    def start_J(self) -> NDArray[np.float64]:
+        """How likely an episode starts in each joint state."""
+        return (self._start_KC / self._start_count_K[:, None]).ravel() / self.num_hidden
+
     @cached_property
     def model(self) -> FinitePOMDP:
         """The domain over its joint states on cells that can be entered, undiscounted.
@@ -205,7 +210,6 @@ class GridRules(Rules):
         over_M = self.ends_J[open_M]
         next_MA = np.where(over_M[:, None], open_M[:, None], self.next_JA[open_M])
         seen_M = np.array([self._number_of_obs[obs.tobytes()] for obs in self.observe(open_M)])
-        start_J = (self._start_KC / self._start_count_K[:, None]).ravel() / self.num_hidden
         moves, ends = [], []
         for next_M in next_MA.T:
             moves.append((np.arange(num), number_J[next_M], np.ones(num)))
@@ -217,7 +221,7 @@ class GridRules(Rules):
         states = [f"{cell}-goal{hidden}" for cell, hidden in zip(cells, self.hidden_J[open_M])]
         shown = np.where(self.informative_J[open_M], states, cells)
         return FinitePOMDP(
-            start_S=start_J[open_M],
+            start_S=self.start_J[open_M],
             transition_ASE=matrices(moves, (num, num), what),
             ends_ASE=matrices(ends, (num, num), what),
             observation_AEO=observation * NUM_ACTIONS,
