@@ -90,6 +90,7 @@ def smaller(words):
         flags.append("--start_expert_training=2")
     if "--data_path" in given and script == "main.py":  # learns from stored episodes: its clock is updates
         flags = [flag for flag in flags if "updates_per_step" not in flag] + ["--config_rl.num_updates=3"]
+        flags += ["--config_rl.updates_per_step=0.05"] * ("--config_rl.learns_from" in given)
     if "--policy_dir" in given:
         flags = [flag for flag in flags if not flag.startswith("--config_rl")]
     return flags
@@ -252,7 +253,8 @@ def table_of(file, name):
 
 def test_the_readme_names_everything_there_is():
     text = (ROOT / "README.md").read_text()
-    there = [name for family in ("dqn", "sac", "a2c") for name in table_of(f"configs/rl/{family}.py", "VARIANTS")]
+    families = ("dqn", "sac", "a2c", "offline")
+    there = [name for family in families for name in table_of(f"configs/rl/{family}.py", "VARIANTS")]
     there += table_of("torchkit/sequence/__init__.py", "MEMORIES")
     there += [path.stem for folder in ("envs", "seq") for path in (ROOT / "configs" / folder).glob("[a-z]*.py")]
     assert [name for name in there if f"`{name}`" not in text] == []
