@@ -65,7 +65,7 @@ def get_config(variant: str = "awr") -> ConfigDict:
             # hmc, chains of Hamiltonian Monte Carlo; none: left out. Of discrete actions it is exact, or left out
             "correction": "snis",
             "samples": 50,  # K actions, or chains, a state
-            "rows": 256,  # states a batch at which continuous actions are drawn, at random
+            "rows": 32,  # states a batch at which continuous actions are drawn, at random; their cost is K times that
             "hmc": {"transitions": 10, "step": 0.5, "leaps": 2},  # before the draw that is kept; the step in units of π
         }
     )
