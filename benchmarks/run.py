@@ -17,7 +17,10 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after the path
 
-BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit", "memories", "recall", "peers")
+BENCHMARKS = (
+    *("learner", "acting", "replay", "stage2", "startup", "growth", "limit"),
+    *("memories", "long", "recall", "peers"),
+)
 ASKED_FOR = "peers"  # runs where it is named, since it needs packages of others
 HEAD = """# Performance
 
