@@ -1,9 +1,68 @@
-"""Every memory, and none, under the method and without it, on HeavenHell and Sphinx; five seeds."""
+"""Every memory, and none: under the method and without it, on HeavenHell and Sphinx; five seeds.
+
+With `:t_maze` every memory narrow, and those with a warm-up also warmed up, on T-Maze with demonstrations; three seeds.
+"""
 
 from ml_collections import ConfigDict
 
+T_MAZE = {
+    **{memory: (memory, 0) for memory in ("gru", "mingru", "lru", "bmru", "hybrid", "brc", "nbrc", "mgu")},
+    **{f"{memory}_warmed": (memory, 100) for memory in ("gru", "mgu")},
+    "frame_stack": ("frame_stack", 0),
+}
 
-def get_config() -> ConfigDict:
+
+def get_config(variant: str = "heaven_hell") -> ConfigDict:
+    return t_maze() if variant == "t_maze" else heaven_hell()
+
+
+def t_maze() -> ConfigDict:
+    config = ConfigDict()
+    config.name = "memories_t_maze"
+    config.axes = ConfigDict(
+        {
+            "memory": {
+                label: {
+                    "train": (
+                        f"--config_seq=configs/seq/{memory}.py",
+                        *((f"--config_seq.warmup={warmup}",) if warmup else ()),
+                    )
+                }
+                for label, (memory, warmup) in T_MAZE.items()
+            },
+            "seed": (0, 1, 2),
+        }
+    )
+    train = {
+        "script": "main.py",
+        "over": ("memory", "seed"),
+        "flags": (
+            "--config_env=configs/envs/t_maze.py:20",
+            "--config_env.eval.interval=1000",
+            "--config_rl=configs/rl/dqn.py:history",
+            "--config_seq.kwargs.out_dim=32",
+            "--config_seq.vector.obs_dim=16",
+            "--config_seq.vector.action_dim=16",
+            "--config_rl.head_dims=(64,64)",
+            "--config_rl.lr=0.003",
+            "--config_rl.tau=0.02",
+            "--config_rl.return_lambda=1.0",
+            "--config_rl.exploration.steps=8000",
+            "--batch_size=32",
+            "--updates_per_step=0.2",
+            "--start_training=0",
+            "--start_expert_training=64",
+            "--train_episodes=150",
+            "--film_episodes=0",
+            "--seed={seed}",
+        ),
+    }
+    config.stages = ConfigDict({"train": train})
+    config.slurm = ConfigDict({"hours": 1.0, "memory_gb": 2.0, "runs_per_job": 3})
+    return config.lock()
+
+
+def heaven_hell() -> ConfigDict:
     config = ConfigDict()
     config.name = "memories"
     config.axes = ConfigDict(
