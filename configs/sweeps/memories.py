@@ -1,14 +1,19 @@
 """Every memory, and none: under the method and without it, on HeavenHell and Sphinx; five seeds.
 
-With `:t_maze` every memory narrow, and those with a warm-up also warmed up, on T-Maze with demonstrations; three seeds.
+With `:t_maze` all of them 32 wide, two also warmed up, on T-Maze of 10 steps with demonstrations; three seeds.
 """
 
 from ml_collections import ConfigDict
 
+WIDTH, WARM = "--config_seq.kwargs.out_dim=32", "--config_seq.warmup=100"
 T_MAZE = {
-    **{memory: (memory, 0) for memory in ("gru", "mingru", "lru", "bmru", "hybrid", "brc", "nbrc", "mgu")},
-    **{f"{memory}_warmed": (memory, 100) for memory in ("gru", "mgu")},
-    "frame_stack": ("frame_stack", 0),
+    **{memory: (memory, WIDTH) for memory in ("gru", "mingru", "bmru", "lru", "nbrc", "hybrid")},
+    "gru_warmed": ("gru", WIDTH, WARM),
+    "gpt": ("gpt",),  # as wide as its inputs
+    "frame_stack": ("frame_stack", WIDTH),
+    "brc": ("brc", WIDTH),
+    "mgu": ("mgu", WIDTH),
+    "mgu_warmed": ("mgu", WIDTH, WARM),
 }
 
 
@@ -19,40 +24,30 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
 def t_maze() -> ConfigDict:
     config = ConfigDict()
     config.name = "memories_t_maze"
-    config.axes = ConfigDict(
-        {
-            "memory": {
-                label: {
-                    "train": (
-                        f"--config_seq=configs/seq/{memory}.py",
-                        *((f"--config_seq.warmup={warmup}",) if warmup else ()),
-                    )
-                }
-                for label, (memory, warmup) in T_MAZE.items()
-            },
-            "seed": (0, 1, 2),
-        }
-    )
+    memories = {
+        label: {"train": (f"--config_seq=configs/seq/{memory}.py", *flags)}
+        for label, (memory, *flags) in T_MAZE.items()
+    }
+    config.axes = ConfigDict({"seed": (0, 1, 2), "memory": memories})
     train = {
         "script": "main.py",
-        "over": ("memory", "seed"),
+        "over": ("seed", "memory"),
         "flags": (
-            "--config_env=configs/envs/t_maze.py:20",
+            "--config_env=configs/envs/t_maze.py:10",
             "--config_env.eval.interval=1000",
             "--config_rl=configs/rl/dqn.py:history",
-            "--config_seq.kwargs.out_dim=32",
             "--config_seq.vector.obs_dim=16",
             "--config_seq.vector.action_dim=16",
             "--config_rl.head_dims=(64,64)",
             "--config_rl.lr=0.003",
             "--config_rl.tau=0.02",
             "--config_rl.return_lambda=1.0",
-            "--config_rl.exploration.steps=8000",
+            "--config_rl.exploration.steps=4000",
             "--batch_size=32",
-            "--updates_per_step=0.2",
+            "--updates_per_step=0.3",
             "--start_training=0",
             "--start_expert_training=64",
-            "--train_episodes=150",
+            "--train_episodes=200",
             "--film_episodes=0",
             "--seed={seed}",
         ),
