@@ -29,6 +29,7 @@ COMPUTED = {
     "theory": "scripts.reporting.theory",
     "solver": "scripts.reporting.solver",
     "vssm": "scripts.reporting.vssm",
+    "memories": "scripts.reporting.memories",
 }
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 
