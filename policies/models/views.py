@@ -127,7 +127,7 @@ class PublicViews(nn.Module):
             if batch.before is not None:
                 with torch.no_grad():
                     carry = fold.carry_after(batch.before, carry)
-            views |= fold(batch, carry)
+            views |= fold(batch) if carry is None else fold(batch, carry)
         return views
 
     @cached_property

@@ -58,14 +58,12 @@ def rows() -> list[list[str]]:
     for run in runs:  # named <seed>_<memory>
         by_memory[run.name.partition("_")[2]].append([found_treasure(run, length) for length in LENGTHS])
     order = sorted(by_memory, key=lambda name: [-sum(run[i] for run in by_memory[name]) for i in (-1, -2, -3, 0)])
-    return [
-        [
-            f"`{name.removesuffix('_warmed')}`{', warmed' * name.endswith('_warmed')}",
-            str(len(by_memory[name])),
-            *cells(by_memory[name]),
-        ]
-        for name in order
-    ]
+    return [[label(name), str(len(by_memory[name])), *cells(by_memory[name])] for name in order]
+
+
+def label(name: str) -> str:
+    """A memory of the sweep, as it is told."""
+    return f"`{name.removesuffix('_warmed')}`{', warmed' * name.endswith('_warmed')}"
 
 
 def cells(found: list[list[float]]) -> list[str]:
