@@ -133,6 +133,19 @@ def least(call: Callable[[], Any], repeats: int) -> float:
     return min(times)
 
 
+def peak_of(call: Callable[[], Any]) -> float:
+    """MB that a call takes at most beside what this process had before, on Linux."""
+    status = Path("/proc/self/status")
+
+    def kilobytes(field: str) -> int:
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+
+    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
+    before = kilobytes("VmRSS")
+    call()
+    return (kilobytes("VmHWM") - before) / 1024
+
+
 def middle(values: list[float]) -> str:
     """The median and, in brackets, the least."""
     return f"{short(median(values))} ({short(min(values))})"

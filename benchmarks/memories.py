@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measure import Section, middle, short, turns
+from benchmarks.measure import Section, middle, peak_of, short, turns
 from benchmarks.settings import make_agent, make_envs
 from policies.acting.rollout import EpisodeStream
 from torchkit.sequence import MEMORIES, Memory
@@ -71,15 +71,7 @@ def make_steps(name: str, num_envs: int = 64, rounds: int = 50) -> Callable[[], 
 def peak(name: str, T: int, B: int) -> float:
     """MB that a pass takes at most beside what was there before; for a process of its own, on Linux."""
     make_pass(name, 2, B)()
-    call, status = make_pass(name, T, B), Path("/proc/self/status")
-    Path("/proc/self/clear_refs").write_text("5")  # the highest so far is forgotten
-    before = _kilobytes(status, "VmRSS")
-    call()
-    return (_kilobytes(status, "VmHWM") - before) / 1024
-
-
-def _kilobytes(status: Path, field: str) -> int:
-    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
+    return peak_of(make_pass(name, T, B))
 
 
 def exponent(name: str) -> str:

@@ -9,7 +9,7 @@ discount_t, mask_t`; `discount_t` is 0 on a true ending and 1 otherwise.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -36,6 +36,7 @@ class Episode:
         success: whether the task was solved; None where the env does not tell.
         expert: whether the expert acted.
         informed: whether the episode showed the hidden fact; None where the env does not tell.
+        carry: what the memory of who acted held before each step, (L, C) float32; None where nothing is kept of it.
     """
 
     obs: NDArray[Any]
@@ -46,6 +47,7 @@ class Episode:
     success: bool | None = None
     expert: bool = False
     informed: bool | None = None
+    carry: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -85,6 +87,13 @@ class Rows:
     def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """The same as `net(self.full())`."""
         return self.embedded(net).full()
+
+    def split(self, row: int) -> tuple["Rows", "Rows"]:
+        """The rows before one, and the others."""
+        if not self.in_order:
+            return Rows(self.distinct, self.place[:row]), Rows(self.distinct, self.place[row:])
+        rows = self.full()
+        return Rows.all_different(rows[:row]), Rows.all_different(rows[row:])
 
     def embedded(self, net: Callable[[Tensor], Tensor]) -> "Rows":
         """What `net` makes of the rows, the doubles among them still found in one place."""
@@ -128,6 +137,11 @@ class PublicBatch:
 
     Rows are (T+1, B, ·), transitions (T, B, ·); past an episode's end the mask is 0. `action` is (T, B) int64 if
     discrete, else (T, B, A).
+
+    Attributes:
+        carry: what memories held before the first row, (B, C), as `PublicViews.packed` has it; None for nothing.
+        before: rows that stand before the first, which memories read and nothing else does; None for none. Then `carry`
+            is what they held before those.
     """
 
     obs: Rows
@@ -136,6 +150,8 @@ class PublicBatch:
     start: Tensor
     action: Tensor
     mask: Tensor
+    carry: Tensor | None = None
+    before: "PublicBatch | None" = None
 
     @property
     def row_mask(self) -> Tensor:
@@ -150,7 +166,9 @@ class PublicBatch:
         num_actions = self.prev_action.shape[-1]
         rows = torch.eye(num_actions + 1, num_actions, device=self.mask.device)  # the last is none
         place_TB = torch.where(self.mask > 0, self.action, num_actions)
-        return Rows(rows, torch.cat([torch.full_like(place_TB[:1], num_actions), place_TB]))
+        first_B = self.prev_action[0]  # none, but of rows out of the middle of an episode
+        first_B = torch.where(first_B.any(-1), first_B.argmax(-1), num_actions)
+        return Rows(rows, torch.cat([first_B[None], place_TB]))
 
     @cached_property
     def real_rows(self) -> Tensor | None:
@@ -231,6 +249,23 @@ class EpisodeBatch(PublicBatch):
             expert=none,
         )
 
+    def window(self, first: int, begin: int, carry: Tensor | None) -> "EpisodeBatch":
+        """The batch from a row on, those from another on to be read before it; and what memories held before these."""
+        _, obs = self.obs.split(begin)
+        before, obs = obs.split(first - begin)
+        _, state = self.state.split(first)
+        rows = {name: getattr(self, name) for name in ("prev_action", "prev_reward", "start")}
+        steps = {name: getattr(self, name) for name in ("action", "mask", "reward", "discount")}
+        last = first - 1
+        read = PublicBatch(
+            obs=before,
+            **{name: x[begin:first] for name, x in rows.items()},
+            **{name: steps[name][begin:last] for name in ("action", "mask")},
+            carry=carry,
+        )
+        later = {name: x[first:] for name, x in (rows | steps).items()}
+        return replace(self, obs=obs, state=state, carry=carry, before=read if begin < first else None, **later)
+
     @contextmanager
     def encoding_once(self) -> Iterator[None]:
         """Within it a network runs once on the rows of a view, however often `Rows.through` is asked for it.
@@ -247,12 +282,17 @@ class EpisodeBatch(PublicBatch):
     def to(self, device: torch.device | str) -> "EpisodeBatch":
         """The same batch on another device."""
 
-        def move(value: Tensor | Rows) -> Tensor | Rows:
+        def move(value: Any) -> Any:
+            if value is None:
+                return None
             if isinstance(value, Rows):
                 return Rows(value.distinct.to(device), value.place.to(device), value.in_order)
+            if isinstance(value, PublicBatch):
+                return type(value)(**{f.name: move(getattr(value, f.name)) for f in fields(value)})
             return value.to(device, non_blocking=True)
 
-        return EpisodeBatch(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        moved: EpisodeBatch = move(self)
+        return moved
 
 
 def round_up(rows: Tensor) -> Tensor:

@@ -30,7 +30,10 @@ COUNTERS = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_ro
 class EpisodeBuffer:
     """A ring of `capacity` rows (an episode of L steps takes L + 1) behind a part that is never overwritten.
 
-    Sampling is uniform over episodes; an episode longer than `window` steps gives a window at a uniform offset.
+    Sampling is uniform over episodes; an episode longer than `window` steps gives a window at a uniform offset, to be
+    read from `burn_in` rows before it on where the episode has so many (`EpisodeBatch.before`). What the memory holds
+    there is nothing, as at the start of an episode; with `carry_dim` it is what it held when the episode was played, of
+    so many numbers, and only where that is not known nothing.
     Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
     is turned, each by an angle of its own, and half of that `mirrored` where asked for (`buffers.augment`).
     """
@@ -43,8 +46,11 @@ class EpisodeBuffer:
         seed: int,
         turned_share: float = 0.0,
         mirrored: bool = False,
+        burn_in: int = 0,
+        carry_dim: int = 0,
     ):
         self.spec, self.window, self.turned_share, self.mirrored = spec, window, turned_share, mirrored
+        self.burn_in, self.carry_dim = burn_in, carry_dim
         self.storages = row_storages(spec)
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
         action: tuple[tuple[int, ...], type] = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
@@ -55,6 +61,8 @@ class EpisodeBuffer:
             "discount": ((), np.float32),
         }
         shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS_OF_ROWS}
+        if carry_dim:
+            shapes["carry"] = ((carry_dim,), np.float32)
         self.row_bytes = sum(math.prod(s) * np.dtype(t).itemsize for s, t in shapes.values())
         needs = f"--config_rl.replay_steps={capacity}: a replay of so many steps of {spec.env_id} takes"
         self._needs = f"{needs} {gib(self.capacity * self.row_bytes)}"
@@ -76,6 +84,7 @@ class EpisodeBuffer:
         seed: int = 0,
         turned_share: float = 0.0,
         mirrored: bool = False,
+        burn_in: int = 0,
         *,
         limit_is_terminal: bool = False,
         room: int = 0,
@@ -88,7 +97,7 @@ class EpisodeBuffer:
         rows, longest = int((stored.length + 1).sum()), int(stored.length.max())
         if room:
             rows += max(room, 2 * (stored.spec.max_episode_steps + 1))
-        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, mirrored)
+        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, mirrored, burn_in)
         for number in range(len(stored)):
             episode = stored.episode(number)
             if limit_is_terminal:
@@ -162,6 +171,10 @@ class EpisodeBuffer:
             self._rows[key][first : first + len(values)] = values
             if key in VIEWS_OF_ROWS:
                 self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
+        if self.carry_dim:
+            self._rows["carry"][first : first + rows] = np.nan
+            if episode.carry is not None:
+                self._rows["carry"][first : first + len(episode)] = episode.carry
         self._first[slot], self._length[slot] = first, len(episode)
         self._next_row = first + rows
         self._used_rows = max(self._used_rows, self._next_row)
@@ -200,7 +213,10 @@ class EpisodeBuffer:
         length_B = np.minimum(length_B, self.window)
         share, mirrored = self.turned_share, self.mirrored
         angle_B = draw_angles(self._rng, batch_size, share, mirrored) if share else None
-        batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
+        if offset_B.any() and (self.burn_in or self.carry_dim):
+            batch = self._gather_within(self._first[slot_B], offset_B, length_B, angle_B, device)
+        else:
+            batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
         batch.expert = self._by_expert(slot_B, device)
         return batch
 
@@ -232,17 +248,49 @@ class EpisodeBuffer:
         """1 where the expert acted (B,)."""
         return torch.from_numpy(self._expert[slot_B].astype(np.float32)).to(device)
 
+    def _gather_within(
+        self,
+        first_B: NDArray[np.int64],
+        offset_B: NDArray[np.int64],
+        length_B: NDArray[np.int64],
+        angle_B: NDArray[np.float64] | None,
+        device: torch.device | str,
+    ) -> EpisodeBatch:
+        """Windows of so many steps at offsets into episodes, with what is read before them.
+
+        Where the memory begins with nothing, its first row is as that of an episode, without an action before.
+        """
+        lead = min(self.burn_in, int(offset_B.max()))
+        one = int(self.carry_dim > 0)  # step more, for the action before the first row
+        step_B = offset_B - lead - one
+        batch = self._gather(first_B + step_B, length_B + lead + one, angle_B, device, np.maximum(-step_B, 0))
+        begin_B = np.maximum(offset_B - lead, 0)
+        known_B, carry_BC = np.zeros(len(first_B), bool), None
+        if one:
+            carry = self._rows["carry"][first_B + begin_B]
+            known_B = (begin_B > 0) & np.isfinite(carry).all(axis=1)
+            carry_BC = torch.from_numpy(np.where(known_B[:, None], carry, 0.0)).to(device)
+        begins_B = begin_B - step_B  # the row of the batch from which on memories read
+        row_T1 = np.arange(len(batch.start))[:, None]
+        start_TB = torch.from_numpy((row_T1 == begins_B) & ~known_B).to(device)
+        batch.start = start_TB.float()
+        batch.prev_action = batch.prev_action.masked_fill(start_TB[..., None], 0.0)
+        batch.prev_reward = batch.prev_reward.masked_fill(start_TB, 0.0)
+        return batch.window(lead + one, one, carry_BC)
+
     def _gather(
         self,
         first_B: NDArray[np.int64],
         length_B: NDArray[np.int64],
         angle_B: NDArray[np.float64] | None = None,
         device: torch.device | str = "cpu",
+        skipped_B: NDArray[np.int64] | int = 0,
     ) -> EpisodeBatch:
+        """Rows from `first_B` on; those of the first `skipped_B` steps are not of the episode, and are masked."""
         T = int(length_B.max())
         step_T1B = np.arange(T + 1)[:, None]
-        rows_T1B = first_B + np.minimum(step_T1B, length_B)
-        mask_TB = (step_T1B[:-1] < length_B).astype(np.float32)
+        rows_T1B = first_B + np.clip(step_T1B, skipped_B, length_B)
+        mask_TB = ((step_T1B[:-1] < length_B) & (step_T1B[:-1] >= skipped_B)).astype(np.float32)
         last_B = first_B + length_B - 1
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
         steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS_OF_ROWS}

@@ -29,6 +29,8 @@ COMPUTED = {
     "theory": "scripts.reporting.theory",
     "solver": "scripts.reporting.solver",
     "weighted": "scripts.reporting.weighted",
+    "vssm": "scripts.reporting.vssm",
+    "memories": "scripts.reporting.memories",
 }
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 

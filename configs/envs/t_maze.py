@@ -6,8 +6,11 @@ from configs.envs._shared import domain
 
 VARIANTS = {
     # steps from the cue to the junction, how often a drawn action is taken instead; horizon: 3 length / (1 - noise)
+    "10": (10, 0.0, 30),
     "20": (20, 0.0, 60),
     "50": (50, 0.2, 188),
+    "100": (100, 0.0, 300),
+    "1000": (1000, 0.0, 3000),
 }
 
 

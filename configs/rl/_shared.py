@@ -80,6 +80,9 @@ def replayed(config: ConfigDict) -> ConfigDict:
     config.aux_batch_size = 64  # episodes of a separate predictor step
     config.predictor_lr = 3e-4  # of the separate step
     config.replay_steps = 1_000_000  # env steps that are kept
+    # windows of --sampled_seq_len steps: rows before one that memories read and nothing is learned of, and what they
+    # begin with: zero, nothing; stored, what they held when the episode was played (Kapturowski et al., 2019)
+    config.burn_in, config.carry = 0, "zero"
     return config
 
 

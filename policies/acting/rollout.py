@@ -70,10 +70,13 @@ class EpisodeStream:
     """Steps N envs with whatever policy it is given and hands out each episode when it ends.
 
     Episodes in progress live in preallocated arrays (horizon + 1, N, ·), images as the bytes that a replay has of them.
-    `state_dict` covers them, the envs and the policy's memory: a resumed run goes on inside the episodes.
+    `state_dict` covers them, the envs and the policy's memory: a resumed run goes on inside the episodes. With
+    `carry_dim` episodes have what the memory held before each step, in so many numbers.
     """
 
-    def __init__(self, envs: AsymmetricVectorEnv, seed: int, after_step: Callable[[], None] | None = None):
+    def __init__(
+        self, envs: AsymmetricVectorEnv, seed: int, after_step: Callable[[], None] | None = None, carry_dim: int = 0
+    ):
         self.envs, self.spec = envs, envs.spec_sizes
         self._after_step = after_step  # called between a step and the resets that follow it, as a film needs
         spec, N, rows = self.spec, envs.num_envs, envs.spec_sizes.max_episode_steps + 1
@@ -84,6 +87,7 @@ class EpisodeStream:
         action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         self._action = np.zeros((rows, N, *action_shape), action_type)
         self._reward = np.zeros((rows, N), np.float32)
+        self._carries = zeros((rows, N, carry_dim), np.float32, needs)
         self._t = np.zeros(N, np.int64)
         self._prev_action = np.zeros((N, spec.action_dim), np.float32)
         self._prev_reward = np.zeros(N, np.float32)
@@ -116,9 +120,14 @@ class EpisodeStream:
                 f"{slots[n]}); nothing can be learned from that"
             )
 
-    def step(self, policy: Policy) -> list[tuple[int, Episode]]:
-        """One step of all envs; returns the (slot, episode) pairs that it ended."""
+    def step(self, policy: Policy, packed: Callable[[Any], Array] | None = None) -> list[tuple[int, Episode]]:
+        """One step of all envs; returns the (slot, episode) pairs that it ended.
+
+        `packed` makes of the policy's carry the numbers (N, C) that episodes shall have of it.
+        """
         start_N = (self._t == 0).astype(np.float32)
+        if packed is not None:
+            self._carries[self._t, self._slots] = np.nan if self._carry is None else packed(self._carry)
         action_N, self._carry = policy(self._seen.copy(), self._prev_action, self._prev_reward, start_N, self._carry)
         after, reward_N, terminated_N, truncated_N, info = self.envs.step(action_N)
         if self._after_step is not None:
@@ -161,12 +170,14 @@ class EpisodeStream:
             discount=discount,
             success=success,
             informed=informed,
+            carry=self._carries[:length, n].copy() if self._carries.shape[-1] else None,
         )
 
     def state_dict(self) -> dict[str, Any]:
         """The envs, the episodes in progress and the policy's memory."""
         rows = np.arange(int(self._t.max()) + 1)[:, None]
-        arrays = {k: getattr(self, k)[: len(rows)].copy() for k in ("_obs", "_state", "_action", "_reward")}
+        kept = ("_obs", "_state", "_action", "_reward", *(("_carries",) if self._carries.size else ()))
+        arrays = {k: getattr(self, k)[: len(rows)].copy() for k in kept}
         for name, array in arrays.items():  # what earlier episodes left beyond is not kept
             array[rows > self._t if name in ("_obs", "_state") else rows >= self._t] = 0
         vectors = {k: getattr(self, k).copy() for k in ("_t", "_prev_action", "_prev_reward", "_seen")}

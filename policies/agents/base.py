@@ -69,6 +69,10 @@ class Agent(nn.Module):
         """Actions (N,) or (N, A), and the carry of the next step."""
         raise NotImplementedError
 
+    def packed(self, carry: Any) -> Array:
+        """What the acting memory holds of N envs, (N, C), as batches have it; `carry` is that of an exploring step."""
+        raise NotImplementedError
+
     def update(self, batch: EpisodeBatch, aux_batch: EpisodeBatch | None = None) -> Mapping[str, Tensor]:
         """One gradient step; returns scalar metrics.
 

@@ -130,6 +130,9 @@ class DQN(Learner):
         settings = self.config.exploration
         return linear(settings.start, settings.end, settings.steps, self.env_steps)
 
+    def packed(self, carry: Any) -> Array:
+        return super().packed(carry[len(carry) - self._carry_size :])  # without what exploration keeps
+
     @torch.inference_mode()
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool

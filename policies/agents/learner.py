@@ -209,6 +209,9 @@ class Learner(Agent):
         action = actions.draw(output, self._rng) if explore else actions.best(output)
         return action.numpy(), carry
 
+    def packed(self, carry: Any) -> Array:
+        return self.policy.public.packed(carry).cpu().numpy()
+
     def _policy_step(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
     ) -> tuple[Tensor, Any]:

@@ -17,6 +17,7 @@ from policies.extensions import AuxiliaryLoss, transition_rows
 from policies.models.trunk import Trunk
 from torchkit.networks import mlp
 from torchkit.sequence import Memory
+from utils.errors import UserError
 from utils.reads import WIDTH, Reads
 
 
@@ -34,6 +35,12 @@ class SelfPrediction(AuxiliaryLoss):
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
+        rl = trunk.config.rl
+        if rl.get("burn_in", 0) or rl.get("carry", "zero") != "zero":
+            raise UserError(
+                "--config_rl.auxiliary.use: self_prediction is for burn_in=0 and carry=zero, since its slow memory "
+                "begins with nothing"
+            )
         trunk.width("memory_input")  # which the slow copy reads
         return cls(trunk.memory, trunk.spec.action_dim, settings.hidden_dims, settings.weight)
 

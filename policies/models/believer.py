@@ -75,10 +75,11 @@ class HistoryModel(nn.Module):
         sizes = (config.latent_dim, context_dim, config.hidden_dims, config.x_dim)
         self.decoder = ConditionalGaussian(*sizes, config.min_std)
 
-    def forward(self, batch: PublicBatch) -> Tensor:
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Tensor:
         """The context of every row (T+1, B, C); 0 on padding."""
         obs = batch.obs.through(self.obs_encoder)
-        return batch.on_real_rows(self.context, torch.cat([self.memory.encode(obs), obs], dim=-1))
+        history = self.memory.encode(obs) if carry is None else self.memory(obs, batch.start, carry)[0]
+        return batch.on_real_rows(self.context, torch.cat([history, obs], dim=-1))
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         """The context (N, C) of one step, and the memory's carry."""
@@ -215,9 +216,12 @@ class Belief(Fold):
         samples = torch.cat([self.samples(block) for block in blocks])
         return self.feature(samples.view(*context.shape[:-1], *samples.shape[1:]))
 
-    def forward(self, batch: PublicBatch) -> Views:
-        context = self.model(batch)
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Views:
+        context = self.model(batch, carry)
         return {"belief": batch.on_real_rows(self._of_many, context), "belief_context": context}
+
+    def carry_after(self, batch: PublicBatch, carry: Carry | None) -> Carry:
+        return self.model.memory(batch.obs.through(self.model.obs_encoder), batch.start, carry)[1]
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         context_NC, carry = self.model.step(now, carry)

@@ -87,8 +87,8 @@ class ExactBelief(Fold):
     def initial_carry(self, batch_size: int) -> Carry:
         return self.first_VS.new_zeros(batch_size, self.sizes.states), self.first_VS.new_zeros(batch_size, 1)
 
-    def forward(self, batch: PublicBatch) -> Views:
-        obs_TBO, carry, steps = batch.obs.full(), None, []
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Views:
+        obs_TBO, steps = batch.obs.full(), []
         for t, obs_BO in enumerate(obs_TBO):
             view, carry = self.step(Inputs(obs_BO, batch.prev_action[t], batch.prev_reward[t], batch.start[t]), carry)
             steps.append(view)

@@ -54,11 +54,17 @@ class History(Fold):
             rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
         return rows
 
-    def forward(self, batch: PublicBatch) -> Views:
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Views:
         rows = self.read(batch)
         encode = self.memory.encode
-        views = {"history": encode(rows.full()) if rows.in_order else encode(rows.distinct, rows.place)}
+        if carry is not None:
+            views = {"history": self.memory(rows.full(), batch.start, carry)[0]}
+        else:
+            views = {"history": encode(rows.full()) if rows.in_order else encode(rows.distinct, rows.place)}
         return views | ({"memory_input": rows.full()} if self.shows_input else {})
+
+    def carry_after(self, batch: PublicBatch, carry: Carry | None) -> Carry:
+        return self.memory(self.read(batch).full(), batch.start, carry)[1]
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         parts = [self.action_embedder(now.prev_action_NA), self.obs_embedder(now.obs_NO)]

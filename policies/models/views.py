@@ -5,6 +5,7 @@ what they will not have.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
@@ -66,9 +67,20 @@ class Fold(nn.Module):
         """The carry of `batch_size` episodes that have seen nothing."""
         raise NotImplementedError
 
-    def forward(self, batch: PublicBatch) -> Views:
-        """The view (T+1, B, F) of whole episodes that all start at the first row, and others that parts may read."""
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Views:
+        """The view (T+1, B, F), and others that parts may read.
+
+        Without a carry all rows are those of whole episodes that start at the first; with one they start where
+        `batch.start` says.
+        """
         raise NotImplementedError
+
+    def carry_after(self, batch: PublicBatch, carry: Carry | None) -> Carry:
+        """The carry after the last of the rows, which start where `batch.start` says."""
+        for inputs in zip(batch.obs.full(), batch.prev_action, batch.prev_reward, batch.start, strict=True):
+            _, carry = self.step(Inputs(*inputs), carry)
+        assert carry is not None, "there are rows"
+        return carry
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Tensor, Carry]:
         """The view (N, F) at one step of N envs and the carry; where `start_N` is 1 the past is forgotten."""
@@ -103,15 +115,57 @@ class PublicViews(nn.Module):
         return (*self.shortcuts, *self.folds)
 
     def forward(self, batch: PublicBatch) -> Views:
-        """Views (T+1, B, F) of whole episodes that all start at the first row.
+        """Views (T+1, B, F); folds begin with the batch's carry and what stands before it, of which nothing is learned.
 
         Of a batch that holds more, its public part alone goes on.
         """
         batch = batch.public
         views = {name: _spread(batch.obs.embedded(embed)) for name, embed in self.shortcuts.items()}
-        for fold in self._folds.values():
-            views |= fold(batch)
+        carries = None if batch.carry is None else self.unpacked(batch.carry)
+        for number, fold in enumerate(self._folds.values()):
+            carry = None if carries is None else carries[number]
+            if batch.before is not None:
+                with torch.no_grad():
+                    carry = fold.carry_after(batch.before, carry)
+            views |= fold(batch) if carry is None else fold(batch, carry)
         return views
+
+    @cached_property
+    def _parts(self) -> list[list[tuple[int, torch.Size, torch.dtype]]]:
+        """Of each part of each fold's carry, where the batch stands among its dimensions, and one env's shape."""
+        found = []
+        for fold in self._folds.values():
+            parts = []
+            for one, two in zip(fold.initial_carry(1), fold.initial_carry(2), strict=True):
+                axis = [a == b for a, b in zip(one.shape, two.shape, strict=True)].index(False)
+                parts.append((axis, one.squeeze(axis).shape, one.dtype))
+            found.append(parts)
+        return found
+
+    @property
+    def carry_dim(self) -> int:
+        """How many numbers a carry of one env has."""
+        return sum(shape.numel() for parts in self._parts for _, shape, _ in parts)
+
+    def packed(self, carry: Carry) -> Tensor:
+        """A carry of N envs as (N, C) float32."""
+        axes = [axis for parts in self._parts for axis, _, _ in parts]
+        flat = [
+            part.movedim(axis, 0).flatten().view(part.shape[axis], -1) for part, axis in zip(carry, axes, strict=True)
+        ]
+        return torch.cat([part.float() for part in flat], dim=1)
+
+    def unpacked(self, packed_NC: Tensor) -> list[Carry]:
+        """Each fold's carry."""
+        found, begin = [], 0
+        for parts in self._parts:
+            mine: Carry = ()
+            for axis, shape, dtype in parts:
+                part = packed_NC[:, begin : begin + shape.numel()].to(dtype)
+                mine += (part.reshape(-1, *shape).movedim(0, axis),)
+                begin += shape.numel()
+            found.append(mine)
+        return found
 
     def step(self, now: Inputs, carry: Carry | None) -> tuple[Views, Carry]:
         """One step of N envs: views (N, F) and the folds' carries, one after the other."""

@@ -33,6 +33,7 @@ from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
 Packed = dict[str, Any]  # a batch as NumPy arrays
+STEPS = [f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, "carry", "before")]  # what else it has
 
 
 def batchable(agent: Agent) -> Learner:
@@ -52,6 +53,8 @@ def batchable(agent: Agent) -> Learner:
     if not all(memory.under_vmap for memory in memories):
         able = ", ".join(name for name, kind in MEMORIES.items() if kind.under_vmap)
         raise UserError(f"{flag} the memories {able} {by}; {else_}")
+    if agent.config.get("burn_in") or agent.config.get("carry", "zero") != "zero":
+        raise UserError(f"{flag} burn_in=0 and carry=zero; {else_}")
     if agent.config.get("normalise"):
         raise UserError(f"{flag} normalise=(); {else_}")
     if agent.has_dropout:
@@ -316,7 +319,7 @@ class _Loss(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         views = {view: Rows(batch[f"{view}_distinct"], batch[f"{view}_place"]) for view in VIEWS_OF_ROWS}
-        steps = {f.name: batch[f.name] for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
+        steps = {name: batch[name] for name in STEPS}
         whole = EpisodeBatch(**views, **steps).with_padding()  # type: ignore[arg-type]
         metrics: dict[str, Tensor] = {}
         (loss,) = self.agent.scalar_losses(whole, metrics).values()
@@ -327,7 +330,7 @@ def packed(batch: EpisodeBatch) -> Packed:
     """A batch as arrays, to be sent to another process."""
     parts = ("distinct", "place")
     views = {f"{view}_{part}": getattr(getattr(batch, view), part) for view in VIEWS_OF_ROWS for part in parts}
-    steps = {f.name: getattr(batch, f.name) for f in fields(EpisodeBatch) if f.name not in VIEWS_OF_ROWS}
+    steps = {name: getattr(batch, name) for name in STEPS}
     return {name: tensor.numpy() for name, tensor in {**views, **steps}.items()}
 
 

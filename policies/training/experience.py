@@ -25,7 +25,7 @@ from policies.agents.base import Agent
 from policies.models.views import PrivilegedViews
 from policies.training.settings import Settings
 from utils.checkpoint import whole
-from utils.errors import UserError
+from utils.errors import UserError, choose_name
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
 from utils.seeding import generator, seed_for
 
@@ -81,7 +81,7 @@ class Experience:
         self.env_steps = self.episodes = self.updates = 0
 
     @classmethod
-    def build(cls, origin: Origin) -> Self:
+    def build(cls, origin: Origin, agent: Agent) -> Self:
         """That of a run.
 
         Raises:
@@ -185,10 +185,14 @@ class PlayedEnvs(Experience):
         super().__init__()
         self.envs, self.buffer, self.plan, self.seed = envs, buffer, plan, seed
         self.spec, self.start_steps = envs.spec_sizes, 0
-        self.stream = EpisodeStream(envs, seed_for(seed, "train"))
+        self.stream = self._fresh_stream()
+
+    def _fresh_stream(self) -> EpisodeStream:
+        """Envs that begin anew, as training begins."""
+        return EpisodeStream(self.envs, seed_for(self.seed, "train"), carry_dim=self.buffer.carry_dim)
 
     @classmethod
-    def build(cls, origin: Origin) -> Self:
+    def build(cls, origin: Origin, agent: Agent) -> Self:
         settings, rl = origin.settings, origin.config.rl
         if settings.data_path is not None:
             warnings.warn(f"--data_path is not used by {origin.method}", RuntimeWarning, stacklevel=2)
@@ -200,6 +204,7 @@ class PlayedEnvs(Experience):
             settings.window,
             seed_for(settings.seed, "replay"),
             *origin.augmentation(),
+            *before_windows(origin, agent),
         )
         buffer.check_fits(settings.train_episodes * (origin.spec.max_episode_steps + 1))
         plan = Plan(
@@ -236,7 +241,7 @@ class PlayedEnvs(Experience):
         for _, episode in iterate_episodes(self.envs, random, MEASURED, seed_for(self.seed, purpose)):
             played.add(episode)
             check_stop()
-        self.stream = EpisodeStream(self.envs, seed_for(self.seed, "train"))  # whose envs have been used
+        self.stream = self._fresh_stream()  # whose envs have been used
         return played
 
     @property
@@ -254,7 +259,8 @@ class PlayedEnvs(Experience):
 
     def _step(self, agent: Agent) -> list[Episode]:
         """One step of all envs; the episodes that end by it are kept."""
-        ended = [episode for _, episode in self.stream.step(agent.exploring())]
+        packed = agent.packed if self.buffer.carry_dim else None
+        ended = [episode for _, episode in self.stream.step(agent.exploring(), packed)]
         for episode in ended:
             self.keep(episode)
         self.episodes += len(ended)
@@ -276,7 +282,7 @@ class PlayedEnvs(Experience):
 class ReplayedEnvs(PlayedEnvs):
     """Envs that go on step by step, learned from by batches of a replay: as many as the steps so far have earned."""
 
-    reads: ClassVar[Reads] = {"aux_batch_size": POSITIVE}
+    reads: ClassVar[Reads] = {"aux_batch_size": POSITIVE, "burn_in": FROM_ZERO, "carry": ANY}
 
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """Demonstrations of the expert, the successful ones, and random episodes."""
@@ -290,7 +296,7 @@ class ReplayedEnvs(PlayedEnvs):
                 self.keep(episode)
                 check_stop()
         self.start_steps = self.env_steps
-        self.stream = EpisodeStream(self.envs, seed_for(self.seed, "train"))
+        self.stream = self._fresh_stream()
 
     def _demonstrate(self, check_stop: Callable[[], None]) -> None:
         wanted, tries, told = self.plan.start_expert, 0, False
@@ -333,6 +339,8 @@ class ReplayedEnvs(PlayedEnvs):
 class FreshEpisodes(PlayedEnvs):
     """Whole episodes of the present policy, all begun after the last update, of which each is learned from once."""
 
+    ignores = ("sampled_seq_len",)
+
     @classmethod
     def check_demonstrations(cls, origin: Origin) -> None:
         family = origin.config.rl.family
@@ -353,7 +361,7 @@ class FreshEpisodes(PlayedEnvs):
         yield self.buffer.newest(self.plan.batch_size, agent.device), None
 
 
-def stored_buffer(origin: Origin, room: int = 0) -> tuple[EpisodeBuffer, bool]:
+def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeBuffer, bool]:
     """The episodes of `--data_path`, with room in rows for others, and whether they tell states.
 
     Raises:
@@ -370,8 +378,11 @@ def stored_buffer(origin: Origin, room: int = 0) -> tuple[EpisodeBuffer, bool]:
         warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
     seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
     terminal = rl.get("time_limit_is_terminal", False)
-    buffer = EpisodeBuffer.of(stored, settings.window, seed, share, mirrored, limit_is_terminal=terminal, room=room)
-    return buffer, stored.has_states
+    burn_in, carry_dim = before_windows(origin, agent)
+    if carry_dim:
+        raise UserError("--config_rl.carry=stored: a data set holds no carries; choose zero")
+    drawn = (settings.window, seed, share, mirrored, burn_in)
+    return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
 
 
 class StoredData(Experience):
@@ -387,8 +398,8 @@ class StoredData(Experience):
         self.batch_size, self.aux_batch_size = batch_size, aux_batch_size
 
     @classmethod
-    def build(cls, origin: Origin) -> Self:
-        rl, (buffer, has_states) = origin.config.rl, stored_buffer(origin)
+    def build(cls, origin: Origin, agent: Agent) -> Self:
+        rl, (buffer, has_states) = origin.config.rl, stored_buffer(origin, agent)
         experience = cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
         experience.has_states = has_states
         return experience
@@ -440,9 +451,9 @@ class StoredThenEnvs(PlayedEnvs):
         self.num_updates, self.stored_share = num_updates, share
 
     @classmethod
-    def build(cls, origin: Origin) -> Self:
+    def build(cls, origin: Origin, agent: Agent) -> Self:
         settings, rl = origin.settings, origin.config.rl
-        buffer, has_states = stored_buffer(origin, rl.replay_steps)
+        buffer, has_states = stored_buffer(origin, agent, rl.replay_steps)
         buffer.check_fits(buffer.capacity - rl.replay_steps + settings.train_episodes * origin.spec.max_episode_steps)
         sizes = (rl.batch_size, rl.batch_size, rl.time_limit_is_terminal)
         plan = Plan(settings.train_episodes, 0, 0, rl.updates_per_step, *sizes)
@@ -497,6 +508,27 @@ def experience_of(agent: Agent, origin: Origin) -> Experience:
     Raises:
         UserError: the flags do not give what it needs, or give what it cannot use.
     """
-    experience = EXPERIENCES[agent.learns_from].build(origin)
+    experience = EXPERIENCES[agent.learns_from].build(origin, agent)
     experience.check(agent)
     return experience
+
+
+def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
+    """What windows begin with: how many rows memories read before, and the numbers of a stored carry, 0 for none.
+
+    Raises:
+        UserError: there are no windows, or no carry for what is learned of them.
+    """
+    rl, flag = origin.config.rl, "--config_rl.carry=stored"
+    burn_in = rl.get("burn_in", 0)
+    stored = choose_name(("zero", "stored"), rl.get("carry", "zero"), "--config_rl.carry") == "stored"
+    if (burn_in or stored) and origin.settings.window >= origin.spec.max_episode_steps:
+        field = flag if stored else f"--config_rl.burn_in={burn_in}"
+        raise UserError(
+            f"{field}: for windows of episodes; give --sampled_seq_len below {origin.spec.max_episode_steps}"
+        )
+    if stored and rl.critic_inputs and rl.critic_memory == "separate":
+        raise UserError(f"{flag}: the critics' own memory does not act; give --config_rl.critic_memory=shared, or zero")
+    if stored and origin.augmentation()[0]:
+        raise UserError(f"{flag}: turned copies were never played; give --config_env.n_aug=0, or zero")
+    return burn_in, agent.policy.public.carry_dim if stored else 0

@@ -180,6 +180,7 @@ OPTIONS = {
     "the time limit is terminal": ("history", "--config_rl.time_limit_is_terminal=True"),
     "bfloat16": ("mi", "--config_rl.precision=bf16"),
     "windows": ("ua", "--sampled_seq_len=5"),
+    "windows with carries": ("ua", "--sampled_seq_len=5", "--config_rl.burn_in=2", "--config_rl.carry=stored"),
     "demonstrations": ("mi", "--start_expert_training=2", "--config_env.horizon=20"),
     "no random episodes": ("history", "--start_training=0"),
     "another memory width": ("history", "--config_seq.kwargs.out_dim=17", "--config_seq.vector.reward_dim=4"),
@@ -270,6 +271,7 @@ def mi(*flags):
     return ("--config_rl=configs/rl/dqn.py:mi", *flags)
 
 
+STORED = ("--sampled_seq_len=5", "--config_rl.carry=stored")
 REFUSED = {
     "variant": (("--config_rl=configs/rl/dqn.py:histori",), ["--config_rl", "'histori'", "'history'"]),
     "family file": (("--config_rl=configs/rl/dqm.py:mi",), ["--config_rl", "dqn.py"]),
@@ -284,6 +286,23 @@ REFUSED = {
     "warm-up of what has none": (
         ("--config_seq=configs/seq/mingru.py", "--config_seq.warmup=5"),
         ["--config_seq.warmup", "gru, lstm, brc, nbrc and mgu", "not for mingru"],
+    ),
+    "carries without windows": (("--config_rl.carry=stored",), ["--config_rl.carry=stored", "--sampled_seq_len below"]),
+    "rows before no windows": (("--config_rl.burn_in=4",), ["--config_rl.burn_in=4", "--sampled_seq_len below"]),
+    "carry": (("--config_rl.carry=kept", "--sampled_seq_len=5"), ["--config_rl.carry", "'kept'", "stored, zero"]),
+    "rows before none": (("--config_rl.burn_in=-1",), ["--config_rl.burn_in=-1", "a finite number from 0 on"]),
+    "carries of a memory that does not act": (
+        ("--config_rl=configs/rl/dqn.py:ua", "--config_rl.critic_memory=separate", *STORED),
+        ["--config_rl.carry=stored", "--config_rl.critic_memory=shared"],
+    ),
+    "carries of a slow memory": (
+        ("--config_rl=configs/rl/dqn.py:zp", *STORED),
+        ["--config_rl.auxiliary.use", "self_prediction is for burn_in=0 and carry=zero"],
+    ),
+    "windows of fresh episodes": (("--config_rl=configs/rl/a2c.py", "--config_rl.burn_in=4"), ["burn_in"]),
+    "carries of several seeds as one batch": (
+        ("--num_seeds=2", "--batch_seeds", *STORED),
+        ["--batch_seeds", "burn_in=0 and carry=zero", "--nobatch_seeds"],
     ),
     "double of what has none": (
         ("--config_seq=configs/seq/gpt.py", "--config_seq.double=True"),

@@ -20,6 +20,7 @@ FILES = {
     "mi": (
         "--config_rl=configs/rl/dqn.py:mi", "--config_seq=configs/seq/gru.py", "--config_rl.predictor_step=separate",
         "--start_expert_training=3", "--config_rl.aux_batch_size=4", "--config_rl.replay_steps=300",
+        "--sampled_seq_len=6", "--config_rl.burn_in=3", "--config_rl.carry=stored",
     ),
     "ua": (
         "--config_rl=configs/rl/dqn.py:ua", "--config_seq=configs/seq/gpt.py", "--config_seq.kwargs.dropout=0.2",

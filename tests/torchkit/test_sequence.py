@@ -23,6 +23,7 @@ from torchkit.sequence import (
     MEMORIES,
     MGU,
     NBRC,
+    FrameStack,
     Hybrid,
     Markov,
     MinGRU,
@@ -38,6 +39,7 @@ IN, T, B = 6, 11, 3
 MAKE = {
     "markov": lambda: Markov(IN),
     "mlp": lambda: Markov(IN, out_dim=5, hidden_dims=(7,)),
+    "frame_stack": lambda: FrameStack(IN, 5, frames=T, hidden_dims=(9,)),
     "gru": lambda: GRU(IN, 5, layers=1),
     "gru of two layers": lambda: GRU(IN, 5, layers=2),
     "lstm": lambda: LSTM(IN, 5, layers=1),
@@ -101,6 +103,7 @@ def test_every_memory_of_the_configs_is_tested():
     [
         (lambda: Markov(IN, out_dim=0), "out_dim=0: at least 1"),
         (lambda: Markov(IN, hidden_dims=(7, 0)), "hidden_dims=(7, 0): at least 1"),
+        (lambda: FrameStack(IN, frames=1), "frames=1: at least 2 are needed"),
         (lambda: GRU(IN, 5, layers=0), "layers=0: at least 1"),
         (lambda: LSTM(IN, out_dim=-1), "out_dim=-1: at least 1"),
         (lambda: GPT(IN, T, heads=0), "heads=0: at least 1"),
@@ -471,6 +474,18 @@ class Odd(GRU):
 def test_a_memory_that_breaks_its_contract_is_told(way, steps, message):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         check_memory(Odd(way), IN, steps)
+
+
+def test_a_frame_stack_shows_the_last_frames_of_its_episode_and_zeros_before():
+    torch.manual_seed(0)
+    memory, x, start = FrameStack(IN, 5, frames=3), features(), torch.zeros(T, B)
+    start[4, 0] = 1.0
+    history, (carry,) = memory(x, start)
+    none = torch.zeros(IN)
+    for t, b, rows in ((0, 1, [none, none, x[0, 1]]), (4, 0, [none, none, x[4, 0]]), (5, 0, [none, x[4, 0], x[5, 0]])):
+        torch.testing.assert_close(history[t, b], memory.net(torch.cat(rows)))
+    torch.testing.assert_close(history[5, 1], memory.net(x[3:6, 1].flatten()))
+    torch.testing.assert_close(carry, x[-2:])
 
 
 def test_slow_states_of_an_lru_are_fed_by_what_they_lose():

@@ -7,6 +7,7 @@ means "nothing yet".
 from torchkit.sequence.base import Carry, Memory, check_memory
 from torchkit.sequence.bmru import BMRU
 from torchkit.sequence.brc import BRC
+from torchkit.sequence.frame_stack import FrameStack
 from torchkit.sequence.gpt import GPT
 from torchkit.sequence.hybrid import Hybrid
 from torchkit.sequence.lru import LRU
@@ -19,6 +20,7 @@ from torchkit.sequence.recurrent import GRU, LSTM
 MEMORIES: dict[str, type[Memory]] = {
     "markov": Markov,
     "mlp": Markov,
+    "frame_stack": FrameStack,
     "gru": GRU,
     "lstm": LSTM,
     "gpt": GPT,
@@ -42,6 +44,7 @@ __all__ = [
     "MGU",
     "NBRC",
     "Carry",
+    "FrameStack",
     "Hybrid",
     "Markov",
     "Memory",

@@ -58,6 +58,7 @@ CASES = [
     ("heaven_hell", "mi", "brc", {}),
     ("heaven_hell", "history", "nbrc", {"seq": {"kwargs__layers": 2}}),
     ("heaven_hell", "history", "mgu", {}),
+    ("heaven_hell", "history", "frame_stack", {"seq": {"kwargs__frames": 3}}),
     ("heaven_hell", "history", "gru", {"seq": {"double": True, "kwargs__layers": 2}}),
 ]
 

@@ -57,6 +57,7 @@ class Together:
         ("mi", "gru"),
         ("history", "gpt"),
         ("mi", "markov"),
+        ("history", "frame_stack"),
         ("ua", "gru"),
         ("ba", "gru"),
         ("ba_vr", "mlp"),
@@ -155,7 +156,7 @@ def test_double_layers_are_a_batch_where_their_halves_are():
 
 def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     agent = make_agent("history", "lstm")
-    memories = "markov, mlp, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu"
+    memories = "markov, mlp, frame_stack, gru, gpt, mingru, lru, bmru, hybrid, brc, nbrc, mgu"
     with pytest.raises(UserError, match=rf"the memories {memories} \(under_vmap = True in its class\);"):
         batchable(agent)
     monkeypatch.setattr(LSTM, "under_vmap", True)
@@ -164,7 +165,7 @@ def test_memories_say_themselves_whether_they_can_be_a_batch(monkeypatch):
     found = r"extensions auxiliary.state_prediction, intrinsic.information_gain \(under_.*\), not auxiliary.self_pred"
     with pytest.raises(UserError, match=found):
         batchable(make_agent("zp", "lstm"))
-    with pytest.raises(UserError, match="the memories markov, mlp, lstm, gpt"):
+    with pytest.raises(UserError, match="the memories markov, mlp, frame_stack, lstm, gpt"):
         batchable(make_agent("history", "gru"))
 
 
