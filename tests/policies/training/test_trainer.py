@@ -212,11 +212,20 @@ def each_step_takes(trainer, clock, seconds):
 def test_the_time_limit_ends_what_comes_before_training(make, clock, first):
     trainer = make(time_limit_hours=0.5, **first)  # of 4 envs, at 400 s a step
     each_step_takes(trainer, clock, 400)
-    with pytest.raises(Stopped, match="stopped at --time_limit") as stopped:
+    # not as what waits to be taken up: whoever does so would do it for ever
+    with pytest.raises(UserError, match=r"^--time_limit=0\.5: .* end before training begins, and nothing .* give more"):
         trainer.train(None)
     assert 1800 < clock.now <= 1800 + H * 400, "the first episode that ends after it"
-    assert (stopped.value.exit_code, trainer.where) == (UNFINISHED, "before training began")
     assert load_checkpoint(trainer.run.checkpoint_dir) is None
+
+
+def test_a_process_that_gets_no_further_writes_no_checkpoint(make):
+    first = make()
+    first.train(None)
+    first.run.close()
+    written = sorted(first.run.checkpoint_dir.iterdir())
+    make().train(load_checkpoint(first.run.checkpoint_dir))
+    assert sorted(first.run.checkpoint_dir.iterdir()) == written
 
 
 def test_a_resumed_process_saves_within_the_minutes_of_its_own_start(make, clock):
