@@ -250,9 +250,11 @@ class Trainer:
     def _load(self, state: dict[str, Any]) -> None:
         self.agent.load_checkpoint(state["agent"])
         self.experience.load_state_dict(state)
+        self.experience.check_counters()
+        whole(self.agent.env_steps, "agent.env_steps", most=self.experience.progress)
         self.reported = whole(state["counters"]["reported_steps"], "reported_steps", most=self.experience.progress)
         for observer in self.observers:
-            observer.load_state_dict(state[observer.name])
+            observer.load_state_dict(state[observer.name], self.reported)
         self.averages.load(state["averages"])
         self.record.jsonl.truncate(whole(state["metrics_offset"], "metrics_offset"))
         set_rng_state(state["rng"])
