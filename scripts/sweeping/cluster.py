@@ -1,8 +1,8 @@
 """Jobs on a SLURM cluster, by way of submitit: what is shared by the machines is the folder of the runs.
 
 The run folders are the checkpoint: a job that SLURM starts again, for whatever reason, starts its runs again, and these
-go on from their own. One that is out of time with nothing saved is not started again. submitit is asked to use SIGUSR1, which main.py understands, since SLURM sends it to all processes
-of a job and not to the first alone.
+go on from their own. One that is out of time with nothing saved is not started again. submitit is asked to use SIGUSR1,
+which main.py understands, since SLURM sends it to all processes of a job and not to the first alone.
 """
 
 import getpass

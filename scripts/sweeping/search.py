@@ -67,7 +67,7 @@ class Search:
         self.study.sampler = sampler
 
     def _check_question(self, answered: bool, ours: bool) -> None:
-        """Refuses a search of which another number counted, or whose flags were others, once a trial has come to an end.
+        """Refuses a search of which another number counted, or whose flags were others, once a trial has ended.
 
         Before that they may be corrected, as after a failure that all trials wait for; trials that were asked for stay.
 
