@@ -181,12 +181,16 @@ class Search:
                 f"{FLAG}: search.metric: the summary of {job.folder} has no number {metric!r}{untold}"
             ) from error
 
-    def report(self) -> str:
+    def ranked(self) -> list[Any]:
         """The trials with a value, best first."""
         state = self._optuna.trial.TrialState
         done = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state == state.COMPLETE]
         sign = -1 if self.settings["direction"] == "maximize" else 1
-        done.sort(key=lambda trial: sign * (trial.value or 0.0))
+        return sorted(done, key=lambda trial: sign * (trial.value or 0.0))
+
+    def report(self) -> str:
+        """These as text, and how many there are."""
+        state, done = self._optuna.trial.TrialState, self.ranked()
         failed = sum(trial.state == state.FAIL for trial in self.study.get_trials(deepcopy=False) if trial.params)
         lines = [
             f"trial {trial.number:<4} {self.settings['metric']} {trial.value:<10.4g} "
