@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags
 
-from policies.training.flags import define_flags, overrides, runs_of
+from policies.training.flags import define_flags, overrides, runs_of, warn_of_training
 from utils.app import run
 
 BEGAN = time.monotonic()
@@ -29,6 +29,7 @@ def main() -> None:
     config = resolve(given.config_env, given.config_rl, given.config_seq, given.config_repr, **overrides(given))
     runs = [SeedRun(*one) for one in runs_of(given, config, BEGAN)]
     if given.policy_dir is not None:
+        warn_of_training(given)
         replay(given.policy_dir, config, *runs[0], say=print)
         return
     code = train(config, *runs[0]) if len(runs) == 1 else train_seeds(train, config, runs, given.batch_seeds, print)

@@ -66,7 +66,7 @@ def collect(path: Path) -> None:
 
     def count(episode: Any) -> None:
         bar.update()
-        stop.interrupt()
+        stop.interrupt("before the data set was written; the same command starts over")
 
     with stop.listening(), progress(episodes, desc="playing", unit="episode") as bar:
         played = collect_episodes(

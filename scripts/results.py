@@ -33,6 +33,10 @@ COMPUTED = {
     "memories": "scripts.reporting.memories",
 }
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
+UNUSED = {
+    "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add"),
+    "computed": ("runs", "metric", "target", "notes", "add"),
+}
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
 _PAGE = flags.DEFINE_string("page", None, "the page to write, or with --refresh the folder of pages", required=True)
@@ -50,33 +54,62 @@ def main() -> None:
     from scripts.reporting.results import gather, joined
 
     where = Path(_PAGE.value)
+    check_flags()
     if _REFRESH.value:
         files = sorted(where.glob("*.json"))
         if not files:
             raise UserError(f"--page: with --refresh a folder of pages is needed, and {where} has none (*.json)")
         for file in files:
-            print(write(read_record(file), file.with_suffix(".md")))
+            print(write(usable(read_record(file), file), file.with_suffix(".md")))
         return
     runs = _RUNS.value or []
     if not runs and _COMPUTED.value is None:
         raise UserError("--runs is required")
-    if where.suffix != ".md":
-        raise UserError(f"--page: {where} does not end in .md")
+    check_place(where)
     if _COMPUTED.value is not None:
         record = computed(_COMPUTED.value, where)
     else:
-        before = read_record(where.with_suffix(".json"), of=OF_RUNS) if _ADD.value else None
+        beside = where.with_suffix(".json")
+        before = usable(read_record(beside, of=OF_RUNS), beside) if _ADD.value else None
         notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
         about = {"title": _TITLE.value, "metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
         if before is None:
             record = about | {"title": _TITLE.value or where.stem.replace("_", " ")} | gather(runs)
         else:
             record = joined(before, gather(runs)) | {k: v for k, v in about.items() if flags.FLAGS[k].present}
-    if not where.parent.is_dir():
-        raise UserError(f"--page: there is no folder {where.parent}")
     told = write(record, where)
     atomic_write(where.with_suffix(".json"), json.dumps(record) + "\n")
     print(told)
+
+
+def check_flags() -> None:
+    """Refuses flags that say nothing to what is asked for.
+
+    Raises:
+        UserError: one was given.
+    """
+    for owner, names in UNUSED.items():
+        for name in names if flags.FLAGS[owner].value else ():
+            flag = flags.FLAGS[name]
+            if flag.present or flag.value != flag.default:  # those without a flag are not marked as present
+                raise UserError(f"--{name}: with --{owner} there is no use for it; leave one of them out")
+
+
+def check_place(where: Path) -> None:
+    """Refuses a page where none can be, or where something else is.
+
+    Raises:
+        UserError: says why.
+    """
+    if where.suffix != ".md":
+        raise UserError(f"--page: {where} does not end in .md")
+    if not where.parent.is_dir():
+        raise UserError(f"--page: there is no folder {where.parent}")
+    beside = where.with_suffix(".json")
+    if beside.exists():
+        read_record(beside)
+    elif where.exists():
+        raise UserError(f"--page: {where} is no page of results, beside which {beside.name} would be; name another")
 
 
 def computed(name: str, where: Path) -> dict[str, Any]:
@@ -104,6 +137,21 @@ def read_record(file: Path, of: set[str] | None = None) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"--page: {file} is not JSON ({first_line(error)})") from error
     raise UserError(f"--page: {file} is not what a page of results is made of; move it out of the folder")
+
+
+def usable(record: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The record of a file, if a page can be made of it.
+
+    Raises:
+        UserError: none can.
+    """
+    from scripts.reporting.results import rendered
+
+    try:
+        rendered(record)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"--page: {file} is damaged ({type(error).__name__}: {first_line(error)})") from error
+    return record
 
 
 def write(record: dict[str, Any], where: Path) -> str:

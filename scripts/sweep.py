@@ -1,7 +1,8 @@
 """Runs a sweep: collect once, pretrain once, train many, on this machine or on a SLURM cluster.
 
 The same command goes on where it was stopped, and runs what is missing. Results are in <save_dir>/<name>/<stage>/<run>,
-logs and records of the jobs in <save_dir>/<name>/jobs. Exit code 1: some jobs failed; 75 or 130: stopped.
+logs and records of the jobs in <save_dir>/<name>/jobs. Exit code 1: some jobs failed, or all trials of a search; 75 or
+130: stopped.
 
 Example: python scripts/sweep.py --config_sweep=configs/sweeps/quick.py --jobs=2
 """
@@ -180,7 +181,9 @@ def run_search(sweep: Sweep, records: Records) -> int:
         why = records.read(trials.blocked).error
         warnings.warn(f"{trials.blocked.id} failed, and all trials wait for it: {why}", stacklevel=2)
         return FAILURES
-    return stopped[0] if stopped else 0
+    if stopped:
+        return stopped[0]
+    return 0 if trials.ranked() else FAILURES
 
 
 def wait_for_slurm(sweep: Sweep, jobs: Sequence[Job], records: Records) -> bool:

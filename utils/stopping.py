@@ -1,6 +1,7 @@
 """Signals that ask a script to stop, remembered until it is at a point where it can."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -45,8 +46,13 @@ class StopRequest:
         with handling(remember):
             yield
 
-    def interrupt(self) -> None:
-        """Raises KeyboardInterrupt after a Ctrl-C, SystemExit with `UNFINISHED` after another stop signal."""
+    def interrupt(self, told: str = "") -> None:
+        """Raises KeyboardInterrupt after a Ctrl-C, SystemExit with `UNFINISHED` after another stop signal.
+
+        Says first what becomes of the work, if `told`.
+        """
+        if self.number is not None and told:
+            sys.stdout.write(f"stopped by {signal.Signals(self.number).name} {told}\n")
         if self.number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.number is not None:

@@ -21,11 +21,10 @@ from buffers.stored import StoredEpisodes
 from buffers.transitions import Batch, TransitionData, draw, epoch_generator
 from policies.losses import masked_mean
 from policies.models.believer import Believer
-from policies.representation.training import finite_means
+from policies.representation.training import epoch_of, finite_means
 from torchkit.cvae import Gaussian
 from torchkit.fast.adam import Adam
 from torchkit.networks import Encoder, EncoderConfig, mlp
-from utils.checkpoint import whole
 
 STATE_METRICS = ("state_total", "reconstruction", "reward", "state_dynamics", "kl")
 BELIEF_METRICS = ("elbo",)
@@ -169,4 +168,4 @@ class BelieverTrainer:
         for name, part in self.networks.items():
             part.load_state_dict(state[name])
             self.optimisers[name].load_state_dict(state["optimisers"][name])
-        self.epoch = whole(state["epoch"], "epoch")
+        self.epoch = epoch_of(state, *self.optimisers.values())

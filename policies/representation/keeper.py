@@ -26,7 +26,16 @@ class Keeper:
     def __init__(self, trainer: EpochTrainer, run: Run, jsonl: JsonlWriter, stop: StopRequest):
         self.trainer, self.run, self.jsonl, self.stop = trainer, run, jsonl, stop
         self.saved = self._began = time.monotonic()
+        self._saved_epoch = trainer.epoch
         self._kept: dict[str, Any] | None = None
+
+    @property
+    def where(self) -> str:
+        """From where the same command goes on after a stop, in words."""
+        epoch = self._saved_epoch if self._kept is None else self._kept["trainer"]["epoch"]
+        if not epoch:
+            return "before the first epoch was over; the same command starts over"
+        return f"at epoch {epoch} of {self.trainer.num_epochs}; the same command goes on"
 
     def save(self) -> None:
         """Writes the present state as a checkpoint."""
@@ -42,7 +51,7 @@ class Keeper:
     def after_batch(self) -> None:
         """Ends a long epoch at a stop signal."""
         if self.stop.number is not None and time.monotonic() - self._began > PATIENCE_SECONDS:
-            self.stop.interrupt()
+            self.stop.interrupt(self.where)
 
     @contextmanager
     def at_a_stop(self) -> Iterator[None]:
@@ -56,4 +65,4 @@ class Keeper:
 
     def _write(self, state: dict[str, Any]) -> None:
         save_checkpoint(self.run.checkpoint_dir, state)
-        self.saved, self._kept = time.monotonic(), None
+        self.saved, self._saved_epoch, self._kept = time.monotonic(), state["trainer"]["epoch"], None

@@ -145,6 +145,6 @@ def fit(
                 about = {"env_id": stored.spec.env_id, "epochs": epoch, "seed": settings.seed}
                 kind.save(run.folder, trainer, config_repr, about)
                 keeper.save()
-            stop.interrupt()
+            stop.interrupt(keeper.where)
             keeper.after_epoch()
     return (time.monotonic() - began) / max(1, trainer.epoch - first_epoch)

@@ -142,7 +142,16 @@ class RepresentationTrainer:
         self.objective.load_state_dict(state["objective"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.club_optimiser.load_state_dict(state["club_optimiser"])
-        self.epoch = whole(state["epoch"], "epoch")
+        self.epoch = epoch_of(state, self.optimiser)
+
+
+def epoch_of(state: Mapping[str, Any], *optimisers: Adam) -> int:
+    """The epoch of a checkpoint, of whose optimisers each has had a step or more in each of its epochs.
+
+    Raises:
+        ValueError: there cannot have been so many.
+    """
+    return whole(state["epoch"], "epoch", most=sum(optimiser.steps for optimiser in optimisers))
 
 
 def finite_means(epoch: int, names: Sequence[str], values: Tensor) -> dict[str, float]:

@@ -148,7 +148,19 @@ class Experience:
         """Goes on where `state_dict` was taken."""
         for name in self.counters:
             setattr(self, name, whole(state["counters"][name], name))
-        whole(self.episodes, "episodes", most=self.env_steps)
+
+    def most(self) -> dict[str, int]:
+        """What counters cannot be above, by each other, by what is stored and by how long it goes on."""
+        return {"episodes": self.env_steps}
+
+    def check_counters(self) -> None:
+        """Refuses counters of a checkpoint that cannot be true.
+
+        Raises:
+            ValueError: names one.
+        """
+        for name, most in self.most().items():
+            whole(getattr(self, name), name, most=most)
 
     def close(self) -> None:
         """Frees what it holds."""
@@ -248,6 +260,25 @@ class PlayedEnvs(Experience):
     def total(self) -> int:
         return self.start_steps + self.plan.train_episodes * self.spec.max_episode_steps
 
+    def most(self) -> dict[str, int]:
+        """A replay holds no more than was played; the last of `advance` may go beyond the total."""
+        plan, horizon = self.plan, self.spec.max_episode_steps
+        begun = (plan.start_random + ROUNDS * plan.start_expert) * horizon
+        return {
+            "start_steps": min(begun, self.env_steps),
+            "env_steps": self.total + self._at_once,
+            "episodes": self.env_steps - self.start_steps,
+        }
+
+    @property
+    def _at_once(self) -> int:
+        """The most env steps by which `advance` goes on."""
+        raise NotImplementedError
+
+    def check_counters(self) -> None:
+        super().check_counters()
+        whole(self.buffer.num_steps, "replay/steps", most=self.env_steps)
+
     def metrics(self) -> dict[str, float]:
         return {"episodes": self.episodes, "updates": self.updates, "replay/steps": self.buffer.num_steps}
 
@@ -324,10 +355,20 @@ class ReplayedEnvs(PlayedEnvs):
         return self._step(agent)
 
     @property
+    def _at_once(self) -> int:
+        return self.envs.num_envs
+
+    @property
+    def _earned(self) -> int:
+        """Updates by now, those that are owed among them."""
+        return int(self.env_steps * self.plan.updates_per_step)
+
+    def most(self) -> dict[str, int]:
+        return super().most() | {"updates": self._earned}
+
+    @property
     def owed(self) -> int:
-        if not len(self.buffer):
-            return 0
-        return max(0, int(self.env_steps * self.plan.updates_per_step) - self.updates)
+        return max(0, self._earned - self.updates) if len(self.buffer) else 0
 
     def batches(self, agent: Agent) -> Batches:
         while self.owed:
@@ -356,6 +397,13 @@ class FreshEpisodes(PlayedEnvs):
             self.env_steps += len(episode)
             ended.append(episode)
         return ended
+
+    @property
+    def _at_once(self) -> int:
+        return self.plan.batch_size * self.spec.max_episode_steps
+
+    def most(self) -> dict[str, int]:
+        return super().most() | {"updates": self.episodes // self.plan.batch_size}
 
     def batches(self, agent: Agent) -> Batches:
         yield self.buffer.newest(self.plan.batch_size, agent.device), None
@@ -416,6 +464,9 @@ class StoredData(Experience):
     @property
     def total(self) -> int:
         return self.num_updates
+
+    def most(self) -> dict[str, int]:
+        return super().most() | {"env_steps": 0, "updates": self.num_updates}
 
     def batches(self, agent: Agent) -> Batches:
         batch = self.buffer.sample(self.batch_size, agent.device)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,12 @@ from utils.optional import need
 from utils.run import check_name
 
 DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}  # config files
+
+OF_TRAINING = (
+    *("train_episodes", "num_envs", "batch_size", "updates_per_step", "start_training", "start_expert_training"),
+    *("sampled_seq_len", "data_path", "time_limit", "checkpoint_minutes", "batch_seeds", "wandb", "tensorboard"),
+    *("group", "run_name"),
+)
 
 flags.disclaim_key_flags()  # they belong to the script that asks for them
 
@@ -123,6 +130,12 @@ def options_of(given: flags.FlagValues, config: ConfigDict, seed: int, began: fl
         time_limit_hours=given.time_limit,
         began=began,
     )
+
+
+def warn_of_training(given: flags.FlagValues) -> None:
+    """Warns of flags of training, of which nothing comes where a finished policy is played."""
+    if unused := [f"--{name}" for name in OF_TRAINING if given[name].present]:
+        warnings.warn(f"{', '.join(unused)}: not used with --policy_dir", RuntimeWarning, stacklevel=2)
 
 
 def run_name(given: flags.FlagValues, config: ConfigDict, seed: int) -> str:

@@ -39,8 +39,8 @@ class Observer:
         """What it has seen."""
         return None
 
-    def load_state_dict(self, state: Any) -> None:
-        """Goes on where `state_dict` was taken."""
+    def load_state_dict(self, state: Any, progress: int) -> None:
+        """Goes on where `state_dict` was taken, when the clock showed `progress` at the last report."""
 
 
 class Evaluation(Observer):
@@ -83,9 +83,9 @@ class Evaluation(Observer):
     def state_dict(self) -> list[dict[str, float]]:
         return self.history
 
-    def load_state_dict(self, state: list[dict[str, float]]) -> None:
+    def load_state_dict(self, state: list[dict[str, float]], progress: int) -> None:
         for row in state:
-            whole(row["step"], "step")
+            whole(row["step"], "step", most=progress)
             if not all(isinstance(value, int | float) for value in (row["return"], *row.values())):
                 raise TypeError("an evaluation holds something else than numbers")
         self.history = list(state)

@@ -15,7 +15,7 @@ from policies.training.experience import Experience
 from policies.training.observers import Observer, crossed
 from policies.training.settings import Schedule
 from utils.checkpoint import restoring, save_checkpoint, whole
-from utils.errors import DivergenceError
+from utils.errors import DivergenceError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
 from utils.run import Run
@@ -112,7 +112,8 @@ class Trainer:
         self.begun = False  # whether there is anything to save
         self._clock = time.monotonic() if schedule.began is None else schedule.began
         self._rates_from = (time.monotonic(), dict.fromkeys(experience.rates, 0))
-        self._saved_at, self._saved_progress = self._clock, 0
+        self._saved_at = self._clock
+        self._saved: tuple[int, int, int] | None = None  # how far the newest checkpoint is
 
     @property
     def where(self) -> str:
@@ -120,6 +121,11 @@ class Trainer:
         if not self.begun:
             return "before training began"
         return f"at {self.experience.progress} of {self.experience.total} {self.experience.unit}"
+
+    @property
+    def _reached(self) -> tuple[int, int, int]:
+        """Where the run is, as its checkpoint has it: by the clock, in updates, and by the last report."""
+        return self.experience.progress, self.experience.updates, self.reported
 
     def train(self, saved: dict[str, Any] | None, prepare: Prepare = nothing) -> None:
         """Trains to the end.
@@ -130,6 +136,7 @@ class Trainer:
 
         Raises:
             Stopped: by a signal or the time limit; the checkpoint is written.
+            UserError: the time limit ends what comes before training, of which nothing is saved.
             DivergenceError: the loss is not finite; the last checkpoint, from before, stays.
         """
         experience = self.experience
@@ -156,7 +163,7 @@ class Trainer:
                     except DivergenceError as error:
                         raise DivergenceError(
                             f"{error} after {experience.updates} updates; the last checkpoint, of "
-                            f"{self._saved_progress} {experience.unit}, stays in {self.record.run.checkpoint_dir}"
+                            f"{(self._saved or (0,))[0]} {experience.unit}, stays in {self.record.run.checkpoint_dir}"
                         ) from error
                     self._report(bar)
                     self._check_stop()
@@ -205,7 +212,8 @@ class Trainer:
     def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
 
-        Before training has begun there is nothing to save: the same command starts over.
+        Before training has begun there is nothing to save: the same command starts over, so that with the same limit
+        it would never get any further.
         """
         now = time.monotonic()
         reason, code = "", UNFINISHED
@@ -213,6 +221,11 @@ class Trainer:
             reason = f"stopped by {signal.Signals(self._stop.number).name}"
             code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
         elif now - self._clock > 3600 * self.schedule.time_limit_hours:
+            if not self.begun:
+                raise UserError(
+                    f"--time_limit={self.schedule.time_limit_hours:g}: these hours end before training begins, and "
+                    "nothing of what comes before it is saved; give more"
+                )
             reason = "stopped at --time_limit"
         if self.begun and (reason or now - self._saved_at > 60 * self.schedule.checkpoint_minutes):
             self._save()
@@ -220,23 +233,30 @@ class Trainer:
             raise Stopped(reason, code)
 
     def _save(self) -> None:
+        """Writes the checkpoint, unless the newest holds the same already, and the policy."""
+        if self._saved != self._reached:
+            self._save_checkpoint()
+        self._saved, self._saved_at = self._reached, time.monotonic()
+        self.record.keep_policy(self.record.run.policy_dir)
+
+    def _save_checkpoint(self) -> None:
         state = {"agent": self.agent.checkpoint(), **self.experience.state_dict()}
         state["counters"]["reported_steps"] = self.reported
         state |= {observer.name: observer.state_dict() for observer in self.observers}
         state["averages"] = self.averages.state_dict()
         state |= {"metrics_offset": self.record.jsonl.offset(), "rng": rng_state()}
         save_checkpoint(self.record.run.checkpoint_dir, state)
-        self._saved_at, self._saved_progress = time.monotonic(), self.experience.progress
-        self.record.keep_policy(self.record.run.policy_dir)
 
     def _load(self, state: dict[str, Any]) -> None:
         self.agent.load_checkpoint(state["agent"])
         self.experience.load_state_dict(state)
+        self.experience.check_counters()
+        whole(self.agent.env_steps, "agent.env_steps", most=self.experience.progress)
         self.reported = whole(state["counters"]["reported_steps"], "reported_steps", most=self.experience.progress)
         for observer in self.observers:
-            observer.load_state_dict(state[observer.name])
+            observer.load_state_dict(state[observer.name], self.reported)
         self.averages.load(state["averages"])
         self.record.jsonl.truncate(whole(state["metrics_offset"], "metrics_offset"))
         set_rng_state(state["rng"])
         self._rates()  # from here on
-        self._saved_progress = self.experience.progress
+        self._saved = self._reached

@@ -44,7 +44,8 @@ def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     runs = {key(run): run for run in (*before["runs"], *more["runs"])}
     settings = {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in before["settings"]}
     settings |= {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in more["settings"]}
-    return {**before, "runs": list(runs.values()), "settings": list(settings.values()), "left_out": more["left_out"]}
+    notes = dict.fromkeys((*before.get("left_out", ()), *more["left_out"]))
+    return {**before, "runs": list(runs.values()), "settings": list(settings.values()), "left_out": list(notes)}
 
 
 def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Jobs on a SLURM cluster, by way of submitit: what is shared by the machines is the folder of the runs.
 
 The run folders are the checkpoint: a job that SLURM starts again, for whatever reason, starts its runs again, and these
-go on from their own. submitit is asked to use SIGUSR1, which main.py understands, since SLURM sends it to all processes
-of a job and not to the first alone.
+go on from their own. One that is out of time with nothing saved is not started again. submitit is asked to use SIGUSR1,
+which main.py understands, since SLURM sends it to all processes of a job and not to the first alone.
 """
 
 import getpass
@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +19,16 @@ from typing import Any
 
 from scripts.sweeping.plan import RECORDS, Job, Sweep
 from scripts.sweeping.pool import Pool
-from scripts.sweeping.status import DONE, LOCAL, QUEUED, Records
+from scripts.sweeping.status import DONE, FAILED, LOCAL, QUEUED, Records
+from utils.checkpoint import SUFFIX
 from utils.config import ROOT
 from utils.errors import UserError, first_line
 from utils.optional import remedy
+from utils.run import Run
 
 PREEMPT_SIGNAL = "USR1"
-ALWAYS = 100_000  # time-outs of one job that lead to a requeue: each has brought its runs further
+ALWAYS = 100_000  # time-outs of one job that lead to a requeue: each has brought one of its runs further
+NEARLY = 0.8  # a job that has had this share of its time and is told to stop is out of time, and not preempted
 PAUSE_SECONDS = 30.0
 CONTROLLER_SECONDS = 60
 
@@ -170,7 +174,8 @@ def submit(sweep: Sweep, jobs: Sequence[Job], records: Records, cluster: str = "
         try:
             executor.update_parameters(**parameters(array, settings, numbers, sweep.name))
             with executor.batch():
-                handles = [executor.submit(Batch(batch, sweep.folder)) for batch in array.batches]
+                hours, grace = settings["hours"], settings["grace_seconds"]
+                handles = [executor.submit(Batch(batch, sweep.folder, hours, grace)) for batch in array.batches]
         except (submitit.core.utils.FailedJobError, OSError) as error:
             why = " ".join(str(error).split())[-300:]
             raise UserError(f"--cluster=slurm: the jobs of {array.stage} were refused: {why}") from error
@@ -206,10 +211,12 @@ class Batch:
     Args:
         jobs: the runs.
         folder: of the sweep.
+        hours: after which SLURM ends it, and `grace_seconds` before tells it so.
     """
 
-    def __init__(self, jobs: Sequence[Job], folder: Path) -> None:
+    def __init__(self, jobs: Sequence[Job], folder: Path, hours: float, grace_seconds: float) -> None:
         self.jobs, self.folder, self.cwd = tuple(jobs), folder, Path.cwd()
+        self.hours, self.grace_seconds = hours, grace_seconds
         self._pool: Pool | None = None
 
     def __call__(self) -> list[str]:
@@ -221,8 +228,9 @@ class Batch:
         from submitit import JobEnvironment
 
         os.chdir(self.cwd)
-        place = JobEnvironment().job_id
-        self._pool = Pool(self.jobs, len(self.jobs), Records(self.folder), place=place, pause=PAUSE_SECONDS)
+        self._began, self._before = time.monotonic(), [saved(job) for job in self.jobs]
+        place, records = JobEnvironment().job_id, Records(self.folder)
+        self._pool = Pool(self.jobs, len(self.jobs), records, place=place, pause=PAUSE_SECONDS)
         self._pool.run()
         left = [job.id for job in self.jobs if self._pool.state[job.id] != DONE]
         if left:
@@ -230,12 +238,35 @@ class Batch:
         return [job.id for job in self.jobs]
 
     def checkpoint(self) -> Any:
-        """Called by submitit's signal handler: has the runs save, and asks for the same again."""
+        """Called by submitit's signal handler: has the runs save, and asks for the same again.
+
+        None where the time was over before anything was saved, as it would be again: then the runs have failed.
+        """
         from submitit.helpers import DelayedSubmission
 
         if self._pool is not None:
             self._pool.stop(signal.SIGUSR1)
             self._pool.run()
-        again = Batch(self.jobs, self.folder)
+            if self._was_in_vain():
+                self._fail(self._pool.records)
+                return None
+        again = Batch(self.jobs, self.folder, self.hours, self.grace_seconds)
         again.cwd = self.cwd
         return DelayedSubmission(again)
+
+    def _was_in_vain(self) -> bool:
+        out_of_time = time.monotonic() - self._began >= NEARLY * (3600 * self.hours - self.grace_seconds)
+        return out_of_time and self._before == [saved(job) for job in self.jobs]
+
+    def _fail(self, records: Records) -> None:
+        for job in self.jobs:
+            record = records.read(job)
+            if record.state not in (DONE, FAILED):
+                record.state = FAILED
+                record.error = f"the {self.hours:g} h of a job end before anything is saved; give more --hours"
+                records.write(job, record)
+
+
+def saved(job: Job) -> tuple[bool, str]:
+    """What a start of a job brings further: whether it is done, and the newest of its checkpoints."""
+    return job.done, max((path.name for path in Run(job.folder).checkpoint_dir.glob(f"*{SUFFIX}")), default="")

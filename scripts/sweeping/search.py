@@ -56,7 +56,7 @@ class Search:
             except KeyError as error:
                 raise UserError(f"--status: the search in {sweep.folder} has not begun") from error
         begun = self.study.get_trials(deepcopy=False)
-        self._check_question(bool(begun), ours)
+        self._check_question(any(trial.state.is_finished() and not self._is_torn(trial) for trial in begun), ours)
         self._tell_ranges(begun)
         for trial in begun:
             self._check_fields(trial)
@@ -66,8 +66,10 @@ class Search:
         sampler = optuna.samplers.TPESampler(seed=self.settings["seed"] + len(begun), constant_liar=True)
         self.study.sampler = sampler
 
-    def _check_question(self, begun: bool, ours: bool) -> None:
-        """Refuses trials of which another number counted, or whose flags were others; while there are none they may be.
+    def _check_question(self, answered: bool, ours: bool) -> None:
+        """Refuses a search of which another number counted, or whose flags were others, once a trial has ended.
+
+        Before that they may be corrected, as after a failure that all trials wait for; trials that were asked for stay.
 
         Raises:
             UserError: names what differs.
@@ -76,9 +78,9 @@ class Search:
                   for name, raw in self.sweep.raw_stages.items()}  # fmt: skip
         now: dict[str, Any] = {"metric": self.settings["metric"], "direction": self.settings["direction"]}
         now |= {f"stages.{name}": flags for name, flags in stages.items()}
-        before = self.study.user_attrs.get("asks", {"direction": self.study.direction.name.lower()} if begun else {})
+        before = {"direction": self.study.direction.name.lower()} | self.study.user_attrs.get("asks", {})
         for name, value in now.items():
-            if name in before and before[name] != value and (begun or name == "direction"):
+            if name in before and before[name] != value and (answered or name == "direction"):
                 where = name if name.startswith("stages.") else f"search.{name}"
                 raise UserError(
                     f"{FLAG}: {where}: {self.path} was begun with {before[name]}, not {value}; give the sweep another "
@@ -179,12 +181,16 @@ class Search:
                 f"{FLAG}: search.metric: the summary of {job.folder} has no number {metric!r}{untold}"
             ) from error
 
-    def report(self) -> str:
+    def ranked(self) -> list[Any]:
         """The trials with a value, best first."""
         state = self._optuna.trial.TrialState
         done = [trial for trial in self.study.get_trials(deepcopy=False) if trial.state == state.COMPLETE]
         sign = -1 if self.settings["direction"] == "maximize" else 1
-        done.sort(key=lambda trial: sign * (trial.value or 0.0))
+        return sorted(done, key=lambda trial: sign * (trial.value or 0.0))
+
+    def report(self) -> str:
+        """These as text, and how many there are."""
+        state, done = self._optuna.trial.TrialState, self.ranked()
         failed = sum(trial.state == state.FAIL for trial in self.study.get_trials(deepcopy=False) if trial.params)
         lines = [
             f"trial {trial.number:<4} {self.settings['metric']} {trial.value:<10.4g} "

@@ -27,13 +27,19 @@ BASES = {
     "scripts/publish.py": {"run": "{run}", "out": "{tmp}/{name}"},
     "scripts/sweep.py": {"config_sweep": "configs/sweeps/quick.py", "dry_run": "true", "save_dir": "{tmp}/logs"},
     "scripts/results.py": {"runs": "{runs}", "page": "{tmp}/{name}.md"},
-}
-WEIGHTS = (6, 3, 2, 3, 1, 1, 1, 2, 2)
+    "scripts/solve.py": {
+        "config_env": "configs/envs/pomdp_file.py", "config_env.kwargs.path": "{tiger}", "horizon": "3",
+        "time_limit": "1", "save_dir": "{tmp}/logs", "run_name": "{name}",
+    },
+}  # fmt: skip
+WEIGHTS = (6, 3, 2, 3, 1, 1, 1, 2, 2, 2)
+MEMORIES = ("bmru", "brc", "gpt", "gru", "hybrid", "lru", "lstm", "markov", "mgu", "mingru", "mlp", "nbrc")
 WORDS = (
     "", " ", "0", "-1", "1.5", "nan", "inf", "-inf", "1e400", "x", "None", "True", "()", "(1,)", "('a',)", "{}",
     "18446744073709551616", "99999999999999999999999", "/", "..", "~", "nowhere/x", "a b", "ψ", "$x$", "a\nb", "%s",
     "{tmp}", "configs/seq/gru.py", "configs/rl/dqn.py:mi", "configs/rl/dqn.py:", "configs/rl/a2c.py", ":", "README.md",
-    "/dev/null", "[1]", "=", "'", '"', "1,2", ",", "{run}", "{data}", "{damaged}",
+    "/dev/null", "[1]", "=", "'", '"', "1,2", ",", "{run}", "{data}", "{damaged}", "{tiger}",
+    "2", "0.5",
 )  # fmt: skip
 FIELDS = {
     "config_rl": (
@@ -44,9 +50,13 @@ FIELDS = {
     ),
     "config_env": (
         "id", "module", "horizon", "state_fn", "hidden", "eval.episodes", "eval.interval", "augment", "n_aug",
-        "kwargs", "state_low", "rl", "eval", "nothing", "kwargs.x",
+        "kwargs", "state_low", "rl", "eval", "nothing", "kwargs.x", "kwargs.path", "kwargs.continuing",
+        "kwargs.first_observation", "kwargs.one_hot",
     ),
-    "config_seq": ("memory", "kwargs.out_dim", "kwargs.layers", "vector.obs_dim", "vector.reward_dim", "state_dim"),
+    "config_seq": (
+        "memory", "kwargs.out_dim", "kwargs.layers", "vector.obs_dim", "vector.reward_dim", "state_dim", "warmup",
+        "double", "kwargs.threshold", "kwargs.r_min", "kwargs.r_max", "kwargs.heads", "kwargs.dropout",
+    ),
     "config_repr": ("lr", "batch_size", "embedding_dim", "encoder.hidden_dims", "anneal", "num_epochs", "kind", "x"),
     "config_sweep": ("name", "axes", "stages", "slurm.hours", "x"),
 }  # fmt: skip
@@ -62,6 +72,8 @@ EXTRA = {
     "scripts/publish.py": ("run", "out"),
     "scripts/sweep.py": ("jobs", "add", "cluster", "partition", "hours", "memory_gb", "gpus", "runs_per_job", "status"),
     "scripts/results.py": ("title", "metric", "target", "notes", "refresh"),
+    "scripts/solve.py": ("file", "method", "gap", "relative_gap", "discount", "episodes", "reading", "seed",
+                         "keep_policy"),
 }  # fmt: skip
 FREE = ("seed", "out_dim", "obs_dim", "head_dims", "batch_size", "replay_steps", "embedding_dim")  # may be great
 
@@ -76,6 +88,8 @@ def line(rng, name):
     script = rng.choices(list(BASES), WEIGHTS)[0]
     flags = {key: value.replace("{name}", name) for key, value in BASES[script].items()}
     words = []
+    if "config_seq" in flags:
+        flags["config_seq"] = f"configs/seq/{rng.choice(MEMORIES)}.py"
     for _ in range(rng.choice((1, 1, 2))):
         kind = rng.random()
         if kind < 0.35:

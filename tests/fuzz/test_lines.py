@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from tests.fuzz.lines import lines
+from tests.helpers.scripts import ROOT
 
 COUNT = int(os.environ.get("FUZZ", "60"))
 SEED = int(os.environ.get("FUZZ_SEED", "17"))
@@ -41,7 +42,15 @@ def places(scripts, tmp_path_factory):
     shutil.copytree(run, damaged)
     for name in ("config.json", "summary.json", "policy/policy.json"):
         (damaged / name).write_text('{"config": 3}')
-    return {"tmp": folder, "data": folder / "data", "run": run, "runs": folder / "runs", "damaged": damaged}
+    tiger = ROOT / "configs/envs/tiger.pomdp"
+    return {
+        "tmp": folder,
+        "tiger": tiger,
+        "data": folder / "data",
+        "run": run,
+        "runs": folder / "runs",
+        "damaged": damaged,
+    }
 
 
 def wrong(done):

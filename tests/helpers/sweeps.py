@@ -36,9 +36,12 @@ if do == "die" and first:
     os.kill(os.getpid(), signal.SIGKILL)
 if do == "nothing":
     sys.exit(0)
-while do == "wait" and not stop and first:
+while do in ("wait", "save") and not stop and first:
     (folder / "ready").touch()
     time.sleep(0.01)
+if stop and do == "save":
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint/00000001.ckpt").touch()
 if stop:
     (folder / "saved").write_text(str(stop))
     time.sleep(0.2)

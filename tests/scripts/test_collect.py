@@ -181,8 +181,10 @@ def test_a_run_that_is_stopped_leaves_the_older_dataset(collected, tmp_path, sto
     while not list(tmp_path.glob(".d.writing-*/*/data/main_data.hdf5")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(stop)
-    _, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == code
+    told = f"stopped by {stop.name} before the data set was written; the same command starts over\n"
+    assert stdout == ("" if stop == signal.SIGKILL else told)
     assert "Traceback" not in stderr
     assert len(read_dataset(tmp_path / "d")) == 60
     left = {".d.lock"} if stop == signal.SIGKILL else set()  # the next takes it

@@ -246,9 +246,10 @@ def test_a_policy_needs_no_embedder_files_to_be_evaluated(scripts, run_folder, t
     phi = load_file(f"{embedders[0].split('=')[1]}/s_encoder.safetensors")
     assert not any(torch.equal(a, b) for a in saved.values() for b in phi.values() if a.shape == b.shape)
     done = scripts.run("main.py", HEAVEN_HELL, f"--policy_dir={run_folder}", "--cuda=-1", "--film_episodes=0",
-                       "--eval_episodes=3", "--config_env.horizon=12")  # fmt: skip
+                       "--eval_episodes=3", "--config_env.horizon=12", "--time_limit=1", "--seed=3")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "dqn:mi" in done.stdout
+    assert "warning: --time_limit: not used with --policy_dir" in done.stderr.splitlines()
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_does_not(main, tmp_path):

@@ -140,7 +140,9 @@ def test_a_resumed_training_equals_an_unbroken_one(trained, data, tmp_path, with
 
 @pytest.mark.parametrize("within", [False, True])
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
-def test_a_stop_signal_loses_nothing(trained, data, tmp_path, without_report, monkeypatch, number, raised, within):
+def test_a_stop_signal_loses_nothing(
+    trained, data, tmp_path, without_report, monkeypatch, capsys, number, raised, within
+):
     """At the end of the epoch, or within one that is long: then the epochs before it are what is kept."""
     folder, train_epoch = tmp_path / "stopped", RepresentationTrainer.train_epoch
     monkeypatch.setattr(keeper, "PATIENCE_SECONDS", -1.0 if within else 1e9)
@@ -154,7 +156,10 @@ def test_a_stop_signal_loses_nothing(trained, data, tmp_path, without_report, mo
         patch.setattr(RepresentationTrainer, "train_epoch", signalled)
         pretrain_here(data, folder, 4)
     assert number == signal.SIGINT or stopped.value.code == 75
-    assert load_checkpoint(folder / "checkpoint")["trainer"]["epoch"] == (2 if within else 3)
+    epoch = load_checkpoint(folder / "checkpoint")["trainer"]["epoch"]
+    assert epoch == (2 if within else 3)
+    told = f"stopped by {number.name} at epoch {epoch} of 4; the same command goes on"
+    assert told in capsys.readouterr().out.splitlines()
     pretrain_here(data, folder, 4)
     assert metrics(folder) == metrics(trained[0])
 

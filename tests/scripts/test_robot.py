@@ -80,7 +80,7 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     embedders = (f"--state_embedder_dir={encoders}", f"--obs_embedder_dir={encoders}")
     check = ("main.py", train[1], "--config_rl=configs/rl/sac.py:zero_off", *embedders)
     done = run(check, "--run_name=check", "--time_limit=0")
-    assert done.returncode == 75, done.stderr
+    assert done.returncode == 2 and "--time_limit=0: " in done.stderr, done.stderr
     assert "warning: no turned copies for sac:zero_off: it sees embeddings" in done.stderr.splitlines()
 
 

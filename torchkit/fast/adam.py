@@ -39,6 +39,11 @@ class Adam:
         for number, own in state.items():
             self.state[number] = own
 
+    @property
+    def steps(self) -> int:
+        """How many have been taken."""
+        return int(max(own["step"] for own in self.state))
+
     def zero_grad(self) -> None:
         """Forgets the gradients."""
         for parameter in self.parameters:

@@ -278,6 +278,14 @@ def test_resumed_training_equals_unbroken_training():
     assert torch.equal(weights(resumed), weights(unbroken))
 
 
+@pytest.mark.parametrize("epoch", [-1, 10**9, 1.0])
+def test_an_epoch_of_a_checkpoint_for_which_there_were_too_few_steps_is_refused(epoch):
+    trainer = make_trainer()
+    trainer.train_epoch()
+    with pytest.raises(ValueError, match="epoch is "):
+        make_trainer().load_state_dict(trainer.state_dict() | {"epoch": epoch})
+
+
 def test_learning_rates_fall_to_zero_over_the_share_of_epochs_that_is_asked_for():
     trainer, seen = make_trainer(lr=1.0, club_lr=2.0, num_epochs=10, anneal=0.4), []
     for trainer.epoch in range(11):

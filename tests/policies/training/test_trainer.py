@@ -55,10 +55,10 @@ class Counting(Agent):
         return {"loss": torch.tensor(float(self.updates))}
 
     def checkpoint(self):
-        return {"updates": self.updates, "rng": self.rng.bit_generator.state}
+        return {"updates": self.updates, "env_steps": self.env_steps, "rng": self.rng.bit_generator.state}
 
     def load_checkpoint(self, state):
-        self.updates, self.rng.bit_generator.state = state["updates"], state["rng"]
+        self.updates, self.env_steps, self.rng.bit_generator.state = state.values()
 
 
 class Measuring(Counting):
@@ -212,11 +212,20 @@ def each_step_takes(trainer, clock, seconds):
 def test_the_time_limit_ends_what_comes_before_training(make, clock, first):
     trainer = make(time_limit_hours=0.5, **first)  # of 4 envs, at 400 s a step
     each_step_takes(trainer, clock, 400)
-    with pytest.raises(Stopped, match="stopped at --time_limit") as stopped:
+    # not as what waits to be taken up: whoever does so would do it for ever
+    with pytest.raises(UserError, match=r"^--time_limit=0\.5: .* end before training begins, and nothing .* give more"):
         trainer.train(None)
     assert 1800 < clock.now <= 1800 + H * 400, "the first episode that ends after it"
-    assert (stopped.value.exit_code, trainer.where) == (UNFINISHED, "before training began")
     assert load_checkpoint(trainer.run.checkpoint_dir) is None
+
+
+def test_a_process_that_gets_no_further_writes_no_checkpoint(make):
+    first = make()
+    first.train(None)
+    first.run.close()
+    written = sorted(first.run.checkpoint_dir.iterdir())
+    make().train(load_checkpoint(first.run.checkpoint_dir))
+    assert sorted(first.run.checkpoint_dir.iterdir()) == written
 
 
 def test_a_resumed_process_saves_within_the_minutes_of_its_own_start(make, clock):
@@ -404,6 +413,11 @@ ODD = {
     "counters.updates": "",
     "counters.episodes": 10**9,
     "counters.env_steps": None,
+    **{f"counters.env_steps ({steps})": steps for steps in (10**9, 10)},
+    "counters.start_steps": 10**6,
+    **{f"counters.updates ({updates})": updates for updates in (-1, 10**6)},
+    "agent.env_steps": 10**6,
+    "history.0.step (later)": 10**6,
     "counters.reported_steps": b"abc",
     "buffer.counters._used_rows": {},
     "buffer.counters._next_row": 1.5,
@@ -428,7 +442,7 @@ def test_a_checkpoint_with_odd_content_is_refused_in_one_line(make, field):
     trainer = make(name="other")
     saved = load_checkpoint(trainer.run.folder.parent / "run" / "checkpoint")
     make(name="whole")._load(saved)
-    *path, last = (int(part) if part.isdecimal() else part for part in field.split("."))
+    *path, last = (int(part) if part.isdecimal() else part for part in field.partition(" ")[0].split("."))
     inner = saved
     for part in path:
         inner = inner[part]

@@ -199,3 +199,21 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path / 'gone'}"), "--page", "has none")
     (tmp_path / "other.json").write_text("[]")
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path}"), "--page", "other.json")
+
+
+def test_flags_of_no_use_and_files_that_are_no_page_of_ours_are_one_line(scripts, tmp_path):
+    def refused(*words, said):
+        assert_refused(scripts.run("scripts/results.py", *words), *said)
+
+    page = f"--page={tmp_path / 'page.md'}"
+    refused(str(tmp_path), page, "--computed=theory", said=("--runs", "--computed"))
+    refused(page, "--computed=theory", "--target=1", said=("--target", "--computed"))
+    refused("--refresh", f"--page={tmp_path}", "--notes=x", said=("--notes", "--refresh"))
+    refused("--computed=solver", f"--page={tmp_path / 'nowhere/solver.md'}", said=("--page", "no folder"))
+    (tmp_path / "page.md").write_text("years of work")
+    refused(str(tmp_path), page, said=("--page", "page.json"))
+    assert (tmp_path / "page.md").read_text() == "years of work"
+    record = {"runs": [run(0, [1.0])], "settings": [], "title": "x", "metric": "success", "target": 1.0, "notes": ""}
+    for odd in ({"runs": 3}, {"settings": [{}]}, {"runs": [{"finished": True}]}, {"title": None, "notes": 3}):
+        (tmp_path / "page.json").write_text(json.dumps(record | odd))
+        refused("--refresh", f"--page={tmp_path}", said=("--page", "page.json is damaged"))

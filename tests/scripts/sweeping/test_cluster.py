@@ -109,8 +109,8 @@ def submitted(fakes, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
 
-    def submit(*do):
-        sweep = fakes(do, slurm={"runs_per_job": 2})
+    def submit(*do, **slurm):
+        sweep = fakes(do, slurm={"runs_per_job": 2} | slurm)
         # another process imports the pool, with the root that it is in
         jobs = [replace(job, words=(str(tmp_path / "main.py"), *job.words[1:])) for job in sweep.jobs()]
         records = Records(sweep.folder)
@@ -135,6 +135,28 @@ def test_a_preempted_batch_saves_is_requeued_and_goes_on(submitted):
     assert int(signal.SIGUSR1) in json.loads((folder / "saved").read_text())
     assert {job.name: records.read(job).starts for job in jobs} == {"wait": 2, "ok": 1}
     assert "2 jobs: 2 done" in overview(jobs, records, {}, running_here=False)
+
+
+@pytest.mark.parametrize("other", ["save", "fail"])
+def test_out_of_time_a_batch_is_requeued_if_one_of_its_runs_has_saved(submitted, other):
+    sweep, jobs, records, handle = submitted("wait", other, hours=0.01, grace_seconds=36)
+    for do in ("wait", other):
+        wait_until((sweep.folder / "t" / do / ("starts" if do == "fail" else "ready")).exists)
+    if other == "fail":
+        wait_until(lambda: records.read(jobs[1]).state == "failed")
+    task = child_of(int(records.read(jobs[0]).place), "_submit")
+    os.kill(task, signal.SIGUSR1)
+    outcome, said = outcome_of(handle)
+    starts = {job.name: records.read(job).starts for job in jobs}
+    if other == "save":
+        assert (outcome, starts) == ("success", {"wait": 2, "save": 2})
+    else:
+        assert (outcome, starts) == ("error", {"wait": 1, "fail": 1})
+        assert "Job not requeued" in said
+        told = overview(jobs, records, {}, running_here=False)
+        assert "2 jobs: 2 failed" in told
+        assert "the 0.01 h of a job end before anything is saved; give more --hours" in told
+        assert "the disk is full" in told
 
 
 def test_a_batch_with_a_failure_fails_so_that_nothing_is_started_on_it(submitted):

@@ -140,6 +140,12 @@ def finish(jobs):
     return True
 
 
+def answer_one(sweep):
+    """Has the first trials come to an end, and is stopped in the next."""
+    ended = []
+    assert search.Search(sweep).run(lambda jobs: not ended and (ended.append(finish(jobs)) or True), 2) is False
+
+
 def test_a_failure_before_the_trials_costs_none_of_them(tmp_path):
     stuck = search.Search(staged(tmp_path))
     assert stuck.run(lambda jobs: True, 2) is False
@@ -161,14 +167,14 @@ def test_a_failure_before_the_trials_costs_none_of_them(tmp_path):
     ],
 )
 def test_another_question_is_another_search(tmp_path, changed, said):
-    search.Search(staged(tmp_path)).run(lambda jobs: False, 2)
+    answer_one(staged(tmp_path))
     with pytest.raises(UserError, match=said):
         search.Search(staged(tmp_path, **changed))
     assert search.Search(staged(tmp_path)).run(finish, 2) is True, "as it was it goes on"
 
 
 def test_other_flags_are_another_search(tmp_path):
-    search.Search(staged(tmp_path)).run(lambda jobs: False, 2)
+    answer_one(staged(tmp_path))
     longer = staged(tmp_path)
     longer.more["t"] = ["--train_episodes=9"]
     with pytest.raises(UserError, match=r"stages\.t: .* another name"):
@@ -176,11 +182,26 @@ def test_other_flags_are_another_search(tmp_path):
     assert search.Search(staged(tmp_path)).run(finish, 2) is True
 
 
-def test_before_there_is_a_trial_flags_and_metric_may_be_corrected(tmp_path):
-    search.Search(staged(tmp_path))
+@pytest.mark.parametrize("asked", [0, 2])
+def test_while_no_trial_has_come_to_an_end_flags_and_metric_may_be_corrected(tmp_path, asked):
+    wrong = search.Search(staged(tmp_path))
+    if asked:
+        assert wrong.run(lambda jobs: True, asked) is False and wrong.blocked is not None
     corrected = staged(tmp_path, metric="final.return")
-    corrected.more["first"] = ["--do=ok"]
-    search.Search(corrected).run(lambda jobs: False, 2)
+    corrected.more |= {"first": ["--do=right"], "t": ["--train_episodes=9"]}
+    again, ran = search.Search(corrected), []
+
+    def execute(jobs):
+        ran.extend(jobs)
+        for job in jobs:
+            job.folder.mkdir(parents=True, exist_ok=True)
+            job.done_file.write_text(json.dumps({"final": {"return": 2.0}}))
+        return True
+
+    assert again.run(execute, 2) is True
+    assert "3 trials, 0 failed" in again.report()
+    assert again.trials().items() >= wrong.trials().items(), "what was asked for stays"
+    assert all({"first": "--do=right", "t": "--train_episodes=9"}[job.stage] in job.words for job in ran)
     with pytest.raises(UserError, match=r"search\.metric: .* was begun with final\.return"):
         search.Search(staged(tmp_path))
 
