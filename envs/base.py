@@ -81,16 +81,23 @@ class Belief:
     Attributes:
         names: of the K facts that are possible.
         probability_RK: their exact probabilities at each of R rows.
+        irrelevant_RD: the means of D variables that mean nothing, given the same; None where there are none.
     """
 
     names: tuple[str, ...]
     probability_RK: NDArray[np.float64]
+    irrelevant_RD: NDArray[np.float64] | None = None
 
     def entropy(self) -> NDArray[np.float64]:
         """The entropy (R,) in nats."""
-        log_RK = np.log(self.probability_RK, where=self.probability_RK > 0, out=np.zeros_like(self.probability_RK))
-        entropy_R: NDArray[np.float64] = -(self.probability_RK * log_RK).sum(axis=1) + 0.0
-        return entropy_R
+        return entropies(self.probability_RK)
+
+
+def entropies(probability_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The entropy (R,) of distributions, in nats."""
+    log_RK = np.log(probability_RK, where=probability_RK > 0, out=np.zeros_like(probability_RK))
+    entropy_R: NDArray[np.float64] = -(probability_RK * log_RK).sum(axis=1) + 0.0
+    return entropy_R
 
 
 class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):

@@ -234,7 +234,7 @@ class Trainer:
         self.experience.load_state_dict(state)
         self.reported = whole(state["counters"]["reported_steps"], "reported_steps", most=self.experience.progress)
         for observer in self.observers:
-            observer.load_state_dict(state[observer.name])
+            observer.load_state_dict(state.get(observer.name))  # None of one that was not there
         self.averages.load(state["averages"])
         self.record.jsonl.truncate(whole(state["metrics_offset"], "metrics_offset"))
         set_rng_state(state["rng"])
