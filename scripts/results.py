@@ -1,7 +1,7 @@
 """Writes a page of docs/results from run folders: every run, the worst first, with code, processor and seeds.
 
-With --computed the page is a table that is computed, of no runs. With --refresh the pages that are there are made anew,
-from what stands beside them: each says at its top which of its settings are no longer today's.
+With --computed the page is a table that is computed, mostly of no runs. With --refresh the pages that are there are
+made anew, from what stands beside them: each says at its top which of its settings are no longer today's.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
@@ -10,6 +10,7 @@ Example: python scripts/results.py --computed=theory --page=docs/results/tabular
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from utils.files import atomic_write
 
 OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
 # what has TITLE, NOTES, COLUMNS and rows()
-COMPUTED = {name: f"scripts.reporting.{name}" for name in ("theory", "solver", "estimators")}
+COMPUTED = {name: f"scripts.reporting.{name}" for name in ("theory", "solver", "estimators", "information", "signals")}
+OF_GIVEN = ("information",)  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
@@ -55,7 +57,7 @@ def main() -> None:
     if where.suffix != ".md":
         raise UserError(f"--page: {where} does not end in .md")
     if _COMPUTED.value is not None:
-        record = computed(_COMPUTED.value, where)
+        record = computed(_COMPUTED.value, where, runs)
     else:
         data = gather(runs)
         notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
@@ -68,12 +70,16 @@ def main() -> None:
     print(told)
 
 
-def computed(name: str, where: Path) -> dict[str, Any]:
-    """What a page of a table that is computed is made of."""
+def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
+    """What a page of a table that is computed is made of; some are computed of runs."""
+    from scripts.reporting.results import portable
+
     source = importlib.import_module(COMPUTED[name])
-    command = f"python scripts/results.py --computed={name} --page={where}"
+    if bool(runs) != (name in OF_GIVEN):
+        raise UserError(f"--computed={name}: run folders are {'needed' if name in OF_GIVEN else 'not asked for'}")
+    command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
-    return {**about, "columns": source.COLUMNS, "rows": source.rows()}
+    return {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
 
 
 def read(file: Path, flag: str) -> str:
