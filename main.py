@@ -51,7 +51,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     from policies.models.sources import Sources
     from policies.training.experience import Origin, experience_of
     from policies.training.observers import Evaluation
-    from policies.training.run import Telling, finish, open_record, prepare, said_of_finished, warn_of_unused
+    from policies.training.run import Telling, finish, gauges, open_record, prepare, said_of_finished, warn_of_unused
     from policies.training.trainer import Stopped, Trainer
     from policies.training.warmup import WarmUp
 
@@ -65,10 +65,11 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     sources = Sources(origin.spec, config, settings.state_embedder, settings.obs_embedder)
     agent = tell.adapt(build_agent(sources, settings.seed, device))
     experience = experience_of(agent, origin)
+    looking = gauges(origin, options, experience.total)
     warn_of_unused(origin, agent, sources.unused - shown)
     record, saved = open_record(origin, options, agent, experience, tell.say)
     evaluation = Evaluation(eval_envs, config.env.eval, settings.seed, record.keep_best)
-    trainer = Trainer(agent, experience, [evaluation], options.schedule, record, tell.show)
+    trainer = Trainer(agent, experience, [evaluation, *looking], options.schedule, record, tell.show)
     try:
         trainer.train(saved, WarmUp.of(origin))
     except Stopped as stop:

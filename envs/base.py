@@ -45,11 +45,11 @@ class EnvSpec:
         """What data sets and policies keep of it: no `state_groups`, which are the domain's to say."""
         return {name: value for name, value in asdict(self).items() if name != "state_groups"}
 
-    def feature_groups(self, name: str) -> list[list[int]]:
+    def feature_groups(self, name: str, flag: str = "--config_rl.critic.signal") -> list[list[int]]:
         """Of each number of a feature the entries of the flat state whose sum it is; a number names an entry.
 
         Raises:
-            UserError: the state has no such feature.
+            UserError: the state has no such feature; names `flag`, which asks for it.
         """
         groups = dict(self.state_groups)
         if name in groups:
@@ -63,7 +63,7 @@ class EnvSpec:
             return [[int(name)]]
         named = ", ".join((*groups, *self.state_features))
         raise UserError(
-            f"--config_rl.critic.signal: the state of {self.env_id} has no feature {name!r}; there are "
+            f"{flag}: the state of {self.env_id} has no feature {name!r}; there are "
             f"{named + ', and ' if named else ''}the numbers of its entries, 0 to {self.state_dim - 1}"
         )
 
@@ -81,16 +81,23 @@ class Belief:
     Attributes:
         names: of the K facts that are possible.
         probability_RK: their exact probabilities at each of R rows.
+        irrelevant_RD: the means of D variables that mean nothing, given the same; None where there are none.
     """
 
     names: tuple[str, ...]
     probability_RK: NDArray[np.float64]
+    irrelevant_RD: NDArray[np.float64] | None = None
 
     def entropy(self) -> NDArray[np.float64]:
         """The entropy (R,) in nats."""
-        log_RK = np.log(self.probability_RK, where=self.probability_RK > 0, out=np.zeros_like(self.probability_RK))
-        entropy_R: NDArray[np.float64] = -(self.probability_RK * log_RK).sum(axis=1) + 0.0
-        return entropy_R
+        return entropies(self.probability_RK)
+
+
+def entropies(probability_RK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The entropy (R,) of distributions, in nats."""
+    log_RK = np.log(probability_RK, where=probability_RK > 0, out=np.zeros_like(probability_RK))
+    entropy_R: NDArray[np.float64] = -(probability_RK * log_RK).sum(axis=1) + 0.0
+    return entropy_R
 
 
 class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):

@@ -1,6 +1,7 @@
 """Any domain of ours with variables before its views that mean nothing (Lambrechts, Bolland & Ernst, 2022)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -124,8 +125,9 @@ class IrrelevantRules(Rules):
         return self.inner.expert(self._own(joint), informed, guess, guesses)
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
-        """That of the domain, of which the variables tell nothing."""
-        return self.inner.belief(np.ascontiguousarray(obs_RO[:, self.variables :]), action_T, terminated)
+        """That of the domain, of which the variables tell nothing; and the means of these."""
+        own = self.inner.belief(np.ascontiguousarray(obs_RO[:, self.variables :]), action_T, terminated)
+        return None if own is None else replace(own, irrelevant_RD=filtered(obs_RO[:, : self.variables]))
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         return self.inner.factors(obs_RO[:, self.variables :], state_RS[:, self.variables :])
@@ -135,6 +137,17 @@ class IrrelevantRules(Rules):
 
     def picture(self, joint: NDArray[Any], informed: bool) -> NDArray[np.uint8]:
         return self.inner.picture(self._own(joint[None])[0], informed)
+
+
+def filtered(seen_RD: NDArray[Any]) -> NDArray[np.float64]:
+    """The means of the variables (R, D) given what was seen of them up to each row, by Kalman's filter."""
+    mean_RD, mean_D, variance = np.empty(seen_RD.shape), np.zeros(seen_RD.shape[1]), 0.0
+    for row, seen_D in enumerate(seen_RD):
+        variance += VARIANCE  # a step
+        gain = variance / (variance + 1.0)
+        mean_D = mean_D + gain * (seen_D - mean_D)
+        mean_RD[row], variance = mean_D, (1.0 - gain) * variance
+    return mean_RD
 
 
 class IrrelevantEnv(ArrayEnv):

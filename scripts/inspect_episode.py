@@ -2,7 +2,7 @@
 
 At each step: the env's picture, what the agent sees, the state, action values or probabilities, the predictor's error
 and the bonus as the run's own agent computes them, the reward, when the hidden fact was seen, and where the domain
-tells it the exact belief.
+tells it the exact belief, beside what can be read of it from the policy's memory.
 
 Example: python scripts/inspect_episode.py logs/default/mi --episodes=3 --gif
 """
@@ -41,6 +41,7 @@ def main() -> None:
     from policies.deployed import inspection
     from policies.deployed.files import check_fits, load_policy, settings_of
     from policies.deployed.trust import config_of
+    from policies.probing.gauge import READ_EPISODES, BeliefGauge, memories
     from scripts.inspect_page import Views, ending, page
     from utils.seeding import generator
 
@@ -96,8 +97,13 @@ def main() -> None:
             why = str(error)
         if beliefs[0] is None:
             notes["belief"] = why
+    reads: list[Any] = [None] * len(played)
+    if beliefs[0] is not None and policy.public.folds:
+        gauge = BeliefGauge(config, make_envs(READ_EPISODES, seed=_SEED.value), "--run")
+        read = gauge.readout(policy, seed)
+        reads = [read(memory_RH) for memory_RH in memories(policy, [one.episode for one in played], spec)]
     views = Views(spec, policy.actions, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
-    atomic_write(out / "episodes.html", page(views, played, judged, beliefs))
+    atomic_write(out / "episodes.html", page(views, played, judged, beliefs, reads))
     print(out / "episodes.html")
     if _GIF.value:
         write_gif([frame for one in played for frame in ending(one, FPS)], out / "episodes.gif", FPS)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.base import Belief, EnvSpec
+from envs.base import Belief, EnvSpec, entropies
 from policies.acting.evaluate import ENDINGS, framed
 from policies.deployed.inspection import Judged, Played, story
 from torchkit.actions import Actions
@@ -39,9 +39,16 @@ class Views:
 
 
 def page(
-    views: Views, played: Sequence[Played], judged: Sequence[Judged | None], beliefs: Sequence[Belief | None]
+    views: Views,
+    played: Sequence[Played],
+    judged: Sequence[Judged | None],
+    beliefs: Sequence[Belief | None],
+    reads: Sequence[NDArray[np.float64] | None],
 ) -> str:
-    """The whole page; the numbers are in it as JSON, in the element `data`."""
+    """The whole page; the numbers are in it as JSON, in the element `data`.
+
+    `reads` are probabilities (R, K) of the beliefs' facts as they can be read from the memory.
+    """
     spec = views.spec
     data = {
         "env": spec.env_id,
@@ -51,13 +58,15 @@ def page(
         "obs_image_shape": spec.obs_image_shape,
         "state_image_shape": spec.state_image_shape,
         "state_features": spec.state_features,
-        "episodes": [episode(views, *one) for one in zip(played, judged, beliefs, strict=True)],
+        "episodes": [episode(views, *one) for one in zip(played, judged, beliefs, reads, strict=True)],
     }
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
     return TEMPLATE.read_text().replace(MARK, text)
 
 
-def episode(views: Views, played: Played, judged: Judged | None, belief: Belief | None) -> dict[str, Any]:
+def episode(
+    views: Views, played: Played, judged: Judged | None, belief: Belief | None, read_RK: NDArray[np.float64] | None
+) -> dict[str, Any]:
     """One episode in plain values; lists have an entry a row, or a step."""
     one = played.episode
     kind, numbers = views.actions.explained(torch.from_numpy(played.output_TX))
@@ -78,6 +87,8 @@ def episode(views: Views, played: Played, judged: Judged | None, belief: Belief 
         "facts": [] if belief is None else belief.names,
         "belief": [] if belief is None else plain(belief.probability_RK),
         "entropy": [] if belief is None else plain(belief.entropy()),
+        "read": [] if read_RK is None else plain(read_RK),
+        "read_entropy": [] if read_RK is None else plain(entropies(read_RK)),
     }
 
 

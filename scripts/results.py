@@ -1,8 +1,8 @@
 """Writes a page of docs/results from run folders: every run, the worst first, with code, processor and seeds.
 
-With --computed the page is a table that is computed, of no runs. With --refresh the pages that are there are made anew,
-from what stands beside them: each says at its top which of its settings are no longer today's. With --add a page gets
-more runs; one with the method and seeds of a run that is there takes its place.
+With --computed the page is a table that is computed, mostly of no runs. With --refresh the pages that are there are
+made anew, from what stands beside them: each says at its top which of its settings are no longer today's. With --add a
+page gets more runs; one with the method and seeds of a run that is there takes its place.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
@@ -11,6 +11,7 @@ Example: python scripts/results.py --computed=theory --page=docs/results/tabular
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,13 @@ from utils.files import atomic_write
 
 OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
 # what has TITLE, NOTES, COLUMNS and rows()
-COMPUTED = {
-    "theory": "scripts.reporting.theory",
-    "solver": "scripts.reporting.solver",
-    "weighted": "scripts.reporting.weighted",
-    "vssm": "scripts.reporting.vssm",
-    "memories": "scripts.reporting.memories",
-}
+PAGES = ("theory", "solver", "weighted", "vssm", "memories", "estimators", "information", "signals")
+COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
+OF_GIVEN = ("information",)  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add"),
-    "computed": ("runs", "metric", "target", "notes", "add"),
+    "computed": ("metric", "target", "notes", "add"),
 }
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
@@ -67,7 +64,7 @@ def main() -> None:
         raise UserError("--runs is required")
     check_place(where)
     if _COMPUTED.value is not None:
-        record = computed(_COMPUTED.value, where)
+        record = computed(_COMPUTED.value, where, runs)
     else:
         beside = where.with_suffix(".json")
         before = usable(read_record(beside, of=OF_RUNS), beside) if _ADD.value else None
@@ -112,12 +109,16 @@ def check_place(where: Path) -> None:
         raise UserError(f"--page: {where} is no page of results, beside which {beside.name} would be; name another")
 
 
-def computed(name: str, where: Path) -> dict[str, Any]:
-    """What a page of a table that is computed is made of."""
+def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
+    """What a page of a table that is computed is made of; some are computed of runs."""
+    from scripts.reporting.results import portable
+
     source = importlib.import_module(COMPUTED[name])
-    command = f"python scripts/results.py --computed={name} --page={where}"
+    if bool(runs) != (name in OF_GIVEN):
+        raise UserError(f"--computed={name}: run folders are {'needed' if name in OF_GIVEN else 'not asked for'}")
+    command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
-    return {**about, "columns": source.COLUMNS, "rows": source.rows()}
+    return {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
 
 
 def read(file: Path, flag: str) -> str:

@@ -75,11 +75,13 @@ class Club(nn.Module):
     """CLUB-sample, an upper bound on the mutual information I(x; y) (Cheng et al., ICML 2020, "vCLUB-S").
 
     A network q(y | x) = N(μ(x), exp(logvar(x))) is fitted by maximum likelihood; where it equals p(y | x), the mean
-    log-ratio of true pairs to shuffled ones is above the mutual information. logvar stays in (-1, 1), as published.
+    log-ratio of true pairs to shuffled ones is above the mutual information. logvar stays in (-spread, spread), as
+    published with a spread of 1.
     """
 
-    def __init__(self, x_dim: int, y_dim: int, hidden_dim: int = 32):
+    def __init__(self, x_dim: int, y_dim: int, hidden_dim: int = 32, spread: float = 1.0):
         super().__init__()
+        self.spread = spread
         self.hidden = init_linear(nn.Linear(x_dim, 2 * hidden_dim), bound=hidden_dim**-0.5)  # of two nets side by side
         self.mu = init_linear(nn.Linear(hidden_dim, y_dim))
         self.logvar = init_linear(nn.Linear(hidden_dim, y_dim))
@@ -87,7 +89,7 @@ class Club(nn.Module):
     def forward(self, x_BZ: Tensor) -> tuple[Tensor, Tensor]:
         """μ(x) and logvar(x), (B, Z) each."""
         for_mu, for_logvar = elu(self.hidden(x_BZ)).chunk(2, dim=-1)
-        return self.mu(for_mu), self.logvar(for_logvar).tanh()
+        return self.mu(for_mu), self.spread * (self.logvar(for_logvar) / self.spread).tanh()
 
     def log_likelihood(self, x_BZ: Tensor, y_BZ: Tensor) -> Tensor:
         """Σ_d [-(μ - y)² / exp(logvar) - logvar] of each pair, (B,): twice log q(y | x), but for a constant."""
@@ -100,7 +102,8 @@ class Club(nn.Module):
         It sets the parameters' gradients to those of its negative, for an optimiser that changes the parameters where
         they are. On a CPU by a compiled kernel: of batches as small as these, autograd would be most of the cost.
         """
-        if self.mu.weight.device.type != "cpu" or self.mu.weight.dtype != torch.float32 or not has_compiler():
+        weight = self.mu.weight
+        if weight.device.type != "cpu" or weight.dtype != torch.float32 or self.spread != 1.0 or not has_compiler():
             return self._ascend_by_autograd
         from torchkit.fast.kernels import club_gradient  # when it is needed: it takes a while
 

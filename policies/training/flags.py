@@ -70,6 +70,10 @@ def define_flags() -> None:
     flags.DEFINE_integer("film_episodes", 3, "episodes in the film of the finished policy; 0 for none", lower_bound=0)
     flags.DEFINE_integer("cuda", None, "index of the GPU, -1 for the CPU; a GPU if there is one, if not given")
     flags.DEFINE_integer("threads", 1, "CPU threads of one process", lower_bound=1)
+    flags.DEFINE_enum("gauge", None, ("belief",), "measure how much the memory holds of this while it learns")
+    flags.DEFINE_integer(
+        "gauge_interval", None, "env steps between measures; an eighth of the run if not given", lower_bound=1
+    )
     flags.DEFINE_boolean("wandb", False, "mirror the metrics to Weights & Biases (offline without an account)")
     flags.DEFINE_boolean("tensorboard", False, "mirror the metrics to TensorBoard")
     flags.DEFINE_float("time_limit", None, "hours after which to save and stop", lower_bound=0)
@@ -116,6 +120,8 @@ def options_of(given: flags.FlagValues, config: ConfigDict, seed: int, began: fl
         raise UserError("--num_seeds: a saved policy is evaluated with one seed; leave out this flag or --policy_dir")
     if given.batch_seeds and given.num_seeds == 1:
         raise UserError("--batch_seeds: it is for --num_seeds above 1")
+    if given.gauge_interval is not None and given.gauge is None:
+        raise UserError("--gauge_interval: it is for --gauge")
     mirrors = [mirror for mirror in ("tensorboard", "wandb") if given[mirror].value]
     for mirror in mirrors:
         need(f"--{mirror}", mirror)
@@ -129,6 +135,8 @@ def options_of(given: flags.FlagValues, config: ConfigDict, seed: int, began: fl
         checkpoint_minutes=given.checkpoint_minutes,
         time_limit_hours=given.time_limit,
         began=began,
+        gauge=given.gauge,
+        gauge_interval=given.gauge_interval,
     )
 
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from envs.base import AsymmetricVectorEnv
 from policies.acting.evaluate import evaluate
 from policies.agents.base import Agent
+from policies.probing.gauge import BeliefGauge
 from utils.checkpoint import whole
 from utils.seeding import seed_for
 
@@ -90,6 +91,30 @@ class Evaluation(Observer):
                 raise TypeError("an evaluation holds something else than numbers")
         self.history = list(state)
         self._show()
+
+
+class Gauge(Observer):
+    """How much the memory holds of the exact belief, on episodes of its own (`policies.probing.gauge`).
+
+    Args:
+        gauge: what measures.
+        interval: of the run's clock.
+        seed: the run's.
+    """
+
+    name = "gauge"
+
+    def __init__(self, gauge: BeliefGauge, interval: int, seed: int):
+        super().__init__()
+        self.gauge, self.interval, self.seed = gauge, interval, seed
+
+    def due(self, before: int, now: int) -> bool:
+        return crossed(before, now, self.interval)
+
+    def look(self, agent: Agent, progress: int) -> dict[str, float]:
+        began, seed = time.monotonic(), seed_for(self.seed, "gauge", progress)
+        found = self.gauge.measure(agent.deployed, seed, agent.greedy())
+        return {f"gauge/{k}": v for k, v in found.items()} | {"clock/gauge_seconds": time.monotonic() - began}
 
 
 def crossed(before: int, now: int, interval: int) -> bool:

@@ -11,13 +11,15 @@ from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
 from buffers.recorded import located
-from envs.make import file_digest
+from envs.make import file_digest, width_for
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
 from policies.deployed.files import save_policy
 from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
+from policies.probing.gauge import EPISODES, BeliefGauge
 from policies.training.experience import Experience, Origin
+from policies.training.observers import Gauge, Observer
 from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film
 from policies.training.trainer import Record
@@ -28,6 +30,8 @@ from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Wr
 from utils.progress import Say, Show, progress
 from utils.run import Run
 from utils.seeding import seed_everything
+
+LOOKS = 8  # of a gauge, in a run
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,20 @@ def open_record(
         save_policy(where, agent.deployed, origin.spec, config, {"settings": settings.to_dict()})
 
     return Record(run, Logger([jsonl, *mirrored]), jsonl, keep_policy), saved
+
+
+def gauges(origin: Origin, options: Options, total: int) -> list[Observer]:
+    """What `--gauge` asks for, of a run of a total length by its clock.
+
+    Raises:
+        UserError: the domain does not tell what is to be measured.
+    """
+    if options.gauge is None:
+        return []
+    config, seed = origin.config, origin.settings.seed
+    envs = origin.make_envs(width_for(config.env, EPISODES), seed=seed)
+    interval = options.gauge_interval or max(1, total // LOOKS)
+    return [Gauge(BeliefGauge(config, envs, f"--gauge={options.gauge}"), interval, seed)]
 
 
 def plain_configs(config: ConfigDict) -> dict[str, Any]:

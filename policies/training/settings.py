@@ -46,6 +46,8 @@ class Options:
         command: as it was typed.
         cuda: index of the GPU, -1 for the CPU, None for a GPU if there is one.
         mirrors: of the metrics, out of `tensorboard` and `wandb`.
+        gauge: what is measured of the memory; None for nothing.
+        gauge_interval: after so much of the run's clock; None for an eighth of the run.
     """
 
     save_dir: str
@@ -57,6 +59,8 @@ class Options:
     checkpoint_minutes: float
     time_limit_hours: float | None
     began: float
+    gauge: str | None = None
+    gauge_interval: int | None = None
 
     @property
     def folder(self) -> Path:

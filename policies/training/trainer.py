@@ -254,7 +254,8 @@ class Trainer:
         whole(self.agent.env_steps, "agent.env_steps", most=self.experience.progress)
         self.reported = whole(state["counters"]["reported_steps"], "reported_steps", most=self.experience.progress)
         for observer in self.observers:
-            observer.load_state_dict(state[observer.name], self.reported)
+            # None of one that was not there
+            observer.load_state_dict(state.get(observer.name), self.reported)
         self.averages.load(state["averages"])
         self.record.jsonl.truncate(whole(state["metrics_offset"], "metrics_offset"))
         set_rng_state(state["rng"])

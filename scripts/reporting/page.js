@@ -1,7 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const METRICS = { success: "success", return: "return", score: "score (0 random, 1 optimum)", length: "length, steps" };
-const state = { domain: "", start: "", metric: "success", statistic: "mean", axis: "", learning: "", seeds: false, off: new Set() };
+const state = { domain: "", start: "", metric: "success", statistic: "mean", axis: "", learning: "", gauge: "", seeds: false, off: new Set() };
 const $ = (id) => document.getElementById(id);
 
 // What the reader has picked; what a panel does not have gives way to what it has.
@@ -114,6 +114,10 @@ function chart(host, { series, thin = [], xlabel, ylabel, yrange, rule = null, p
 function draw(svg, s, sx, sy) {
   const [values, lows, highs] = s.lines, full = (i) => !s.seeds || s.seeds[i] >= s.full;
   const look = { fill: "none", stroke: colour(s.row), "stroke-width": 2.4 };
+  if (s.dots) {
+    s.x.forEach((x, i) => svg.append(element("circle", { cx: sx(x).toFixed(1), cy: sy(values[i]).toFixed(1), r: 3.5, fill: colour(s.row), opacity: 0.6 })));
+    return;
+  }
   const dashes = data.labels[s.row.label].dashed ? "9 4" : null;
   svg.append(element("path", { d: band(s.x, lows, highs, sx, sy), fill: colour(s.row), opacity: 0.16 }),
     element("path", { d: path(s.x, values, sx, sy, full), ...look, "stroke-dasharray": dashes, class: "curve" }),
@@ -222,6 +226,21 @@ function showLearning() {
   $("learning-about").textContent = "Mean over seeds, and from the least to the greatest of them, as logged; not smoothed.";
 }
 
+function showGauge() {
+  const names = Object.keys(panel().gauge);
+  $("gauge-section").hidden = !names.length;
+  options("gauge", names);
+  if (!names.length) return;
+  const found = panel().gauge[state.gauge];
+  const series = shown().filter((row) => found.points[row.label]).map((row) => {
+    const [x, y] = found.points[row.label], none = y.map(() => null);
+    return { row, x, lines: [y, none, none], dots: true };
+  });
+  chart($("gauge-chart"), { series, xlabel: `I(memory; ${state.gauge}), nats`, ylabel: "return", places: null, most: 620, height: 360 });
+  $("gauge-about").textContent = `Each point is one look of --gauge at one seed, ${found.num} of all groups: what the memory held, and the ` +
+    `mean return of the same greedy episodes. Over all of them: ${found.text}. Looks at one run are not independent.`;
+}
+
 function showClock() {
   $("clock-section").hidden = panel().domains.length > 0;
   if (panel().domains.length) return;
@@ -272,7 +291,7 @@ function show() {
   options("axis", panel().axes.filter((axis) => panel().rows.some((row) =>
     row.curves[`${axis}/${state.metric}`])), data.axes);
   $("seeds").checked = state.seeds;
-  for (const draw of [showMethods, showCurves, showFinal, showProfile, showImprovement, showLearning, showClock, showFilms, showRuns]) draw();
+  for (const draw of [showMethods, showCurves, showFinal, showProfile, showImprovement, showLearning, showGauge, showClock, showFilms, showRuns]) draw();
   const words = new URLSearchParams({ ...state, seeds: state.seeds ? 1 : "", off: [...state.off].join("|") });
   history.replaceState(null, "", `#${words}`);
 }
@@ -280,12 +299,12 @@ function show() {
 // A link keeps what was picked.
 function restore() {
   const words = new URLSearchParams(location.hash.slice(1));
-  for (const key of ["domain", "start", "metric", "statistic", "axis", "learning"]) state[key] = words.get(key) ?? state[key];
+  for (const key of ["domain", "start", "metric", "statistic", "axis", "learning", "gauge"]) state[key] = words.get(key) ?? state[key];
   state.seeds = Boolean(words.get("seeds"));
   state.off = new Set((words.get("off") ?? "").split("|").filter(Boolean));
 }
 
-for (const id of ["domain", "start", "metric", "statistic", "axis", "learning"])
+for (const id of ["domain", "start", "metric", "statistic", "axis", "learning", "gauge"])
   $(id).addEventListener("change", () => { state[id] = $(id).value; show(); });
 $("seeds").addEventListener("change", () => { state.seeds = $("seeds").checked; show(); });
 $("controls").addEventListener("submit", (event) => event.preventDefault());

@@ -13,7 +13,7 @@ import numpy as np
 from scripts.reporting.figures import COLOURS
 from scripts.reporting.runs import METRICS, SETTINGS, Record
 from scripts.reporting.statistics import STATISTICS, Interval
-from scripts.reporting.study import AXES, FEW, Panel, Row, Study, few_seeds
+from scripts.reporting.study import AXES, FEW, Panel, Row, Study, few_seeds, gauged
 from scripts.reporting.tables import (
     ALL_DOMAINS,
     CHANCE,
@@ -111,6 +111,16 @@ def _panel(study: Study, panel: Panel, films: Mapping[Path, int]) -> dict[str, A
         "profiles": {
             name: {study.labels.index(label): list(map(_numbers, lines)) for label, lines in found.items()}
             for name, found in panel.profiles.items()
+        },
+        "gauge": {
+            name: {
+                "points": {
+                    study.labels.index(label): list(map(_numbers, pair)) for label, pair in found.points.items()
+                },
+                "text": f"Pearson {_text(found.pearson, '.2f')}, Spearman {_text(found.spearman, '.2f')}",
+                "num": found.num,
+            }
+            for name, found in gauged(panel).items()
         },
         "improvement": {
             name: [

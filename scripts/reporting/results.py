@@ -96,10 +96,10 @@ def _of(about: Mapping[str, Any]) -> dict[str, Any]:
 def _remember(settings: dict[str, dict[str, Any]], what: str, about: Mapping[str, Any]) -> None:
     configs = {group: about["config"][group] for group in GROUPS if about["config"].get(group) is not None}
     key = json.dumps(settings_of(configs), sort_keys=True)
-    settings.setdefault(key, {"what": what, "command": _portable(about["command"]), "configs": configs})
+    settings.setdefault(key, {"what": what, "command": portable(about["command"]), "configs": configs})
 
 
-def _portable(command: str) -> str:
+def portable(command: str) -> str:
     """A command without the folders of the machine on which it ran, but for those within a repository's configs."""
     command = re.sub(r"(?<![\w./])/[^\s=]*/(?=configs/)", "", command)
     return re.sub(r"(?<![\w./])/[^\s=]*/(?=[^/\s]+)", "", command)

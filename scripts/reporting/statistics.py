@@ -20,6 +20,20 @@ DRAWS, CURVE_DRAWS = 20_000, 2_000
 CHUNK = 4_000_000  # numbers that are drawn at once
 
 
+def correlations(x: Array, y: Array) -> tuple[float, float]:
+    """Pearson's and Spearman's correlation of pairs; NaN where one of them does not vary. Equal values share a rank."""
+    if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan, math.nan
+    pearson, spearman = (float(np.corrcoef(*pair)[0, 1]) for pair in ((x, y), (ranks(x), ranks(y))))
+    return pearson, spearman
+
+
+def ranks(values: Array) -> Array:
+    """The rank of each, from 0; of equal ones the mean of theirs."""
+    _, which, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count + 1) / 2)[which])
+
+
 def mean(strata: Sequence[Array]) -> Array:
     """Mean over domains of the means over seeds (...)."""
     return np.asarray(np.mean([values.mean(axis=-1) for values in strata], axis=0))

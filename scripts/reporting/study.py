@@ -18,6 +18,7 @@ from scripts.reporting.statistics import (
     Array,
     Estimate,
     Interval,
+    correlations,
     estimates,
     median_of_times,
     performance_profile,
@@ -29,6 +30,8 @@ ALL = "all domains"
 AXES = {"steps": "environment steps", "minutes": "minutes of training", "share": "share of training, %"}
 COMPARED = ("success", "return", "score")  # of which more is better
 POINTS = 60  # of a curve over minutes; of a profile; of what is logged of learning
+GAUGE = "gauge/"  # how the names of what --gauge logs begin
+RETURN = f"{GAUGE}return"
 FEW = 5  # seeds, below which an interval says little, and one of a probability of improvement is none: [1, 1] of two
 
 
@@ -346,6 +349,45 @@ def learning_of(runs: Sequence[Record]) -> dict[str, tuple[Array, Array]]:
             lines = [reduce(values_SG, axis=0) for reduce in (np.nanmean, np.nanmin, np.nanmax)]
             found[name] = grid_G[kept_G], np.stack(lines)
     return found
+
+
+@dataclass(frozen=True)
+class Gauged:
+    """What memories held against what their policies came to, over looks, seeds and groups of a domain.
+
+    Attributes:
+        points: of each group, by its label, nats and mean return of the same episodes (2, P).
+        pearson, spearman: over all of them.
+    """
+
+    points: Mapping[str, Array]
+    pearson: float
+    spearman: float
+
+    @property
+    def num(self) -> int:
+        """How many looks."""
+        return sum(found.shape[1] for found in self.points.values())
+
+
+def gauged(panel: Panel) -> dict[str, Gauged]:
+    """By the name of a belief what the gauge of `--gauge` saw in a domain."""
+    found: dict[str, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
+    for row in () if panel.domains else panel.rows:
+        for learning in (one.learning for one in row.runs if RETURN in one.learning):
+            steps, returns = learning[RETURN]
+            for name in (name for name in learning if name.startswith(GAUGE) and name != RETURN):
+                if name.endswith("_entropy"):
+                    continue
+                _, mine, theirs = np.intersect1d(learning[name][0], steps, return_indices=True)
+                pair = np.stack([learning[name][1][mine], returns[theirs]])
+                found[name.removeprefix(GAUGE)][row.label].append(pair[:, np.isfinite(pair).all(axis=0)])
+    together = {
+        name: {label: np.concatenate(pairs, axis=1) for label, pairs in by.items()} for name, by in found.items()
+    }
+    return {
+        name: Gauged(by, *correlations(*np.concatenate(list(by.values()), axis=1))) for name, by in together.items()
+    }
 
 
 def few_seeds(study: Study) -> list[str]:

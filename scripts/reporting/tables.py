@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.reporting.runs import LAST, METRICS, Record
 from scripts.reporting.statistics import STATISTICS, Estimate, Interval
-from scripts.reporting.study import SOLVED, Panel, Row, Study, few_seeds
+from scripts.reporting.study import SOLVED, Panel, Row, Study, few_seeds, gauged
 
 DIGITS = {"length": 1}
 TITLES = {"mean": "mean", "iqm": "IQM", "median": "median"}
@@ -28,6 +28,9 @@ of finished runs, as above. 0.5 is no difference. Of fewer than five seeds there
 CLOCK = """\
 Median over seeds with the 95 % interval; `never` counts as infinite. Minutes are those of training with its
 evaluations, as the machine was at the time, without what lay between a stop and the resumption."""
+GAUGED = """\
+What the memory held of the exact belief, in nats, against the mean return of the same greedy episodes, over all looks
+of `--gauge` at all runs of a domain. Looks at one run are not independent."""
 ALL_DOMAINS = """\
 Finished runs, with as much weight for each domain; the interval is a stratified bootstrap over the seeds of each.
 Score as above. The median is that of the domains' means. Only groups that have finished runs in all of the domains."""
@@ -48,6 +51,14 @@ def markdown(study: Study) -> str:
     if aggregates:
         text += ["", "## All domains", "", *_table(*_aggregate(aggregates)), "", ALL_DOMAINS, ""]
         text += [_plain(f"Over {', '.join(panel.domains)}, {panel.start}.") for panel in aggregates]
+    looks = [
+        [panel.domain, panel.start, name, str(found.num), _number(found.pearson), _number(found.spearman)]
+        for panel in study.panels
+        for name, found in gauged(panel).items()
+    ]
+    if looks:
+        head = ["env", "demonstrations", "belief", "looks", "Pearson", "Spearman"]
+        text += ["", "## What memories hold, and return", "", *_table(head, looks), "", GAUGED]
     known = {one.key.env: one.reference for one in study.records if one.reference is not None}
     if known:
         text += ["", "## What scores are measured by", ""]

@@ -1,0 +1,199 @@
+"""How much a policy's memory holds of the exact belief: I(memory; belief), on fresh episodes (Lambrechts et al., 2022).
+
+Dimension key: N pairs, R rows of an episode, H memory, K facts, D variables.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ml_collections import ConfigDict
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from buffers.batch import Episode
+from buffers.episode_buffer import EpisodeBuffer
+from buffers.images import row_storages
+from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
+from envs.make import describing_env
+from policies.acting.evaluate import GreedyPolicy, measures
+from policies.acting.rollout import Policy, run_episodes
+from policies.models.policy import HistoryPolicy
+from policies.probing.fit import fit_mlp
+from torchkit.information import ESTIMATORS
+from torchkit.information.base import Effort
+from torchkit.information.counting import entropy_of, numbered
+from utils.errors import UserError, choose
+from utils.seeding import generator
+
+EPISODES = 1024  # a look
+EFFORT = Effort(steps=150, lr=3e-3)
+ESTIMATOR = "infonce"  # as near as any on values as few as beliefs have, and the steadiest
+READ_EPISODES, READ_STEPS = 256, 600  # of a readout
+SAME = 1e-6  # beliefs that differ by less are one
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Memories and beliefs at one row of each of N episodes.
+
+    Attributes:
+        memory_NH: what the policy's folds show.
+        beliefs: by name: `belief`, what the domain tells; of each feature of its state that hides in it, by the
+            feature's name; `irrelevant`, of variables that mean nothing.
+        returns: of the episodes, undiscounted.
+    """
+
+    memory_NH: Tensor
+    beliefs: dict[str, Tensor]
+    returns: list[float]
+
+
+class BeliefGauge:
+    """Takes the measure of policies on a domain that tells its exact belief.
+
+    An episode gives one pair, at a row that is drawn among those at which the policy acts: so pairs are independent,
+    and a row of a short episode counts more than one of a long one. A memory is what its folds show to the heads, of an
+    LSTM the output without the cell state.
+
+    Args:
+        config: the domain and what is seen of it, `env` and `rl`.
+        envs: to play in.
+        flag: what asks for it, for errors.
+        estimator: one of `ESTIMATORS`.
+        episodes: that are played for a measure.
+
+    Raises:
+        UserError: the domain tells no belief.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        envs: AsymmetricVectorEnv,
+        flag: str,
+        estimator: str = ESTIMATOR,
+        episodes: int = EPISODES,
+    ):
+        self.envs, self.spec, self.domain = envs, envs.spec_sizes, describing_env(config.env)
+        self.episodes, self.estimator = episodes, choose(ESTIMATORS, estimator, "--estimator")(EFFORT)
+        none = f"{flag}: {self.spec.env_id} does not tell the exact belief"
+        if config.rl.get("observe", ()):
+            raise UserError(f"{flag}: what acts here sees embeddings, not the domain's observations")
+        first = self.envs.reset(seed=0)[0]["obs"][:1]
+        try:
+            told = self.domain.belief(first, np.zeros((0, self.spec.action_dim)), False)
+        except UserError as error:  # what its model takes is not there: memory, or a package
+            raise UserError(f"{none} ({error})") from error
+        if told is None:
+            raise UserError(none)
+
+    def measure(self, policy: HistoryPolicy, seed: int, acting: Policy | None = None) -> dict[str, float]:
+        """Nats of I(memory; belief) and of the entropy of the belief, which is the most that there can be of it.
+
+        Each is under the belief's name, the entropy with `_entropy`, where beliefs are few enough for it to be counted;
+        and `return`, the mean of these episodes.
+
+        Args:
+            policy: whose memory it is.
+            seed: of the episodes.
+            acting: what plays them; the policy, greedily, if not given.
+        """
+        pairs = self.pairs(policy, seed, acting)
+        found = {"return": float(np.mean(pairs.returns))}
+        for name, belief_NK in pairs.beliefs.items():
+            label_N, num = numbered((belief_NK / SAME).round())
+            found[name] = self.estimator.fit(pairs.memory_NH, belief_NK) if num > 1 else 0.0
+            if 2 * num <= len(label_N):
+                found[f"{name}_entropy"] = entropy_of(label_N)
+        return found
+
+    def pairs(self, policy: HistoryPolicy, seed: int, acting: Policy | None = None) -> Pairs:
+        """One of each episode."""
+        episodes = run_episodes(self.envs, acting or GreedyPolicy(policy), self.episodes, seed)
+        rng = generator(seed, "rows")
+        row_N = [int(rng.integers(len(episode))) for episode in episodes]
+        memory_NRH = memories(policy, episodes, self.spec)
+        known: dict[tuple[bytes, bytes], Belief] = {}  # greedy episodes begin alike
+        told = []
+        for episode, row in zip(episodes, row_N):
+            past = episode.obs[: row + 1].tobytes(), episode.action[:row].tobytes()
+            if past not in known:
+                known[past] = self.belief(episode, row)
+            told.append(known[past])
+        beliefs = {"belief": _last(one.probability_RK for one in told)}
+        beliefs |= {name: beliefs["belief"] @ share_KV for name, share_KV in self._features(told[0])}
+        if told[0].irrelevant_RD is not None:
+            beliefs["irrelevant"] = _last(one.irrelevant_RD for one in told)
+        memory_NH = torch.stack([memory_RH[row] for memory_RH, row in zip(memory_NRH, row_N)])
+        return Pairs(memory_NH, beliefs, [float(measures(episode)["return"] or 0.0) for episode in episodes])
+
+    def belief(self, episode: Episode, row: int) -> Belief:
+        """The exact belief at the rows of an episode, up to one; at its end that it ended is known."""
+        storage = row_storages(self.spec)["obs"]
+        obs_RO = storage.decode(torch.from_numpy(episode.obs[: row + 1])).numpy()
+        ended = row == len(episode) and episode.discount[-1] == 0
+        told = self.domain.belief(obs_RO, episode.action[:row], bool(ended))
+        assert told is not None, "it was told before"
+        return told
+
+    def _features(self, told: Belief) -> list[tuple[str, Tensor]]:
+        """Of each feature of the state of which the belief says something, by which facts it has which value (K, V)."""
+        found = []
+        for name, number_S in self.spec.state_groups:
+            number_K = np.array([number for number in number_S if number >= 0])
+            if len(number_K) == len(told.names):
+                found.append((name, torch.from_numpy(np.eye(number_K.max() + 1)[number_K])))
+        return found
+
+    def readout(self, policy: HistoryPolicy, seed: int) -> Callable[[Tensor], NDArray[np.float64]]:
+        """What can be read from memories (R, H): the probabilities of the facts (R, K), by a network that has learned
+        from fresh greedy episodes to tell the exact belief.
+        """
+        episodes = run_episodes(self.envs, GreedyPolicy(policy), READ_EPISODES, seed)
+        told = [self.belief(episode, len(episode)).probability_RK for episode in episodes]
+        memory_RH = torch.cat(memories(policy, episodes, self.spec)).numpy()
+        belief_RK = torch.from_numpy(np.concatenate(told)).float()
+        mean_H, scale_H = memory_RH.mean(0), memory_RH.std(0) + SAME
+        read = fit_mlp(
+            (memory_RH - mean_H) / scale_H,
+            belief_RK.shape[1],
+            np.full(len(memory_RH), 1 / len(memory_RH)),
+            seed,
+            READ_STEPS,
+            lambda out, rows: cross_entropy(out, belief_RK[rows]),
+        )
+
+        def told_by(memory_RH: Tensor) -> NDArray[np.float64]:
+            output_RK = torch.from_numpy(read((memory_RH.numpy() - mean_H) / scale_H))
+            return np.asarray(output_RK.double().softmax(-1).numpy())
+
+        return told_by
+
+
+def memories(policy: HistoryPolicy, episodes: Sequence[Episode], spec: EnvSpec) -> list[Tensor]:
+    """What a policy's folds show at each row of episodes, (R, H) each, on the CPU.
+
+    Raises:
+        UserError: it has none.
+    """
+    names = list(policy.public.folds)
+    if not names:
+        raise UserError("--gauge: the policy has no memory")
+    rows = sum(len(episode) + 1 for episode in episodes)
+    buffer = EpisodeBuffer(spec, rows, spec.max_episode_steps, seed=0)
+    for episode in episodes:
+        buffer.add(episode)
+    device = next(policy.parameters()).device
+    with torch.inference_mode():
+        views = policy.public(buffer.newest(len(episodes), device))
+        memory_RNH = torch.cat([views[name].float() for name in names], dim=-1).cpu()
+    return [memory_RNH[: len(episode) + 1, n].clone() for n, episode in enumerate(episodes)]
+
+
+def _last(rows: Any) -> Tensor:
+    """The last row of each, (N, K)."""
+    return torch.from_numpy(np.stack([np.asarray(one[-1], np.float64) for one in rows]))

@@ -1,0 +1,148 @@
+"""What memories came to hold of the exact belief, and whether `mi` is paid for what it gains: rows of a page, of runs.
+
+Dimension key: T steps, K facts.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from buffers.batch import Episode
+from policies.acting.embedded_envs import env_maker
+from policies.acting.rollout import run_episodes
+from policies.deployed.files import load_policy, settings_of
+from policies.deployed.inspection import judge, rebuilt_agent
+from policies.deployed.trust import config_of
+from policies.probing.gauge import BeliefGauge
+from scripts.reporting.runs import Record, read_runs
+from scripts.reporting.statistics import Array, correlations
+from utils.errors import UserError
+from utils.progress import progress
+
+EPISODES = 200  # of a run, to hold bonuses against exact gains
+HELD = 0.9  # of the entropy: what counts as holding the belief
+LITTLE = 0.1  # nats of entropy, below which there is nothing to hold
+FACTS = ("heaven", "treasure", "fact")  # features that hide; else it is all that the domain tells
+
+TITLE = "Information, measured while learning"
+NOTES = [
+    "What a memory holds of the exact belief about the hidden fact, I(memory; belief) in nats, and the entropy of that",
+    "belief, the most that it can hold (`--gauge=belief`): medians over seeds, in brackets the least and the greatest.",
+    f"Held from: env steps at which a memory first had {HELD:.0%} of it, for each seed, where the entropy was above",
+    f"{LITTLE:g} nats: before the policy seeks the fact there is nothing to hold.",
+    "",
+    f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its own exploration,",
+    "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the step",
+    "that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares. Paid",
+    "for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
+]
+COLUMNS = (
+    *("env", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
+    *("r", "slope", "paid for nothing"),
+)
+
+
+class Paid(NamedTuple):
+    """How bonuses agree with exact gains, of one run."""
+
+    r: float
+    slope: float
+    for_nothing: float
+
+
+def rows(folders: Sequence[str]) -> list[list[str]]:
+    """A row a domain, method and number of env steps; runs that were measured on the way are read at each.
+
+    Raises:
+        UserError: no run, or one without a gauge.
+    """
+    records, _ = read_runs(folders)
+    groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    for record in records:
+        if "gauge/belief" not in record.learning:
+            raise UserError(f"--runs: {record.folder} has no gauge; train it with --gauge=belief")
+        groups[record.key.env, record.key.method, _rounded(record)].append(record)
+    table = []
+    with progress(len(records), 0, "information") as bar:
+        for (env, method, _), group in sorted(groups.items()):
+            paid = []
+            for record in group:
+                if any(name.startswith("bonus/") for name in record.learning):
+                    paid.append(agreement(record.folder))
+                bar.update(1)
+            table.append([env, f"`{method}`", *_told(group, paid)])
+    return table
+
+
+def _rounded(record: Record) -> int:
+    """Env steps at its end, to two digits: a few more or less are the same length."""
+    return int(float(f"{record.learning['gauge/belief'][0, -1]:.1e}"))
+
+
+def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
+    name = next((f"gauge/{fact}" for fact in FACTS if f"gauge/{fact}" in group[0].learning), "gauge/belief")
+    yield f"{np.median([one.learning[name][0, -1] for one in group]):,.0f}"
+    yield str(len(group))
+    for what in ("gauge/return", name, f"{name}_entropy"):
+        yield _spread([one.learning[what][1, -1] for one in group])
+    yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
+    for values in zip(*paid, strict=True) if paid else ():
+        yield _spread(values)
+    yield from () if paid else ("–",) * len(Paid._fields)
+
+
+def _held_from(one: Record, name: str) -> str:
+    steps, held = one.learning[name]
+    most = one.learning[f"{name}_entropy"][1]
+    there = (most > LITTLE) & (held >= HELD * most)
+    return f"{steps[there.argmax()]:,.0f}" if there.any() else "never"
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Median, least and greatest."""
+    if np.isnan(values).any():
+        return "–"
+    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+def agreement(folder: Path, seed: int = 0) -> Paid:
+    """How the bonuses of a run's agent, as of its newest checkpoint, agree with what the exact belief gains."""
+    _, about = load_policy(str(folder))
+    config, settings = config_of(about, None, False, "--runs"), settings_of(about)
+    embedders = settings["state_embedder"], settings["obs_embedder"]
+    make_envs, _ = env_maker(config, *embedders)
+    with closing(make_envs(EPISODES, seed=seed)) as envs:
+        agent = rebuilt_agent(folder, envs.spec_sizes, config, *embedders)
+        gauge = BeliefGauge(config, envs, "--runs")
+        episodes = run_episodes(envs, agent.exploring(), EPISODES, seed)
+    bonus = [sum(judge(agent, one, gauge.spec).bonuses.values()) for one in episodes]
+    kept = [len(one) - int(one.discount[-1] == 0) for one in episodes]
+    gain_T = np.concatenate([gains(gauge, one)[:steps] for one, steps in zip(episodes, kept)])
+    return agreed(np.concatenate([np.asarray(one)[:steps] for one, steps in zip(bonus, kept)]), gain_T)
+
+
+def agreed(bonus_T: Array, gain_T: Array) -> Paid:
+    """Correlation, slope, and the share of what is paid above 0 for steps that gain nothing; or NaN."""
+    r, _ = correlations(bonus_T, gain_T)
+    above_T, none_T = np.maximum(bonus_T, 0), np.abs(gain_T) < 1e-6
+    slope = r * bonus_T.std() / gain_T.std() if np.isfinite(r) else np.nan
+    return Paid(r, float(slope), float(above_T[none_T].sum() / above_T.sum()) if above_T.any() else np.nan)
+
+
+def gains(gauge: BeliefGauge, episode: Episode) -> Array:
+    """By how many nats the exact belief in the true fact rises over each step (T,)."""
+    told = gauge.belief(episode, len(episode)).probability_RK
+    groups = dict(gauge.spec.state_groups)
+    name = next((fact for fact in FACTS if fact in groups), None)
+    state_RK = episode.state.astype(np.float64)
+    if name is not None:
+        share_KV = np.eye(max(groups[name]) + 1)[np.array(groups[name])]
+        told, state_RK = told @ share_KV, state_RK @ share_KV
+    if told.shape != state_RK.shape:
+        raise UserError(f"--runs: the state of {gauge.spec.env_id} does not tell the fact")
+    log_R = np.log(np.maximum((told * state_RK).sum(axis=1), 1e-300))
+    return np.asarray(np.diff(log_R))
