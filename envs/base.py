@@ -45,8 +45,10 @@ class EnvSpec:
         """What data sets and policies keep of it: no `state_groups`, which are the domain's to say."""
         return {name: value for name, value in asdict(self).items() if name != "state_groups"}
 
-    def feature_groups(self, name: str) -> list[list[int]]:
+    def feature_groups(self, name: str, flag: str = "--config_rl.critic.signal") -> list[list[int]]:
         """Of each number of a feature the entries of the flat state whose sum it is; a number names an entry.
+
+        `flag` names the field that asks for it, for errors.
 
         Raises:
             UserError: the state has no such feature.
@@ -63,7 +65,7 @@ class EnvSpec:
             return [[int(name)]]
         named = ", ".join((*groups, *self.state_features))
         raise UserError(
-            f"--config_rl.critic.signal: the state of {self.env_id} has no feature {name!r}; there are "
+            f"{flag}: the state of {self.env_id} has no feature {name!r}; there are "
             f"{named + ', and ' if named else ''}the numbers of its entries, 0 to {self.state_dim - 1}"
         )
 
