@@ -92,6 +92,7 @@ class Cells(nn.Module):
     def __init__(self, source: str, select: nn.Module | None, code: Codebook | SimHash, num: int):
         super().__init__()
         self.source, self.select, self.code, self.num = source, select or nn.Identity(), code, num
+        self._views: Mapping[str, Tensor] = {}  # of the batch that was last asked for
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict, flag: str) -> Self:
@@ -117,6 +118,7 @@ class Cells(nn.Module):
     @torch.no_grad()
     def forward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """(T+1, B) int64."""
+        self._views = {self.source: views[self.source].detach()} if self.source == "history" else {}
         source = rows_of(self.source, views, batch)
         if isinstance(source, Rows):
             return Rows(self.code(self.select(source.distinct))[:, None], source.place).full().squeeze(-1)
@@ -132,7 +134,12 @@ class Cells(nn.Module):
         free_K = torch.arange(self.num, device=logits.device) >= self.taken
         return logits.masked_fill(free_K, NO_SHARE).log_softmax(-1)
 
-    def learn(self, batch: EpisodeBatch) -> None:
+    def of_learned(self, batch: EpisodeBatch) -> Tensor:
+        """(T+1, B) of the batch that was last asked for, once what is new in it has got cells."""
+        self.take_in(batch)
+        return self(self._views, batch)
+
+    def take_in(self, batch: EpisodeBatch) -> None:
         """Makes cells of what is new in a batch."""
         if self.taken == self.num:
             return

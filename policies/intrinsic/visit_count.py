@@ -32,11 +32,9 @@ class VisitCount(IntrinsicReward):
         return cls(Cells.build(trunk, settings, "--config_rl.intrinsic.visit_count"))
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        self._cell = self.cells(views, batch)
-        return self.count_K[self._cell[1:]].clamp(min=1.0).rsqrt().to(batch.reward.dtype)
+        return self.count_K[self.cells(views, batch)[1:]].clamp(min=1.0).rsqrt().to(batch.reward.dtype)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        """Counts real rows; cells for what is new."""
-        self.count_K += torch.bincount(self._cell[batch.row_mask > 0], minlength=len(self.count_K))
-        self.cells.learn(batch)
+        """Counts real rows."""
+        self.count_K += torch.bincount(self.cells.of_learned(batch)[batch.row_mask > 0], minlength=len(self.count_K))
         return {"cells": (self.count_K > 0).sum().float()}

@@ -106,7 +106,8 @@ class FutureVisitation(IntrinsicReward):
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         with torch.autocast(batch.mask.device.type, enabled=False):
             self._looked = None
-            if "policy_action" in views:
+            if "policy_action" in views:  # in an update, of which `learn` is the end
+                self.cells.take_in(batch)
                 with torch.enable_grad():
                     self._looked = self._look(views, batch)
                 log_q_TBK = self._looked.log_q_TBK.detach()
@@ -139,7 +140,7 @@ class FutureVisitation(IntrinsicReward):
         return Looked(batch, log_q_TBK, target_TBK)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        """A step of the model on the batch whose reward was asked for, then of its slow copy; cells for what is new."""
+        """A step of the model on the batch whose reward was asked for, then of its slow copy."""
         looked, self._looked = self._looked, None
         assert looked is not None and looked.batch is batch, "an update asks for the reward first"
         loss = masked_mean(-(looked.target_TBK * looked.log_q_TBK).sum(-1), batch.mask)
@@ -147,8 +148,8 @@ class FutureVisitation(IntrinsicReward):
         loss.backward()
         self.adam.step()
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.slow.parameters()), list(self.model.parameters()), self.tau)
-        self.cells.learn(batch)
+            slow: list[Tensor] = list(self.slow.parameters())
+            torch._foreach_lerp_(slow, list(self.model.parameters()), self.tau)
         target_TB = -(looked.target_TBK * looked.target_TBK.clamp(min=1e-30).log()).sum(-1)
         return {"loss": loss.detach(), "divergence": loss.detach() - masked_mean(target_TB, batch.mask)}
 
@@ -177,8 +178,7 @@ class MarginalVisitation(IntrinsicReward):
         return {"logits": self.adam}
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        self._cell = self.cells(views, batch)
-        return -self.cells.log_softmax(self.logit_K)[self._cell[1:]]
+        return -self.cells.log_softmax(self.logit_K)[self.cells(views, batch)[1:]]
 
     def weights(self, batch: EpisodeBatch) -> Tensor:
         """(1-γ) γ^t of each row (T+1, B), and of the last one all that is to come where the episode has ended."""
@@ -188,14 +188,14 @@ class MarginalVisitation(IntrinsicReward):
         return mask * self.discount**step_R1 * torch.where(ended > 0, 1.0, 1 - self.discount)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
-        """A step of the logits by the weighted likelihood of the batch's rows; cells for what is new."""
+        """A step of the logits by the weighted likelihood of the batch's rows."""
+        cell = self.cells.of_learned(batch)
         weight, log_q = self.weights(batch), self.cells.log_softmax(self.logit_K)
-        visits_K = torch.zeros_like(log_q).index_add(0, self._cell.flatten(), weight.flatten()) / weight.sum()
+        visits_K = torch.zeros_like(log_q).index_add(0, cell.flatten(), weight.flatten()) / weight.sum()
         loss = -(visits_K * log_q).sum()
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
-        self.cells.learn(batch)
         return {"loss": loss.detach(), "entropy": -(log_q.exp() * log_q).sum().detach()}
 
 

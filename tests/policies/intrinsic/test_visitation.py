@@ -143,8 +143,10 @@ def test_no_share_is_left_to_cells_that_nothing_was_found_in():
     one = future(5, 4, GAMMA, cells=cells)
     batch = played(MODELS["goes on"], np.full((5, 4), 0.25), 16, 12)
     views = {"policy_action": torch.full((13, 16, 4), 0.25)}
-    assert float(one.reward(views, batch).abs().max()) == 0.0  # one cell, for all that is known
-    one.learn(batch)
+    with torch.no_grad():
+        assert float(one.reward({}, batch).abs().max()) == 0.0  # one cell, for all that is known
+    assert cells.taken == 1, "to look changes nothing"
+    one.reward(views, batch)
     assert cells.taken == 5
     assert np.allclose(learned(one)[..., :5].sum(-1), 1.0)
     assert float(one.reward(views, batch).max()) <= math.log(5) + 1e-6
