@@ -8,7 +8,8 @@ Dimension key: N seeds, B transitions of a batch, S states, A actions, Z feature
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -44,15 +45,14 @@ class Settings:
     warm_up: int = 3000
     visits_rate: float = 0.5
     critic_rate: float = 0.5
-    actor_rate: float = 0.1
+    actor_rate: float = 0.02
 
 
-@dataclass
-class Seen:
+class Seen(NamedTuple):
     """What a look at all seeds tells, each an array (N,): see `Explorers.look`."""
 
     step: int
-    found: dict[str, Floats] = field(default_factory=dict)
+    found: dict[str, Floats]
 
 
 class Explorers:

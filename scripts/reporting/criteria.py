@@ -1,11 +1,16 @@
-"""Criteria of exploration terms as figures and numbers: surfaces of objectives, and what their gradient estimates do."""
+"""Exploration terms as figures and numbers: surfaces of objectives, gradient estimates, and agents that learn by them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from envs.finite import FinitePOMDP
+from envs.open_rooms import FOUR_ROOMS, deep_sea_model, rooms_model
 from policies.exact.criteria import TERMS, Hill, Maze, coherence, local_maxima
+from policies.exact.exploring import BONUSES, Explorers, Settings
 from scripts.reporting.figures import COLOURS
+from scripts.reporting.statistics import CURVE_DRAWS, DRAWS, estimates
 
 WEIGHT = 0.02  # λ of the maze's terms, the papers'
 HILL_WEIGHTS = {"marginal": (0.05, 0.1, 1.0), "policy": (0.01, 0.1, 0.5), "future": (0.05, 0.1, 1.0)}
@@ -76,4 +81,43 @@ def hill(grid: int, trajectories: int) -> tuple[Any, Numbers]:
             "local maxima": local_maxima(surface, tolerance),
         }
     figure.suptitle(f"the hill: L(K, σ), {trajectories} trajectories a policy; ☆ greatest L, × greatest J")
+    return figure, numbers
+
+
+GRIDWORLDS: dict[str, tuple[Callable[[], FinitePOMDP], dict[str, Any]]] = {
+    "four rooms, exploration only": (lambda: rooms_model(FOUR_ROOMS), {"reward": 0.0}),
+    "four rooms, control": (lambda: rooms_model(FOUR_ROOMS, goal=(8, 8)), {}),
+    "deep sea of 10 rows, control": (lambda: deep_sea_model(10), {"horizon": 10}),
+}
+SHOWN = {"across": "entropy of visits across episodes", "within": "within one", "return": "discounted return"}
+
+
+def gridworlds(steps: int, seeds: int, told: Callable[[str], None] = lambda line: None) -> tuple[Any, Numbers]:
+    """Agents on tables of each bonus: entropies of visits and returns as they learn, and at their end with intervals."""
+    import matplotlib.pyplot as plt
+
+    numbers: Numbers = {}
+    figure, axes = plt.subplots(len(SHOWN), len(GRIDWORLDS), figsize=(14, 9), layout="constrained", sharex=True)
+    for column, (world, (make, settings)) in zip(axes.T, GRIDWORLDS.items()):
+        for colour, bonus in zip(COLOURS, BONUSES):
+            model = make()
+            explorers = Explorers(model, np.arange(len(model.states)), Settings(bonus, **settings), seeds)
+            looks = list(explorers.run(steps, max(1, steps // 15)))
+            found: dict[str, Any] = {"steps": looks[-1].step, "seeds": seeds}
+            for cell, (metric, name) in zip(column, SHOWN.items()):
+                curve_GN = np.stack([look.found[metric] for look in looks])
+                middle_G, low_G, high_G = estimates([curve_GN], CURVE_DRAWS)["iqm"]
+                when_G = [look.step for look in looks]
+                cell.plot(when_G, middle_G, color=colour, label=NAMES[bonus])
+                cell.fill_between(when_G, low_G, high_G, color=colour, alpha=0.18, linewidth=0)
+                cell.set(ylabel=name)
+                cell.grid(alpha=0.25)
+                middle, low, high = estimates([curve_GN[-1:]], DRAWS)["iqm"][:, 0]
+                found[metric] = f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+            numbers[f"{world}: {NAMES[bonus]}"] = found
+            told(f"{world}: {NAMES[bonus]}")
+        column[0].set_title(world)
+        column[-1].set_xlabel("steps of a seed")
+    axes[0, 0].legend(frameon=False)
+    figure.suptitle(f"actor-critics on tables, {seeds} seeds: interquartile means and 95 % bootstrap intervals")
     return figure, numbers

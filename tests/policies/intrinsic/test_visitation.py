@@ -9,13 +9,12 @@ from torch.nn import functional as F
 
 from buffers.batch import EpisodeBatch
 from envs.open_rooms import rooms_model
-from policies.exact.visitation import Process, divergence, total_variation
 from policies.intrinsic.cells import Cells, Codebook, SimHash
 from policies.intrinsic.visit_count import VisitCount
 from policies.intrinsic.visitation import MarginalVisitation
 from policies.losses import visit_targets
+from scripts.reporting.learned_visits import distances, measure_of, played, table_of
 from tests.helpers.agents import CONTINUOUS, changed, make_agent, make_batch, weights
-from tests.helpers.visits import future, learned, played
 from utils.errors import UserError
 
 GAMMA = 0.9
@@ -75,44 +74,21 @@ def test_a_tree_backup_goes_on_by_the_probability_of_the_stored_action():
 
 
 MODELS = {"goes on": rooms_model(["...", ".#."]), "ends": rooms_model(["...", ".#."], goal=(0, 2))}
-UPDATES = 700
-
-
-def trained(model, correction, steps):
-    """TV and KL of each state and action between the learned measure and the exact one; stored actions are uniform."""
-    num_states, num_actions = model.reward_SA.shape
-    policy = np.random.default_rng(1).dirichlet(np.ones(num_actions), num_states)
-    one = future(num_states, num_actions, GAMMA, correction=correction, steps=steps, lr=2e-2)
-    of_policy = torch.from_numpy(policy).float()
-    uniform = np.full_like(policy, 1 / num_actions)
-    batches = [played(model, uniform, 16, 12, seed) for seed in range(20)]
-    for update in range(UPDATES):
-        batch = batches[update % len(batches)]
-        one.reward({"policy_action": of_policy[batch.state.place]}, batch)
-        one.learn(batch)
-        one.adam.lr = 2e-2 if update < UPDATES // 2 else 2e-3
-    process = Process.of(model, np.eye(num_states), GAMMA)
-    twice = np.concatenate([policy] * (len(process.start_S) // num_states))
-    exact = process.future(twice)[:num_states]
-    return total_variation(learned(one), exact).max(), divergence(exact, learned(one)).max()
-
-
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_learned_measure_is_the_exact_one(kind):
-    distances = trained(MODELS[kind], "tree", 10)
-    assert max(distances) < 0.05, distances
+    assert max(distances(MODELS[kind], "tree", 10)) < 0.05
 
 
 def test_dropped_weights_bias_many_steps_and_not_one():
-    assert max(trained(MODELS["goes on"], "none", 1)) < 0.05
-    assert min(trained(MODELS["goes on"], "none", 10)) > 0.1
+    assert max(distances(MODELS["goes on"], "none", 1)) < 0.05
+    assert min(distances(MODELS["goes on"], "none", 10)) > 0.1
 
 
 def test_the_reward_is_the_entropy_of_the_measure_in_nats():
-    one, batch = future(5, 4, GAMMA), played(MODELS["goes on"], np.full((5, 4), 0.25), 3, 6)
+    one, batch = measure_of(5, 4, GAMMA), played(MODELS["goes on"], np.full((5, 4), 0.25), 3, 6)
     with torch.no_grad():
         reward = one.reward({}, batch)
-    q_SAK = learned(one)
+    q_SAK = table_of(one, 5)
     state, action = batch.state.place[:-1].numpy(), batch.action.numpy()
     q = q_SAK[state, action]
     np.testing.assert_allclose(reward.numpy(), -(q * np.log(q)).sum(-1), rtol=1e-5)
@@ -120,7 +96,7 @@ def test_the_reward_is_the_entropy_of_the_measure_in_nats():
 
 
 def test_a_sampled_reward_has_the_entropy_as_its_mean_where_the_measure_is_right_and_is_clipped_on_both_sides():
-    one = future(5, 4, GAMMA, estimate="sampled", lr=0.05)
+    one = measure_of(5, 4, GAMMA, estimate="sampled", lr=0.05)
     batch = played(MODELS["goes on"], np.full((5, 4), 0.25), 8, 12)
     views = {"policy_action": torch.full((13, 8, 4), 0.25)}
     for _ in range(300):
@@ -140,7 +116,7 @@ def test_a_sampled_reward_has_the_entropy_as_its_mean_where_the_measure_is_right
 
 def test_no_share_is_left_to_cells_that_nothing_was_found_in():
     cells = Cells("state", None, Codebook(5, 9, 1e-3), 9)
-    one = future(5, 4, GAMMA, cells=cells)
+    one = measure_of(5, 4, GAMMA, cells=cells)
     batch = played(MODELS["goes on"], np.full((5, 4), 0.25), 16, 12)
     views = {"policy_action": torch.full((13, 16, 4), 0.25)}
     with torch.no_grad():
@@ -148,12 +124,12 @@ def test_no_share_is_left_to_cells_that_nothing_was_found_in():
     assert cells.taken == 1, "to look changes nothing"
     one.reward(views, batch)
     assert cells.taken == 5
-    assert np.allclose(learned(one)[..., :5].sum(-1), 1.0)
+    assert np.allclose(table_of(one, 5)[..., :5].sum(-1), 1.0)
     assert float(one.reward(views, batch).max()) <= math.log(5) + 1e-6
 
 
 def test_the_target_comes_from_the_slow_copy_which_follows_by_tau():
-    one = future(5, 4, GAMMA, tau=0.25)
+    one = measure_of(5, 4, GAMMA, tau=0.25)
     batch = played(MODELS["goes on"], np.full((5, 4), 0.25), 4, 6)
     views = {"policy_action": torch.full((7, 4, 4), 0.25)}
     one.reward(views, batch)
