@@ -85,11 +85,16 @@ def visit_targets(
     ended_TB1 = last_TB1 & (discount_TB == 0)[..., None]
     now_TBK = F.one_hot(cell_TB[1:], ahead_TBK.shape[-1]).to(ahead_TBK.dtype)
     cut_TBK = torch.where(ended_TB1, now_TBK, ahead_TBK[1:])  # what is to come of the next row by the model alone
-    target_TBK = now_TBK + gamma * (cut_TBK - now_TBK)
+    target_TBK = torch.lerp(now_TBK, cut_TBK, gamma)
+    if steps == 1:
+        return target_TBK
+    # what of it does not go on along the stored action, and how much does
+    apart_TBK = torch.zeros_like(now_TBK) if keep_TB is None else ahead_TBK[:-1] - keep_TB[..., None] * own_TBK
+    along_TB1 = torch.ones_like(mask_TB)[..., None] if keep_TB is None else keep_TB[..., None]
+    fixed_TBK = torch.lerp(now_TBK[:-1], torch.where(last_TB1[:-1], cut_TBK[:-1], apart_TBK[1:]), gamma)
+    along_TB1 = gamma * along_TB1[1:].masked_fill(last_TB1[:-1], 0.0)
     for _ in range(steps - 1):
-        on_TBK = target_TBK if keep_TB is None else ahead_TBK[:-1] + keep_TB[..., None] * (target_TBK - own_TBK)
-        on_TBK = torch.cat([on_TBK[1:], cut_TBK[-1:]])
-        target_TBK = now_TBK + gamma * (torch.where(last_TB1, cut_TBK, on_TBK) - now_TBK)
+        target_TBK = torch.cat([torch.addcmul(fixed_TBK, along_TB1, target_TBK[1:]), target_TBK[-1:]])
     return target_TBK
 
 

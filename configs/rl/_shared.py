@@ -77,7 +77,7 @@ def learner(family: str, variant: str) -> ConfigDict:
             "steps": 10,  # N of its targets
             "correction": "tree",  # of stored actions that are not the policy's; none, as published, biases N > 1
             "estimate": "exact",  # of the entropy; sampled: by one cell, as published
-            "hidden_dims": (128,),
+            "hidden_dims": (64,),
             "lr": 1e-3,
             "tau": 0.1,  # by which its slow copy follows
         }

@@ -16,7 +16,6 @@ from torchkit.networks import Sums
 from utils.errors import UserError
 from utils.reads import ANY, FROM_ZERO, WIDTH, Reads
 
-NO_SHARE = -1e4  # as a logit; finite, so that 0 times its logarithm is 0
 WHOLE = ("state", "observation", "history")  # of a row; else features of the state by name or number
 
 
@@ -130,9 +129,8 @@ class Cells(nn.Module):
         return self.num if isinstance(self.code, SimHash) else max(1, int(self.code.taken))
 
     def log_softmax(self, logits: Tensor) -> Tensor:
-        """log q (…, K), of which cells that nothing was found in have no share."""
-        free_K = torch.arange(self.num, device=logits.device) >= self.taken
-        return logits.masked_fill(free_K, NO_SHARE).log_softmax(-1)
+        """log q of the cells that there are by now, the first ones: (…, K) -> (…, `taken`)."""
+        return logits[..., : self.taken].log_softmax(-1)
 
     def of_learned(self, batch: EpisodeBatch) -> Tensor:
         """(T+1, B) of the batch that was last asked for, once what is new in it has got cells."""

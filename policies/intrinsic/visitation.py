@@ -89,19 +89,19 @@ class FutureVisitation(IntrinsicReward):
     def optimisers(self) -> dict[str, Adam]:
         return {"model": self.adam}
 
-    def log_q(self, net: nn.Module, views: Mapping[str, Tensor], batch: EpisodeBatch, action: Tensor) -> Tensor:
-        """log q(· | c, a) of every row, of each discrete action (T+1, B, A, K), or of given ones (T+1, B, 1, K)."""
+    def _logits(self, net: nn.Module, views: Mapping[str, Tensor], batch: EpisodeBatch, action: Tensor) -> Rows:
+        """Of the cells given each row and each discrete action (·, A·K), or given the action of each row (·, K)."""
         rows = rows_of(self.condition, views, batch)
+        if self.discrete and isinstance(rows, Rows):
+            return Rows(net(rows.distinct), rows.place, rows.in_order)
+        known = rows.full() if isinstance(rows, Rows) else rows
         if not self.discrete:
-            full = rows.full() if isinstance(rows, Rows) else rows
-            known = torch.cat([full, action.float()], dim=-1)
-            return self.cells.log_softmax(batch.on_real_rows(net, known))[:, :, None]
-        split = (self.num_actions, self.cells.num)
-        if isinstance(rows, Rows):
-            logits = Rows(net(rows.distinct), rows.place, rows.in_order).full()
-        else:
-            logits = batch.on_real_rows(net, rows)
-        return self.cells.log_softmax(logits.unflatten(-1, split))
+            known = torch.cat([known, action.float()], dim=-1)
+        return Rows.all_different(batch.on_real_rows(net, known))
+
+    def _of_actions(self, logits: Rows) -> tuple[Tensor, Tensor]:
+        """The rows of logits of one action each (·, K), and where those of each row's first action are (T+1, B)."""
+        return logits.distinct.view(-1, self.cells.num), logits.place * (self.num_actions if self.discrete else 1)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         with torch.autocast(batch.mask.device.type, enabled=False):
@@ -122,19 +122,24 @@ class FutureVisitation(IntrinsicReward):
     def _taken(self, net: nn.Module, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """log q(· | c, a) of the actions that were taken (T, B, K)."""
         after = torch.cat([batch.prev_action[1:], torch.zeros_like(batch.prev_action[:1])])
-        log_q = self.log_q(net, views, batch, after)[:-1]
-        return of_action(log_q, batch.action) if self.discrete else log_q[:, :, 0]
+        logits_RK, first_TB = self._of_actions(self._logits(net, views, batch, after))
+        row_TB = first_TB[:-1] + (batch.action if self.discrete else 0)
+        return self.cells.log_softmax(at_rows(logits_RK, row_TB))
 
     def _look(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Looked:
         """With gradients through log q alone; targets come from the slow copy."""
         log_q_TBK = self._taken(self.model, views, batch)
         with torch.no_grad():
-            policy = views["policy_action"].float()
-            slow = self.log_q(self.slow, views, batch, policy).exp()
-            ahead = (slow * policy[..., None]).sum(-2) if self.discrete else slow[:, :, 0]
-            kept = (None, None)
-            if self.correction == "tree" and self.discrete:
-                kept = (taken(policy[:-1], batch.action), of_action(slow[:-1], batch.action))
+            policy, kept = views["policy_action"].float(), (None, None)
+            logits_RK, first_TB = self._of_actions(self._logits(self.slow, views, batch, policy))
+            slow_RK = self.cells.log_softmax(logits_RK).exp()
+            if self.discrete:
+                each = torch.arange(self.num_actions, device=first_TB.device)
+                ahead = (at_rows(slow_RK, first_TB[..., None] + each) * policy[..., None]).sum(-2)
+                if self.correction == "tree":
+                    kept = taken(policy[:-1], batch.action), at_rows(slow_RK, first_TB[:-1] + batch.action)
+            else:
+                ahead = at_rows(slow_RK, first_TB)
             cell = self.cells(views, batch)
             target_TBK = visit_targets(cell, ahead, batch.discount, batch.mask, self.discount, self.steps, *kept)
         return Looked(batch, log_q_TBK, target_TBK)
@@ -199,6 +204,6 @@ class MarginalVisitation(IntrinsicReward):
         return {"loss": loss.detach(), "entropy": -(log_q.exp() * log_q).sum().detach()}
 
 
-def of_action(x_TBAK: Tensor, action_TB: Tensor) -> Tensor:
-    """What belongs to the actions that were taken: (T, B, A, K) -> (T, B, K)."""
-    return x_TBAK.gather(-2, action_TB[..., None, None].expand(*action_TB.shape, 1, x_TBAK.shape[-1])).squeeze(-2)
+def at_rows(x_RK: Tensor, row: Tensor) -> Tensor:
+    """The rows of these numbers (…): (R, K) -> (…, K)."""
+    return x_RK.index_select(0, row.flatten()).view(*row.shape, -1)
