@@ -1,4 +1,6 @@
-"""What each intrinsic reward adds to an update of `dqn:history` on HeavenHell: `python benchmarks/bonuses.py [--rounds 30]`.
+"""What each intrinsic reward adds to an update of `dqn:history` on HeavenHell.
+
+    python benchmarks/bonuses.py [--rounds 30]
 
 A gru, batches of 16 whole episodes of 50 steps, one thread; the agents, in one process, take turns of five updates in a
 row. Of each the median processor time of an update, and its ratio to that without a bonus.

@@ -47,8 +47,9 @@ def rooms_model(
 
 
 def deep_sea_model(size: int, discount: float = 0.98) -> FinitePOMDP:
-    """A triangle of `size` rows: each step goes down and to the left or right; right costs 0.01 / size, and pays 1 in the
-    last column of the last row alone. An episode ends with the last row; of 2^size sequences one reaches the reward.
+    """A triangle of `size` rows, of which each step goes down one, to the left or right, until an episode ends.
+
+    Right costs 0.01 / size, and pays 1 in the last column of the last row: one of 2^size sequences earns it.
     """
     cells = [(row, column) for row in range(size) for column in range(row + 1)]
     number = {cell: index for index, cell in enumerate(cells)}

@@ -66,9 +66,9 @@ def visit_targets(
 ) -> Tensor:
     """N-step targets (T, B, K) of the measure of cells to come, q(z | c_t, a_t), each a distribution.
 
-    `(1-γ) Σ_{n≤N} γ^{n-1} [z_{t+n}] + γ^N q(· | c_{t+N})` within an episode: the last row of one that has ended is where
-    it stays for ever, that of one that was cut off is bootstrapped from. Dropping the weights of the N-1 stored actions
-    between, as published, biases N > 1. With `keep` and `own` the target goes on along a stored action by its
+    `(1-γ) Σ_{n≤N} γ^{n-1} [z_{t+n}] + γ^N q(· | c_{t+N})` within an episode: the last row of one that has ended is
+    where it stays for ever, that of one that was cut off is bootstrapped from. Dropping the weights of the N-1 stored
+    actions between, as published, biases N > 1. With `keep` and `own` the target goes on along a stored action by its
     probability alone: where it would, `q(· | c) + π(a | c) (target - q(· | c, a))` (tree backup).
 
     Args:
@@ -89,8 +89,10 @@ def visit_targets(
     if steps == 1:
         return target_TBK
     # what of it does not go on along the stored action, and how much does
-    apart_TBK = torch.zeros_like(now_TBK) if keep_TB is None else ahead_TBK[:-1] - keep_TB[..., None] * own_TBK
-    along_TB1 = torch.ones_like(mask_TB)[..., None] if keep_TB is None else keep_TB[..., None]
+    apart_TBK, along_TB1 = torch.zeros_like(now_TBK), torch.ones_like(mask_TB)[..., None]
+    if keep_TB is not None and own_TBK is not None:
+        along_TB1 = keep_TB[..., None]
+        apart_TBK = ahead_TBK[:-1] - along_TB1 * own_TBK
     fixed_TBK = torch.lerp(now_TBK[:-1], torch.where(last_TB1[:-1], cut_TBK[:-1], apart_TBK[1:]), gamma)
     along_TB1 = gamma * along_TB1[1:].masked_fill(last_TB1[:-1], 0.0)
     for _ in range(steps - 1):

@@ -1,15 +1,16 @@
 """What an exploration term does to an objective and its gradient estimates, on problems small enough to tell.
 
-Four criteria of "Behind the myth of exploration in policy gradients" (Bolland, Lambrechts & Ernst, 2024). Of the return J
-and the learning objective L = J + λ J_int: *coherence*, the return that the best policy by L lacks; *pseudoconcavity*,
-that L is stationary at its maximum alone; *efficiency*, the least probability over policies that a step along a
-stochastic gradient raises L; *attraction*, the same of J near its optimum.
+Four criteria of "Behind the myth of exploration in policy gradients" (Bolland, Lambrechts & Ernst, 2024). Of the return
+J and the learning objective L = J + λ J_int: *coherence*, the return that the best policy by L lacks;
+*pseudoconcavity*, that L is stationary at its maximum alone; *efficiency*, the least probability over policies that a
+step along a stochastic gradient raises L; *attraction*, the same of J near its optimum.
 
 Dimension key: G policies of a grid, S states, A actions, T steps, N trajectories, B batches of them, K bins.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,6 @@ class Judged:
         return_G, objective_G: J and L.
         efficiency_G: the probability that a gradient estimate of L raises L, for each policy.
         attraction_G: that it raises J.
-        coherence, maxima: ε, and the local maxima of L; one is pseudoconcave.
     """
 
     return_G: Floats
@@ -72,10 +72,12 @@ class Judged:
 
     @property
     def coherence(self) -> float:
+        """ε."""
         return coherence(self.return_G, self.objective_G)
 
     @property
     def maxima(self) -> int:
+        """The local maxima of L; pseudoconcave is one that has no other."""
         return local_maxima(self.objective_G, 1e-9)
 
     def attraction(self, near: int = 3) -> float:
@@ -85,7 +87,7 @@ class Judged:
 
 
 class Maze:
-    """A corridor whose last cell pays 1 a step; a move succeeds by chance, and the policy goes right with probability θ.
+    """A corridor whose last cell pays 1 a step; a move succeeds by chance, and a policy is Pr(right) = θ everywhere.
 
     All returns are exact, for a horizon of T steps; the measure of what will be visited is that without one.
     """
@@ -176,10 +178,11 @@ class Maze:
 
 
 class Hill:
-    """A car in a valley of two hollows, pushed by a ~ N(K (x - 3), σ²), within ±10; the deeper hollow pays 2, the first 1.
+    """A car in a valley of two hollows: it starts in one that pays 1, at -3; the deeper one, at 3, pays 2.
 
-    The reward is -hill(x), of a mass of 0.5 with a damping of 0.65, g = 9.81; steps of 0.1 are ten of Euler's; what
-    leaves [-4, 5] stays at that end. Returns are means over trajectories of the same noise for every policy.
+    It is pushed by a ~ N(K (x - 3), σ²), within ±10. The reward is -hill(x), of a mass of 0.5 with a damping of 0.65,
+    g = 9.81; steps of 0.1 are ten of Euler's; what leaves [-4, 5] stays at that end. Returns are means over trajectories
+    of the same noise for every policy.
     """
 
     SHAPE = np.polynomial.Polynomial([0, 0, 0, -0.0462963, -0.05555556, 0.00308642, 0.00411523])
@@ -191,7 +194,7 @@ class Hill:
         self.noise_TN = np.random.default_rng(seed).normal(size=(horizon, trajectories))
 
     def place(self, gain_G: Floats, spread_G: Floats) -> Floats:
-        """x (T, G, N) under policies of these K and σ."""
+        """Places x (T, G, N) under policies of these K and σ."""
         slope, curve = self.SHAPE.deriv(1), self.SHAPE.deriv(2)
         x_GN = np.full((len(gain_G), self.num), -3.0)
         v_GN, found = np.zeros_like(x_GN), np.empty((self.horizon, *x_GN.shape))
@@ -223,7 +226,7 @@ class Hill:
             "future": np.array([future for _, future in of_bins]),
         }
 
-    def _of_bins(self, bin_TN: Ints, weight_T: Floats) -> tuple[float, float]:
+    def _of_bins(self, bin_TN: Ints, weight_T: Any) -> tuple[float, float]:
         """The intrinsic returns of marginal and future visitation; the latter tells no velocities of a bin apart."""
         shown, gamma = np.eye(self.BINS), self.discount
         visits_K = np.bincount(bin_TN.ravel(), np.repeat(weight_T, self.num), self.BINS)

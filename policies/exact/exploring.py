@@ -1,4 +1,4 @@
-"""An off-policy actor-critic on tables, paid for what will be visited, of many seeds at once (OPAC; Bolland et al., 2026).
+"""An off-policy actor-critic on tables, paid for what will be visited, of many seeds at once (Bolland et al., 2026).
 
 Each seed keeps a replay of one-step transitions, from which in turn its measures of visits, its critic and its actor
 learn; expectations over actions are sums, and a transition never leads from one episode into the next. The measures are
@@ -31,6 +31,7 @@ class Settings:
         discount: γ of rewards and visits.
         horizon: steps after which an episode is cut off.
         replay: transitions that are kept.
+        relative: a bonus is paid less log Z, as published: what ends an episode is spared it, where else it is lost.
         warm_up: steps before the actor learns, uniform ones: values that only begin to rise lead back to where they do.
     """
 
@@ -43,6 +44,7 @@ class Settings:
     batch: int = 32
     replay: int = 10_000
     warm_up: int = 3000
+    relative: bool = False
     visits_rate: float = 0.5
     critic_rate: float = 0.5
     actor_rate: float = 0.02
@@ -131,6 +133,8 @@ class Explorers:
             bonus = -np.log(np.maximum(self.marginal_NZ[seed, feature], 1e-12))
         else:
             bonus = np.zeros(state.shape)
+        if to.relative and to.bonus != "none":
+            bonus = bonus - np.log(self.num_features)
         paid = to.reward * self.model.reward_SA[state, action] + to.intrinsic * bonus
         value = (policy * (self.value_NSA[seed, after] - to.policy_entropy * log_policy)).sum(-1)
         known = self.value_NSA[seed, state, action]

@@ -34,7 +34,7 @@ class Process:
 
     @classmethod
     def of(cls, model: FinitePOMDP, feature_SZ: Floats, discount: float) -> Self:
-        """That of a model and features of its states; where episodes end there is a second, ended state of each (2S)."""
+        """That of a model and features of its states; where episodes end, with an ended state of each besides (2S)."""
         actions = range(len(model.actions))
         move_ASS = np.stack([dense(model.transition_ASE[a]) for a in actions])
         ends = [dense(model.ending(a)) for a in actions]
@@ -59,7 +59,8 @@ class Process:
         """(1-γ) Σ_{Δ≥0} γ^Δ Pr(z_{t+Δ} = z | s_t = s) (S, Z), by a linear solve."""
         gamma = self.discount
         inverse_of = np.eye(len(self.start_S)) - gamma * self.moved(policy_SA)
-        return np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA))
+        found: Floats = np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA))
+        return found
 
     def future(self, policy_SA: Floats) -> Floats:
         """q(z | s, a) (S, A, Z): (1-γ) P (I - γ P_π)^{-1} h."""
@@ -76,7 +77,9 @@ class Process:
         visits_S = np.linalg.solve(inverse_of.T, (1 - gamma) * self.start_S)
         return visits_S[:, None] * policy_SA
 
-    def bootstrapped(self, q_SAZ: Floats, policy_SA: Floats, steps: int = 1, behaviour_SA: Floats | None = None) -> Floats:
+    def bootstrapped(
+        self, q_SAZ: Floats, policy_SA: Floats, steps: int = 1, behaviour_SA: Floats | None = None
+    ) -> Floats:
         """T q: features of the next `steps` states, and q where the last of them and an action of the policy lead.
 
         With `behaviour_SA` the actions between are another policy's, whose steps no weights correct: for more than one
@@ -108,7 +111,9 @@ def entropy(probability: Floats) -> Floats:
 
 def divergence(probability: Floats, target: Floats) -> Floats:
     """KL(p ‖ q*) in nats, over the last axis; q* is above 0 where p is."""
-    return -entropy(probability) - (probability * np.log(target, where=probability > 0, out=np.zeros_like(probability))).sum(-1)
+    log = np.log(target, where=probability > 0, out=np.zeros_like(probability))
+    found: Floats = -entropy(probability) - (probability * log).sum(-1)
+    return found
 
 
 def total_variation(p: Floats, q: Floats) -> Floats:

@@ -129,7 +129,7 @@ class Cells(nn.Module):
         return self.num if isinstance(self.code, SimHash) else max(1, int(self.code.taken))
 
     def log_softmax(self, logits: Tensor) -> Tensor:
-        """log q of the cells that there are by now, the first ones: (…, K) -> (…, `taken`)."""
+        """Their log q, of those that there are by now, the first ones: (…, K) -> (…, `taken`)."""
         return logits[..., : self.taken].log_softmax(-1)
 
     def of_learned(self, batch: EpisodeBatch) -> Tensor:

@@ -2,8 +2,8 @@
 
 q(z | c, a) = (1-γ) Σ_{Δ≥1} γ^{Δ-1} Pr(z_{t+Δ} = z | c_t = c, a_t = a, π) is the measure of what the policy will come by
 after an action, learned off-policy as the fixed point of a contraction. An episode that has ended stays where it is, so
-that nothing more is uncertain: -KL to the uniform distribution, the papers' reward, less what it is there. Beside it the
-marginal measure, of what an episode comes by, whose reward is -log q(z).
+that nothing more is uncertain: -KL to the uniform distribution, the papers' reward, less what it is there. Beside it
+the marginal measure, of what an episode comes by, whose reward is -log q(z).
 
 Dimension key: T steps, B batch, A actions, F features of the condition, K cells.
 """
@@ -47,26 +47,31 @@ class FutureVisitation(IntrinsicReward):
     `condition` says what it is given beside the action, `features` what is counted. `steps` is N of the N-step targets,
     `correction` what is done about stored actions that are not the policy's: `none`, as published, which biases N > 1;
     `tree`, which lets a target go on along the stored actions by their probability under the policy (tree backup;
-    Precup, Sutton & Singh, 2000) and needs no probabilities of the behaviour, which no replay has. `estimate` is `exact`,
-    the entropy over all cells, or `sampled`: -log q of one cell that is drawn from the target, which is paid within 0
-    and log(1000 K) of the K cells that were found.
+    Precup, Sutton & Singh, 2000) and needs no probabilities of the behaviour, which no replay has. `estimate` is
+    `exact`, the entropy over all cells, or `sampled`: -log q of one cell that is drawn from the target, which is paid
+    within 0 and log(1000 K) of the K cells that were found. With `relative` the reward is less log K, as published: -KL
+    to the uniform distribution, never above 0. Since nothing is paid after a true ending, to end is then to be spared it,
+    where else it is to lose it, as in a state that is never left.
     """
 
     of_policy = True
     reads: ClassVar[Reads] = {
         **Cells.reads,
-        **dict.fromkeys(("condition", "correction", "estimate"), ANY),
+        **dict.fromkeys(("condition", "correction", "estimate", "relative"), ANY),
         **dict.fromkeys(("hidden_dims", "steps"), WIDTH),
         "lr": POSITIVE,
         "tau": SHARE,
     }
 
-    def __init__(self, cells: Cells, condition_dim: int, action_dim: int, discrete: bool, discount: float, settings: ConfigDict):
+    def __init__(
+        self, cells: Cells, condition_dim: int, action_dim: int, discrete: bool, discount: float, settings: ConfigDict
+    ):
         super().__init__()
         name = f"{FLAG}.future_visitation"
         self.condition = choose_name(WHOLE, settings.condition, f"{name}.condition")
         self.correction = choose_name(VISIT_CORRECTIONS, settings.correction, f"{name}.correction")
         self.estimate = choose_name(ESTIMATES, settings.estimate, f"{name}.estimate")
+        self.relative = settings.relative
         self.steps, self.tau, self.lr, self.discount = settings.steps, settings.tau, settings.lr, discount
         self.cells, self.discrete, self.num_actions = cells, discrete, action_dim
         sizes = (condition_dim, action_dim * cells.num) if discrete else (condition_dim + action_dim, cells.num)
@@ -104,6 +109,11 @@ class FutureVisitation(IntrinsicReward):
         return logits.distinct.view(-1, self.cells.num), logits.place * (self.num_actions if self.discrete else 1)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        entropy_TB = self._entropy(views, batch)
+        return entropy_TB - math.log(self.cells.taken) if self.relative else entropy_TB
+
+    def _entropy(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        """In nats (T, B), exact or sampled."""
         with torch.autocast(batch.mask.device.type, enabled=False):
             self._looked = None
             if "policy_action" in views:  # in an update, of which `learn` is the end
@@ -120,7 +130,7 @@ class FutureVisitation(IntrinsicReward):
             return -log_q_TBK.gather(-1, drawn_TB1).squeeze(-1).clamp(-most, 0.0)
 
     def _taken(self, net: nn.Module, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        """log q(· | c, a) of the actions that were taken (T, B, K)."""
+        """The measure's log q(· | c, a) of the actions that were taken (T, B, K)."""
         after = torch.cat([batch.prev_action[1:], torch.zeros_like(batch.prev_action[:1])])
         logits_RK, first_TB = self._of_actions(self._logits(net, views, batch, after))
         row_TB = first_TB[:-1] + (batch.action if self.discrete else 0)
@@ -162,17 +172,17 @@ class FutureVisitation(IntrinsicReward):
 class MarginalVisitation(IntrinsicReward):
     """-log q(z), in nats, of the row after each step, where q is the discounted measure of stored episodes."""
 
-    reads: ClassVar[Reads] = {**Cells.reads, "lr": POSITIVE}
+    reads: ClassVar[Reads] = {**Cells.reads, "lr": POSITIVE, "relative": ANY}
 
-    def __init__(self, cells: Cells, lr: float, discount: float):
+    def __init__(self, cells: Cells, lr: float, discount: float, relative: bool = False):
         super().__init__()
-        self.cells, self.lr, self.discount = cells, lr, discount
+        self.cells, self.lr, self.discount, self.relative = cells, lr, discount, relative
         self.logit_K = nn.Parameter(torch.zeros(cells.num))
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         cells = Cells.build(trunk, settings, f"{FLAG}.marginal_visitation")
-        return cls(cells, settings.lr, trunk.config.rl.discount)
+        return cls(cells, settings.lr, trunk.config.rl.discount, settings.relative)
 
     @cached_property
     def adam(self) -> Adam:
@@ -183,7 +193,8 @@ class MarginalVisitation(IntrinsicReward):
         return {"logits": self.adam}
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        return -self.cells.log_softmax(self.logit_K)[self.cells(views, batch)[1:]]
+        surprise_TB = -self.cells.log_softmax(self.logit_K)[self.cells(views, batch)[1:]]
+        return surprise_TB - math.log(self.cells.taken) if self.relative else surprise_TB
 
     def weights(self, batch: EpisodeBatch) -> Tensor:
         """(1-γ) γ^t of each row (T+1, B), and of the last one all that is to come where the episode has ended."""

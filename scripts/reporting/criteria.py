@@ -1,4 +1,4 @@
-"""Exploration terms as figures and numbers: surfaces of objectives, gradient estimates, and agents that learn by them."""
+"""Exploration terms as figures and numbers: surfaces of objectives, gradient estimates, and agents that learn."""
 
 from collections.abc import Callable
 from typing import Any
@@ -42,7 +42,9 @@ def maze(grid: int, batches: int) -> tuple[Any, Numbers]:
         cell.grid(alpha=0.25)
     axes[0].set_yscale("symlog", linthresh=1.0)
     axes[0].legend(frameon=False, fontsize="small")
-    figure.suptitle(f"the maze: 15 cells, λ = {WEIGHT}, {batches:,} gradient estimates a policy, of 8 trajectories each")
+    figure.suptitle(
+        f"the maze: 15 cells, λ = {WEIGHT}, {batches:,} gradient estimates a policy, each of 8 trajectories"
+    )
     numbers = {
         term: {
             "coherence": round(one.coherence, 3),
@@ -87,17 +89,18 @@ def hill(grid: int, trajectories: int) -> tuple[Any, Numbers]:
 GRIDWORLDS: dict[str, tuple[Callable[[], FinitePOMDP], dict[str, Any]]] = {
     "four rooms, exploration only": (lambda: rooms_model(FOUR_ROOMS), {"reward": 0.0}),
     "four rooms, control": (lambda: rooms_model(FOUR_ROOMS, goal=(8, 8)), {}),
+    "four rooms, control, less log Z": (lambda: rooms_model(FOUR_ROOMS, goal=(8, 8)), {"relative": True}),
     "deep sea of 10 rows, control": (lambda: deep_sea_model(10), {"horizon": 10}),
 }
 SHOWN = {"across": "entropy of visits across episodes", "within": "within one", "return": "discounted return"}
 
 
 def gridworlds(steps: int, seeds: int, told: Callable[[str], None] = lambda line: None) -> tuple[Any, Numbers]:
-    """Agents on tables of each bonus: entropies of visits and returns as they learn, and at their end with intervals."""
+    """Agents on tables by each bonus: entropies of visits and returns as they learn, with intervals at their end."""
     import matplotlib.pyplot as plt
 
     numbers: Numbers = {}
-    figure, axes = plt.subplots(len(SHOWN), len(GRIDWORLDS), figsize=(14, 9), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(len(SHOWN), len(GRIDWORLDS), figsize=(17, 9), layout="constrained", sharex=True)
     for column, (world, (make, settings)) in zip(axes.T, GRIDWORLDS.items()):
         for colour, bonus in zip(COLOURS, BONUSES):
             model = make()

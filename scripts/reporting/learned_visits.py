@@ -39,7 +39,15 @@ def measure_of(
     num_states: int, num_actions: int, gamma: float, cells: Cells | None = None, **other: Any
 ) -> FutureVisitation:
     """A measure of the visits of one-hot states, linear in them, with as many cells as states; `other` are settings."""
-    settings = {"condition": "state", "correction": "none", "estimate": "exact", "steps": 1, "tau": 0.1, "lr": 1e-2}
+    settings = {
+        "condition": "state",
+        "correction": "none",
+        "estimate": "exact",
+        "relative": False,
+        "steps": 1,
+        "tau": 0.1,
+        "lr": 1e-2,
+    }
     torch.manual_seed(0)
     if cells is None:
         cells = Cells("state", None, Codebook(num_states, num_states, 1e-3), num_states)

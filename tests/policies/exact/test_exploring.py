@@ -12,7 +12,6 @@ MODEL = rooms_model(["...", ".#."], goal=(0, 2), discount=0.9)
 ALIVE = [0, 1, 3]  # the goal is 2, and 4 behind it
 
 
-
 def explorers(bonus, model=MODEL, num=3, **settings):
     made = {"discount": 0.9, "horizon": 12, "warm_up": 10**9} | settings
     return Explorers(model, np.arange(len(model.states)), Settings(bonus, **made), num)
@@ -42,7 +41,8 @@ def test_what_pays_is_learned_and_told(bonus):
     ours = explorers(bonus, warm_up=300, actor_rate=0.3)
     *_, seen = ours.run(2000, 1000)
     assert seen.step == 2000
-    assert {name: values.shape for name, values in seen.found.items()} == dict.fromkeys(("return", "across", "within"), (3,))
+    shapes = {name: values.shape for name, values in seen.found.items()}
+    assert shapes == dict.fromkeys(("return", "across", "within"), (3,))
     assert seen.found["return"].min() > 0.75  # 0.9 at best, by two steps
     assert np.isfinite(ours.logit_NSA).all()
 

@@ -102,8 +102,9 @@ def test_stored_actions_bias_more_than_one_step(grid):
 
 
 def test_the_sum_of_rewards_is_a_bound_of_the_marginal_entropy_and_their_mean_is_none(grid):
-    """γ E Σ γ^t (-K_t) - (1-γ) L ≤ -KL(q ‖ q*): 0 of 300 drawn policies violate it, elsewhere as here; E_d H(q(· | s, a))
-    ≤ H(q) is false of many (elsewhere 94 of 200), and true with the mean of q(· | s, a) on its right.
+    """γ E Σ γ^t (-K_t) - (1-γ) L ≤ -KL(q ‖ q*) is violated by none of 300 drawn policies, elsewhere as here.
+
+    E_d H(q(· | s, a)) ≤ H(q) is false of many (elsewhere 94 of 200), and true with the mean of q(· | s, a) on its right.
     """
     uniform, violated, slack, false = np.full(25, 1 / 25), 0, [], 0
     for seed in range(300):
@@ -140,7 +141,7 @@ def test_values_are_those_of_the_series(grid):
 
 
 def test_soft_policy_iteration_on_four_rooms_comes_to_what_others_found():
-    """Elsewhere H(q) was 3.582, 3.689 and 4.194, E_d H(q(· | s, a)) 3.683, 3.760 and 3.661, of another plan of doors."""
+    """Elsewhere H(q) was 3.582, 3.689, 4.194, and E_d H(q(· | s, a)) 3.683, 3.760, 3.661, of another plan of doors."""
     process = process_of(rooms_model(FOUR_ROOMS), 0.98)
     assert len(process.start_S) == 68
     found = {}

@@ -74,6 +74,8 @@ def test_a_tree_backup_goes_on_by_the_probability_of_the_stored_action():
 
 
 MODELS = {"goes on": rooms_model(["...", ".#."]), "ends": rooms_model(["...", ".#."], goal=(0, 2))}
+
+
 @pytest.mark.parametrize("kind", MODELS)
 def test_the_learned_measure_is_the_exact_one(kind):
     assert max(distances(MODELS[kind], "tree", 10)) < 0.05
@@ -93,6 +95,9 @@ def test_the_reward_is_the_entropy_of_the_measure_in_nats():
     q = q_SAK[state, action]
     np.testing.assert_allclose(reward.numpy(), -(q * np.log(q)).sum(-1), rtol=1e-5)
     assert float(reward.max()) <= math.log(5) + 1e-6
+    one.relative = True  # -KL to the uniform distribution
+    with torch.no_grad():
+        torch.testing.assert_close(one.reward({}, batch), reward - math.log(5))
 
 
 def test_a_sampled_reward_has_the_entropy_as_its_mean_where_the_measure_is_right_and_is_clipped_on_both_sides():
