@@ -181,8 +181,8 @@ class Hill:
     """A car in a valley of two hollows: it starts in one that pays 1, at -3; the deeper one, at 3, pays 2.
 
     It is pushed by a ~ N(K (x - 3), σ²), within ±10. The reward is -hill(x), of a mass of 0.5 with a damping of 0.65,
-    g = 9.81; steps of 0.1 are ten of Euler's; what leaves [-4, 5] stays at that end. Returns are means over trajectories
-    of the same noise for every policy.
+    g = 9.81; steps of 0.1 are ten of Euler's; what leaves [-4, 5] stays at that end. Returns are means over
+    trajectories of the same noise for every policy.
     """
 
     SHAPE = np.polynomial.Polynomial([0, 0, 0, -0.0462963, -0.05555556, 0.00308642, 0.00411523])

@@ -50,8 +50,8 @@ class FutureVisitation(IntrinsicReward):
     Precup, Sutton & Singh, 2000) and needs no probabilities of the behaviour, which no replay has. `estimate` is
     `exact`, the entropy over all cells, or `sampled`: -log q of one cell that is drawn from the target, which is paid
     within 0 and log(1000 K) of the K cells that were found. With `relative` the reward is less log K, as published: -KL
-    to the uniform distribution, never above 0. Since nothing is paid after a true ending, to end is then to be spared it,
-    where else it is to lose it, as in a state that is never left.
+    to the uniform distribution, never above 0. Since nothing is paid after a true ending, to end is then to be spared
+    it, where else it is to lose it, as in a state that is never left.
     """
 
     of_policy = True

@@ -104,7 +104,7 @@ def test_stored_actions_bias_more_than_one_step(grid):
 def test_the_sum_of_rewards_is_a_bound_of_the_marginal_entropy_and_their_mean_is_none(grid):
     """γ E Σ γ^t (-K_t) - (1-γ) L ≤ -KL(q ‖ q*) is violated by none of 300 drawn policies, elsewhere as here.
 
-    E_d H(q(· | s, a)) ≤ H(q) is false of many (elsewhere 94 of 200), and true with the mean of q(· | s, a) on its right.
+    E_d H(q(· | s, a)) ≤ H(q) is false of many (elsewhere 94 of 200), and true with the mean measure on its right.
     """
     uniform, violated, slack, false = np.full(25, 1 / 25), 0, [], 0
     for seed in range(300):
