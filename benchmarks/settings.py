@@ -41,15 +41,16 @@ def make_agent(
     config_env: ConfigDict | None = None,
     width: int = 0,
     embedders: str | None = None,
+    row: str = "mi",
     **rl: Any,
 ) -> Any:
-    """An agent `mi` with both embedders of the folder `embedders`, else of random weights.
+    """An agent of a row with both embedders of the folder `embedders`, else of random weights.
 
     `width` is the GRU's where given, `rl` overrides fields.
     """
     shape = spec.obs_image_shape
     config = {
-        "rl": import_module(f"configs.rl.{family}").get_config("mi"),
+        "rl": import_module(f"configs.rl.{family}").get_config(row),
         "seq": import_module(f"configs.seq.{memory}").get_config(),
         "repr": import_module(f"configs.repr.{ENCODERS[shape[-1]] if shape else 'heaven_hell'}").get_config(),
     }

@@ -48,6 +48,8 @@ class EnvSpec:
     def feature_groups(self, name: str, flag: str = "--config_rl.critic.signal") -> list[list[int]]:
         """Of each number of a feature the entries of the flat state whose sum it is; a number names an entry.
 
+        `flag` names the field that asks for it, for errors.
+
         Raises:
             UserError: the state has no such feature; names `flag`, which asks for it.
         """

@@ -106,6 +106,7 @@ class IntrinsicReward(Extension):
     """A bonus for each step, computed anew whenever the step is replayed; `weight` is that of its settings."""
 
     weight: float = 1.0
+    of_policy = False  # reads the view `policy_action`, which an update alone has: what the policy does at each row
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -198,6 +199,11 @@ class Extensions(nn.Module):
             metrics[f"bonus/{name}_abs"] = masked_mean(bonus_TB.abs(), batch.mask)
             total_TB = total_TB + share * weight * bonus_TB
         return total_TB
+
+    @property
+    def of_policy(self) -> bool:
+        """Whether a reward reads what the policy does."""
+        return any(one.of_policy for one in self._rewards.values())
 
     @property
     def unmeasured(self) -> set[str]:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PREDICTION_ERRORS = ("share", "nats", "l2", "cosine", "abs_cosine")
+VISIT_CORRECTIONS = ("none", "tree")
 BLUR = 0.1  # least standard deviation of a prediction in nats, where what is predicted has variance 1
 
 
@@ -76,6 +77,52 @@ def effective_share(weight: Tensor, mask: Tensor) -> Tensor:
     """The effective sample size (Σw)² / Σw² of weights on real entries, as a share of their number."""
     weight = torch.where(mask > 0, weight, 0.0)
     return weight.sum().square() / (weight.square().sum() * mask.sum()).clamp(min=1e-12)
+
+
+def visit_targets(
+    cell_TB: Tensor,
+    ahead_TBK: Tensor,
+    discount_TB: Tensor,
+    mask_TB: Tensor,
+    gamma: float,
+    steps: int,
+    keep_TB: Tensor | None = None,
+    own_TBK: Tensor | None = None,
+) -> Tensor:
+    """N-step targets (T, B, K) of the measure of cells to come, q(z | c_t, a_t), each a distribution.
+
+    `(1-γ) Σ_{n≤N} γ^{n-1} [z_{t+n}] + γ^N q(· | c_{t+N})` within an episode: the last row of one that has ended is
+    where it stays for ever, that of one that was cut off is bootstrapped from. Dropping the weights of the N-1 stored
+    actions between, as published, biases N > 1. With `keep` and `own` the target goes on along a stored action by its
+    probability alone: where it would, `q(· | c) + π(a | c) (target - q(· | c, a))` (tree backup).
+
+    Args:
+        cell_TB: the cell of each row (T+1, B).
+        ahead_TBK: q(· | c), the policy's expectation over actions at each row (T+1, B, K).
+        discount_TB: 0 on a true ending, 1 otherwise.
+        mask_TB: 1 on real steps.
+        gamma: γ of the measure.
+        steps: N.
+        keep_TB: π(a_t | c_t) of stored actions.
+        own_TBK: q(· | c_t, a_t) of these.
+    """
+    last_TB1 = (last_steps(mask_TB) > 0)[..., None]
+    ended_TB1 = last_TB1 & (discount_TB == 0)[..., None]
+    now_TBK = F.one_hot(cell_TB[1:], ahead_TBK.shape[-1]).to(ahead_TBK.dtype)
+    cut_TBK = torch.where(ended_TB1, now_TBK, ahead_TBK[1:])  # what is to come of the next row by the model alone
+    target_TBK = torch.lerp(now_TBK, cut_TBK, gamma)
+    if steps == 1:
+        return target_TBK
+    # what of it does not go on along the stored action, and how much does
+    apart_TBK, along_TB1 = torch.zeros_like(now_TBK), torch.ones_like(mask_TB)[..., None]
+    if keep_TB is not None and own_TBK is not None:
+        along_TB1 = keep_TB[..., None]
+        apart_TBK = ahead_TBK[:-1] - along_TB1 * own_TBK
+    fixed_TBK = torch.lerp(now_TBK[:-1], torch.where(last_TB1[:-1], cut_TBK[:-1], apart_TBK[1:]), gamma)
+    along_TB1 = gamma * along_TB1[1:].masked_fill(last_TB1[:-1], 0.0)
+    for _ in range(steps - 1):
+        target_TBK = torch.cat([torch.addcmul(fixed_TBK, along_TB1, target_TBK[1:]), target_TBK[-1:]])
+    return target_TBK
 
 
 def policy_gradient(log_prob_TB: Tensor, advantage_TB: Tensor, discount: float) -> Tensor:

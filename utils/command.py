@@ -13,6 +13,7 @@ SCRIPTS = {
     "solve": ("scripts.solve", "bounds of the optimum of a finite domain, and its policy"),
     "report": ("scripts.report", "tables, figures and a page of finished runs"),
     "results": ("scripts.results", "a page of results from run folders"),
+    "criteria": ("scripts.exploration_criteria", "what exploration terms do to objectives, gradients and agents"),
     "sweep": ("scripts.sweep", "methods, domains and seeds, here or on SLURM"),
     "inspect": ("scripts.inspect_episode", "episodes step by step"),
     "export": ("scripts.export", "a policy as ONNX or TorchScript"),

@@ -62,6 +62,27 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.intrinsic.random_network_distillation = ConfigDict(
         {"weight": 0.1, "hidden_dims": (64,), "out_dim": 16, "lr": 1e-3}
     )
+    # what counts as visited: `features`, observation, state or history, or features of the state by name or number, in
+    # at most so many cells; rows farther apart than `radius` are different ones
+    visits = {"features": ("observation",), "cells": 64, "radius": 1e-3}
+    config.intrinsic.visit_count = ConfigDict({"weight": 0.1, **visits})  # reward for a first visit
+    config.intrinsic.marginal_visitation = ConfigDict(
+        {"weight": 0.01, **visits, "lr": 1e-2, "relative": False}  # reward for a nat; γ is the agent's
+    )
+    config.intrinsic.future_visitation = ConfigDict(
+        {
+            "weight": 0.01,  # reward for a nat; γ is the agent's
+            **visits,
+            "condition": "history",  # what the measure is given beside the action: history, observation, state
+            "steps": 10,  # N of its targets
+            "correction": "tree",  # of stored actions that are not the policy's; none, as published, biases N > 1
+            "relative": False,  # True: less log K, as published, so that to end is to be spared a bonus below 0
+            "estimate": "exact",  # of the entropy; sampled: by one cell, as published
+            "hidden_dims": (64,),
+            "lr": 1e-3,
+            "tau": 0.1,  # by which its slow copy follows
+        }
+    )
     return config
 
 

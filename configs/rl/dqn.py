@@ -20,6 +20,17 @@ VARIANTS = {
     # Asymmetric DQN with a state-only critic U(s), biased (ADQN-State, ADQN-State-VR)
     "ba": {"critic_inputs": ("state",), "double_q": False},
     "ba_vr": {"critic_inputs": ("state",), "double_q": False, "q_target": "critic"},
+    # what is visited is paid: how widely spread it will be (Bolland et al., 2026), how rare it is, what is new
+    "cv": {"intrinsic.use": ("future_visitation",)},
+    "mv": {"intrinsic.use": ("marginal_visitation",)},
+    "count": {"intrinsic.use": ("visit_count",)},
+    "rnd": {"intrinsic.use": ("random_network_distillation",)},
+    # both what is learned of the state and how widely spread is what will be visited
+    "mi_cv": {
+        "policy_inputs": ("history", "z_obs"),
+        "auxiliary.use": ("state_prediction",),
+        "intrinsic.use": ("information_gain", "future_visitation"),
+    },
     # self-prediction: the history tells the next history
     "zp": {"auxiliary.use": ("self_prediction",)},
     # Believer: in place of the memory, samples of what z_state may be given the history (Wang et al., 2023)

@@ -75,7 +75,7 @@ class A2C(ActorCritic):
             with self._autocast():
                 acting_views = self._without_dropout(batch, state_views) if self.has_dropout else critic_views
                 frozen_TB = self.target(self.target.views(batch, state_views), batch)[0].squeeze(-1)
-            bonus_TB = self._bonus(acting_views, batch, metrics)
+            bonus_TB = self._bonus(acting_views, batch, metrics, actor_views["policy"])
             target_TB = lambda_returns(
                 batch.reward + bonus_TB,
                 self.config.discount * batch.discount,

@@ -133,6 +133,12 @@ class DQN(Learner):
     def packed(self, carry: Any) -> Array:
         return super().packed(carry[len(carry) - self._carry_size :])  # without what exploration keeps
 
+    def _explored(self, output: Tensor) -> Tensor:
+        """As if each random action were one step long."""
+        share, num_actions = self.epsilon(), output.shape[-1]
+        greedy = torch.nn.functional.one_hot(output.argmax(-1), num_actions).to(output.dtype)
+        return greedy * (1 - share) + share / num_actions
+
     @torch.inference_mode()
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool
@@ -156,7 +162,7 @@ class DQN(Learner):
                 acting_views, acting_q_TBA = views, q_TBA
                 if self.has_dropout:
                     acting_views, acting_q_TBA = self._without_dropout(batch, state_views)
-                bonus_TB = self._bonus(acting_views, batch, metrics)
+                bonus_TB = self._bonus(acting_views, batch, metrics, acting_q_TBA)
                 targets = self._targets(acting_q_TBA, batch, state_views, bonus_TB)
 
         metrics["loss/td"] = loss = masked_mean(self._q_error(q_TBA[:-1], targets, batch), batch.mask)

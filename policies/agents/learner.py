@@ -18,6 +18,7 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Distribution
+from torchkit.distributions import sample_tanh_gaussian
 from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
@@ -246,9 +247,20 @@ class Learner(Agent):
         self.optimisers["predictor"].step()
         return loss.detach()
 
-    def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> Tensor:
-        """The intrinsic rewards (T, B); over `anneal_steps` of the clock, where given, their weights fall to 0."""
+    def _bonus(self, views: Views, batch: EpisodeBatch, metrics: dict[str, Tensor], output: Tensor) -> Tensor:
+        """The intrinsic rewards (T, B); over `anneal_steps` of the clock, where given, their weights fall to 0.
+
+        `output` (T+1, B, X) is that of the acting head.
+        """
+        if self.extensions.of_policy:
+            views = views | {"policy_action": self._explored(output.detach().float())}
         return self.extensions.bonus(views, batch, metrics, self.bonus_share())
+
+    def _explored(self, output: Tensor) -> Tensor:
+        """What exploring does by the acting head's output: probabilities of discrete actions, or actions, (…, A)."""
+        if self.policy.actions.discrete:
+            return output.softmax(-1)
+        return sample_tanh_gaussian(output, torch.randn_like(output[..., : output.shape[-1] // 2]))[0]
 
     def bonus_share(self) -> float:
         """What is paid of the bonuses now, 1 where they are not annealed."""

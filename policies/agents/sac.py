@@ -95,7 +95,7 @@ class SAC(ActorCritic):
                 acting_views, next_action, next_log_prob = critic_views, action, log_prob
                 if self.has_dropout:
                     acting_views, next_action, next_log_prob = self._without_dropout(batch, state_views)
-                bonus_TB = self._bonus(acting_views, batch, metrics)
+                bonus_TB = self._bonus(acting_views, batch, metrics, actor_views["policy"])
                 target_values = self._values(self.target, self.target.views(batch, state_views), batch, next_action)
                 value_TB = self._expected(torch.stack(target_values).amin(0), next_log_prob)[1:]
                 discount_TB = self.config.discount * batch.discount

@@ -3,8 +3,13 @@
 from policies.extensions import IntrinsicReward
 from policies.intrinsic.information_gain import InformationGain
 from policies.intrinsic.random_network_distillation import RandomNetworkDistillation
+from policies.intrinsic.visit_count import VisitCount
+from policies.intrinsic.visitation import FutureVisitation, MarginalVisitation
 
 INTRINSIC: dict[str, type[IntrinsicReward]] = {
     "information_gain": InformationGain,
     "random_network_distillation": RandomNetworkDistillation,
+    "visit_count": VisitCount,
+    "future_visitation": FutureVisitation,
+    "marginal_visitation": MarginalVisitation,
 }

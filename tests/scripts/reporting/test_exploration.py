@@ -1,0 +1,29 @@
+"""The page of exploration: rows of what is computed, and of what the script of the criteria has left."""
+
+import pytest
+
+from scripts.reporting import exploration
+from utils.errors import UserError
+
+
+def test_rows_stand_under_their_columns_and_bounds_hold():
+    rows = [*exploration._operator(), *exploration._inequalities(30), *exploration._criteria(), *exploration._agents()]
+    assert {len(row) for row in rows} == {len(exploration.COLUMNS)}
+    assert all(isinstance(text, str) and "|" not in text for row in rows for text in row)
+    by_name = {what: ours for what, _, ours in rows}
+    for steps in (1, 5, 10):
+        (ratio,) = (float(ours) for what, ours in by_name.items() if f"of {steps} steps in TV" in what)
+        assert 0 < ratio <= 0.95**steps
+    violated = [ours for what, ours in by_name.items() if what.endswith("violated")]
+    assert violated[0].startswith("0 of 30") and violated[2].startswith("0 of 30")
+    assert not violated[1].startswith("0 of")
+
+
+def test_pictures_that_were_not_drawn_are_one_line(monkeypatch, tmp_path):
+    monkeypatch.setattr(exploration, "DRAWN", tmp_path)
+    (tmp_path / "hill.json").write_text("{")
+    for problem in ("maze", "hill"):
+        with pytest.raises(
+            UserError, match=rf"^--computed=exploration: .*{problem}.json cannot be read \(.*\); run py"
+        ):
+            exploration.drawn(problem)
