@@ -36,6 +36,7 @@ class Episode:
         success: whether the task was solved; None where the env does not tell.
         expert: whether the expert acted.
         informed: whether the episode showed the hidden fact; None where the env does not tell.
+        advice: like `action`, what a teacher would have done at each step; None where none was asked.
     """
 
     obs: NDArray[Any]
@@ -46,6 +47,7 @@ class Episode:
     success: bool | None = None
     expert: bool = False
     informed: bool | None = None
+    advice: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -244,7 +246,7 @@ class EpisodeBatch(PublicBatch):
         finally:
             self.obs.known = self.state.known = None
 
-    def to(self, device: torch.device | str) -> "EpisodeBatch":
+    def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
 
         def move(value: Tensor | Rows) -> Tensor | Rows:
@@ -252,7 +254,14 @@ class EpisodeBatch(PublicBatch):
                 return Rows(value.distinct.to(device), value.place.to(device), value.in_order)
             return value.to(device, non_blocking=True)
 
-        return EpisodeBatch(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+        return type(self)(**{f.name: move(getattr(self, f.name)) for f in fields(self)})  # type: ignore[arg-type]
+
+
+@dataclass(kw_only=True)
+class AdvisedBatch(EpisodeBatch):
+    """And what a teacher would have done: `advice`, like `action`. It may tell of the state: no policy has it."""
+
+    advice: Tensor
 
 
 def round_up(rows: Tensor) -> Tensor:

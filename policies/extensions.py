@@ -59,6 +59,7 @@ class AuxiliaryLoss(Extension):
     loss_weight: float = 1.0
     of_actor = False  # reads the view `policy`, which an actor alone has
     of_expert = False  # says something on the expert's episodes alone
+    of_teacher = False  # learns of a teacher's advice
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:

@@ -80,6 +80,18 @@ def replayed(config: ConfigDict) -> ConfigDict:
     config.aux_batch_size = 64  # episodes of a separate predictor step
     config.predictor_lr = 3e-4  # of the separate step
     config.replay_steps = 1_000_000  # env steps that are kept
+    return taught(config)
+
+
+def taught(config: ConfigDict) -> ConfigDict:
+    """What a teacher beside a replay adds."""
+    # who advises: expert (the domain's), guess (the same, for a guessed goal), informed (the domain's, by the state),
+    # policy (by --expert_policy_dir), or "module:function" of states and observations; "" for none
+    config.teacher = ""
+    config.beta = ConfigDict({"start": 0.0, "end": 0.0, "steps": 0})  # share of steps it does itself, linear in env steps
+    # ELF: a follower of the advice, and pay for what its value gains (Walsman et al., 2023)
+    config.auxiliary.follower = ConfigDict({"weight": 1.0})
+    config.intrinsic.follower_value = ConfigDict({"weight": 1.0})
     return config
 
 

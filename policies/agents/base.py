@@ -23,7 +23,7 @@ class Agent(nn.Module):
     (`policies.training.experience`). `env_steps` is what its clock shows, updates where no env is stepped, and
     drives whatever follows a schedule.
     `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
-    `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
+    `of_teacher` says whether it learns of a teacher's advice. `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
     outputs mean, None where it takes no such actions.
     """
 
@@ -31,6 +31,7 @@ class Agent(nn.Module):
     continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
     under_vmap: ClassVar[bool] = False
+    of_teacher: ClassVar[bool] = False
     reads: ClassVar[Reads] = {}
     learns_from: str
     env_steps: int = 0
