@@ -22,7 +22,7 @@ from torch import Tensor
 
 from buffers.batch import AdvisedBatch, EpisodeBatch
 from policies.extensions import AuxiliaryLoss, transition_rows
-from policies.losses import last_steps, taken, tree_backup_returns
+from policies.losses import lambda_returns, last_steps, taken, tree_backup_returns
 from policies.models.heads import Head
 from policies.models.trunk import Trunk
 from torchkit.actions import Categorical, Distribution, TanhGaussian
@@ -92,15 +92,12 @@ class Follower(AuxiliaryLoss):
     def returns(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """G (T, B), of the env's rewards alone."""
         next_TB = views["follower_value"][1:, :, 0]
-        discount_TB = self.discount * batch.discount
+        discount_TB, last_TB = self.discount * batch.discount, last_steps(batch.mask)
         if not self.actions.discrete:
-            return batch.reward + discount_TB * next_TB
+            return lambda_returns(batch.reward, discount_TB, next_TB, last_TB, last_TB, 0.0)
         taken_TB = taken(views["follower_slow_q"][:-1], batch.action)
         chance_TB = taken(views["follower"][:-1].softmax(-1), batch.action)
-        last_TB = last_steps(batch.mask)
-        return tree_backup_returns(
-            batch.reward, discount_TB, next_TB, taken_TB, chance_TB, last_TB, self.return_lambda
-        )
+        return tree_backup_returns(batch.reward, discount_TB, next_TB, taken_TB, chance_TB, last_TB, self.return_lambda)
 
     def mask(self, batch: EpisodeBatch) -> Tensor:
         """Nothing counts of episodes without advice."""

@@ -65,9 +65,11 @@ class Histories:
         u = self.model.reward_SA + self.model.discount * after_HSA
         return np.where(self.belief_HS[:, :, None] > 0, u, 0.0)
 
-    def evaluated(self, q_HA: Floats, policy_H: Ints) -> Floats:
-        """B_π Q (H, A)."""
-        value_H = np.append(np.take_along_axis(q_HA, policy_H[:, None], axis=1)[:, 0], 0.0)
+    def evaluated(self, q_HA: Floats, policy: Ints | Floats) -> Floats:
+        """B_π Q (H, A), of actions (H,) or of probabilities (H, A)."""
+        drawn = policy.ndim == 2
+        value_H = (policy * q_HA).sum(axis=1) if drawn else np.take_along_axis(q_HA, policy[:, None], axis=1)[:, 0]
+        value_H = np.append(value_H, 0.0)
         after_HA = np.einsum("hao,hao->ha", self.chance_HAO, value_H[self.child_HAO])
         return self.belief_HS @ self.model.reward_SA + self.model.discount * after_HA
 
