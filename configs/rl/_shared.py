@@ -90,7 +90,7 @@ def taught(config: ConfigDict) -> ConfigDict:
     config.teacher = ""
     config.beta = ConfigDict({"start": 0.0, "end": 0.0, "steps": 0})  # share of steps it does itself, linear in env steps
     # ELF: a follower of the advice, and pay for what its value gains (Walsman et al., 2023)
-    config.auxiliary.follower = ConfigDict({"weight": 1.0})
+    config.auxiliary.follower = ConfigDict({"weight": 1.0, "handover": 0.05})  # before each step the follower takes over
     config.intrinsic.follower_value = ConfigDict({"weight": 1.0})
     return config
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
+from policies.acting.rollout import Policy
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from torchkit.actions import Actions
@@ -86,11 +87,11 @@ class Agent(nn.Module):
         """Puts everything back where `checkpoint` was taken."""
         raise NotImplementedError
 
-    def greedy(self) -> "Acting":
+    def greedy(self) -> Policy:
         """The agent as a rollout policy that does not explore."""
         return Acting(self, explore=False)
 
-    def exploring(self) -> "Acting":
+    def exploring(self) -> Policy:
         """The agent as a rollout policy that explores."""
         return Acting(self, explore=True)
 

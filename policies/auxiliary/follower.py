@@ -7,14 +7,15 @@ knows what the student does not, to where the student has found it out. Here bot
     L = -log π_F(a* | h) + (Q_F(h, a) - G)²,    V_F(h) = Σ_a π_F(a | h) Q_F⁻(h, a),
     G_t = r_t + γ_t [V_F(h_{t+1}) + λ π_F(a_{t+1} | h_{t+1}) (G_{t+1} - Q_F⁻(h_{t+1}, a_{t+1}))],
 
-the tree-backup returns (Precup, Sutton & Singh, ICML 2000), by which the value of a policy that did not act is learned of
-a replay, where the paper plays the follower itself. Q_F⁻ follows Q_F by τ. Of continuous actions V_F(h) = Q_F⁻(h, a_F),
-a_F the follower's best action, and λ is 0. The shaping is `policies.intrinsic.follower_value`.
+the tree-backup returns (Precup, Sutton & Singh, ICML 2000), by which the value of a policy that did not always act is
+learned of a replay. Q_F⁻ follows Q_F by τ. Of continuous actions V_F(h) = Q_F⁻(h, a_F), a_F the follower's best action,
+and λ is 0. The shaping is `policies.intrinsic.follower_value`; that the explorer hands over to the follower at some step
+of an episode, as in the paper, `policies.agents.handover`.
 """
 
 import copy
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from ml_collections import ConfigDict
@@ -27,6 +28,7 @@ from policies.models.heads import Head
 from policies.models.trunk import Trunk
 from torchkit.actions import Categorical, Distribution, TanhGaussian
 from utils.errors import UserError
+from utils.reads import SHARE, Reads
 
 
 class Follower(AuxiliaryLoss):
@@ -38,18 +40,26 @@ class Follower(AuxiliaryLoss):
         actions: what the head's outputs mean.
         discount: γ.
         return_lambda: λ, of discrete actions.
-        weight: of the loss.
+        settings: `weight` of the loss, `handover`, the probability with which it takes over from the explorer.
     """
 
     of_teacher = True
+    reads: ClassVar[Reads] = {"handover": SHARE}
 
     def __init__(
-        self, head: Head, value: Head, actions: Distribution, discount: float, return_lambda: float, weight: float
+        self,
+        head: Head,
+        value: Head,
+        actions: Distribution,
+        discount: float,
+        return_lambda: float,
+        settings: ConfigDict,
     ):
         super().__init__()
         self.head, self.value, self.actions = head, value, actions
         self.slow = copy.deepcopy(value).requires_grad_(False)
-        self.discount, self.return_lambda, self.loss_weight = discount, return_lambda, weight
+        self.discount, self.return_lambda = discount, return_lambda
+        self.loss_weight, self.leads = settings.weight, settings.handover
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -62,7 +72,10 @@ class Follower(AuxiliaryLoss):
             value = trunk.head(rl.policy_inputs, spec.action_dim)
         else:
             value = trunk.head(rl.policy_inputs, 1, action=spec.action_dim)
-        return cls(head, value, actions, rl.discount, rl.return_lambda, settings.weight)
+        return cls(head, value, actions, rl.discount, rl.return_lambda, settings)
+
+    def lead(self, views: Mapping[str, Tensor], rng: torch.Generator) -> Tensor:
+        return self.actions.draw(self.head(views).cpu(), rng)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         """Adds the follower's outputs `follower`, its value `follower_value` (T+1, B, 1), and Q_F and Q_F⁻."""

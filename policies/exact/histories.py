@@ -67,9 +67,8 @@ class Histories:
 
     def evaluated(self, q_HA: Floats, policy: Ints | Floats) -> Floats:
         """B_π Q (H, A), of actions (H,) or of probabilities (H, A)."""
-        drawn = policy.ndim == 2
-        value_H = (policy * q_HA).sum(axis=1) if drawn else np.take_along_axis(q_HA, policy[:, None], axis=1)[:, 0]
-        value_H = np.append(value_H, 0.0)
+        policy_HA = policy if policy.ndim == 2 else np.eye(q_HA.shape[1])[policy.astype(np.intp)]
+        value_H = np.append((policy_HA * q_HA).sum(axis=1), 0.0)
         after_HA = np.einsum("hao,hao->ha", self.chance_HAO, value_H[self.child_HAO])
         return self.belief_HS @ self.model.reward_SA + self.model.discount * after_HA
 
