@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ class Episode:
         expert: whether the expert acted.
         informed: whether the episode showed the hidden fact; None where the env does not tell.
         carry: what the memory of who acted held before each step, (L, C) float32; None where nothing is kept of it.
+        advice: like `action`, what a teacher would have done at each step; None where none was asked.
     """
 
     obs: NDArray[Any]
@@ -48,6 +49,7 @@ class Episode:
     expert: bool = False
     informed: bool | None = None
     carry: NDArray[np.float32] | None = None
+    advice: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -209,6 +211,8 @@ class PublicBatch:
 class EpisodeBatch(PublicBatch):
     """All that is stored of B episodes, the state among it. `expert` (B,) is 1 where the expert acted."""
 
+    of_steps: ClassVar[tuple[str, ...]] = ("action", "mask", "reward", "discount")
+
     state: Rows
     reward: Tensor
     discount: Tensor
@@ -249,13 +253,13 @@ class EpisodeBatch(PublicBatch):
             expert=none,
         )
 
-    def window(self, first: int, begin: int, carry: Tensor | None) -> "EpisodeBatch":
+    def window(self, first: int, begin: int, carry: Tensor | None) -> Self:
         """The batch from a row on, those from another on to be read before it; and what memories held before these."""
         _, obs = self.obs.split(begin)
         before, obs = obs.split(first - begin)
         _, state = self.state.split(first)
         rows = {name: getattr(self, name) for name in ("prev_action", "prev_reward", "start")}
-        steps = {name: getattr(self, name) for name in ("action", "mask", "reward", "discount")}
+        steps = {name: getattr(self, name) for name in self.of_steps}
         last = first - 1
         read = PublicBatch(
             obs=before,
@@ -279,7 +283,7 @@ class EpisodeBatch(PublicBatch):
         finally:
             self.obs.known = self.state.known = None
 
-    def to(self, device: torch.device | str) -> "EpisodeBatch":
+    def to(self, device: torch.device | str) -> Self:
         """The same batch on another device."""
 
         def move(value: Any) -> Any:
@@ -291,8 +295,17 @@ class EpisodeBatch(PublicBatch):
                 return type(value)(**{f.name: move(getattr(value, f.name)) for f in fields(value)})
             return value.to(device, non_blocking=True)
 
-        moved: EpisodeBatch = move(self)
+        moved: Self = move(self)
         return moved
+
+
+@dataclass(kw_only=True)
+class AdvisedBatch(EpisodeBatch):
+    """And what a teacher would have done: `advice`, like `action`. It may tell of the state: no policy has it."""
+
+    of_steps = (*EpisodeBatch.of_steps, "advice")
+
+    advice: Tensor
 
 
 def round_up(rows: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
-from buffers.batch import VIEWS_OF_ROWS, Episode, EpisodeBatch, Rows
+from buffers.batch import VIEWS_OF_ROWS, AdvisedBatch, Episode, EpisodeBatch, Rows
 from buffers.images import row_storages
 from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
@@ -35,7 +35,8 @@ class EpisodeBuffer:
     there is nothing, as at the start of an episode; with `carry_dim` it is what it held when the episode was played, of
     so many numbers, and only where that is not known nothing.
     Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
-    is turned, each by an angle of its own, and half of that `mirrored` where asked for (`buffers.augment`).
+    is turned, each by an angle of its own, and half of that `mirrored` where asked for (`buffers.augment`). With
+    `advised` every episode comes with a teacher's advice, and so do batches.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class EpisodeBuffer:
         mirrored: bool = False,
         burn_in: int = 0,
         carry_dim: int = 0,
+        advised: bool = False,
     ):
         self.spec, self.window, self.turned_share, self.mirrored = spec, window, turned_share, mirrored
         self.burn_in, self.carry_dim = burn_in, carry_dim
@@ -60,6 +62,8 @@ class EpisodeBuffer:
             "reward": ((), np.float32),
             "discount": ((), np.float32),
         }
+        self.fields = (*FIELDS, "advice") if advised else FIELDS
+        shapes |= {"advice": action} if advised else {}
         shapes |= {f"{view}_key": ((), np.uint64) for view in VIEWS_OF_ROWS}
         if carry_dim:
             shapes["carry"] = ((carry_dim,), np.float32)
@@ -164,7 +168,7 @@ class EpisodeBuffer:
             slot = int(self._slots(np.array([len(self) - 1]))[0])
         self._expert[slot] = episode.expert
         first = self._protected_rows - rows if protect else self._next_row
-        for key in FIELDS:
+        for key in self.fields:
             values = getattr(episode, key)
             if key in VIEWS_OF_ROWS and self.storages[key].in_bytes:
                 values = self.storages[key].encode(values)
@@ -293,14 +297,15 @@ class EpisodeBuffer:
         mask_TB = ((step_T1B[:-1] < length_B) & (step_T1B[:-1] >= skipped_B)).astype(np.float32)
         last_B = first_B + length_B - 1
         rows_TB = np.minimum(rows_T1B[:-1], last_B)
-        steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in FIELDS if k not in VIEWS_OF_ROWS}
+        steps = {k: torch.from_numpy(self._rows[k][rows_TB]) for k in self.fields if k not in VIEWS_OF_ROWS}
         if angle_B is not None:
-            steps["action"] = turn_actions(steps["action"], torch.from_numpy(angle_B))
+            for name in steps.keys() & {"action", "advice"}:
+                steps[name] = turn_actions(steps[name], torch.from_numpy(angle_B))
         views = {}
         for view, storage in self.storages.items():
             plain = not storage.in_bytes and angle_B is None
             views[view] = self._distinct(view, rows_T1B) if plain else self._images(view, rows_T1B, angle_B, device)
-        return EpisodeBatch.from_transitions(
+        batch = EpisodeBatch.from_transitions(
             views["obs"],
             views["state"],
             steps["action"],
@@ -308,7 +313,8 @@ class EpisodeBuffer:
             steps["discount"],
             torch.from_numpy(mask_TB),
             self.spec.action_dim,
-        ).to(device)
+        )
+        return (AdvisedBatch(**vars(batch), advice=steps["advice"]) if "advice" in steps else batch).to(device)
 
     def _distinct(self, view: str, rows_T1B: NDArray[np.int64]) -> Rows:
         """The rows of a view without doubles; the keys tell which are the same."""
@@ -366,7 +372,7 @@ class EpisodeBuffer:
             return
         for name in COUNTERS:
             setattr(self, name, whole(state["counters"][name], name))
-        for key in {*FIELDS, *state["rows"]}:
+        for key in {*self.fields, *state["rows"]}:
             kept = self._rows[key][: self._used_rows]
             if state["rows"][key].shape != kept.shape:
                 raise ValueError(f"{key}: rows of {state['rows'][key].shape}, where {kept.shape} are counted")

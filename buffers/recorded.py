@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from minari import EpisodeData, MinariDataset
 
 Array = NDArray[Any]
-STATE = "config_env.data.state"
+STATE_FIELD = "config_env.data.state"
 DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, ImportError)
 
 
@@ -199,12 +199,12 @@ def _named_state(
         there = [f"infos/{name}" for name in infos]
         there += list(episode.observations) if isinstance(episode.observations, Mapping) else []
         choices = f"choose from {', '.join(there)}" if there else "it has no infos, and no keys of observations"
-        raise UserError(f"{STATE}={field}: {flag} has none such; {choices}") from None
+        raise UserError(f"{STATE_FIELD}={field}: {flag} has none such; {choices}") from None
     state = np.asarray(found, np.float32)
     state = state.reshape(len(state), -1) if state.ndim else state[None, None]
     if state.shape != (T + 1, spec.state_dim):
         raise UserError(
-            f"{STATE}={field}: {state.shape[0]} rows of {state.shape[1]} numbers to an episode of {T} steps; "
+            f"{STATE_FIELD}={field}: {state.shape[0]} rows of {state.shape[1]} numbers to an episode of {T} steps; "
             f"{T + 1} of {spec.state_dim}, the state of {spec.env_id}, are needed"
         )
     return state

@@ -104,7 +104,7 @@ def numbers_of(given: Any, field: str) -> tuple[float, ...]:
 def _wrapped(env: gym.Env[Any, Any], config_env: ConfigDict) -> gym.Env[Any, Any]:
     """The env in the wrappers that `config_env.wrappers` names, the first innermost."""
     for name in names_of(config_env.get("wrappers", ())):
-        wrapper = _imported(name, "config_env.wrappers", "'package.module:Class'")
+        wrapper = imported(name, "config_env.wrappers", "'package.module:Class'")
         try:
             env = wrapper(env)
         except UserError:
@@ -235,7 +235,7 @@ def actions_of(config_env: ConfigDict) -> PlainActions:
 
 def _make_foreign(config_env: ConfigDict, num_envs: int, seed: int, render_mode: str | None) -> ForeignVectorEnv:
     """The vector env that `config_env.vector_entry` makes when it is called with `num_envs` and the `kwargs`."""
-    make = _imported(config_env.vector_entry, "config_env.vector_entry", "'package.module:function'")
+    make = imported(config_env.vector_entry, "config_env.vector_entry", "'package.module:function'")
     drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
     for wrong in ("module", "wrappers"):
         if config_env.get(wrong):
@@ -329,11 +329,11 @@ def _import_state_fn(name: str) -> StateFn | Literal["observation"] | None:
         return None
     if name == "observation":
         return "observation"
-    read: StateFn = _imported(name, "config_env.state_fn", "'observation' nor of the form 'package.module:function'")
+    read: StateFn = imported(name, "config_env.state_fn", "'observation' nor of the form 'package.module:function'")
     return blaming("config_env.state_fn", name)(read)
 
 
-def _imported(name: str, field: str, form: str) -> Any:
+def imported(name: str, field: str, form: str) -> Any:
     """What `"package.module:name"` names, which can be called."""
     module, _, inner = name.partition(":")
     if not module or not inner:

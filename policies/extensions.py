@@ -59,6 +59,8 @@ class AuxiliaryLoss(Extension):
     loss_weight: float = 1.0
     of_actor = False  # reads the view `policy`, which an actor alone has
     of_expert = False  # says something on the expert's episodes alone
+    of_teacher = False  # learns of a teacher's advice
+    leads = 0.0  # the probability with which, before each step, who explores hands over to it (`lead`)
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -70,6 +72,10 @@ class AuxiliaryLoss(Extension):
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The loss of each row (T+1, B), unweighted; what stands where `mask` is 0 is not read."""
+        raise NotImplementedError
+
+    def lead(self, views: Mapping[str, Tensor], rng: torch.Generator) -> Tensor:
+        """What it would do, (N,) or (N, A) on the generator's device, by public views (N, F) of one step."""
         raise NotImplementedError
 
     @property
@@ -134,6 +140,10 @@ class Extensions(nn.Module):
         """Every one of them, as `auxiliary.<name>` and `intrinsic.<name>`."""
         kinds: dict[str, Mapping[str, Extension]] = {"auxiliary": self._losses, "intrinsic": self._rewards}
         return {f"{kind}.{name}": one for kind, ones in kinds.items() for name, one in ones.items()}
+
+    def leader(self) -> AuxiliaryLoss | None:
+        """The first that leads."""
+        return next((one for one in self._losses.values() if one.leads), None)
 
     def learned(self) -> Iterator[nn.Parameter]:
         """The parameters that learn with the agent's, by its losses."""

@@ -51,6 +51,31 @@ def lambda_returns(
     return torch.stack(returns[::-1])
 
 
+def tree_backup_returns(
+    reward_TB: Tensor,
+    discount_TB: Tensor,
+    value_TB: Tensor,
+    taken_TB: Tensor,
+    chance_TB: Tensor,
+    last_TB: Tensor,
+    return_lambda: float,
+) -> Tensor:
+    """Returns of a policy that did not act itself, the tree-backup ones (Precup, Sutton & Singh, 2000).
+
+    `G_t = r_t + d_t [V_{t+1} + λ π(a_{t+1} | h_{t+1}) (G_{t+1} - Q(h_{t+1}, a_{t+1}))]`, the second term 0 beyond the last
+    stored step. Where Q is right every step's correction has mean 0, whoever acted.
+
+    Args:
+        reward_TB, discount_TB, value_TB, last_TB, return_lambda: as of `lambda_returns`, V being the policy's.
+        taken_TB: Q of the action taken at step t.
+        chance_TB: the policy's probability of it.
+    """
+    lead_TB = chance_TB * (value_TB.roll(1, 0) - taken_TB)  # V_t stands at t - 1; the first of these is not read
+    lead_TB = torch.cat([lead_TB[1:], torch.zeros_like(lead_TB[:1])]).masked_fill(last_TB > 0, 0.0)
+    paid_TB = reward_TB + discount_TB * return_lambda * lead_TB
+    return lambda_returns(paid_TB, discount_TB, value_TB, chance_TB, last_TB, return_lambda)
+
+
 def last_steps(mask_TB: Tensor) -> Tensor:
     """1 on each episode's last real step, else 0: (T, B)."""
     return mask_TB - torch.cat([mask_TB[1:], torch.zeros_like(mask_TB[:1])])

@@ -36,7 +36,7 @@ def main() -> None:
     """Loads the policy, writes the file, compares, describes."""
     from envs.make import actions_of, make_vector_env
     from policies.deployed import export
-    from policies.deployed.files import check_fits, load_policy
+    from policies.deployed.files import check_deployable, check_fits, load_policy
     from policies.deployed.trust import config_of
     from utils.config import to_dict
     from utils.errors import choose
@@ -44,6 +44,7 @@ def main() -> None:
     suffix = choose(export.FORMATS, _FORMAT.value, "--format")[0]
     folder = folder_of(_RUN)
     policy, about = load_policy(str(folder), flag="--run")
+    check_deployable(about, "--run")
     config = config_of(about, _ENV.value, _TRUST.value, "--run")
     if config.rl.observe:
         raise UserError(

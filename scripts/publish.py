@@ -28,12 +28,13 @@ _OUT = flags.DEFINE_string(
 
 def main() -> None:
     """Checks the policy by loading it, and writes it."""
-    from policies.deployed.files import load_policy, settings_of
+    from policies.deployed.files import check_deployable, load_policy, settings_of
     from utils.files import atomic_path, atomic_write
 
     folder, out = folder_of(_RUN), Path(_OUT.value).expanduser()
     _, told = load_policy(str(folder), flag="--run")
-    paths = {*settings_of(told), "data_path"}
+    check_deployable(told, "--run")
+    paths = {*settings_of(told), "data_path", "expert_policy"}
     folder = folder / "policy" if (folder / "policy" / FILES[0]).exists() else folder
     if out.exists() and (not out.is_dir() or {path.name for path in out.iterdir()} - {*FILES, "films"}):
         raise UserError(f"--out: {out} holds something that is not a policy; name another folder")

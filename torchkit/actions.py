@@ -6,6 +6,7 @@ exceptions apart: an exported action can be -1, and a soft actor-critic takes ex
 Dimension key: A actions, or numbers of a continuous one; X outputs.
 """
 
+import math
 from typing import ClassVar
 
 import torch
@@ -21,6 +22,9 @@ from torchkit.distributions import (
     sample_tanh_gaussian,
     split_gaussian,
 )
+
+
+LEAST_STD, EDGE = 0.1, 0.98  # of what a teacher advises
 
 
 class Actions:
@@ -81,6 +85,10 @@ class Distribution(Actions):
         """How far the policy is from given actions (…), which behaviour cloning lowers."""
         raise NotImplementedError
 
+    def surprise(self, output: Tensor, action: Tensor) -> Tensor:
+        """The negative logarithm of the likelihood (…) of what a teacher advises, but for a constant."""
+        raise NotImplementedError
+
 
 class Categorical(Distribution):
     """Logits of discrete actions."""
@@ -103,6 +111,10 @@ class Categorical(Distribution):
     def distance(self, output: Tensor, action: Tensor) -> Tensor:
         """The cross-entropy."""
         return F.cross_entropy(output.movedim(-1, 1), action, reduction="none")
+
+    def surprise(self, output: Tensor, action: Tensor) -> Tensor:
+        """As `distance`: the cross-entropy."""
+        return self.distance(output, action)
 
     def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
         return "action probabilities", {"probability": output.softmax(-1)}
@@ -150,6 +162,17 @@ class TanhGaussian(Distribution):
     def distance(self, output: Tensor, action: Tensor) -> Tensor:
         """The squared distance of the greedy action."""
         return (self.best(output) - action).square().sum(-1)
+
+    def surprise(self, output: Tensor, action: Tensor) -> Tensor:
+        """That of the Gaussian before the tanh, Σ ½ ((u - μ) / σ)² + log σ with u = artanh a.
+
+        Of a teacher that is always the same σ would go to 0 and the loss out of all bounds; and of actions on the edge
+        u is infinite. So σ is at least `LEAST_STD`, and a at most `EDGE` from 0.
+        """
+        mean, log_std = split_gaussian(output)
+        log_std = log_std.clamp(min=math.log(LEAST_STD))
+        raw = torch.atanh(action.clamp(-EDGE, EDGE))
+        return (0.5 * ((raw - mean) / log_std.exp()).square() + log_std).sum(-1)
 
     def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
         mean, log_std = self.split(output)

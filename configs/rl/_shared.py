@@ -100,10 +100,22 @@ def replayed(config: ConfigDict) -> ConfigDict:
     config.deploy = "average"  # what acts greedily and is kept: average, which follows what learns by tau; online
     config.aux_batch_size = 64  # episodes of a separate predictor step
     config.predictor_lr = 3e-4  # of the separate step
+    return kept(config)
+
+
+def kept(config: ConfigDict) -> ConfigDict:
+    """What a replay keeps and gives, and what a teacher beside it adds."""
     config.replay_steps = 1_000_000  # env steps that are kept
     # windows of --sampled_seq_len steps: rows before one that memories read and nothing is learned of, and what they
     # begin with: zero, nothing; stored, what they held when the episode was played (Kapturowski et al., 2019)
     config.burn_in, config.carry = 0, "zero"
+    # who advises: expert (the domain's), guess (the same, for a guessed goal), informed (the domain's, by the state),
+    # policy (by --expert_policy_dir), or "module:function" of states and observations; "" for none
+    config.teacher = ""
+    config.beta = ConfigDict({"start": 0.0, "end": 0.0, "steps": 0})  # share of steps that it does, linear in env steps
+    # ELF: a follower of the advice, and pay for what its value gains (Walsman et al., 2023)
+    config.auxiliary.follower = ConfigDict({"weight": 1.0, "handover": 0.05})  # chance of it before each step
+    config.intrinsic.follower_value = ConfigDict({"weight": 1.0})
     return config
 
 

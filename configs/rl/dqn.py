@@ -38,6 +38,10 @@ VARIANTS = {
     # checks of stage 2: what acts sees z_state alone, which must not be enough, or with z_obs, which must be
     "zero_on": {"observe": ("z_state",), "policy_inputs": ("observation",)},
     "zero_off": {"observe": ("z_obs", "z_state"), "policy_inputs": ("observation",)},
+    # what acts sees the state: not to be deployed, but to teach
+    "teacher": {"observe": ("state",), "policy_inputs": ("observation",)},
+    # a follower of a teacher, and an explorer that is paid for what following gains (ELF, Walsman et al., 2023)
+    "elf": {"teacher": "expert", "auxiliary.use": ("follower",), "intrinsic.use": ("follower_value",)},
 }
 
 

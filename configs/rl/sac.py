@@ -45,6 +45,10 @@ VARIANTS = {
         "critic_inputs": ("observation",),
         "auxiliary.use_actor": ("behaviour_cloning",),
     },
+    # what acts sees the state: not to be deployed, but to teach
+    "teacher": {"observe": ("state",), "policy_inputs": ("observation",), "critic_inputs": ("observation",)},
+    # a follower of a teacher, and an explorer that is paid for what following gains (ELF, Walsman et al., 2023)
+    "elf": {"teacher": "expert", "auxiliary.use": ("follower",), "intrinsic.use": ("follower_value",)},
 }
 
 

@@ -1,6 +1,7 @@
-"""Envs whose observation is an embedding of stage 2: the checks zero-on and zero-off of what the embeddings hold.
+"""Envs whose observation is made of what a policy will not have: the state itself, or embeddings of stage 2.
 
-What acts sees z_state here because it is this env's observation. No policy learned on it can be deployed on the domain.
+What acts sees these here because they are this env's observation: a teacher the state, the checks zero-on and zero-off
+the embeddings. No policy learned on it can be deployed on the domain.
 """
 
 from collections.abc import Callable
@@ -21,31 +22,21 @@ from policies.models.on_disk import EMBEDDERS, load_embedder
 from utils.errors import UserError, choose
 
 MakeEnvs = Callable[..., AsymmetricVectorEnv]
+STATE = ("state",)  # what a teacher observes
 
 
-class EmbeddedObservations:
-    """N envs whose observation is made of embeddings of the observation and of the state; all else is theirs.
+Shown = dict[str, NDArray[np.float32]]
 
-    Args:
-        envs: the domain.
-        embedders: for each part of the new observation, `z_obs` or `z_state`, an encoder of that view.
-    """
 
-    def __init__(self, envs: AsymmetricVectorEnv, embedders: dict[str, nn.Module]):
-        self.envs, self.embedders = envs, embedders
-        width = self._embed(np.zeros((1, envs.spec_sizes.obs_dim)), np.zeros((1, envs.spec_sizes.state_dim))).shape[1]
-        self.spec_sizes: EnvSpec = replace(envs.spec_sizes, obs_dim=width, obs_image_shape=None, obs_storage=())
+class EnvsBehind:
+    """N envs behind others that may show their views otherwise (`_seen`); all else is theirs."""
 
-    @torch.inference_mode()
-    def _embed(self, obs_NO: NDArray[Any], state_NS: NDArray[Any]) -> NDArray[np.float32]:
-        views = {"z_obs": obs_NO, "z_state": state_NS}
-        rows: list[Tensor] = [
-            embed(torch.as_tensor(views[name], dtype=torch.float32)) for name, embed in self.embedders.items()
-        ]
-        return torch.cat(rows, dim=-1).numpy()
+    def __init__(self, envs: AsymmetricVectorEnv):
+        self.envs, self.spec_sizes = envs, envs.spec_sizes
 
-    def _seen(self, views: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        return {"obs": self._embed(views["obs"], views["state"]), "state": views["state"]}
+    def _seen(self, views: Shown) -> Shown:
+        """What is shown in place of the views of a reset or a step."""
+        return views
 
     @property
     def num_envs(self) -> int:
@@ -102,6 +93,69 @@ class EmbeddedObservations:
         self.envs.close()
 
 
+class EmbeddedObservations(EnvsBehind):
+    """N envs whose observation is made of embeddings of the observation and of the state.
+
+    Args:
+        envs: the domain.
+        embedders: for each part of the new observation, `z_obs` or `z_state`, an encoder of that view.
+    """
+
+    def __init__(self, envs: AsymmetricVectorEnv, embedders: dict[str, nn.Module]):
+        super().__init__(envs)
+        self.embedders = embedders
+        width = self._embed(np.zeros((1, envs.spec_sizes.obs_dim)), np.zeros((1, envs.spec_sizes.state_dim))).shape[1]
+        self.spec_sizes = replace(envs.spec_sizes, obs_dim=width, obs_image_shape=None, obs_storage=())
+
+    @torch.inference_mode()
+    def _embed(self, obs_NO: NDArray[Any], state_NS: NDArray[Any]) -> NDArray[np.float32]:
+        views = {"z_obs": obs_NO, "z_state": state_NS}
+        rows: list[Tensor] = [
+            embed(torch.as_tensor(views[name], dtype=torch.float32)) for name, embed in self.embedders.items()
+        ]
+        return torch.cat(rows, dim=-1).numpy()
+
+    def _seen(self, views: Shown) -> Shown:
+        return {"obs": self._embed(views["obs"], views["state"]), "state": views["state"]}
+
+
+class ObservedState(EnvsBehind):
+    """N envs whose observation is the state: where a teacher learns."""
+
+    def __init__(self, envs: AsymmetricVectorEnv):
+        super().__init__(envs)
+        self.spec_sizes = with_state_observed(envs.spec_sizes)
+
+    def _seen(self, views: Shown) -> Shown:
+        return {"obs": views["state"], "state": views["state"]}
+
+
+def with_state_observed(spec: EnvSpec) -> EnvSpec:
+    """The sizes of a domain whose observation is its state."""
+    return replace(spec, obs_dim=spec.state_dim, obs_image_shape=spec.state_image_shape, obs_storage=spec.state_storage)
+
+
+class WatchedEnvs(EnvsBehind):
+    """N envs whose present views are at hand in `views`: for who stands beside the policy, and is not it."""
+
+    def __init__(self, envs: AsymmetricVectorEnv):
+        super().__init__(envs)
+        self.views: Shown = {}
+
+    def _seen(self, views: Shown) -> Shown:
+        self.views = views
+        return views
+
+    def state_dict(self) -> dict[str, Any]:
+        """The domain's, and the views."""
+        return {"envs": self.envs.state_dict(), "views": {name: view.copy() for name, view in self.views.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The domain's, and the views."""
+        self.envs.load_state_dict(state["envs"])
+        self.views = dict(state["views"])
+
+
 def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str | None) -> tuple[MakeEnvs, set[str]]:
     """Makes envs of `config.env` that show what `config.rl.observe` says; and the embedder flags that this needs.
 
@@ -113,6 +167,8 @@ def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str 
     observe, make_domain = config.rl.get("observe", ()), maker(config.env)
     if not observe:
         return make_domain, set()
+    if tuple(observe) == STATE:
+        return lambda num_envs, **options: ObservedState(make_domain(num_envs, **options)), set()
     with closing(make_vector_env(config.env, 1, seed=0)) as domain:
         spec = domain.spec_sizes
     paths = {"z_obs": obs_embedder, "z_state": state_embedder}

@@ -43,7 +43,7 @@ class ExpertPolicy:
 
     def __init__(self, envs: AsymmetricVectorEnv, guess_share: float, rng: np.random.Generator):
         self.envs, self.guess_share, self.rng = envs, guess_share, rng
-        self.guess_N = np.zeros(envs.num_envs, bool)
+        self.guess_N = np.full(envs.num_envs, guess_share == 1.0)
 
     def __call__(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
@@ -51,6 +51,29 @@ class ExpertPolicy:
         draw = self.rng.random(len(obs_NO)) < self.guess_share
         self.guess_N = np.where(start_N.astype(bool), draw, self.guess_N)
         return self.envs.expert_action(self.guess_N), carry
+
+
+class Guided:
+    """A student beside a teacher, who says at every step what it would do, and does it in a share β of the steps.
+
+    The mixture π = β π_teacher + (1 - β) π_student of DAgger (Ross, Gordon & Bagnell, 2011), drawn anew at each step. The
+    carry is that of both; `advice` holds what the teacher said last, (N,) or (N, A). Nothing of it goes to the student.
+    """
+
+    def __init__(self, student: Policy, teacher: Policy, beta: float, rng: np.random.Generator):
+        self.student, self.teacher, self.beta, self.rng = student, teacher, beta, rng
+        self.advice: Array | None = None
+
+    def __call__(
+        self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any
+    ) -> tuple[Array, Any]:
+        own, taught = (None, None) if carry is None else carry
+        now = (obs_NO, prev_action_NA, prev_reward_N, start_N)
+        advice, taught = self.teacher(*now, taught)
+        action, own = self.student(*now, own)
+        led_N = self.rng.random(len(obs_NO)) < self.beta
+        self.advice = advice
+        return np.where(led_N if action.ndim == 1 else led_N[:, None], advice, action), (own, taught)
 
 
 def check_expert(envs: AsymmetricVectorEnv, flag: str, remedy: str) -> None:
@@ -71,7 +94,8 @@ class EpisodeStream:
 
     Episodes in progress live in preallocated arrays (horizon + 1, N, ·), images as the bytes that a replay has of them.
     `state_dict` covers them, the envs and the policy's memory: a resumed run goes on inside the episodes. With
-    `carry_dim` episodes have what the memory held before each step, in so many numbers.
+    `carry_dim` episodes have what the memory held before each step, in so many numbers. Those that a `Guided` policy
+    plays have its teacher's advice.
     """
 
     def __init__(
@@ -86,6 +110,7 @@ class EpisodeStream:
         self._seen = np.zeros((N, spec.obs_dim), np.float32)  # the observations as the policy is handed them
         action_shape, action_type = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         self._action = np.zeros((rows, N, *action_shape), action_type)
+        self._advice: Array | None = None  # like `_action`, once there is a teacher
         self._reward = np.zeros((rows, N), np.float32)
         self._carries = zeros((rows, N, carry_dim), np.float32, needs)
         self._t = np.zeros(N, np.int64)
@@ -133,6 +158,9 @@ class EpisodeStream:
         if self._after_step is not None:
             self._after_step()
         self._action[self._t, self._slots] = action_N
+        if isinstance(policy, Guided):
+            self._advice = np.zeros_like(self._action) if self._advice is None else self._advice
+            self._advice[self._t, self._slots] = policy.advice
         self._check_finite("a reward", np.asarray(reward_N)[:, None], self._slots)
         self._reward[self._t, self._slots] = reward_N
         self._t += 1
@@ -171,12 +199,14 @@ class EpisodeStream:
             success=success,
             informed=informed,
             carry=self._carries[:length, n].copy() if self._carries.shape[-1] else None,
+            advice=None if self._advice is None else self._advice[:length, n].copy(),
         )
 
     def state_dict(self) -> dict[str, Any]:
         """The envs, the episodes in progress and the policy's memory."""
         rows = np.arange(int(self._t.max()) + 1)[:, None]
-        kept = ("_obs", "_state", "_action", "_reward", *(("_carries",) if self._carries.size else ()))
+        kept = ["_obs", "_state", "_action", "_reward", *(("_carries",) if self._carries.size else ())]
+        kept += [] if self._advice is None else ["_advice"]
         arrays = {k: getattr(self, k)[: len(rows)].copy() for k in kept}
         for name, array in arrays.items():  # what earlier episodes left beyond is not kept
             array[rows > self._t if name in ("_obs", "_state") else rows >= self._t] = 0
@@ -190,6 +220,8 @@ class EpisodeStream:
             setattr(self, key, value.copy())
         if "_seen" not in state["vectors"]:  # older ones had images as they are seen
             self._seen = state["arrays"]["_obs"][self._t, self._slots]
+        if "_advice" in state["arrays"]:
+            self._advice = np.zeros_like(self._action)
         for key, value in state["arrays"].items():
             kept, storage = getattr(self, key)[: len(value)], self._storages.get(key.removeprefix("_"))
             if value.dtype == kept.dtype or storage is None:

@@ -13,7 +13,7 @@ from policies.extensions import Extensions
 from policies.models.heads import Critic, Head
 from policies.models.policy import HistoryPolicy
 from policies.models.trunk import Trunk
-from policies.models.views import PrivilegedViews, Views
+from policies.models.views import PrivilegedViews, PublicViews, Views
 from torchkit.actions import Categorical, Distribution, TanhGaussian
 from utils.errors import UserError
 from utils.reads import ANY, POSITIVE, SHARE, Reads
@@ -105,6 +105,9 @@ class ActorCritic(Learner):
                 of_actor = self.actor_extensions.row_losses(actor_views, batch)
             losses |= {f"actor_{name}": loss for name, loss in of_actor.items()}
         return losses, full
+
+    def _extended_views(self) -> PublicViews:
+        return self.policy.public if self.critic.public is None else self.critic.public
 
     def _part_views(self, batch: EpisodeBatch) -> Views:
         return self.critic.views(batch, self.state_views(batch))

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from buffers.batch import EpisodeBatch
+from policies.acting.rollout import Policy
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from torchkit.actions import Actions
@@ -23,7 +24,7 @@ class Agent(nn.Module):
     (`policies.training.experience`). `env_steps` is what its clock shows, updates where no env is stepped, and
     drives whatever follows a schedule.
     `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
-    `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
+    `of_teacher` says whether it learns of a teacher's advice. `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
     outputs mean, None where it takes no such actions.
     """
 
@@ -31,6 +32,7 @@ class Agent(nn.Module):
     continuous_actions: ClassVar[Actions | None] = None
     wants_aux_batch: bool = False
     under_vmap: ClassVar[bool] = False
+    of_teacher: ClassVar[bool] = False
     reads: ClassVar[Reads] = {}
     learns_from: str
     env_steps: int = 0
@@ -89,11 +91,11 @@ class Agent(nn.Module):
         """Puts everything back where `checkpoint` was taken."""
         raise NotImplementedError
 
-    def greedy(self) -> "Acting":
+    def greedy(self) -> Policy:
         """The agent as a rollout policy that does not explore."""
         return Acting(self, explore=False)
 
-    def exploring(self) -> "Acting":
+    def exploring(self) -> Policy:
         """The agent as a rollout policy that explores."""
         return Acting(self, explore=True)
 

@@ -65,7 +65,7 @@ class DQN(Learner):
     learns_from = "replayed_envs"
     discrete_actions = ActionValues()
     reads: ClassVar[Reads] = {
-        **dict.fromkeys(("lr", "predictor_lr"), POSITIVE),
+        **dict.fromkeys(("lr", "predictor_lr", "aux_batch_size"), POSITIVE),
         **dict.fromkeys(("discount", "return_lambda", "exploration.start", "exploration.end"), SHARE),
         "exploration.zeta": FROM_ZERO,
         **dict.fromkeys(("exploration.steps", "cut_traces", "double_q", "q_target", "vr_all_actions"), ANY),

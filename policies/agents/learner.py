@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from buffers.batch import EpisodeBatch
+from policies.acting.rollout import Policy
 from policies.agents.base import Agent, Array
+from policies.agents.handover import HandingOver, Leading
 from policies.extensions import Extensions
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import normalised_views
-from policies.models.views import PrivilegedViews, Views
+from policies.models.views import PrivilegedViews, PublicViews, Views
 from torchkit.actions import Distribution
 from torchkit.distributions import sample_tanh_gaussian
 from torchkit.fast.adam import Adam
@@ -92,6 +94,17 @@ class Learner(Agent):
         views, real_R = self.state_views(batch), batch.row_mask.flatten()
         for ones in self._all_extensions():
             ones.measure({name: Moments.of(views[name].flatten(0, 1), real_R) for name in ones.unmeasured})
+
+    def exploring(self) -> Policy:
+        explorer, leader = super().exploring(), self.extensions.leader()
+        if leader is None:
+            return explorer
+        leading = Leading(self._extended_views(), leader, self._rng, self.device)
+        return HandingOver(explorer, leading, leader.leads, self._rng)
+
+    def _extended_views(self) -> PublicViews:
+        """The public views that `extensions` are on."""
+        return self.policy.public
 
     def _all_extensions(self) -> tuple[Extensions, ...]:
         """Those of all its networks."""

@@ -33,7 +33,7 @@ class SAC(ActorCritic):
 
     learns_from = "replayed_envs"
     reads: ClassVar[Reads] = {
-        **dict.fromkeys(("predictor_lr", "temperature.initial", "temperature.lr"), POSITIVE),
+        **dict.fromkeys(("predictor_lr", "aux_batch_size", "temperature.initial", "temperature.lr"), POSITIVE),
         "temperature.target_share": SHARE,
         **dict.fromkeys(("action_dim", "temperature.auto", "temperature.target_entropy"), ANY),
     }

@@ -1,10 +1,10 @@
-"""A finished policy in the part of a domain's expert."""
+"""A finished policy in the part of a domain's expert: its own episodes, of what it observes."""
 
 from ml_collections import ConfigDict
 
 from envs.base import EnvSpec
 from policies.acting.evaluate import GreedyPolicy
-from policies.deployed.files import load_policy, policy_digest
+from policies.deployed.files import load_policy, policy_digest, sees_state
 from utils.config import warn_of_another_task
 from utils.device import prepare_cpu
 from utils.errors import UserError
@@ -27,6 +27,7 @@ def expert_policy(
     row = about["config"]["rl"]
     if row.get("observe"):
         name = f"{row['family']}:{row['variant']}"
-        raise UserError(f"--expert_policy_dir: {name} acts on embeddings; give one that acts on observations")
+        what = "the state" if sees_state(about) else "embeddings"
+        raise UserError(f"--expert_policy_dir: {name} acts on {what}; give one that acts on observations")
     warn_of_another_task("--expert_policy_dir", about["config"].get("env", {}), config_env)
     return GreedyPolicy(policy), policy_digest(folder)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from envs.base import EnvSpec
+from policies.acting.embedded_envs import STATE
 from policies.build import build_policy
 from policies.models import published
 from policies.models.policy import HistoryPolicy
@@ -82,9 +83,12 @@ def load_policy(
     return policy.eval(), about
 
 
-def policy_digest(folder: str) -> str:
-    """SHA-256 of the weights of a policy that is there."""
-    return content_digest([_folder_of(Path(folder).expanduser()) / "policy.safetensors"])
+def policy_digest(folder: str) -> str | None:
+    """SHA-256 of the weights of a policy; None where there is none."""
+    try:
+        return content_digest([_folder_of(Path(folder).expanduser()) / "policy.safetensors"])
+    except OSError:
+        return None
 
 
 def _folder_of(path: Path) -> Path:
@@ -99,8 +103,16 @@ def check_fits(about: Mapping[str, Any], spec: EnvSpec, flag: str) -> None:
         UserError: names `flag`, by which the user named the policy.
     """
     saved, row = about["spec"], about["config"]["rl"]
+    if saved["discrete"] != spec.discrete:
+        kinds = {True: "discrete", False: "continuous"}
+        raise UserError(f"{flag}: a policy of {kinds[saved['discrete']]} actions; {spec.env_id}'s are not")
     if (spec.obs_dim, spec.action_dim) == (saved["obs_dim"], saved["action_dim"]):
         return
+    if sees_state(about):
+        raise UserError(
+            f"{flag}: a teacher that sees {saved['obs_dim']} numbers of the state and takes {saved['action_dim']} "
+            f"actions; {spec.env_id} has {spec.state_dim} and {spec.action_dim}"
+        )
     if row.get("observe") and spec.action_dim == saved["action_dim"]:
         raise UserError(
             f"{flag}: {row['family']}:{row['variant']} acts on embeddings; give its --config_rl, and the embedders "
@@ -110,6 +122,25 @@ def check_fits(about: Mapping[str, Any], spec: EnvSpec, flag: str) -> None:
         f"{flag}: a policy for {saved['obs_dim']} observations and {saved['action_dim']} actions; "
         f"{spec.env_id} has {spec.obs_dim} and {spec.action_dim}"
     )
+
+
+def sees_state(about: Mapping[str, Any]) -> bool:
+    """Whether a saved policy is a teacher, which acts on the state."""
+    return tuple(about["config"]["rl"].get("observe", ())) == STATE
+
+
+def check_deployable(about: Mapping[str, Any], flag: str) -> None:
+    """Refuses what acts on the state.
+
+    Raises:
+        UserError: begins with `flag`, by which the user named the policy.
+    """
+    if sees_state(about):
+        row = about["config"]["rl"]
+        raise UserError(
+            f"{flag}: {row['family']}:{row['variant']} acts on the state, which nobody has who deploys it; it can teach, "
+            "by --expert_policy_dir"
+        )
 
 
 @contextmanager

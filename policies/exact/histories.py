@@ -65,9 +65,10 @@ class Histories:
         u = self.model.reward_SA + self.model.discount * after_HSA
         return np.where(self.belief_HS[:, :, None] > 0, u, 0.0)
 
-    def evaluated(self, q_HA: Floats, policy_H: Ints) -> Floats:
-        """B_π Q (H, A)."""
-        value_H = np.append(np.take_along_axis(q_HA, policy_H[:, None], axis=1)[:, 0], 0.0)
+    def evaluated(self, q_HA: Floats, policy: Ints | Floats) -> Floats:
+        """B_π Q (H, A), of actions (H,) or of probabilities (H, A)."""
+        policy_HA = policy if policy.ndim == 2 else np.eye(q_HA.shape[1])[policy.astype(np.intp)]
+        value_H = np.append((policy_HA * q_HA).sum(axis=1), 0.0)
         after_HA = np.einsum("hao,hao->ha", self.chance_HAO, value_H[self.child_HAO])
         return self.belief_HS @ self.model.reward_SA + self.model.discount * after_HA
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from envs.finite import FinitePOMDP, Floats
+from envs.finite import FinitePOMDP, Floats, informed_values
 from policies.exact.histories import Histories, Ints, belief_graph, greedy, history_tree
 from utils.errors import UserError
 
@@ -95,12 +95,31 @@ def policy_values(histories: Histories, policy_H: Ints) -> Floats:
     return u_HSA
 
 
-def policy_evaluation(histories: Histories, policy_H: Ints) -> Iterator[Values]:
-    """0, B_π 0, B_π² 0, … on Q."""
+def policy_evaluation(histories: Histories, policy: Ints | Floats) -> Iterator[Values]:
+    """0, B_π 0, B_π² 0, … on Q, of actions (H,) or of probabilities (H, A)."""
     q_HA = np.zeros((len(histories), len(histories.model.actions)))
     while True:
         yield Values(q_HA)
-        q_HA = histories.evaluated(q_HA, policy_H)
+        q_HA = histories.evaluated(q_HA, policy)
+
+
+def imitation_limit(histories: Histories, teacher_SA: Floats | None = None) -> tuple[Floats, float]:
+    """What a student of a teacher that knows the state comes to, and its value at the start.
+
+    Its policy (H, A) is π(a | h) = Σ_s Pr(s | h) π*(a | s), the minimum of the cross-entropy after histories whose
+    actions say nothing of the state, as in DAgger (and before the first action whoever acted).
+
+    Args:
+        histories: over which it acts.
+        teacher_SA: π*; that of the greatest value for who knows the state, the first of equal ones, where not given.
+    """
+    if teacher_SA is None:
+        best_S = greedy(informed_values(histories.model))
+        teacher_SA = np.eye(len(histories.model.actions))[best_S]
+    policy_HA = histories.belief_HS @ teacher_SA
+    q_HA = settled(policy_evaluation(histories, policy_HA))[0].q_HA
+    first = slice(len(histories.first_R))
+    return policy_HA, float(histories.first_R @ (policy_HA[first] * q_HA[first]).sum(axis=1))
 
 
 def state_only_values(histories: Histories, policy_H: Ints) -> tuple[Floats, Floats]:

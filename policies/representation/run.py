@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from buffers.recorded import STATE, read_episodes
+from buffers.recorded import STATE_FIELD, read_episodes
 from buffers.stored import StoredEpisodes
 from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import embedders_digest
@@ -49,7 +49,7 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     with closing(make_vector_env(config_env, 1, seed=0)) as envs:
         stored = read_episodes(settings.data_path, config_env, envs.spec_sizes)
     if not stored.has_states:
-        raise UserError(f"{STATE}: --data_path has no states, of which stage 2 learns; say where they are")
+        raise UserError(f"{STATE_FIELD}: --data_path has no states, of which stage 2 learns; say where they are")
     warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), config_env)
     seed_everything(settings.seed)
     kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")

@@ -7,7 +7,7 @@ here, and nowhere else in training.
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,15 +17,25 @@ from torch import Tensor
 from buffers import augment
 from buffers.batch import Episode, EpisodeBatch
 from buffers.episode_buffer import EpisodeBuffer
-from buffers.recorded import STATE, read_episodes
+from buffers.recorded import STATE_FIELD, read_episodes
 from envs.base import AsymmetricVectorEnv, EnvSpec
-from policies.acting.embedded_envs import MakeEnvs
-from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, check_expert, iterate_episodes
+from policies.acting.embedded_envs import STATE, MakeEnvs, WatchedEnvs
+from policies.acting.rollout import (
+    EpisodeStream,
+    ExpertPolicy,
+    Guided,
+    Policy,
+    RandomPolicy,
+    check_expert,
+    iterate_episodes,
+)
 from policies.agents.base import Agent
+from policies.agents.learner import linear
+from policies.deployed.teachers import Teacher, teacher_of
 from policies.models.views import PrivilegedViews
 from policies.training.settings import Settings
 from utils.checkpoint import whole
-from utils.errors import UserError, choose_name
+from utils.errors import UserError, choose, choose_name
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
 from utils.seeding import generator, seed_for
 
@@ -51,6 +61,7 @@ class Origin:
     def augmentation(self) -> tuple[float, bool]:
         """The share of what is sampled that is turned, and whether half of that is mirrored; none of embeddings."""
         env, observe = self.config.env, self.config.rl.get("observe", ())
+        observe = () if tuple(observe) == STATE else observe
         if observe and env.augment and env.n_aug:  # what they are made of is not stored
             warnings.warn(f"no turned copies for {self.method}: it sees embeddings", stacklevel=2)
         share = 0.0 if observe else augment.turned_share(env.augment, env.n_aug, self.spec)
@@ -92,7 +103,9 @@ class Experience:
     def check(self, agent: Agent) -> None:
         """Refuses an agent that reads what its episodes do not have."""
         if not self.has_states and any(m.names for m in agent.modules() if isinstance(m, PrivilegedViews)):
-            raise UserError(f"{STATE}: --data_path has no states, which critics or losses read; say where they are")
+            raise UserError(
+                f"{STATE_FIELD}: --data_path has no states, which critics or losses read; say where they are"
+            )
 
     @property
     def progress(self) -> int:
@@ -192,6 +205,7 @@ class PlayedEnvs(Experience):
         "time_limit_is_terminal": ANY,
     }
     counters = ("env_steps", "start_steps", "episodes", "updates")
+    advised: ClassVar[bool] = False  # whether its episodes have a teacher's advice
 
     def __init__(self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int):
         super().__init__()
@@ -205,6 +219,13 @@ class PlayedEnvs(Experience):
 
     @classmethod
     def build(cls, origin: Origin, agent: Agent) -> Self:
+        settings = origin.settings
+        buffer, plan = cls.planned(origin, agent)
+        return cls(origin.make_envs(settings.num_envs, seed=settings.seed), buffer, plan, settings.seed)
+
+    @classmethod
+    def planned(cls, origin: Origin, agent: Agent) -> tuple[EpisodeBuffer, "Plan"]:
+        """An empty replay, and how much is to be played."""
         settings, rl = origin.settings, origin.config.rl
         if settings.data_path is not None:
             warnings.warn(f"--data_path is not used by {origin.method}", RuntimeWarning, stacklevel=2)
@@ -217,6 +238,7 @@ class PlayedEnvs(Experience):
             seed_for(settings.seed, "replay"),
             *origin.augmentation(),
             *before_windows(origin, agent),
+            advised=cls.advised,
         )
         buffer.check_fits(settings.train_episodes * (origin.spec.max_episode_steps + 1))
         plan = Plan(
@@ -228,7 +250,7 @@ class PlayedEnvs(Experience):
             rl.get("aux_batch_size", rl.batch_size),
             rl.time_limit_is_terminal,
         )
-        return cls(origin.make_envs(settings.num_envs, seed=settings.seed), buffer, plan, settings.seed)
+        return buffer, plan
 
     @classmethod
     def check_demonstrations(cls, origin: Origin) -> None:
@@ -288,10 +310,14 @@ class PlayedEnvs(Experience):
             episode.end_at_limit(self.spec.max_episode_steps)
         self.buffer.add(episode, protect)
 
+    def behaviour(self, agent: Agent) -> Policy:
+        """Who acts now."""
+        return agent.exploring()
+
     def _step(self, agent: Agent) -> list[Episode]:
         """One step of all envs; the episodes that end by it are kept."""
         packed = agent.packed if self.buffer.carry_dim else None
-        ended = [episode for _, episode in self.stream.step(agent.exploring(), packed)]
+        ended = [episode for _, episode in self.stream.step(self.behaviour(agent), packed)]
         for episode in ended:
             self.keep(episode)
         self.episodes += len(ended)
@@ -313,7 +339,7 @@ class PlayedEnvs(Experience):
 class ReplayedEnvs(PlayedEnvs):
     """Envs that go on step by step, learned from by batches of a replay: as many as the steps so far have earned."""
 
-    reads: ClassVar[Reads] = {"aux_batch_size": POSITIVE, "burn_in": FROM_ZERO, "carry": ANY}
+    reads: ClassVar[Reads] = {"burn_in": FROM_ZERO, "carry": ANY}
 
     def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
         """Demonstrations of the expert, the successful ones, and random episodes."""
@@ -331,7 +357,7 @@ class ReplayedEnvs(PlayedEnvs):
 
     def _demonstrate(self, check_stop: Callable[[], None]) -> None:
         wanted, tries, told = self.plan.start_expert, 0, False
-        expert = ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
+        expert = self.demonstrator()
         while wanted:
             for _, episode in iterate_episodes(self.envs, expert, wanted, seed_for(self.seed, "expert", tries)):
                 self.env_steps += len(episode)
@@ -348,6 +374,10 @@ class ReplayedEnvs(PlayedEnvs):
                     f"--start_expert_training: after {tries} rounds the expert still lacks {wanted} successful "
                     f"episodes{why}"
                 )
+
+    def demonstrator(self) -> Policy:
+        """Who plays what the replay begins with."""
+        return ExpertPolicy(self.envs, 0.0, generator(self.seed, "expert"))
 
     def advance(self, agent: Agent) -> list[Episode]:
         """One step of all envs."""
@@ -375,6 +405,64 @@ class ReplayedEnvs(PlayedEnvs):
             batch = self.buffer.sample(self.plan.batch_size, agent.device)
             wants_two = agent.wants_aux_batch
             yield batch, self.buffer.sample(self.plan.aux_batch_size, agent.device) if wants_two else None
+
+
+class RelabelledEpisodes(ReplayedEnvs):
+    """The same with a teacher beside the student, who says of every step what it would have done (`AdvisedBatch`).
+
+    It acts itself in a share of the steps, `config_rl.beta`; its demonstrations take the place of the expert's. There
+    are no random episodes. The student acts and learns as without a teacher, but for what reads the advice.
+    """
+
+    reads: ClassVar[Reads] = {
+        "teacher": ANY,
+        **dict.fromkeys(("beta.start", "beta.end"), SHARE),
+        "beta.steps": FROM_ZERO,
+    }
+    ignores = ("start_training",)
+    advised = True
+
+    def __init__(
+        self, envs: WatchedEnvs, buffer: EpisodeBuffer, plan: Plan, seed: int, teacher: Teacher, beta: ConfigDict
+    ):
+        super().__init__(envs, buffer, replace(plan, start_random=0), seed)
+        self.teacher, self.beta, self.rng = teacher, beta, generator(seed, "teacher")
+
+    @classmethod
+    def build(cls, origin: Origin, agent: Agent) -> Self:
+        settings, rl = origin.settings, origin.config.rl
+        buffer, plan = cls.planned(origin, agent)
+        envs = WatchedEnvs(origin.make_envs(settings.num_envs, seed=settings.seed))
+        try:
+            teacher = teacher_of(rl.teacher, settings.expert_policy, envs, origin.config.env)
+        except BaseException:
+            envs.close()
+            raise
+        return cls(envs, buffer, plan, settings.seed, teacher, rl.beta)
+
+    @classmethod
+    def check_demonstrations(cls, origin: Origin) -> None:
+        """The teacher's can be played."""
+
+    def share(self) -> float:
+        """β now: linear in env steps."""
+        return linear(self.beta.start, self.beta.end, self.beta.steps, self.env_steps)
+
+    def demonstrator(self) -> Policy:
+        return Guided(self.teacher, self.teacher, 0.0, self.rng)
+
+    def behaviour(self, agent: Agent) -> Policy:
+        return Guided(agent.exploring(), self.teacher, self.share(), self.rng)
+
+    def metrics(self) -> dict[str, float]:
+        return super().metrics() | {"teacher/share": self.share()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | {"teacher": {"rng": self.rng.bit_generator.state}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.rng.bit_generator.state = state["teacher"]["rng"]
 
 
 class FreshEpisodes(PlayedEnvs):
@@ -547,10 +635,25 @@ class StoredThenEnvs(PlayedEnvs):
 
 EXPERIENCES: dict[str, type[Experience]] = {
     "replayed_envs": ReplayedEnvs,
+    "relabelled_episodes": RelabelledEpisodes,
     "fresh_episodes": FreshEpisodes,
     "stored_data": StoredData,
     "stored_then_envs": StoredThenEnvs,
 }
+
+
+def kind_for(learner: Agent | type[Agent], config_rl: ConfigDict) -> type[Experience]:
+    """That which the config names, or else the family; where its replay has a teacher, the teacher's kind.
+
+    Raises:
+        UserError: none is named, or one that is not there.
+    """
+    if "learns_from" in config_rl:
+        kind = choose(EXPERIENCES, config_rl.learns_from, "--config_rl.learns_from")
+    else:
+        name, who = getattr(learner, "learns_from", ""), getattr(learner, "__name__", type(learner).__name__)
+        kind = choose(EXPERIENCES, name, f"{who}.learns_from")
+    return RelabelledEpisodes if kind is ReplayedEnvs and config_rl.get("teacher") else kind
 
 
 def experience_of(agent: Agent, origin: Origin) -> Experience:
@@ -559,7 +662,7 @@ def experience_of(agent: Agent, origin: Origin) -> Experience:
     Raises:
         UserError: the flags do not give what it needs, or give what it cannot use.
     """
-    experience = EXPERIENCES[agent.learns_from].build(origin, agent)
+    experience = kind_for(agent, origin.config.rl).build(origin, agent)
     experience.check(agent)
     return experience
 

@@ -78,6 +78,9 @@ def define_flags() -> None:
     flags.DEFINE_boolean("tensorboard", False, "mirror the metrics to TensorBoard")
     flags.DEFINE_float("time_limit", None, "hours after which to save and stop", lower_bound=0)
     flags.DEFINE_float("checkpoint_minutes", 5.0, "at most so long between checkpoints", lower_bound=0)
+    flags.DEFINE_string(
+        "expert_policy_dir", None, "a finished run or policy that teaches, of the row teacher or another"
+    )
     flags.DEFINE_string("data_path", None, "stored episodes (stage 1), for a family that learns from them")
 
 
@@ -87,7 +90,11 @@ def overrides(given: flags.FlagValues) -> dict[str, Any]:
         "overridden": set(override_values("config_rl")),
         "overridden_seq": set(override_values("config_seq")),
         "given": {name for name in given if given[name].present},
-        "flags": {"batch_size": given.batch_size, "updates_per_step": given.updates_per_step},
+        "flags": {
+            "batch_size": given.batch_size,
+            "updates_per_step": given.updates_per_step,
+            "teacher": None if given.expert_policy_dir is None else "policy",  # of policies.deployed.teachers
+        },
         "eval_episodes": given.eval_episodes,
     }
 
@@ -105,6 +112,7 @@ def settings_of(given: flags.FlagValues, config: ConfigDict, seed: int) -> Setti
         obs_embedder=given.obs_embedder_dir,
         threads=given.threads,
         data_path=given.data_path,
+        expert_policy=given.expert_policy_dir,
     )
 
 

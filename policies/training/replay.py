@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from policies.acting.embedded_envs import env_maker
 from policies.acting.evaluate import GreedyPolicy
-from policies.deployed.files import load_policy
+from policies.deployed.files import check_deployable, load_policy
 from policies.training.settings import Options, Settings
 from policies.training.summary import play_final, table, write_film
 from utils.config import warn_of_another_task
@@ -22,6 +22,7 @@ def replay(policy_dir: str, config: ConfigDict, settings: Settings, options: Opt
     make_envs, _ = env_maker(config, settings.state_embedder, settings.obs_embedder)
     with closing(make_envs(1, seed=0)) as envs:
         module, about = load_policy(policy_dir, envs.spec_sizes, config)
+    check_deployable(about, "--policy_dir")
     warn_of_another_task("--policy_dir", about["config"].get("env", {}), config.env)
     policy = GreedyPolicy(module.to(device_of(options.cuda)))
     trained_on = about["config"].get("env", {}).get("id", "?")

@@ -8,18 +8,13 @@ from ml_collections import ConfigDict
 
 from envs.make import horizon_of
 from policies.build import FAMILIES
-from policies.training.experience import EXPERIENCES
+from policies.training.experience import kind_for
 from utils.config import check_numbers
 from utils.errors import UserError, choose
 from utils.merging import apply_domain, apply_domain_memory
 from utils.reads import check_reads
 
-
-def experience_name(family: type, config_rl: ConfigDict) -> tuple[str, str]:
-    """The experience that the config names, or else the family; and what named it, for errors."""
-    if "learns_from" in config_rl:
-        return config_rl.learns_from, "--config_rl.learns_from"
-    return getattr(family, "learns_from", ""), f"{family.__name__}.learns_from"
+FLAGS = {"teacher": "expert_policy_dir"}  # of fields that have another name
 
 
 def resolve(
@@ -50,11 +45,12 @@ def resolve(
     apply_domain_memory(config_seq, config_env, overridden_seq)
     for field, value in flags.items():
         if value is not None and field not in config_rl:
-            raise UserError(f"--{field}: not for {config_rl.family}, whose config has no such field; leave it out")
+            flag = FLAGS.get(field, field)
+            raise UserError(f"--{flag}: not for {config_rl.family}, whose config has no such field; leave it out")
         if value is not None:
             config_rl[field] = value
     family = choose(FAMILIES, config_rl.family, "--config_rl.family", "policies/build.py")
-    experience = choose(EXPERIENCES, *experience_name(family, config_rl))
+    experience = kind_for(family, config_rl)
     for reader in (family, experience):
         check_reads(reader, config_rl, "--config_rl")
     for flag in experience.ignores:

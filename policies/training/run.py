@@ -14,7 +14,7 @@ from buffers.recorded import located
 from envs.make import file_digest, width_for
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
-from policies.deployed.files import save_policy
+from policies.deployed.files import policy_digest, save_policy
 from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
 from policies.probing.gauge import EPISODES, BeliefGauge
@@ -76,6 +76,9 @@ def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
     if not origin.settings.start_expert and not origin.settings.data_path and wants_expert(agent):
         text = f"{origin.method} has nothing to clone: give --start_expert_training"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
+    if origin.config.rl.get("teacher") and not any(getattr(module, "of_teacher", False) for module in agent.modules()):
+        text = f"{origin.method} learns nothing of its teacher, who acts in config_rl.beta of the steps alone"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def wants_expert(agent: Agent) -> bool:
@@ -135,6 +138,8 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
     }
     if settings.data_path is not None:
         digests["data_path_sha256"] = dataset_digest(located(settings.data_path))
+    if settings.expert_policy is not None:
+        digests["expert_policy_sha256"] = policy_digest(settings.expert_policy)
     if (digest := file_digest(config.env)) is not None:
         digests["env_file_sha256"] = digest
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}

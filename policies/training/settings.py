@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+LATER = ("data_path", "expert_policy")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,10 +23,11 @@ class Settings:
     obs_embedder: str | None
     threads: int
     data_path: str | None = None
+    expert_policy: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What is kept of them; a flag that came later only where it is given, so that older runs can be taken up."""
-        return {name: value for name, value in asdict(self).items() if name != "data_path" or value is not None}
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value is not None}
 
 
 @dataclass(frozen=True)

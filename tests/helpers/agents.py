@@ -28,6 +28,7 @@ CONTINUOUS = EnvSpec("Continuous-v0", 3, 7, 2, False, 12)
 
 VARIANTS = tuple(importlib.import_module("configs.rl.dqn").VARIANTS)
 SAC_VARIANTS = tuple(f"sac:{name}" for name in importlib.import_module("configs.rl.sac").VARIANTS)
+DISTILL_VARIANTS = ("distill:clone", "distill:dagger")
 A2C_VARIANTS = tuple(f"a2c:{name}" for name in importlib.import_module("configs.rl.a2c").VARIANTS)
 OFFLINE_VARIANTS = tuple(f"offline:{name}" for name in importlib.import_module("configs.rl.offline").VARIANTS)
 MEMORIES = ("markov", "gru", "lstm", "gpt", "hybrid", "nbrc")
@@ -91,12 +92,19 @@ def make_agent(variant="history", memory="gru", spec=SPEC, seed=0, embedders=Non
     return agent
 
 
-def make_batch(lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False, True, True)) -> EpisodeBatch:
-    """A padded batch of random episodes, one of each length, that were not searched for doubles."""
+def make_batch(
+    lengths=(3, 12, 1, 7), spec=SPEC, seed=0, terminated=(True, False, True, True), advised=False
+) -> EpisodeBatch:
+    """A padded batch of random episodes, one of each length, that were not searched for doubles.
+
+    The advice, if there is any, is the action of the next step.
+    """
     rng = np.random.default_rng(seed)
-    buffer = EpisodeBuffer(spec, 1000, spec.max_episode_steps, seed)
+    buffer = EpisodeBuffer(spec, 1000, spec.max_episode_steps, seed, advised=advised)
     for length, ends in zip(lengths, terminated, strict=False):
-        buffer.add(random_episode(spec, length, rng, ends))
+        episode = random_episode(spec, length, rng, ends)
+        episode.advice = np.roll(episode.action, -1, axis=0)
+        buffer.add(episode)
     slots = buffer._slots(np.arange(len(lengths)))
     batch = buffer._gather(buffer._first[slots], buffer._length[slots])
     batch.expert[1] = 1.0

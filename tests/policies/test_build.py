@@ -34,18 +34,19 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off"]
+    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher",
+                            "elf"]  # fmt: skip
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
     both = dict.fromkeys(agents, ("history", "observation"))
     own = {"mi": ("history", "z_obs"), "believer": ("belief", "observation")}
-    assert heads == both | own | dict.fromkeys(("zero_on", "zero_off"), ("observation",))
+    assert heads == both | own | dict.fromkeys(("zero_on", "zero_off", "teacher"), ("observation",))
     assert [list(agents[name].policy.public.folds) for name in ("mi", "zero_on")] == [["history"], []]
     critics = {v: agent.online.critic.heads[0].inputs for v, agent in agents.items() if agent.online.critic}
     full, state = ("history", "observation", "state"), ("state",)
     assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
     losses = {variant: list(agent.extensions.auxiliary) for variant, agent in agents.items()}
     assert {variant: names for variant, names in losses.items() if names} == {
-        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
+        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"], "elf": ["follower"],
     }  # fmt: skip
     bonus = agents["mi"].extensions.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
@@ -67,6 +68,8 @@ def test_the_rows_of_the_actor_critics_are_the_published_methods():
         "sac:embed": (bare, bare, [], ["behaviour_cloning"], ()),
         "sac:zero_on": (bare, bare, [], ["behaviour_cloning"], ("z_state",)),
         "sac:zero_off": (bare, bare, [], ["behaviour_cloning"], ("z_obs", "z_state")),
+        "sac:teacher": (bare, bare, [], [], ("state",)),
+        "sac:elf": (history, history, ["follower"], [], ()),
         "a2c:history": (history, history, [], [], ()),
         "a2c:ua": (history, (*history, "state"), [], [], ()),
         "a2c:ba": (history, ("state",), [], [], ()),
@@ -81,7 +84,8 @@ def test_the_rows_of_the_actor_critics_are_the_published_methods():
             assert ("action" in head.inputs) == row.startswith("sac:")
         assert (list(agent.extensions.auxiliary), list(agent.actor_extensions.auxiliary)) == (losses, of_actor)
         assert agent.config.observe == observe
-        assert list(agent.extensions.intrinsic) == (["information_gain"] if row == "sac:mi" else [])
+        paid = {"sac:mi": ["information_gain"], "sac:elf": ["follower_value"]}.get(row, [])
+        assert list(agent.extensions.intrinsic) == paid
         assert (agent.critic.public is agent.policy.public) == (row == "sac:believer")
 
 
@@ -94,6 +98,7 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
         "ba_vr": {"critic_inputs", "double_q", "q_target"},
         "zp": {"auxiliary"}, "believer": {"auxiliary", "policy_inputs"},
         "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
+        "teacher": {"observe", "policy_inputs"}, "elf": {"auxiliary", "intrinsic", "teacher"},
     }  # fmt: skip
     for variant, config in configs.items():
         differs = {k for k in config if config[k] != configs["history"][k]} - {"variant"}

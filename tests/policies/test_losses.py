@@ -2,12 +2,20 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.losses import lambda_returns, last_steps, masked_mean, prediction_error, taken
+from policies.losses import (
+    lambda_returns,
+    last_steps,
+    masked_mean,
+    prediction_error,
+    taken,
+    tree_backup_returns,
+)
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -111,6 +119,38 @@ def test_plain_dqn_takes_the_maximum():
     targets = published_targets(Q_TARGET)
     torch.testing.assert_close(targets, column(2.7, 6.4, 2))
     assert squared_error_from_zero(targets) == pytest.approx(17.41667, abs=1e-4)
+
+
+def test_tree_backup_returns_by_hand():
+    """Two steps and an end, then one step that is cut off, with padding that is no number."""
+    nan = torch.nan
+    reward, discount = torch.tensor([[1.0, 2.0], [3.0, nan]]), torch.tensor([[0.5, 0.5], [0.0, nan]])
+    value, q_taken = torch.tensor([[4.0, 6.0], [9.0, nan]]), torch.tensor([[7.0, 7.0], [2.0, nan]])
+    chance, last = torch.tensor([[0.9, 0.9], [0.25, nan]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    returns = tree_backup_returns(reward, discount, value, q_taken, chance, last, 0.8)
+    # G_1 = 3; G_0 = 1 + 0.5 (4 + 0.8 * 0.25 * (3 - 2)); of the other 2 + 0.5 * 6
+    torch.testing.assert_close(returns, torch.tensor([[3.1, 5.0], [3.0, 0.0]]))
+
+
+def test_tree_backup_returns_are_right_on_the_mean_whoever_acts():
+    """Two actions, which pay 0 and 1 and noise, for two steps; π draws the second with 0.3, who acts with 0.9."""
+    rng, pi = np.random.default_rng(0), np.array([0.7, 0.3])
+    action = (rng.random((2, 100_000)) < 0.9).astype(int)
+    q = np.array([[0.3, 1.3], [0.0, 1.0]])  # by step and action
+    taken_TB = torch.tensor(np.stack([q[t][action[t]] for t in range(2)]), dtype=torch.float32)
+    value = torch.tensor([[pi @ q[1]], [0.0]], dtype=torch.float32).expand(2, 100_000)
+    last, ones = torch.zeros(2, 100_000), torch.ones(2, 100_000)
+    last[1] = 1.0
+    reward = torch.tensor(action + [[0.0], [1.0]] * rng.normal(size=(2, 100_000)), dtype=torch.float32)
+    chance = torch.tensor(pi[action], dtype=torch.float32)
+    discount = ones - last
+    returns = tree_backup_returns(reward, discount, value, taken_TB, chance, last, 1.0)
+    for first in (0, 1):
+        of_first = returns[0][torch.tensor(action[0] == first)]
+        assert of_first.std() > 0.01
+        assert of_first.mean().item() == pytest.approx(
+            q[0][first], abs=4 * of_first.std().item() / len(of_first) ** 0.5
+        )
 
 
 def test_masked_mean_leaves_padding_out_and_its_gradient_too():

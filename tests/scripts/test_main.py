@@ -146,6 +146,9 @@ def test_every_actor_critic_trains(main, run_folder, embedders, method, actions)
     logged = set().union(*rows)
     assert {"grad_norm/actor", "grad_norm/critic", "policy/entropy", "loss/actor"} <= logged
     again = main(*flags, f"--policy_dir={run_folder}", env_flag=env_flag)
+    if variant == "teacher":
+        assert_refused(again, "--policy_dir", "sac:teacher acts on the state")
+        return
     assert again.returncode == 0, again.stderr
     assert method in again.stdout
 

@@ -28,6 +28,10 @@ FILES = {
     ),
     "sac": ("--config_rl=configs/rl/sac.py:zp", "--config_seq=configs/seq/lstm.py"),
     "a2c": ("--config_rl=configs/rl/a2c.py:ua", "--config_seq=configs/seq/gru.py", "--config_seq.warmup=3"),
+    "dagger": (
+        "--config_rl=configs/rl/distill.py:dagger", "--config_rl.teacher=guess", "--config_rl.beta.end=0.3",
+        "--start_expert_training=2",
+    ),
 }  # fmt: skip
 FLAGS = (
     "--config_env=configs/envs/heaven_hell.py", "--config_env.horizon=16", "--config_env.eval.interval=70",
@@ -49,7 +53,8 @@ class Runs:
             for name in ("s_encoder", "o_encoder"):
                 save_encoder(embedders, name, Encoder(EncoderConfig(3, 6, (9,))), {})
             files = (*files, f"--state_embedder_dir={embedders}", f"--obs_embedder_dir={embedders}")
-        flags = [flag for flag in FLAGS if kind != "a2c" or "updates_per_step" not in flag]
+        unused = {"a2c": "updates_per_step", "dagger": "start_training"}.get(kind, "nothing")
+        flags = [flag for flag in FLAGS if unused not in flag]
         self.flags = (*files, *flags, f"--save_dir={folder}", "--group=g")
         done = self.start("unbroken", "--checkpoint_minutes=60").wait()
         assert done.returncode == 0, done.stderr

@@ -1,10 +1,12 @@
 """What a head's outputs mean, against torch's own distributions."""
 
+import math
+
 import pytest
 import torch
 from torch import distributions as td
 
-from torchkit.actions import ActionValues, Categorical, TanhGaussian
+from torchkit.actions import EDGE, LEAST_STD, ActionValues, Categorical, TanhGaussian
 
 OUTPUT = torch.tensor([[0.3, -1.0, 0.7, 0.1], [2.0, 0.5, -0.2, -1.5]])
 
@@ -40,6 +42,23 @@ def test_mean_and_spread_are_a_gaussian_under_tanh():
     drawn = actions.draw(OUTPUT.repeat_interleave(20_000, 0), torch.Generator().manual_seed(0)).atanh().view(2, -1, 2)
     torch.testing.assert_close(drawn.mean(1), OUTPUT[:, :2], atol=0.05, rtol=0)
     torch.testing.assert_close(drawn.std(1), OUTPUT[:, 2:].exp(), atol=0.0, rtol=0.02)
+
+
+def test_what_a_teacher_advises_is_as_likely_as_by_hand():
+    torch.testing.assert_close(
+        Categorical().surprise(OUTPUT, torch.tensor([3, 1])),
+        td.Categorical(logits=OUTPUT).log_prob(torch.tensor([3, 1])).neg(),
+    )
+    actions = TanhGaussian()
+    advice = torch.tensor([[0.2, -0.6]])
+    normal = td.Normal(OUTPUT[:1, :2], OUTPUT[:1, 2:].exp())
+    expected = -normal.log_prob(advice.atanh()).sum(-1) - math.log(2 * math.pi)  # a constant, of two numbers
+    torch.testing.assert_close(actions.surprise(OUTPUT[:1], advice), expected)
+    output = torch.tensor([[0.0, math.log(LEAST_STD) - 5.0]], requires_grad=True)  # too sure, of what lies on the edge
+    loss = actions.surprise(output, torch.tensor([[1.0]]))
+    assert loss.item() == pytest.approx(0.5 * (math.atanh(EDGE) / LEAST_STD) ** 2 + math.log(LEAST_STD), rel=1e-4)
+    loss.backward()
+    assert torch.isfinite(output.grad).all() and output.grad[0, 0] < 0 == output.grad[0, 1]
 
 
 @pytest.mark.parametrize("actions", [ActionValues(), Categorical(), TanhGaussian()])

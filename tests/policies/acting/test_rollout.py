@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, iterate_episodes, run_episodes
+from policies.acting.rollout import EpisodeStream, ExpertPolicy, Guided, RandomPolicy, iterate_episodes, run_episodes
 from tests.helpers.envs import Countdown
 
 
@@ -155,3 +155,41 @@ def test_an_expert_guesses_for_whole_episodes():
             guesses_of.setdefault(key, set()).add(bool(guess))
     assert all(len(found) == 1 for found in guesses_of.values())
     assert np.mean([found.pop() for found in guesses_of.values()]) == pytest.approx(0.3, abs=0.05)
+
+
+class Saying:
+    """Always the same action; counts its steps in its carry."""
+
+    def __init__(self, action):
+        self.action = action
+
+    def __call__(self, obs_NO, prev_action_NA, prev_reward_N, start_N, carry):
+        return np.full(len(obs_NO), self.action), (carry or 0) + 1
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_a_teacher_says_all_steps_and_acts_in_its_share(beta):
+    student, stream = Watching(), EpisodeStream(Countdown(), seed=0)
+    student.rng = np.random.default_rng(5)
+    guided = Guided(student, Saying(1), beta, np.random.default_rng(0))
+    ended = [episode for _ in range(400) for _, episode in stream.step(guided)]
+    assert all((episode.advice == 1).all() and len(episode.advice) == len(episode) for episode in ended)
+    acted = np.concatenate([episode.action for episode in ended]).mean()
+    assert acted == pytest.approx(beta + (1 - beta) / 2, abs=0.05)
+    assert stream._carry == (400, 400)
+    assert [seen[4] for seen in student.seen[:3]] == [None, 1, 2]  # its own carry alone
+    assert all(len(seen) == 5 and seen[0].shape[1] == 3 for seen in student.seen)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_advice_is_there_again_when_a_stream_is_taken_up(steps):
+    first, policy = EpisodeStream(Countdown(), seed=0), Guided(Watching(), Watching(1), 0.5, np.random.default_rng(0))
+    for _ in range(steps):
+        first.step(policy)
+    saved = copy.deepcopy((first.state_dict(), policy))
+    again = EpisodeStream(Countdown(), seed=99)
+    again.load_state_dict(saved[0])
+    for _ in range(20):
+        for (_, a), (_, b) in zip(first.step(policy), again.step(saved[1]), strict=True):
+            np.testing.assert_array_equal(a.advice, b.advice)
+            np.testing.assert_array_equal(a.action, b.action)

@@ -1,4 +1,4 @@
-"""What every family must do: DQN, SAC, A2C and Offline, of continuous and discrete actions, with all of their rows."""
+"""What every family must do, of continuous and of discrete actions, each with all its rows."""
 
 import copy
 
@@ -13,6 +13,7 @@ from policies.auxiliary.self_prediction import SelfPrediction
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
+    DISTILL_VARIANTS,
     MEMORIES,
     SAC_VARIANTS,
     SPEC,
@@ -27,13 +28,13 @@ from torchkit.sequence import GRU
 from utils.errors import DivergenceError, UserError
 
 OFFLINE = ("offline:aawr_marginal", "offline:misa")  # all rows of it: test_offline.py
-GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS, *OFFLINE)
+GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS, *DISTILL_VARIANTS, *OFFLINE)
 
 METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
 
 
 def spec_of(method):
-    return CONTINUOUS if method.startswith(("sac:", "a2c:", "offline:")) else SPEC
+    return CONTINUOUS if method.startswith(("sac:", "a2c:", "distill:", "offline:")) else SPEC
 
 
 def agent_for(method, memory="gru", **options):
@@ -44,7 +45,7 @@ def agent_for(method, memory="gru", **options):
 
 
 def batch_for(method, **options):
-    return make_batch(spec=spec_of(method), **options)
+    return make_batch(spec=spec_of(method), advised="elf" in method or "distill" in method, **options)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -59,6 +60,8 @@ def test_what_stands_on_padding_changes_nothing(method, memory):
     spoilt.prev_action[over_rows] = 1e3
     spoilt.prev_reward[over_rows] = 1e3
     spoilt.action[over] = 3
+    if hasattr(spoilt, "advice"):
+        spoilt.advice[over] = 3
     spoilt.reward[over] = torch.nan
     spoilt.discount[over] = torch.nan
     results = []
@@ -120,8 +123,10 @@ def test_an_update_moves_everything_that_should_learn(method):
 
 
 def critic_values(agent, batch):
-    """What the critics' heads give; of a DQN without a critic, Q."""
+    """What the critics' heads give; of a DQN without a critic, Q; of a student, what it does."""
     given = agent.state_views(batch)
+    if not hasattr(agent, "critic") and not hasattr(agent, "online"):
+        return [agent.policy.head(agent.policy.public(batch), batch)]
     if not hasattr(agent, "critic"):
         _, q, u = agent.online(batch, given)
         return [q if u is None else u]
@@ -175,7 +180,7 @@ def test_a_loss_that_is_not_finite_raises_and_changes_nothing(method):
     agent.update(batch_for(method))
     before = copy.deepcopy(agent.checkpoint())
     spoilt = batch_for(method)
-    spoilt.reward[0, 0] = torch.nan
+    spoilt.reward[0, 0] = spoilt.obs.distinct[0] = torch.nan  # a student reads no reward
     with pytest.raises(DivergenceError, match="nan"):
         agent.update(spoilt)
     assert_identical(agent.checkpoint(), before)
@@ -193,9 +198,11 @@ def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
 
 
 @pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
-@pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua"])
+@pytest.mark.parametrize(
+    "method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua", "elf", "distill:dagger"]
+)
 def test_a_checkpointed_agent_goes_on_the_same(method, options):
-    if options and method.startswith("a2c"):
+    if options and method.startswith(("a2c", "distill")):
         pytest.skip("it has no step of its own for predictors")
     first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
     aux = batch_for(method, seed=9) if options else None

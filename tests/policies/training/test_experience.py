@@ -122,6 +122,6 @@ def test_an_experience_that_a_family_misspells_or_forgets_is_told(monkeypatch):
     monkeypatch.delattr(DQN, "learns_from")
     assert not hasattr(Agent, "learns_from")
     with pytest.raises(
-        UserError, match=r"^DQN.learns_from: unknown value ''; choose from fresh_episodes, replayed_envs"
+        UserError, match=r"^DQN.learns_from: unknown value ''; choose from fresh_episodes, relabelled_episodes, "
     ):
         resolved()
