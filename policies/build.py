@@ -8,6 +8,7 @@ from policies.agents.a2c import A2C
 from policies.agents.assembly import policy_head
 from policies.agents.base import Agent
 from policies.agents.dqn import DQN
+from policies.agents.dreamer.dreamer import Dreamer
 from policies.agents.sac import SAC
 from policies.models.exact_belief import AlphaVectorHead
 from policies.models.policy import HistoryPolicy
@@ -17,7 +18,7 @@ from torchkit.actions import Actions, ActionValues
 from utils.errors import UserError, choose
 
 SOLVED = "solved"  # what stands in place of a family's name where nothing was learned: see policies/deployed/solved.py
-FAMILIES: dict[str, type[Agent]] = {"dqn": DQN, "sac": SAC, "a2c": A2C}
+FAMILIES: dict[str, type[Agent]] = {"dqn": DQN, "sac": SAC, "a2c": A2C, "dreamer": Dreamer}
 
 
 def build_agent(sources: Sources, seed: int, device: torch.device) -> Agent:

@@ -4,6 +4,7 @@ from policies.auxiliary.behaviour_cloning import BehaviourCloning
 from policies.auxiliary.belief_elbo import BeliefElbo
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
+from policies.auxiliary.world_model import WorldModel
 from policies.extensions import AuxiliaryLoss
 
 AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
@@ -11,4 +12,5 @@ AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
     "self_prediction": SelfPrediction,
     "behaviour_cloning": BehaviourCloning,
     "belief_elbo": BeliefElbo,
+    "world_model": WorldModel,
 }

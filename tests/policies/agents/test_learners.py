@@ -1,4 +1,4 @@
-"""What every family must do: DQN, SAC and A2C, of continuous and of discrete actions, each with all its rows."""
+"""What every family must do: DQN, SAC, A2C and Dreamer, of continuous and of discrete actions, each with all its rows."""
 
 import copy
 
@@ -8,11 +8,13 @@ import torch
 
 from buffers.batch import Rows
 from policies.agents.dqn import DQN
+from policies.agents.dreamer.dreamer import Dreamer
 from policies.agents.learner import has_dropout
 from policies.auxiliary.self_prediction import SelfPrediction
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
+    DREAMER_VARIANTS,
     MEMORIES,
     SAC_VARIANTS,
     SPEC,
@@ -28,16 +30,19 @@ from utils.errors import DivergenceError, UserError
 
 GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS)
 
-METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
+DREAMING = (*DREAMER_VARIANTS, *(f"discrete {name}" for name in DREAMER_VARIANTS[:2]))
+METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT), *DREAMING)
+WITH_MEMORIES = [(method, memory) for method in METHODS for memory in MEMORIES if method not in DREAMING]
+WITH_MEMORIES += [(method, "gru") for method in DREAMING]  # which have none but the latent
 
 
 def spec_of(method):
-    return CONTINUOUS if method.startswith(("sac:", "a2c:")) else SPEC
+    return CONTINUOUS if method.startswith(("sac:", "a2c:", "dreamer:")) else SPEC
 
 
 def agent_for(method, memory="gru", **options):
     """An agent of the row, on continuous actions but for DQN's rows and those that are called discrete."""
-    if "informed" in method:
+    if "a2c:informed" in method:
         options["critic__signal"] = ("1", "4")
     return make_agent(method.removeprefix("discrete "), memory, spec_of(method), **options)
 
@@ -46,8 +51,7 @@ def batch_for(method, **options):
     return make_batch(spec=spec_of(method), **options)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(("method", "memory"), WITH_MEMORIES)
 def test_what_stands_on_padding_changes_nothing(method, memory):
     batch = batch_for(method)
     spoilt = copy.deepcopy(batch)
@@ -72,8 +76,7 @@ def test_what_stands_on_padding_changes_nothing(method, memory):
         assert torch.equal(value, results[1][1][name]), name
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(("method", "memory"), WITH_MEMORIES)
 def test_bfloat16_updates_stay_near_float32_ones(method, memory):
     results = {p: agent_for(method, memory, precision=p).update(batch_for(method)) for p in ("fp32", "bf16")}
     for name, value in results["fp32"].items():
@@ -111,7 +114,8 @@ def test_the_separate_predictor_step_moves_the_predictor_and_nothing_else():
 def test_an_update_moves_everything_that_should_learn(method):
     agent = agent_for(method)
     before = weights(agent)
-    agent.update(batch_for(method))
+    for _ in range(1 + (method in DREAMING)):  # a critic's first output is 0, whatever goes in
+        agent.update(batch_for(method))
     frozen = "target." if agent.learns_from == "fresh_episodes" else "none."
     still = set(before) - changed(before, agent) - {name for name in before if name.startswith(frozen)}
     assert all("state_views" in name or ".unit." in name or name.endswith("belief.noise") for name in still), still
@@ -120,6 +124,8 @@ def test_an_update_moves_everything_that_should_learn(method):
 def critic_values(agent, batch):
     """What the critics' heads give; of a DQN without a critic, Q."""
     given = agent.state_views(batch)
+    if isinstance(agent, Dreamer):
+        return [agent.critic(agent.policy.public(batch))]
     if not hasattr(agent, "critic"):
         _, q, u = agent.online(batch, given)
         return [q if u is None else u]
@@ -135,9 +141,10 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
     assert torch.equal(*outputs)
     row = method.rpartition(":")[-1]
-    in_heads = row in ("ua", "ua_vr", "ba", "ba_vr", "informed")  # mi and believer learn of it by a loss alone
+    by_loss = ("mi", "believer", "informed", "both", "published")  # learn of it by a loss alone
+    in_heads = method not in DREAMING and row in ("ua", "ua_vr", "ba", "ba_vr", "informed")
     assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))
-    if in_heads or row in ("mi", "believer"):
+    if in_heads or row in by_loss:
         with pytest.raises(DivergenceError):
             agent.update(spoilt)
         return
@@ -182,9 +189,9 @@ def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
 
 
 @pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
-@pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua"])
+@pytest.mark.parametrize("method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua", "dreamer:both"])
 def test_a_checkpointed_agent_goes_on_the_same(method, options):
-    if options and method.startswith("a2c"):
+    if options and method.startswith(("a2c", "dreamer")):
         pytest.skip("it has no step of its own for predictors")
     first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
     aux = batch_for(method, seed=9) if options else None
