@@ -17,6 +17,9 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after the path
 
 BENCHMARKS = ("learner", "acting", "replay", "stage2", "startup", "growth", "limit", "memories", "recall")
+PEERS = (
+    "dreamer",
+)  # are run where they are named: they are measured beside packages that are installed for this alone
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when, and where another program did it.
@@ -147,12 +150,14 @@ Not measured: a GPU and CUDA graphs, since none was at hand (`benchmarks/seeds.p
 def main() -> None:
     """Runs what is asked for and writes the document anew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; all if none is given")
+    parser.add_argument(
+        "names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}, all if none is given, and {', '.join(PEERS)}"
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     parser.add_argument("--date", default=datetime.date.today().isoformat(), help="of what is measured now")
     args = parser.parse_args()
-    if unknown := set(args.names) - set(BENCHMARKS):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    if unknown := set(args.names) - {*BENCHMARKS, *PEERS}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join((*BENCHMARKS, *PEERS))}")
     folder = args.out / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "sections.json"
@@ -166,7 +171,7 @@ def main() -> None:
         sections[name] = section.to_json()
         kept.write_text(json.dumps(sections, indent=2, ensure_ascii=False) + "\n")
         print(f"{name}: {time.monotonic() - began:.0f} s\n{section.markdown()}\n", flush=True)
-    shown = [Section(**sections[name]).markdown() for name in BENCHMARKS if name in sections]
+    shown = [Section(**sections[name]).markdown() for name in (*BENCHMARKS, *PEERS) if name in sections]
     text = HEAD.format(machine=machine()) + "\n\n".join(shown) + "\n" + TAIL
     (args.out / "performance.md").write_text(text)
 

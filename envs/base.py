@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from utils.errors import UserError, first_line
 
-
 Categories = tuple[tuple[int, int], ...]
 TOLD = ("state_groups", "obs_categories", "state_categories")  # fields that no file keeps
 
@@ -28,8 +27,9 @@ class EnvSpec:
     (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
     horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image.
     `state_groups` names what is a sum of entries: which number of the feature each entry is added to, -1 for none.
-    Categories are (first, number) of entries next to each other of which one is 1 and the others are 0. A storage gives (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see
-    `buffers.images`); () for a view that they keep as float32.
+    Categories are (first, number) of entries next to each other of which one is 1 and the others are 0. A storage gives
+    (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see `buffers.images`);
+    () for a view that they keep as float32.
     """
 
     env_id: str

@@ -21,7 +21,8 @@ from utils.errors import UserError
 class VectorWithState(ManyEnvs, Protocol):
     """The vector env that `AsymmetricVectorWrapper` takes, one of gymnasium's; `envs.arrays.ArrayVectorEnv` is one.
 
-    Its `obs_storage`, `state_storage`, `state_groups` and categories are those of `PartiallyObservableEnv`, and may be missing.
+    Its `obs_storage`, `state_storage`, `state_groups` and categories are those of `PartiallyObservableEnv`, and may be
+    missing.
     """
 
     np_random: np.random.Generator

@@ -77,9 +77,7 @@ def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
     return 1 - (cosine.abs() if kind == "abs_cosine" else cosine)
 
 
-def balanced_kl(
-    posterior: Tensor, prior: Tensor, free_nats: float, dynamics: float, representation: float
-) -> Tensor:
+def balanced_kl(posterior: Tensor, prior: Tensor, free_nats: float, dynamics: float, representation: float) -> Tensor:
     """KL(posterior ‖ prior) of groups of codes, weighed by who learns of it (Hafner et al., Nature 2025, eq. 5).
 
     `dynamics · max(KL(sg(q) ‖ p), free) + representation · max(KL(q ‖ sg(p)), free)` with the KL in nats, summed over

@@ -85,7 +85,7 @@ class StateSpace(nn.Module):
         self.posterior_out = init_linear(nn.Linear(sizes.hidden, codes))
 
     def initial(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """h (B, H) and e (B, G·C) before an episode."""
+        """The state h (B, H) and codes e (B, G·C) before an episode."""
         weight, sizes = self.of_state.weight, self.sizes
         return weight.new_zeros(batch_size, sizes.deterministic), weight.new_zeros(batch_size, sizes.codes)
 

@@ -4,8 +4,11 @@ Bins and their expectation are those of DreamerV3 (Hafner et al., Nature 2025): 
 around it so that its mean is itself, and the mean is taken of the bins' own values, not of their logarithms.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 LIMIT = 20.0  # of the bins, in symlog
 
@@ -35,17 +38,46 @@ class TwoHot(nn.Module):
         self.register_buffer("values_N", values, persistent=False)
         self.values_N: Tensor
 
-    def mean(self, logits: Tensor) -> Tensor:
-        """The expectation (…) of logits (…, N); exactly 0 where they are symmetric."""
+    def shares(self, logits: Tensor) -> Tensor:
+        """The probabilities of logits (…, N), without a gradient: `mean` and `loss` need them both."""
+        return logits.detach().float().softmax(-1)
+
+    def mean(self, share: Tensor) -> Tensor:
+        """The expectation (…) by probabilities (…, N); exactly 0 where they are symmetric."""
         half = len(self.values_N) // 2
-        share = logits.float().softmax(-1)
-        with torch.autocast(logits.device.type, enabled=False):  # bins are far too large for bfloat16
+        with torch.autocast(share.device.type, enabled=False):  # bins are far too large for bfloat16
             return (share[..., -half:] - share[..., :half].flip(-1)) @ self.values_N[-half:]
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The cross-entropy (…, M) of logits (…, N) against the two-hot forms of M targets (…, M), without a gradient."""
+    def loss(self, logits: Tensor, share: Tensor, targets: Tensor) -> Tensor:
+        """The cross-entropy of logits (…, N), whose probabilities are `share`, against M two-hot targets: (…, M).
+
+        Targets (…, M) are numbers, and get no gradient.
+        """
         targets = targets.detach().clamp(self.values_N[0], self.values_N[-1])
-        above = torch.searchsorted(self.values_N, targets.contiguous()).clamp(1, len(self.values_N) - 1)  # of NaN as well
+        above = torch.searchsorted(self.values_N, targets.contiguous()).clamp(1, len(self.values_N) - 1)  # NaN's too
         low, high = self.values_N[above - 1], self.values_N[above]
-        below_M, above_M = logits.gather(-1, torch.cat([above - 1, above], dim=-1)).chunk(2, dim=-1)
-        return logits.logsumexp(-1, keepdim=True) - torch.lerp(below_M, above_M, (targets - low) / (high - low))
+        part = (targets - low) / (high - low)
+        return _CrossEntropy.apply(
+            logits.float(), share, torch.cat([above - 1, above], -1), torch.cat([1 - part, part], -1)
+        )
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Logits and their probabilities (…, N), the bins (…, 2M) of M targets and how much each counts -> (…, M).
+
+    The gradient by logits is written out: the probabilities are there, and targets are few of the bins.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, share: Tensor, bins: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(share, bins, weight)
+        total = logits.amax(-1, keepdim=True) - share.amax(-1, keepdim=True).log()
+        below, above = (weight * logits.gather(-1, bins)).chunk(2, dim=-1)
+        return total - (below + above)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        share, bins, weight = ctx.saved_tensors
+        d_logits = share * grads[0].sum(-1, keepdim=True)
+        return d_logits.scatter_add_(-1, bins, -weight * torch.cat([grads[0], grads[0]], dim=-1)), None, None, None

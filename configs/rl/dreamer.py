@@ -18,6 +18,8 @@ VARIANTS = {
         "auxiliary.world_model.free_nats": 1.0,
         "head_dims": (512, 512),
         "discount": 0.997,
+        "entropy.start": 3e-4,
+        "entropy.end": 3e-4,
         "model_lr": 1e-4,
         "actor_lr": 3e-5,
         "critic_lr": 3e-5,
@@ -38,12 +40,13 @@ def get_config(variant: str = "informed") -> ConfigDict:
     config.imagined_steps = 15  # of a dream, from each row that was replayed
     config.return_lambda = 0.95  # of dreamed returns
     config.return_rate = 0.01  # of the averages of their percentiles, by which advantages are divided
-    config.entropy = 3e-4  # weight
+    # weight, linear in env steps, beside advantages of about 1: what is small lets an actor settle before the model has
+    config.entropy = ConfigDict({"start": 0.1, "end": 3e-3, "steps": 20_000})
     config.critic_bins = 255
     config.slow_critic = 1.0  # weight of what keeps the critic near its slow copy
-    config.model_lr = 1e-3  # of Adam
+    config.model_lr = 3e-3  # of Adam
     config.actor_lr = 3e-4
-    config.critic_lr = 3e-4
+    config.critic_lr = 1e-3
 
     config.batch_size = 16  # episodes
     config.updates_per_step = 0.1  # gradient updates an env step

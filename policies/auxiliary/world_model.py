@@ -79,7 +79,7 @@ class WorldModel(AuxiliaryLoss):
 
     def reward(self, latent: Tensor) -> Tensor:
         """The expected reward (…) of the step that led to a latent (…, F)."""
-        return self.two_hot.mean(self.reward_net(latent).float())
+        return self.two_hot.mean(self.two_hot.shares(self.reward_net(latent)))
 
     def continuation(self, latent: Tensor) -> Tensor:
         """The probability (…) that the episode goes on from a latent (…, F)."""
@@ -98,9 +98,9 @@ class WorldModel(AuxiliaryLoss):
             settings.dynamics,
             settings.representation,
         )
-        reward = self.two_hot.loss(
-            batch.on_real_rows(self.reward_net, latent)[1:].float(), batch.reward.where(real, 0.0)[..., None]
-        )[..., 0]
+        logits = batch.on_real_rows(self.reward_net, latent)[1:]
+        paid = batch.reward.where(real, 0.0)[..., None]
+        reward = self.two_hot.loss(logits, self.two_hot.shares(logits), paid)[..., 0]
         goes_on = F.binary_cross_entropy_with_logits(
             batch.on_real_rows(self.continuation_net, latent)[1:].float().squeeze(-1),
             batch.discount.where(real, 0.0),

@@ -6,7 +6,6 @@ business of the auxiliary loss `world_model` (Lambrechts, Bolland & Ernst, RLC 2
 
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from buffers.batch import PublicBatch
@@ -22,8 +21,8 @@ class Latent(Fold):
     """`latent` (…, F), without a gradient: whoever reads it learns on it, and it learns by the world model alone.
 
     For that it publishes `latent_states`, the same with gradients, and the log-probabilities `latent_prior` and
-    `latent_posterior` (T+1, B, G, C). In training mode codes are sampled; else they are the likeliest, so that what acts
-    is a function of the history.
+    `latent_posterior` (T+1, B, G, C). In training mode codes are sampled; else they are the likeliest, so that what
+    acts is a function of the history.
     """
 
     trained_by = "world_model"

@@ -46,7 +46,9 @@ def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl)
     hidden = {f"auxiliary.{part}.hidden_dims": (16,) for part in ("state_prediction", "self_prediction")}
     small = {"head_dims": (16, 16), "batch_size": 4} | hidden
     small |= {"auxiliary.world_model.hidden_dims": (16,), "auxiliary.world_model.free_nats": 0.0}
-    small |= {f"latent.{name}": size for name, size in zip(("deterministic", "groups", "classes", "hidden"), (10, 3, 4, 9))}
+    small |= {
+        f"latent.{name}": size for name, size in zip(("deterministic", "groups", "classes", "hidden"), (10, 3, 4, 9))
+    }
     small |= {"belief.samples": 5, "belief.sample_dims": (6, 6), "belief.out_dim": 6}
     with config_rl.unlocked(), config_seq.unlocked(), config_repr.unlocked():
         for group in (config_seq.vector, config_seq.image):

@@ -8,12 +8,12 @@ from torchkit.state_space import UNIFORM, StateSpace, StateSpaceSizes
 from utils.errors import UserError
 
 SIZES = StateSpaceSizes(deterministic=6, groups=3, classes=4, hidden=7)
-T, B, O, A = 5, 3, 2, 2
+T, B, OBS, A = 5, 3, 2, 2
 
 
 def make(training=False):
     torch.manual_seed(0)
-    model = StateSpace(O, A, SIZES).train(training)
+    model = StateSpace(OBS, A, SIZES).train(training)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.7)
     return model
@@ -25,7 +25,7 @@ def unrolled(model, action, obs, before=None):
 
 
 def test_a_step_is_that_of_a_gru_of_codes_and_action():
-    model, action, obs = make(), torch.randn(T, B, A), torch.randn(T, B, O)
+    model, action, obs = make(), torch.randn(T, B, A), torch.randn(T, B, OBS)
     cell = nn.GRUCell(SIZES.codes + A, SIZES.deterministic)
     with torch.no_grad():
         cell.weight_ih.copy_(torch.cat([model.of_codes.weight, model.of_action.weight], dim=1))
@@ -47,7 +47,7 @@ def test_a_step_is_that_of_a_gru_of_codes_and_action():
 
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_sequence_that_is_split_comes_out_as_the_whole(at):
-    model, action, obs = make(), torch.randn(T, B, A), torch.randn(T, B, O)
+    model, action, obs = make(), torch.randn(T, B, A), torch.randn(T, B, OBS)
     whole = unrolled(model, action, obs)
     first = unrolled(model, action[:at], obs[:at])
     carry = first.latent[-1].split([SIZES.deterministic, SIZES.codes], dim=-1)
@@ -58,7 +58,7 @@ def test_a_sequence_that_is_split_comes_out_as_the_whole(at):
 
 def test_codes_are_drawn_by_their_probabilities_from_posterior_and_prior_alike():
     model, N = make(training=True), 20_000
-    found = unrolled(model, torch.zeros(1, N, A), torch.ones(1, N, O))
+    found = unrolled(model, torch.zeros(1, N, A), torch.ones(1, N, OBS))
     codes = found.latent[0, :, SIZES.deterministic :].view(N, 3, 4)
     assert (codes.sum(-1) == 1).all()
     torch.testing.assert_close(codes.mean(0), found.posterior[0, 0].exp(), atol=0.015, rtol=0)
@@ -71,7 +71,7 @@ def test_codes_are_drawn_by_their_probabilities_from_posterior_and_prior_alike()
 
 
 def test_a_dream_goes_on_as_the_unrolling_would():
-    model, action, obs = make(), torch.randn(2, B, A), torch.randn(2, B, O)
+    model, action, obs = make(), torch.randn(2, B, A), torch.randn(2, B, OBS)
     found = unrolled(model, action, obs)
     dreamed = model.imagine(found.latent[0], action[1])
     torch.testing.assert_close(dreamed[:, : SIZES.deterministic], found.latent[1, :, : SIZES.deterministic])
@@ -87,5 +87,5 @@ def test_the_gradient_of_drawn_codes_is_that_of_their_probabilities():
 
 
 def test_sizes_that_cannot_be_are_one_line():
-    with pytest.raises(UserError, match="^groups=0: at least 1 is needed$"):
-        StateSpace(O, A, StateSpaceSizes(4, 0, 4, 4))
+    with pytest.raises(UserError, match=r"^groups=0: at least 1 is needed$"):
+        StateSpace(OBS, A, StateSpaceSizes(4, 0, 4, 4))

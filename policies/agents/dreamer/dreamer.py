@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.assembly import check_folds, frozen_views, make_extensions, policy_head
 from policies.agents.dreamer.imagination import ReturnScale, imagine
-from policies.agents.learner import Learner
+from policies.agents.learner import Learner, linear
 from policies.auxiliary.world_model import WorldModel
 from policies.extensions import Extensions
 from policies.losses import lambda_returns
@@ -46,7 +46,8 @@ class Dreamer(Learner):
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("model_lr", "actor_lr", "critic_lr"), POSITIVE),
         **dict.fromkeys(("discount", "return_lambda", "return_rate"), SHARE),
-        **dict.fromkeys(("entropy", "slow_critic"), FROM_ZERO),
+        **dict.fromkeys(("entropy.start", "entropy.end", "slow_critic"), FROM_ZERO),
+        "entropy.steps": ANY,
         "imagined_steps": WIDTH,
         "critic_bins": Range(lambda x: x >= 3, "at least 3"),
         "latent": ANY,
@@ -82,9 +83,13 @@ class Dreamer(Learner):
         """A Dreamer of any variant."""
         rl = sources.config.rl
         if tuple(rl.policy_inputs) != ("latent",):
-            raise UserError("--config_rl.policy_inputs: dreamer's actor learns in dreams, of latents; choose ('latent',)")
+            raise UserError(
+                "--config_rl.policy_inputs: dreamer's actor learns in dreams, of latents; choose ('latent',)"
+            )
         if tuple(rl.auxiliary.use) != ("world_model",):
-            raise UserError("--config_rl.auxiliary.use: dreamer's latent learns by its world model; choose ('world_model',)")
+            raise UserError(
+                "--config_rl.auxiliary.use: dreamer's latent learns by its world model; choose ('world_model',)"
+            )
         if rl.intrinsic.use:
             raise UserError("--config_rl.intrinsic.use: dreamer learns in dreams, where no step is replayed; choose ()")
         if rl.predictor_step == "separate":
@@ -111,6 +116,11 @@ class Dreamer(Learner):
         assert isinstance(loss, WorldModel)
         return loss
 
+    def entropy_weight(self) -> float:
+        """What the entropy is worth now, in shares of the range of returns."""
+        settings = self.config.entropy
+        return linear(settings.start, settings.end, settings.steps, self.env_steps)
+
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         with self._autocast():
             views = self._part_views(batch)
@@ -118,23 +128,20 @@ class Dreamer(Learner):
             model = self.extensions.total(views, batch, metrics)
             return {"model": model, **self._dreamed_losses(*_starts(views["latent"], batch), metrics)}
 
-    def _dreamed_losses(
-        self, start_RF: Tensor, goes_on_R: Tensor, metrics: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def _dreamed_losses(self, start_RF: Tensor, goes_on_R: Tensor, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         """Of actor and critic, on dreams from R latents, each of which counts where its episode went on."""
-        config, head, actions = self.config, self.policy.head, self.policy.actions
+        config, head, actions, two_hot = self.config, self.policy.head, self.policy.actions, self.two_hot
         assert isinstance(actions, Distribution)
         with torch.no_grad():
-            dream = imagine(
-                self.latent.model, lambda z: head({"latent": z}), actions, start_RF, config.imagined_steps
-            )
+            dream = imagine(self.latent.model, lambda z: head({"latent": z}), actions, start_RF, config.imagined_steps)
             reward_KR = self.world_model.reward(dream.latent[1:])
             discount_KR = config.discount * self.world_model.continuation(dream.latent[1:])
-            slow_KR = self.two_hot.mean(self.slow({"latent": dream.latent[:-1]}))
+            slow_KR = two_hot.mean(two_hot.shares(self.slow({"latent": dream.latent[:-1]})))
             weight_KR = torch.cat([goes_on_R[None], discount_KR[:-1]]).cumprod(0)
             total = weight_KR.sum().clamp(min=1.0)
         logits = self.critic({"latent": dream.latent})
-        value_KR = self.two_hot.mean(logits.detach())
+        share = two_hot.shares(logits)
+        value_KR = two_hot.mean(share)
         last_KR = torch.zeros_like(reward_KR)
         last_KR[-1] = 1.0
         keep_KR = torch.ones_like(reward_KR)
@@ -144,8 +151,9 @@ class Dreamer(Learner):
         advantage_KR = (return_KR - value_KR[:-1]) / scale
         output = head({"latent": dream.latent[:-1]})
         log_prob_KR, entropy_KR = actions.log_prob(output, dream.action), actions.entropy(output)
-        actor_KR = -advantage_KR * log_prob_KR - config.entropy * entropy_KR
-        of_return_KR, of_slow_KR = self.two_hot.loss(logits[:-1], torch.stack([return_KR, slow_KR], dim=-1)).unbind(-1)
+        actor_KR = -advantage_KR * log_prob_KR - self.entropy_weight() * entropy_KR
+        targets = torch.stack([return_KR, slow_KR], dim=-1)
+        of_return_KR, of_slow_KR = two_hot.loss(logits[:-1], share[:-1], targets).unbind(-1)
         critic_KR = of_return_KR + config.slow_critic * of_slow_KR
         losses = {name: (weight_KR * loss).sum() / total for name, loss in (("actor", actor_KR), ("critic", critic_KR))}
         metrics |= {f"loss/{name}": loss for name, loss in losses.items()}

@@ -49,7 +49,13 @@ class Fixed(nn.Module):
 @pytest.mark.parametrize("goes_on", [1.0, 0.0])
 def test_losses_of_a_dream_by_hand(monkeypatch, goes_on):
     discount, lam, eta, slow_weight = 0.9, 0.5, 0.3, 0.7
-    options = {"discount": discount, "return_lambda": lam, "entropy": eta, "slow_critic": slow_weight}
+    options = {
+        "discount": discount,
+        "return_lambda": lam,
+        "entropy__start": eta,
+        "entropy__end": eta,
+        "slow_critic": slow_weight,
+    }
     agent = make_agent("dreamer:informed", **options)
     agent.two_hot = TwoHot(5, limit=2.0)  # at 0 and ±(e - 1), ±(e² - 1)
     v, sure = math.e - 1, 40.0
@@ -155,7 +161,9 @@ def test_acting_is_the_view_step_by_step(spec):
         real = batch.row_mask[t] > 0
         torch.testing.assert_close(views["latent"][real], whole[t][real])
     broken = tuple(torch.full_like(c, torch.nan) for c in carry)
-    first, _ = agent.policy.public.step(Inputs(obs[0], batch.prev_action[0], batch.prev_reward[0], batch.start[0]), broken)
+    first, _ = agent.policy.public.step(
+        Inputs(obs[0], batch.prev_action[0], batch.prev_reward[0], batch.start[0]), broken
+    )
     torch.testing.assert_close(first["latent"], whole[0])
 
 
@@ -196,7 +204,11 @@ def test_a_saved_policy_acts_as_the_agent(tmp_path):
 
 
 def test_another_family_can_have_the_latent():
-    options = {"policy_inputs": ("latent",), "auxiliary__use": ("world_model",), "auxiliary__world_model__decode": "both"}
+    options = {
+        "policy_inputs": ("latent",),
+        "auxiliary__use": ("world_model",),
+        "auxiliary__world_model__decode": "both",
+    }
     agent = make_agent("history", **options)
     metrics = agent.update(make_batch())
     assert metrics["loss/world_model"] > 0
@@ -208,11 +220,17 @@ def test_another_family_can_have_the_latent():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy_inputs": ("history",)}, r"policy_inputs: dreamer's actor learns in dreams, of latents; choose \('latent',\)"),
+        (
+            {"policy_inputs": ("history",)},
+            r"policy_inputs: dreamer's actor learns in dreams, of latents; choose \('latent',\)",
+        ),
         ({"auxiliary__use": ()}, r"auxiliary.use: dreamer's latent learns by its world model"),
         ({"intrinsic__use": ("information_gain",)}, "intrinsic.use: dreamer learns in dreams"),
         ({"predictor_step": "separate"}, "predictor_step: dreamer has one batch for all; choose shared"),
-        ({"auxiliary__world_model__decode": "inof"}, r"auxiliary.world_model.decode: unknown value 'inof' \(did you mean 'info'\?\)"),
+        (
+            {"auxiliary__world_model__decode": "inof"},
+            r"auxiliary.world_model.decode: unknown value 'inof' \(did you mean 'info'\?\)",
+        ),
         ({"auxiliary__world_model__bins": 2}, "auxiliary.world_model.bins=2: at least 3 is needed"),
         ({"latent__groups": 0}, "latent.groups=0: at least 1 is needed"),
     ],

@@ -1,4 +1,4 @@
-"""What every family must do: DQN, SAC, A2C and Dreamer, of continuous and of discrete actions, each with all its rows."""
+"""What every family must do: DQN, SAC, A2C and Dreamer, of both kinds of actions, each with all its rows."""
 
 import copy
 
