@@ -70,6 +70,8 @@ class StateSpace(nn.Module):
         super().__init__()
         at_least_one(vars(sizes))
         self.sizes = sizes
+        self.register_buffer("classes", torch.arange(sizes.classes), persistent=False)
+        self.classes: Tensor
         gates, codes = 3 * sizes.deterministic, sizes.codes
         self.of_codes = nn.Linear(codes, gates, bias=False)
         self.of_action = nn.Linear(action_dim, gates)
@@ -137,7 +139,7 @@ class StateSpace(nn.Module):
             chosen = below.sum(-1, keepdim=True)
         else:
             chosen = known.argmax(-1, keepdim=True)
-        hard = torch.zeros_like(known).scatter_(-1, chosen, 1.0)
+        hard = (chosen == self.classes).to(known.dtype)
         if share.requires_grad:
             hard = share + (hard - share).detach()
         return hard.flatten(-2)

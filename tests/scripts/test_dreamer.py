@@ -27,8 +27,7 @@ def main(scripts, tmp_path):
     return start
 
 
-@pytest.mark.parametrize("row", dreamer.VARIANTS)
-@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize(("row", "domain"), [*zip(dreamer.VARIANTS, 2 * DOMAINS, strict=True)])
 def test_every_row_trains_and_its_policy_plays(main, tmp_path, row, domain):
     tiny = ("--train_episodes=4", "--updates_per_step=0.1")
     for flags in (tiny, (f"--policy_dir={tmp_path / 'g' / 'run'}",)):
@@ -38,7 +37,7 @@ def test_every_row_trains_and_its_policy_plays(main, tmp_path, row, domain):
 
 
 def test_stopped_and_resumed_it_ends_as_the_unbroken_run_and_as_one_of_several(main, scripts, tmp_path):
-    flags = ("--train_episodes=12", "--updates_per_step=0.3", "--config_env.eval.interval=20", "--seed=3")
+    flags = ("--train_episodes=8", "--updates_per_step=0.2", "--config_env.eval.interval=20", "--seed=3")
     done = main("unbroken", *flags).wait()
     assert done.returncode == 0, done.stderr
     process, file = main("broken", *flags), tmp_path / "g" / "broken" / "metrics.jsonl"
