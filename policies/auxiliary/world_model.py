@@ -63,7 +63,7 @@ class WorldModel(AuxiliaryLoss):
     def __init__(self, width: int, decoders: Mapping[str, Decoder], settings: ConfigDict):
         super().__init__()
         self.settings, self.loss_weight = settings, settings.weight
-        self.decoders = nn.ModuleDict(decoders)
+        self.decoders, self._decoders = nn.ModuleDict(decoders), dict(decoders)  # the same, with their types
         self.two_hot = TwoHot(settings.bins)
         self.reward_net = mlp(width, settings.hidden_dims, settings.bins, out_bound=0.0)
         self.continuation_net = mlp(width, settings.hidden_dims, 1)
@@ -89,7 +89,7 @@ class WorldModel(AuxiliaryLoss):
         latent, settings, real = views["latent_states"], self.settings, batch.mask > 0
         found: dict[str, Tensor] = {
             name: decoder.error(batch.on_real_rows(decoder.net, latent).float(), getattr(batch, name).full())
-            for name, decoder in self.decoders.items()
+            for name, decoder in self._decoders.items()
         }
         found["kl"] = balanced_kl(
             views["latent_posterior"],

@@ -49,7 +49,7 @@ class Latent(Fold):
 
     def forward(self, batch: PublicBatch) -> Views:
         action, obs = batch.previous.through(self.model.of_action), batch.obs.through(self._seen)
-        found = self.model.unroll(action, obs, self.initial_carry(batch.mask.shape[1]))
+        found = self.model.unroll(action, obs, self.model.initial(batch.mask.shape[1]))
         views = {"latent": found.latent.detach(), "latent_states": found.latent}
         return views | {"latent_prior": found.prior, "latent_posterior": found.posterior}
 

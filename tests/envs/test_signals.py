@@ -117,11 +117,13 @@ def test_of_the_entries_of_a_category_one_is_1(domain):
     assert spec.state_categories
     views, _ = envs.reset(seed=0)
     for _ in range(5):
-        views = envs.step(np.zeros(8, np.int64))[0]
+        views, _, terminated, truncated, _ = envs.step(np.zeros(8, np.int64))
         for view, categories in (("obs", spec.obs_categories), ("state", spec.state_categories)):
             for first, number in categories:
                 part = views[view][:, first : first + number]
                 assert (np.sort(part, axis=1) == np.eye(number)[-1]).all(), view
+        if (terminated | truncated).any():
+            envs.reset(options={"reset_mask": terminated | truncated})
 
 
 def test_categories_are_told_by_spaces_and_by_envs_and_kept_by_no_file():
