@@ -24,7 +24,11 @@ from utils.files import atomic_write
 
 OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
 # what has TITLE, NOTES, COLUMNS and rows()
-COMPUTED = {"theory": "scripts.reporting.theory", "solver": "scripts.reporting.solver"}
+COMPUTED = {
+    "theory": "scripts.reporting.theory",
+    "solver": "scripts.reporting.solver",
+    "world_models": "scripts.reporting.world_models",
+}
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
