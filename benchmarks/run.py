@@ -17,11 +17,11 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.measure import Section, busy_cores, machine  # noqa: E402 after the path
 
+ASKED_FOR = ("peers", "dreamer")  # run where they are named, since they need packages of others
 BENCHMARKS = (
     *("learner", "acting", "replay", "stage2", "startup", "growth", "limit"),
-    *("memories", "long", "recall", "peers"),
+    *("memories", "long", "recall", *ASKED_FOR),
 )
-ASKED_FOR = "peers"  # runs where it is named, since it needs packages of others
 HEAD = """# Performance
 
 Measured by `python benchmarks/run.py`, never by a test; each section says when, and where another program did it.
@@ -157,7 +157,8 @@ Not measured: a GPU and CUDA graphs, since none was at hand (`benchmarks/seeds.p
 def main() -> None:
     """Runs what is asked for and writes the document anew."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; if none, all but {ASKED_FOR}")
+    free = ", ".join(ASKED_FOR)
+    parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; if none, all but {free}")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     parser.add_argument("--page_only", action="store_true", help="write the page anew, of what was measured before")
     parser.add_argument("--date", default=datetime.date.today().isoformat(), help="of what is measured now")

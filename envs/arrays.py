@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import Belief, PartiallyObservableEnv, portable_rng, restored_rng
+from envs.base import Belief, Categories, PartiallyObservableEnv, portable_rng, restored_rng
 from envs.factors import Factor
 from envs.finite import Filter, FinitePOMDP
 
@@ -50,6 +50,7 @@ class Rules(ABC):
         state_image_shape: that of the state where it is another.
         state_features: names of the state's entries, or of an image's channels.
         state_groups: by name, which number of a feature each entry of the state (S,) is added to, -1 for none.
+        obs_categories, state_categories: (first, number) of entries of which one is 1 and the others are 0.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
         num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
@@ -63,6 +64,8 @@ class Rules(ABC):
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
     state_groups: Mapping[str, Ints] = {}
+    obs_categories: Categories = ()
+    state_categories: Categories = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
     num_joint: int = 0
@@ -235,6 +238,7 @@ class ArrayEnv(PartiallyObservableEnv):
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
+        self.obs_categories, self.state_categories = self.rules.obs_categories, self.rules.state_categories
         self._one = Episodes(self.rules, 1)
         self._num_actions = int(self.action_space.n) if isinstance(self.action_space, spaces.Discrete) else 0
 
@@ -342,6 +346,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.obs_image_shape = self.rules.image_shape
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
+        self.obs_categories, self.state_categories = self.rules.obs_categories, self.rules.state_categories
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)

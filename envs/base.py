@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from utils.errors import UserError, first_line
 
+Categories = tuple[tuple[int, int], ...]
+TOLD = ("state_groups", "obs_categories", "state_categories")  # fields that no file keeps
+
 
 @dataclass(frozen=True)
 class EnvSpec:
@@ -23,9 +26,10 @@ class EnvSpec:
     `action_dim` is the number of discrete actions, or the width of a continuous action in [-1, 1]. An image shape is
     (channels, height, width) of a view that is stored flat, None for a plain vector. `max_episode_steps` is the
     horizon. `state_features` names the equal parts of the state: its entries, or the channels of an image.
-    `state_groups` names what is a sum of entries: which number of the feature each entry is added to, -1 for none. A
-    storage gives (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see
-    `buffers.images`); () for a view that they keep as float32.
+    `state_groups` names what is a sum of entries: which number of the feature each entry is added to, -1 for none.
+    Categories are (first, number) of entries next to each other of which one is 1 and the others are 0. A storage gives
+    (low, high, bits) for each channel of an image of which replay and data sets keep few bits (see `buffers.images`);
+    () for a view that they keep as float32.
     """
 
     env_id: str
@@ -40,10 +44,12 @@ class EnvSpec:
     obs_storage: tuple[tuple[float, float, int], ...] = ()
     state_storage: tuple[tuple[float, float, int], ...] = ()
     state_groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    obs_categories: Categories = ()
+    state_categories: Categories = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What data sets and policies keep of it: no `state_groups`, which are the domain's to say."""
-        return {name: value for name, value in asdict(self).items() if name != "state_groups"}
+        """What data sets and policies keep of it: not what of entries is the domain's to say."""
+        return {name: value for name, value in asdict(self).items() if name not in TOLD}
 
     def feature_groups(self, name: str, flag: str = "--config_rl.critic.signal") -> list[list[int]]:
         """Of each number of a feature the entries of the flat state whose sum it is; a number names an entry.
@@ -115,6 +121,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     state_features: tuple[str, ...] = ()  # names of the state's equal parts: its entries, or an image's channels
     # by name, which number of a feature each entry (S,) is added to, -1 for none: what a one-hot state says
     state_groups: Mapping[str, NDArray[np.intp]] = {}
+    obs_categories: Categories = ()  # (first, number) of entries of which one is 1 and the others are 0
+    state_categories: Categories = ()
     obs_storage: tuple[tuple[float, float, int], ...] = ()  # (low, high, bits) of an image's channels; () for float32
     state_storage: tuple[tuple[float, float, int], ...] = ()
 
@@ -216,6 +224,24 @@ def groups_told(groups: Mapping[str, NDArray[Any]] | None, state_dim: int) -> tu
     for name, number_S in found:
         if len(number_S) != state_dim or not all(isinstance(number, int) and number >= -1 for number in number_S):
             raise UserError(f"config_env.id: state_groups[{name!r}] is not a number for each of {state_dim} entries")
+    return found
+
+
+def categories_told(categories: Any, dim: int, name: str) -> Categories:
+    """`EnvSpec.obs_categories` or `state_categories` as an env tells them.
+
+    Raises:
+        UserError: they are not pairs of numbers within `dim` entries, one after the other.
+    """
+    try:
+        found = tuple((int(first), int(number)) for first, number in categories or ())
+    except (TypeError, ValueError):
+        found = ((-1, 0),)
+    end = 0
+    for first, number in found:
+        if first < end or number < 1 or first + number > dim:
+            raise UserError(f"config_env.id: {name}={categories} are not (first, number) of some of {dim} entries")
+        end = first + number
     return found
 
 

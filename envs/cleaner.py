@@ -63,6 +63,7 @@ class CleanerRules(Rules):
         there_CA = (cell_C1 + [down * self.cols + right for down, right in MOVES]) % self.num_cells
         self.next_CA = np.where(self.wall_C[there_CA], cell_C1, there_CA)
         self.state_groups = self._groups()
+        self.state_categories = tuple((agent * self.num_cells, self.num_cells) for agent in (3, 4))
         self._window_9 = np.array([down * self.cols + right for down in (-1, 0, 1) for right in (-1, 0, 1)])
 
     def _groups(self) -> dict[str, Ints]:

@@ -44,6 +44,8 @@ class FiniteRules(Rules):
         self.state_space = _space(self.num_states if one_hot else 1, 1 if one_hot else self.num_states - 1)
         self.action_space = spaces.Discrete(len(model.actions))
         self.state_features = model.states if one_hot else ("state",)
+        if one_hot:
+            self.obs_categories, self.state_categories = ((0, self.num_obs),), ((0, self.num_states),)
         self._start = Draws(entries_of(model.start_S[None]), 1)
         self._first = None if model.first_SO is None else Draws(entries_of(model.first_SO), self.num_states)
         self._next, self._ends = _transitions(model)

@@ -56,6 +56,7 @@ class FourRoomsRules(Rules):
         self.state_image_shape = (12, size, size)
         self.state_features = ("floor", "wall", "exit", "beacon", *COLOURS, "north", "south", "west", "east")
         self.state_groups = self._groups()
+        self.state_categories = ((8 * self.num_cells, 4 * self.num_cells),)  # the agent, by cell and heading
         self.obs_space = spaces.Box(0.0, 1.0, (8 * SIDE * SIDE,), np.float32)
         self.state_space = spaces.Box(0.0, 1.0, (12 * self.num_cells,), np.float32)
         self.action_space = spaces.Discrete(len(ACTIONS))

@@ -50,6 +50,10 @@ class IrrelevantRules(Rules):
             self.state_features = (*(f"irrelevant_{i}" for i in range(variables)), *entries)
         none = np.full(variables, -1)
         self.state_groups = {name: np.append(none, number_S) for name, number_S in self.inner.state_groups.items()}
+        self.obs_categories, self.state_categories = (
+            tuple((variables + first, number) for first, number in categories)
+            for categories in (self.inner.obs_categories, self.inner.state_categories)
+        )
         # s, what is seen of it, and the domain's own joint state
         self.blank_joint = np.zeros(self._split + self.inner.blank_joint.size)
         self.blank_guess = self.inner.blank_guess

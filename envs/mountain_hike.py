@@ -50,6 +50,7 @@ class MountainHikeRules(Rules):
         low = np.array([-1, -1] + [0] * (4 if varying else 0), np.float32)
         self.state_space = spaces.Box(low, np.ones_like(low), dtype=np.float32)
         self.state_features = ("x", "y", *(f"turn_{turn}" for turn in range(4 if varying else 0)))
+        self.state_categories = ((2, 4),) if varying else ()
         self.action_space = spaces.Discrete(4)
         self.blank_joint, self.blank_guess = np.zeros(4), np.zeros((), np.intp)  # x, y, turn, observation
 

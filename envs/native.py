@@ -12,7 +12,7 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import EnvSpec, ManyEnvs, close_or_warn, groups_told
+from envs.base import Categories, EnvSpec, ManyEnvs, categories_told, close_or_warn, groups_told
 from envs.wrappers import Bools, Floats, Views
 from utils.errors import UserError
 
@@ -21,7 +21,8 @@ from utils.errors import UserError
 class VectorWithState(ManyEnvs, Protocol):
     """The vector env that `AsymmetricVectorWrapper` takes, one of gymnasium's; `envs.arrays.ArrayVectorEnv` is one.
 
-    Its `obs_storage`, `state_storage` and `state_groups` are those of `PartiallyObservableEnv`, and may be missing.
+    Its `obs_storage`, `state_storage`, `state_groups` and categories are those of `PartiallyObservableEnv`, and may be
+    missing.
     """
 
     np_random: np.random.Generator
@@ -61,6 +62,8 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             state_image_shape=env.state_image_shape,
             state_features=env.state_features,
             state_groups=groups_told(getattr(env, "state_groups", None), env.single_state_space.shape[0]),
+            obs_categories=_categories(env, "obs", env.single_observation_space.shape[0]),
+            state_categories=_categories(env, "state", env.single_state_space.shape[0]),
             obs_storage=getattr(env, "obs_storage", ()),
             state_storage=getattr(env, "state_storage", ()),
         )
@@ -104,3 +107,9 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
     def close(self, **kwargs: Any) -> None:
         """Frees what the envs hold; where that fails it is warned of."""
         close_or_warn(self._inner, self.spec_sizes.env_id)
+
+
+def _categories(env: VectorWithState, view: str, dim: int) -> Categories:
+    """Those of a view, where the env tells any."""
+    name = f"{view}_categories"
+    return categories_told(getattr(env, name, ()), dim, name)

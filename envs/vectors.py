@@ -101,6 +101,8 @@ class ForeignVectorEnv:
             max_episode_steps=max_episode_steps,
             obs_image_shape=None if hides else self._whole.image_shape,
             state_image_shape=None if state_view is None else state_view.image_shape,
+            obs_categories=() if hides else self._whole.categories,
+            state_categories=() if state_view is None else state_view.categories,
             obs_storage=() if hides and self._whole.image_shape else self._whole.storage,
             state_storage=() if state_view is None else state_view.storage,
         )

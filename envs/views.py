@@ -15,6 +15,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
+from envs.base import Categories
 from utils.errors import UserError, choose_name, first_line
 
 Floats = NDArray[np.float32]
@@ -120,6 +121,7 @@ class View:
         space: bounds of a row (F,), flat float32.
         image_shape: (channels, height, width) of a row, None for a vector.
         storage: of bytes, as in `EnvSpec`; else ().
+        categories: of its space, as in `EnvSpec`.
 
     Args:
         space: what the env publishes.
@@ -144,6 +146,7 @@ class View:
         self._chosen = _chosen(space, self.keys, field, what)
         self.image_shape: tuple[int, ...] | None = None
         self.storage: Storage = ()
+        self.categories: Categories = ()
         self._image: ImageRows | None = None
         if image is not None and image.layout:
             only = _only(self._chosen)
@@ -155,6 +158,7 @@ class View:
         if not flattenable(self._chosen):
             raise UserError(f"{field}: {what} cannot be flattened to a vector ({_short(space)}){_remedy(space, field)}")
         self.space = float32_box(spaces.flatten_space(self._chosen))
+        self.categories = categories_of(self._chosen)
         if isinstance(only := _only(self._chosen), spaces.Box) and only.dtype == np.uint8:
             self.storage = (WHOLE_BYTES,)
 
@@ -274,6 +278,21 @@ def _chosen(space: spaces.Space[Any], keys: Sequence[str], field: str, what: str
             part = part[name]
         found[key] = part
     return spaces.Dict(found)
+
+
+def categories_of(space: spaces.Space[Any], first: int = 0) -> Categories:
+    """Where a flattened space is one-hot: (first, number) of each category, from the entry `first` on."""
+    if isinstance(space, spaces.Discrete):
+        return ((first, int(space.n)),)
+    if isinstance(space, spaces.MultiDiscrete):
+        numbers = [int(number) for number in np.ravel(space.nvec)]
+        return tuple((first + sum(numbers[:i]), number) for i, number in enumerate(numbers))
+    found: Categories = ()
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for inner in space.values() if isinstance(space, spaces.Dict) else space.spaces:
+            found += categories_of(inner, first)
+            first += int(spaces.flatdim(inner))
+    return found
 
 
 def _taken(value: Mapping[str, Any], keys: Sequence[str]) -> OrderedDict[str, Any]:

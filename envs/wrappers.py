@@ -15,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions, through_wrappers
-from envs.base import Belief, EnvSpec, close_or_warn, groups_told
+from envs.base import Belief, Categories, EnvSpec, categories_told, close_or_warn, groups_told
 from envs.factors import Factor
 from envs.velocities import hidden_entries
 from envs.views import ImageOptions, Storage, View, names_of, visible_entries
@@ -124,9 +124,19 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             state_groups=groups_told(
                 told_by(env, "state_groups", "get_state") if own_state else None, state_space.shape[0]
             ),
+            obs_categories=self._categories("obs", None if self._hides else whole, obs_space),
+            state_categories=self._categories("state", state_view, state_space),
             obs_storage=() if self._hides and whole.image_shape else whole.storage,
             state_storage=() if state_view is None else state_view.storage,
         )
+
+    def _categories(self, kind: str, view: View | None, space: spaces.Box) -> Categories:
+        """Those of a view: by its space, else by what the env tells where the view is its own."""
+        own = view is not None and not names_of(self._adapt.obs_keys if kind == "obs" else self._state_keys)
+        if view is None or view.categories or not own or (kind == "state" and self._adapt.state_fn is not None):
+            return () if view is None else view.categories
+        name, beside = f"{kind}_categories", "get_state" if kind == "state" else ""
+        return categories_told(told_by(self.env, name, beside), space.shape[0], name)
 
     @property
     def _state_keys(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from policies.agents.assembly import policy_head
 from policies.agents.base import Agent
 from policies.agents.distill import Distill
 from policies.agents.dqn import DQN
+from policies.agents.dreamer.dreamer import Dreamer
 from policies.agents.offline import Offline
 from policies.agents.sac import SAC
 from policies.models.exact_belief import AlphaVectorHead
@@ -19,7 +20,14 @@ from torchkit.actions import Actions, ActionValues
 from utils.errors import UserError, choose
 
 SOLVED = "solved"  # what stands in place of a family's name where nothing was learned: see policies/deployed/solved.py
-FAMILIES: dict[str, type[Agent]] = {"dqn": DQN, "sac": SAC, "a2c": A2C, "offline": Offline, "distill": Distill}
+FAMILIES: dict[str, type[Agent]] = {
+    "dqn": DQN,
+    "sac": SAC,
+    "a2c": A2C,
+    "offline": Offline,
+    "distill": Distill,
+    "dreamer": Dreamer,
+}
 
 
 def build_agent(sources: Sources, seed: int, device: torch.device) -> Agent:

@@ -172,3 +172,26 @@ def prediction_error(prediction: Tensor, target: Tensor, kind: str) -> Tensor:
         return (0.5 * ((target - mean) / std).square() + std.log()).sum(-1)
     cosine = F.cosine_similarity(prediction, target, dim=-1, eps=1e-6)
     return 1 - (cosine.abs() if kind == "abs_cosine" else cosine)
+
+
+def balanced_kl(posterior: Tensor, prior: Tensor, free_nats: float, dynamics: float, representation: float) -> Tensor:
+    """KL(posterior ‖ prior) of groups of codes, weighed by who learns of it (Hafner et al., Nature 2025, eq. 5).
+
+    `dynamics · max(KL(sg(q) ‖ p), free) + representation · max(KL(q ‖ sg(p)), free)` with the KL in nats, summed over
+    groups; below `free_nats` nothing learns.
+
+    Args:
+        posterior: log-probabilities log q (…, G, C).
+        prior: log p, likewise.
+        free_nats: what the codes of a step may tell at no cost.
+        dynamics: the weight of what pulls the prior to the posterior.
+        representation: that of what pulls the posterior to the prior.
+
+    Returns:
+        (…).
+    """
+
+    def kl(q: Tensor, p: Tensor) -> Tensor:
+        return (q.exp() * (q - p)).sum((-2, -1)).clamp(min=free_nats)
+
+    return dynamics * kl(posterior.detach(), prior) + representation * kl(posterior, prior.detach())

@@ -26,7 +26,18 @@ from utils.files import atomic_write
 
 OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
 # what has TITLE, NOTES, COLUMNS and rows()
-PAGES = ("theory", "solver", "weighted", "vssm", "memories", "estimators", "information", "signals", "exploration")
+PAGES = (
+    "theory",
+    "solver",
+    "weighted",
+    "vssm",
+    "memories",
+    "estimators",
+    "information",
+    "signals",
+    "exploration",
+    "world_models",
+)
 COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
 OF_GIVEN = ("information",)  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}

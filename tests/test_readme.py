@@ -253,7 +253,7 @@ def table_of(file, name):
 
 def test_the_readme_names_everything_there_is():
     text = (ROOT / "README.md").read_text()
-    families = ("dqn", "sac", "a2c", "offline", "distill")
+    families = ("dqn", "sac", "a2c", "offline", "distill", "dreamer")
     there = [name for family in families for name in table_of(f"configs/rl/{family}.py", "VARIANTS")]
     there += table_of("torchkit/sequence/__init__.py", "MEMORIES")
     there += [path.stem for folder in ("envs", "seq") for path in (ROOT / "configs" / folder).glob("[a-z]*.py")]

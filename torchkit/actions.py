@@ -62,8 +62,8 @@ class ActionValues(Actions):
 class Distribution(Actions):
     """Outputs from which actions are drawn."""
 
-    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
-        """An action for each row (N, X), on the generator's device."""
+    def draw(self, output: Tensor, rng: torch.Generator | None) -> Tensor:
+        """An action for each row (N, X), on the generator's device; by torch's own generator where none is given."""
         raise NotImplementedError
 
     def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +95,7 @@ class Categorical(Distribution):
 
     output = "logit"
 
-    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
+    def draw(self, output: Tensor, rng: torch.Generator | None) -> Tensor:
         return torch.multinomial(output.softmax(-1), 1, generator=rng)[:, 0]
 
     def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,8 +144,9 @@ class TanhGaussian(Distribution):
     def best(self, output: Tensor) -> Tensor:
         return mode_tanh_gaussian(output)
 
-    def draw(self, output: Tensor, rng: torch.Generator) -> Tensor:
-        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=rng)
+    def draw(self, output: Tensor, rng: torch.Generator | None) -> Tensor:
+        device = output.device if rng is None else rng.device
+        noise = torch.randn(output.shape[0], output.shape[1] // 2, generator=rng, device=device)
         return sample_tanh_gaussian(output, noise, self.log_std_bounds)[0]
 
     def fresh(self, output: Tensor) -> tuple[Tensor, Tensor]:

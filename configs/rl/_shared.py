@@ -32,6 +32,8 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.believer = "pretrained"  # what the belief is made of: pretrained (stage 2), scratch
     # how many samples of z_state, widths of the layers that each goes through, and of the view (Wang et al., 2023)
     config.belief = ConfigDict({"samples": 30, "sample_dims": (64, 64), "out_dim": 128})
+    # the view latent: widths of its deterministic state and of the layers of prior and posterior, and its codes
+    config.latent = ConfigDict({"deterministic": 64, "groups": 8, "classes": 8, "hidden": 64})
 
     config.auxiliary = ConfigDict({"use": ()})  # losses of the network that learns values
     config.auxiliary.state_prediction = ConfigDict(
@@ -48,6 +50,19 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.auxiliary.self_prediction = ConfigDict({"weight": 1.0, "hidden_dims": (128, 128)})
     # on nats; its weights are its own and Adam takes any scale: the weight only keeps it from ruling max_grad_norm
     config.auxiliary.belief_elbo = ConfigDict({"weight": 0.05})
+    # what trains the latent (Lambrechts et al., RLC 2024; Hafner et al., Nature 2025)
+    config.auxiliary.world_model = ConfigDict(
+        {
+            "weight": 1.0,
+            "decode": "info",  # what the latent must tell: obs, info (the state, in training alone), both
+            "hidden_dims": (64,),  # of the networks that tell it, rewards and ends
+            "bins": 255,  # of a reward
+            # what a step may tell at no cost, and without that the prior learns to foresee it
+            "free_nats": 0.1,
+            "dynamics": 0.5,  # on what pulls the prior to the posterior
+            "representation": 0.1,  # on what pulls the posterior to the prior
+        }
+    )
     config.predictor_step = "shared"  # shared: one backward for all; separate: the released code's own step and batch
 
     config.intrinsic = ConfigDict({"use": (), "anneal_steps": 0})  # steps over which bonuses fall to 0; 0: never

@@ -5,6 +5,7 @@ from policies.auxiliary.belief_elbo import BeliefElbo
 from policies.auxiliary.follower import Follower
 from policies.auxiliary.self_prediction import SelfPrediction
 from policies.auxiliary.state_prediction import StatePrediction
+from policies.auxiliary.world_model import WorldModel
 from policies.extensions import AuxiliaryLoss
 
 AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
@@ -13,4 +14,5 @@ AUXILIARY: dict[str, type[AuxiliaryLoss]] = {
     "behaviour_cloning": BehaviourCloning,
     "belief_elbo": BeliefElbo,
     "follower": Follower,
+    "world_model": WorldModel,
 }

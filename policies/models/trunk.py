@@ -11,6 +11,7 @@ from policies.models.encoders import vector_embedder
 from policies.models.exact_belief import ExactBelief
 from policies.models.heads import Head
 from policies.models.history import History
+from policies.models.latent import Latent
 from policies.models.sources import Sources, normalised_views
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
@@ -149,7 +150,12 @@ class Trunk:
         return self.sources.frozen_state("z_state")
 
 
-FOLDS: dict[str, type[Fold]] = {"history": History, "belief": Belief, "exact_belief": ExactBelief}
+FOLDS: dict[str, type[Fold]] = {
+    "history": History,
+    "belief": Belief,
+    "exact_belief": ExactBelief,
+    "latent": Latent,
+}
 MAKERS: dict[str, Callable[[Trunk], int]] = {
     **{view: partial(Trunk.make_fold, view=view) for view in FOLDS},
     "memory_input": Trunk.make_memory_input,

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
-from envs.base import EnvSpec, groups_told
+from envs.base import EnvSpec, categories_told, groups_told
 from envs.make import make_env, make_vector_env
 from envs.replayed import SyncAsymmetricVectorEnv
+from envs.views import categories_of
 from tests.helpers.configs import config_named
 from torchkit.networks import Sums
 from utils.errors import UserError
@@ -104,3 +106,34 @@ def test_groups_are_named_with_the_features_and_not_kept_in_files():
 def test_groups_that_are_no_numbers_of_entries_are_refused(wrong):
     with pytest.raises(UserError, match=r"state_groups\['odd'\] is not a number for each of 3 entries"):
         groups_told({"odd": wrong}, 3)
+
+
+@pytest.mark.parametrize(
+    "domain", ["heaven_hell_n:1", "mountain_hike:varying", "four_rooms", "cleaner", "irrelevant", "t_maze"]
+)
+def test_of_the_entries_of_a_category_one_is_1(domain):
+    envs = make_vector_env(config_named("envs", domain), 8, seed=0)
+    spec = envs.spec_sizes
+    assert spec.state_categories
+    views, _ = envs.reset(seed=0)
+    for _ in range(5):
+        views, _, terminated, truncated, _ = envs.step(np.zeros(8, np.int64))
+        for view, categories in (("obs", spec.obs_categories), ("state", spec.state_categories)):
+            for first, number in categories:
+                part = views[view][:, first : first + number]
+                assert (np.sort(part, axis=1) == np.eye(number)[-1]).all(), view
+        if (terminated | truncated).any():
+            envs.reset(options={"reset_mask": terminated | truncated})
+
+
+def test_categories_are_told_by_spaces_and_by_envs_and_kept_by_no_file():
+    inner = spaces.Dict(
+        a=spaces.Box(0.0, 1.0, (2,)), b=spaces.Tuple([spaces.Discrete(3), spaces.MultiDiscrete([2, 4])])
+    )
+    assert categories_of(inner) == ((2, 3), (5, 2), (7, 4))
+    assert categories_told([(0, 2), (2, 1)], 3, "obs_categories") == ((0, 2), (2, 1))
+    for wrong in ([(0, 4)], [(1, 2), (0, 1)], [(0, 0)], [3]):
+        with pytest.raises(UserError, match=r"obs_categories=.* are not \(first, number\) of some of 3 entries"):
+            categories_told(wrong, 3, "obs_categories")
+    spec = replace(SPEC, obs_categories=((0, 1),), state_categories=((0, 3),))
+    assert spec.to_json() == SPEC.to_json()

@@ -31,6 +31,7 @@ SAC_VARIANTS = tuple(f"sac:{name}" for name in importlib.import_module("configs.
 DISTILL_VARIANTS = ("distill:clone", "distill:dagger")
 A2C_VARIANTS = tuple(f"a2c:{name}" for name in importlib.import_module("configs.rl.a2c").VARIANTS)
 OFFLINE_VARIANTS = tuple(f"offline:{name}" for name in importlib.import_module("configs.rl.offline").VARIANTS)
+DREAMER_VARIANTS = tuple(f"dreamer:{name}" for name in importlib.import_module("configs.rl.dreamer").VARIANTS)
 MEMORIES = ("markov", "gru", "lstm", "gpt", "hybrid", "nbrc")
 
 
@@ -46,6 +47,10 @@ def make_config(variant="history", memory="gru", seq=None, repr_name=None, **rl)
     config_repr = config_named("repr", repr_name)
     hidden = {f"auxiliary.{part}.hidden_dims": (16,) for part in ("state_prediction", "self_prediction")}
     small = {"head_dims": (16, 16), "batch_size": 4} | hidden
+    small |= {"auxiliary.world_model.hidden_dims": (16,), "auxiliary.world_model.free_nats": 0.0}
+    small |= {
+        f"latent.{name}": size for name, size in zip(("deterministic", "groups", "classes", "hidden"), (10, 3, 4, 9))
+    }
     small |= {"belief.samples": 5, "belief.sample_dims": (6, 6), "belief.out_dim": 6}
     with config_rl.unlocked(), config_seq.unlocked(), config_repr.unlocked():
         for group in (config_seq.vector, config_seq.image):

@@ -17,6 +17,7 @@ from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
     CPU,
+    DREAMER_VARIANTS,
     IMAGES,
     SAC_VARIANTS,
     SPEC,
@@ -54,6 +55,16 @@ def test_the_rows_are_the_published_methods():
     assert bonus.discount == agents["mi"].config.discount
     heavy = make_agent("mi", intrinsic__information_gain__weight=3.0)
     assert heavy.extensions.intrinsic["information_gain"].weight == 3.0
+
+
+def test_the_rows_of_dreamer_differ_in_what_the_latent_tells():
+    told = {"observed": ["obs"], "informed": ["state"], "both": ["obs", "state"], "published": ["state"]}
+    assert sorted(f"dreamer:{row}" for row in told) == sorted(DREAMER_VARIANTS)
+    for row, views in told.items():
+        agent = make_agent(f"dreamer:{row}", spec=CONTINUOUS)
+        assert agent.policy.head.inputs == agent.critic.inputs == ("latent",)
+        assert list(agent.policy.public.folds) == ["latent"]
+        assert list(agent.world_model.decoders) == views
 
 
 def test_the_rows_of_the_actor_critics_are_the_published_methods():

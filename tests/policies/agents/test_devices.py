@@ -10,7 +10,16 @@ import pytest
 import torch
 
 from policies.agents.learner import Learner
-from tests.helpers.agents import A2C_VARIANTS, CONTINUOUS, SAC_VARIANTS, SPEC, VARIANTS, make_agent, make_batch
+from tests.helpers.agents import (
+    A2C_VARIANTS,
+    CONTINUOUS,
+    DREAMER_VARIANTS,
+    SAC_VARIANTS,
+    SPEC,
+    VARIANTS,
+    make_agent,
+    make_batch,
+)
 
 META = torch.device("meta")
 
@@ -73,6 +82,14 @@ def test_an_update_leaves_nothing_on_the_cpu(variant, spec, memory, elsewhere):
     metrics = update(make_agent(variant, memory, spec=spec, **signal), spec, elsewhere)
     on_meta = {name for name, value in metrics.items() if value.device == META}
     assert on_meta >= {"loss/td", "q/target"}
+
+
+@pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
+@pytest.mark.parametrize("variant", DREAMER_VARIANTS)
+def test_a_dream_leaves_nothing_on_the_cpu(variant, spec, elsewhere):
+    metrics = update(make_agent(variant, spec=spec), spec, elsewhere)
+    on_meta = {name for name, value in metrics.items() if value.device == META}
+    assert on_meta >= {"loss/world_model", "loss/actor", "loss/critic", "q/target"}
 
 
 def test_a_tensor_that_is_left_behind_is_found(elsewhere):

@@ -8,12 +8,14 @@ import torch
 
 from buffers.batch import Rows
 from policies.agents.dqn import DQN
+from policies.agents.dreamer.dreamer import Dreamer
 from policies.agents.learner import has_dropout
 from policies.auxiliary.self_prediction import SelfPrediction
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
     DISTILL_VARIANTS,
+    DREAMER_VARIANTS,
     MEMORIES,
     SAC_VARIANTS,
     SPEC,
@@ -30,16 +32,19 @@ from utils.errors import DivergenceError, UserError
 OFFLINE = ("offline:aawr_marginal", "offline:misa")  # all rows of it: test_offline.py
 GRADIENT = (*SAC_VARIANTS, *A2C_VARIANTS, *DISTILL_VARIANTS, *OFFLINE)
 
-METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT))
+DREAMING = (*DREAMER_VARIANTS, *(f"discrete {name}" for name in DREAMER_VARIANTS[:2]))
+METHODS = (*VARIANTS, *GRADIENT, *(f"discrete {name}" for name in GRADIENT), *DREAMING)
+WITH_MEMORIES = [(method, memory) for method in METHODS for memory in MEMORIES if method not in DREAMING]
+WITH_MEMORIES += [(method, "gru") for method in DREAMING]  # which have none but the latent
 
 
 def spec_of(method):
-    return CONTINUOUS if method.startswith(("sac:", "a2c:", "distill:", "offline:")) else SPEC
+    return CONTINUOUS if method.startswith(("sac:", "a2c:", "distill:", "offline:", "dreamer:")) else SPEC
 
 
 def agent_for(method, memory="gru", **options):
     """An agent of the row, on continuous actions but for DQN's rows and those that are called discrete."""
-    if "informed" in method:
+    if "a2c:informed" in method:
         options["critic__signal"] = ("1", "4")
     return make_agent(method.removeprefix("discrete "), memory, spec_of(method), **options)
 
@@ -48,8 +53,7 @@ def batch_for(method, **options):
     return make_batch(spec=spec_of(method), advised="elf" in method or "distill" in method, **options)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(("method", "memory"), WITH_MEMORIES)
 def test_what_stands_on_padding_changes_nothing(method, memory):
     batch = batch_for(method)
     spoilt = copy.deepcopy(batch)
@@ -76,8 +80,7 @@ def test_what_stands_on_padding_changes_nothing(method, memory):
         assert torch.equal(value, results[1][1][name]), name
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize(("method", "memory"), WITH_MEMORIES)
 def test_bfloat16_updates_stay_near_float32_ones(method, memory):
     results = {p: agent_for(method, memory, precision=p).update(batch_for(method)) for p in ("fp32", "bf16")}
     for name, value in results["fp32"].items():
@@ -115,7 +118,8 @@ def test_the_separate_predictor_step_moves_the_predictor_and_nothing_else():
 def test_an_update_moves_everything_that_should_learn(method):
     agent = agent_for(method)
     before = weights(agent)
-    agent.update(batch_for(method))
+    for _ in range(1 + (method in DREAMING)):  # a critic's first output is 0, whatever goes in
+        agent.update(batch_for(method))
     frozen = "target." if agent.learns_from == "fresh_episodes" else "none."
     still = set(before) - changed(before, agent) - {name for name in before if name.startswith(frozen)}
     fixed = ("state_views", ".unit.", "belief.noise", "random_network_distillation.target")
@@ -125,6 +129,8 @@ def test_an_update_moves_everything_that_should_learn(method):
 def critic_values(agent, batch):
     """What the critics' heads give; of a DQN without a critic, Q; of a student, what it does."""
     given = agent.state_views(batch)
+    if isinstance(agent, Dreamer):
+        return [agent.critic(agent.policy.public(batch))]
     if not hasattr(agent, "critic") and not hasattr(agent, "online"):
         return [agent.policy.head(agent.policy.public(batch), batch)]
     if not hasattr(agent, "critic"):
@@ -142,18 +148,11 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
     assert torch.equal(*outputs)
     row = method.rpartition(":")[-1]
-    in_heads = row in (
-        "ua",
-        "ua_vr",
-        "ba",
-        "ba_vr",
-        "informed",
-        "aawr",
-        "aawr_state",
-        "aawr_marginal",
-    )  # mi and believer learn of it by a loss alone
+    by_loss = ("mi", "mi_cv", "believer", "informed", "both", "published")  # learn of it by a loss alone
+    asymmetric = ("ua", "ua_vr", "ba", "ba_vr", "informed", "aawr", "aawr_state", "aawr_marginal")
+    in_heads = method not in DREAMING and row in asymmetric
     assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))
-    if in_heads or row in ("mi", "mi_cv", "believer"):
+    if in_heads or row in by_loss:
         with pytest.raises(DivergenceError):
             agent.update(spoilt)
         return
@@ -198,11 +197,12 @@ def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
 
 
 @pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
-@pytest.mark.parametrize(
-    "method", ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua", "elf", "distill:dagger"]
-)
+CHECKPOINTED = ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua", "elf", "distill:dagger", "dreamer:both"]
+
+
+@pytest.mark.parametrize("method", CHECKPOINTED)
 def test_a_checkpointed_agent_goes_on_the_same(method, options):
-    if options and method.startswith(("a2c", "distill")):
+    if options and method.startswith(("a2c", "distill", "dreamer")):
         pytest.skip("it has no step of its own for predictors")
     first, second = (agent_for(method, seed=seed, **options) for seed in (0, 1))
     aux = batch_for(method, seed=9) if options else None

@@ -60,10 +60,12 @@ CASES = [
     ("heaven_hell", "history", "mgu", {}),
     ("heaven_hell", "history", "frame_stack", {"seq": {"kwargs__frames": 3}}),
     ("heaven_hell", "history", "gru", {"seq": {"double": True, "kwargs__layers": 2}}),
+    ("heaven_hell_n:1", "dreamer:informed", "gru", {}),
+    ("car_flag_1d", "dreamer:both", "gru", {}),
 ]
 
 
-EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10, 14, 16)]
+EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10, 14, 16, 19)]
 
 
 @pytest.mark.parametrize(("domain", "variant", "memory", "overrides", "kind"), EVERY)
