@@ -169,7 +169,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "sections.json"
     sections = json.loads(kept.read_text()) if kept.exists() else {}
-    names = args.names or [name for name in BENCHMARKS if name != ASKED_FOR]
+    names = args.names or [name for name in BENCHMARKS if name not in ASKED_FOR]
     for name in () if args.page_only else names:
         began, busy = time.monotonic(), busy_cores()
         section = import_module(f"benchmarks.{name}").measure(folder)

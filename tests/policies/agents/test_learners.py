@@ -196,10 +196,10 @@ def test_a_predictor_step_that_is_not_finite_raises_and_changes_nothing():
     assert_identical(agent.checkpoint(), before)
 
 
-@pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
 CHECKPOINTED = ["mi", "zp", "sac:mi", "sac:zp", "discrete sac:mi", "a2c:ua", "elf", "distill:dagger", "dreamer:both"]
 
 
+@pytest.mark.parametrize("options", [{}, {"predictor_step": "separate"}])
 @pytest.mark.parametrize("method", CHECKPOINTED)
 def test_a_checkpointed_agent_goes_on_the_same(method, options):
     if options and method.startswith(("a2c", "distill", "dreamer")):

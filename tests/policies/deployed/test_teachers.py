@@ -8,8 +8,8 @@ import torch
 from ml_collections import ConfigDict
 
 from envs.make import make_vector_env
-from policies.acting.evaluate import GreedyPolicy
 from policies.acting.embedded_envs import WatchedEnvs, with_state_observed
+from policies.acting.evaluate import GreedyPolicy
 from policies.acting.rollout import EpisodeStream, Guided, RandomPolicy
 from policies.deployed.files import save_policy
 from policies.deployed.teachers import teacher_of
