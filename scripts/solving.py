@@ -35,8 +35,7 @@ def solve_by_bounds(
         check_size(model, len(view_VD))
     began = time.process_time()
     solver = Solver(model, settings["horizon"] or None)
-    for earlier in (run.metrics_path, run.policy_dir / "policy.json"):
-        earlier.unlink(missing_ok=True)
+    run.metrics_path.unlink(missing_ok=True)
     metrics, stop = JsonlWriter(run.metrics_path), StopRequest()
     with stop.listening():
         now = tightened(solver, settings, deadline, metrics, stop)
@@ -52,6 +51,8 @@ def solve_by_bounds(
             summary["kept_vectors"] = len(vectors.action_K)
         except TooLargeError as error:
             summary["no_policy"] = str(error)
+    if "kept_vectors" not in summary:  # an earlier one, of less time, stays until there is another
+        (run.policy_dir / "policy.json").unlink(missing_ok=True)
     stop.interrupt()
     return summary
 

@@ -1,5 +1,6 @@
 """The benchmark of cloning: its distance is the loss that agents learn by, and a row runs from expert to success."""
 
+import pytest
 import torch
 
 from benchmarks import cloning
@@ -17,6 +18,7 @@ def test_the_distance_is_behaviour_cloning_on_demonstrations_alone():
 
 
 def test_a_row_learns_what_it_was_shown(monkeypatch):
+    pytest.importorskip("pybullet")
     for name, few in {"HELD_OUT": 1, "EVALUATED": 2, "BATCH": 2}.items():
         monkeypatch.setattr(cloning, name, few)
     row = cloning.Row({"first": "nearest"}, cloning.RAW, demonstrations=2)

@@ -61,12 +61,12 @@ def test_a_relative_gap_is_enough(scripts, tmp_path):
 
 def test_what_is_stopped_keeps_its_policy_and_starts_over(scripts, tmp_path):
     flags = (TIGER, f"--save_dir={tmp_path}", "--gap=0", "--horizon=60", "--run_name=x", "--time_limit=300")
-    for _ in range(2):
+    for number, code in ((signal.SIGTERM, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)):
         (tmp_path / "x/metrics.jsonl").unlink(missing_ok=True)
         running = scripts.start("scripts/solve.py", *flags)
         wait_until(lambda: (tmp_path / "x/metrics.jsonl").exists() and rows(tmp_path / "x"))
-        running.kill(signal.SIGTERM)
-        assert running.wait().returncode == 75, running.stderr()
+        running.kill(number)
+        assert running.wait().returncode == code, running.stderr()
         assert (tmp_path / "x/policy/policy.json").exists() and not (tmp_path / "x/summary.json").exists()
         assert rows(tmp_path / "x")[0]["step"] == 0
 

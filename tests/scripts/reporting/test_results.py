@@ -124,13 +124,15 @@ def test_a_run_that_does_not_say_what_it_is_of_is_one_line(change, tmp_path):
 
 
 def test_a_page_gets_more_runs_and_one_of_the_same_seeds_takes_its_place():
-    about = {"title": "A", "notes": "kept", "settings": [recorded()], "left_out": []}
+    about = {"title": "A", "notes": "kept", "settings": [recorded()], "left_out": ["an older one"]}
     before = about | {"runs": [run(0, [0.1]), run(1, [0.2]), run(0, [0.3], data=1)]}
-    after = joined(before, {"settings": [recorded()], "left_out": [], "runs": [run(1, [0.9]), run(2, [0.8])]})
+    more = {"settings": [recorded()], "left_out": ["a newer one"], "runs": [run(1, [0.9]), run(2, [0.8])]}
+    after = joined(before, more)
     assert [(one["data"]["seed"], one["seed"], one["success"]) for one in after["runs"]] == [
         (0, 0, [0.1]), (0, 1, [0.9]), (1, 0, [0.3]), (0, 2, [0.8]),
     ]  # fmt: skip
     assert after["settings"] == before["settings"] and after["notes"] == "kept"
+    assert after["left_out"] == ["an older one", "a newer one"]
 
 
 def write_run(folder, about):
