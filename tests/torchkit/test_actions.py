@@ -42,6 +42,21 @@ def test_mean_and_spread_are_a_gaussian_under_tanh():
     torch.testing.assert_close(drawn.std(1), OUTPUT[:, 2:].exp(), atol=0.0, rtol=0.02)
 
 
+def test_a_spread_is_kept_within_its_bounds_wherever_it_is_read():
+    actions, narrow = TanhGaussian(log_std_bounds=(-1.0, 0.5)), torch.tensor([[0.1, 0.2, -9.0, 3.0]])
+    within = torch.tensor([[0.1, 0.2, -1.0, 0.5]])
+    chosen = torch.tensor([[0.2, -0.6]])
+    for read in (lambda x: actions.log_prob(x, chosen), actions.entropy, lambda x: actions.split(x)[1]):
+        assert torch.equal(read(narrow), read(within))
+    drawn = []
+    for output in (narrow, within):
+        torch.manual_seed(0)
+        drawn.append(actions.fresh(output))
+    for one, other in zip(*drawn, strict=True):
+        assert torch.equal(one, other)
+    torch.testing.assert_close(drawn[0][1], actions.log_prob(narrow, drawn[0][0]), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("actions", [ActionValues(), Categorical(), TanhGaussian()])
 def test_what_is_told_has_an_entry_an_action(actions):
     _, numbers = actions.explained(torch.randn(5, actions.out_dim(3)))
