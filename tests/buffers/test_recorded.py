@@ -10,7 +10,7 @@ from buffers.dataset import dataset_digest
 from buffers.recorded import located, read_episodes
 from configs.envs.third_party import get_config
 from envs.make import make_env
-from tests.helpers.recorded import record
+from tests.helpers.recorded import SPACE, record
 from utils.errors import UserError
 
 
@@ -57,6 +57,14 @@ def test_odd_spaces_come_as_the_env_shows_them(root, by_id):
         assert episode.success is True
     assert episode.obs.dtype == episode.reward.dtype == np.float32
     assert stored.metadata["sha256"] == dataset_digest(located("odd/coins-v0")) is not None
+
+
+def test_parts_of_a_dict_come_in_the_order_of_the_env():
+    played = record()[0]["observations"]
+    seen = read(config_of(obs_keys="", data__state="infos/hidden/fact")).episode(0).obs
+    for row in range(5):
+        flat = gym.spaces.flatten(SPACE, {key: values[row] for key, values in played.items()})
+        np.testing.assert_array_equal(seen[row], flat.astype(np.float32))
 
 
 def test_images_are_kept_as_bytes_and_shown_as_the_env_shows_them():

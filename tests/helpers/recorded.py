@@ -1,16 +1,19 @@
 """An env of odd spaces, and data sets in the layout of Minari's collector."""
 
 import warnings
+from collections import OrderedDict
 
 import gymnasium as gym
 import minari
 import numpy as np
 from minari.data_collector import EpisodeBuffer
 
-SPACE = gym.spaces.Dict(
-    place=gym.spaces.Box(-np.inf, np.inf, (2,), np.float64),
-    coin=gym.spaces.Discrete(3, start=1),
-    picture=gym.spaces.Box(0, 255, (4, 5, 1), np.uint8),
+SPACE = gym.spaces.Dict(  # in an order of its own, which is not that of the alphabet
+    OrderedDict(
+        place=gym.spaces.Box(-np.inf, np.inf, (2,), np.float64),
+        coin=gym.spaces.Discrete(3, start=1),
+        picture=gym.spaces.Box(0, 255, (4, 5, 1), np.uint8),
+    )
 )
 
 

@@ -61,6 +61,21 @@ def test_what_a_teacher_advises_is_as_likely_as_by_hand():
     assert torch.isfinite(output.grad).all() and output.grad[0, 0] < 0 == output.grad[0, 1]
 
 
+def test_a_spread_is_kept_within_its_bounds_wherever_it_is_read():
+    actions, narrow = TanhGaussian(log_std_bounds=(-1.0, 0.5)), torch.tensor([[0.1, 0.2, -9.0, 3.0]])
+    within = torch.tensor([[0.1, 0.2, -1.0, 0.5]])
+    chosen = torch.tensor([[0.2, -0.6]])
+    for read in (lambda x: actions.log_prob(x, chosen), actions.entropy, lambda x: actions.split(x)[1]):
+        assert torch.equal(read(narrow), read(within))
+    drawn = []
+    for output in (narrow, within):
+        torch.manual_seed(0)
+        drawn.append(actions.fresh(output))
+    for one, other in zip(*drawn, strict=True):
+        assert torch.equal(one, other)
+    torch.testing.assert_close(drawn[0][1], actions.log_prob(narrow, drawn[0][0]), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("actions", [ActionValues(), Categorical(), TanhGaussian()])
 def test_what_is_told_has_an_entry_an_action(actions):
     _, numbers = actions.explained(torch.randn(5, actions.out_dim(3)))
