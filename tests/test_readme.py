@@ -252,7 +252,9 @@ def table_of(file, name):
 
 def test_the_readme_names_everything_there_is():
     text = (ROOT / "README.md").read_text()
-    there = [name for family in ("dqn", "sac", "a2c", "distill") for name in table_of(f"configs/rl/{family}.py", "VARIANTS")]
+    there = [
+        name for family in ("dqn", "sac", "a2c", "distill") for name in table_of(f"configs/rl/{family}.py", "VARIANTS")
+    ]
     there += table_of("torchkit/sequence/__init__.py", "MEMORIES")
     there += [path.stem for folder in ("envs", "seq") for path in (ROOT / "configs" / folder).glob("[a-z]*.py")]
     assert [name for name in there if f"`{name}`" not in text] == []

@@ -88,9 +88,13 @@ def taught(config: ConfigDict) -> ConfigDict:
     # who advises: expert (the domain's), guess (the same, for a guessed goal), informed (the domain's, by the state),
     # policy (by --expert_policy_dir), or "module:function" of states and observations; "" for none
     config.teacher = ""
-    config.beta = ConfigDict({"start": 0.0, "end": 0.0, "steps": 0})  # share of steps it does itself, linear in env steps
+    config.beta = ConfigDict(
+        {"start": 0.0, "end": 0.0, "steps": 0}
+    )  # share of steps it does itself, linear in env steps
     # ELF: a follower of the advice, and pay for what its value gains (Walsman et al., 2023)
-    config.auxiliary.follower = ConfigDict({"weight": 1.0, "handover": 0.05})  # before each step the follower takes over
+    config.auxiliary.follower = ConfigDict(
+        {"weight": 1.0, "handover": 0.05}
+    )  # before each step the follower takes over
     config.intrinsic.follower_value = ConfigDict({"weight": 1.0})
     return config
 

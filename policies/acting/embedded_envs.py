@@ -132,9 +132,7 @@ class ObservedState(EnvsBehind):
 
 def with_state_observed(spec: EnvSpec) -> EnvSpec:
     """The sizes of a domain whose observation is its state."""
-    return replace(
-        spec, obs_dim=spec.state_dim, obs_image_shape=spec.state_image_shape, obs_storage=spec.state_storage
-    )
+    return replace(spec, obs_dim=spec.state_dim, obs_image_shape=spec.state_image_shape, obs_storage=spec.state_storage)
 
 
 class WatchedEnvs(EnvsBehind):

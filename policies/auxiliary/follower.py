@@ -81,7 +81,9 @@ class Follower(AuxiliaryLoss):
         """Adds the follower's outputs `follower`, its value `follower_value` (T+1, B, 1), and Q_F and Q_F⁻."""
         views["follower"] = output = self.head(views, batch)
         discrete = self.actions.discrete
-        views["follower_q"] = self._values(self.value, views, batch, None if discrete else transition_rows(batch.action))
+        views["follower_q"] = self._values(
+            self.value, views, batch, None if discrete else transition_rows(batch.action)
+        )
         with torch.no_grad():
             best_TBA = None if discrete else self.actions.best(output)
             views["follower_slow_q"] = slow = self._values(self.slow, views, batch, best_TBA)

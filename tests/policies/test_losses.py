@@ -148,7 +148,9 @@ def test_tree_backup_returns_are_right_on_the_mean_whoever_acts():
     for first in (0, 1):
         of_first = returns[0][torch.tensor(action[0] == first)]
         assert of_first.std() > 0.01
-        assert of_first.mean().item() == pytest.approx(q[0][first], abs=4 * of_first.std().item() / len(of_first) ** 0.5)
+        assert of_first.mean().item() == pytest.approx(
+            q[0][first], abs=4 * of_first.std().item() / len(of_first) ** 0.5
+        )
 
 
 def test_masked_mean_leaves_padding_out_and_its_gradient_too():

@@ -46,7 +46,8 @@ def test_mean_and_spread_are_a_gaussian_under_tanh():
 
 def test_what_a_teacher_advises_is_as_likely_as_by_hand():
     torch.testing.assert_close(
-        Categorical().surprise(OUTPUT, torch.tensor([3, 1])), td.Categorical(logits=OUTPUT).log_prob(torch.tensor([3, 1])).neg()
+        Categorical().surprise(OUTPUT, torch.tensor([3, 1])),
+        td.Categorical(logits=OUTPUT).log_prob(torch.tensor([3, 1])).neg(),
     )
     actions = TanhGaussian()
     advice = torch.tensor([[0.2, -0.6]])

@@ -82,7 +82,10 @@ def by_state_anywhere(state_NS, obs_NO):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("exprt", "--config_rl.teacher: 'exprt' is not one of expert, guess, informed, policy (by --expert_policy_dir)"),
+        (
+            "exprt",
+            "--config_rl.teacher: 'exprt' is not one of expert, guess, informed, policy (by --expert_policy_dir)",
+        ),
         ("policy", "--config_rl.teacher=policy: needs --expert_policy_dir"),
         (f"{HERE}:nobody", f"--config_rl.teacher: cannot import '{HERE}:nobody'"),
         (f"{HERE}:no_function", f"--config_rl.teacher: '{HERE}:no_function' is not a function"),

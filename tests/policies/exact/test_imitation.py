@@ -58,7 +58,9 @@ def test_who_imitates_the_clairvoyant_in_heaven_hell_is_worth_nothing():
 
 @pytest.mark.parametrize("row", ["clone", "dagger"])
 def test_a_student_comes_to_the_limit(row):
-    config = make_config(f"distill:{row}", teacher="informed", beta__steps=50, lr=3e-3, batch_size=64, updates_per_step=1.0)
+    config = make_config(
+        f"distill:{row}", teacher="informed", beta__steps=50, lr=3e-3, batch_size=64, updates_per_step=1.0
+    )
     config.env = tiger()
     settings = Settings(0, 64, 16, 0, 0, 4, None, None, 1)
     make_envs, _ = env_maker(config, None, None)
