@@ -21,7 +21,6 @@ from torchkit.distributions import (
     split_gaussian,
 )
 
-
 LEAST_STD, EDGE = 0.1, 0.98  # of what a teacher advises
 
 

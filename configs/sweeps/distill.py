@@ -1,18 +1,29 @@
 """The imitation gap: students of an expert that asks and of a teacher that knows; --config_sweep=…/distill.py:DOMAIN.
 
-`clone` and `dagger` of either teacher and ELF of the second, five seeds each; no data set, since the teacher is at hand.
-By DOMAIN `heaven_hell` (`elf` is as long as `mi` was for docs/results/heaven_hell.md) or `heaven_hell_1`, the small one.
+`clone` and `dagger` of either teacher and ELF of the second, five seeds each; no data set, since the teacher is at
+hand. By DOMAIN `heaven_hell`, where `elf` is as long as `mi` was for docs/results/heaven_hell.md, or `heaven_hell_1`.
 """
+
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 TEACHERS = ("expert", "informed")
+
+
+class Domain(NamedTuple):
+    """Flags of the domain, and of each row."""
+
+    env: tuple[str, ...]
+    rows: dict[str, tuple[str, ...]]
+
+
 DOMAINS = {
-    "heaven_hell": (
+    "heaven_hell": Domain(
         ("--config_env=configs/envs/heaven_hell.py",),
         {"clone": ("--train_episodes=100",), "dagger": ("--train_episodes=200",), "elf": ("--train_episodes=1200",)},
     ),
-    "heaven_hell_1": (
+    "heaven_hell_1": Domain(
         (
             "--config_env=configs/envs/heaven_hell_n.py:1",
             "--config_env.horizon=20",
@@ -37,10 +48,10 @@ DOMAINS = {
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
-    env, lengths = DOMAINS[variant]
+    domain = DOMAINS[variant]
     methods = {
-        f"{row}_{teacher}": (f"--config_rl=configs/rl/distill.py:{row}", f"--config_rl.teacher={teacher}", *length)
-        for row, length in lengths.items()
+        f"{row}_{teacher}": (f"--config_rl=configs/rl/distill.py:{row}", f"--config_rl.teacher={teacher}", *flags)
+        for row, flags in domain.rows.items()
         for teacher in TEACHERS
         if (row, teacher) != ("elf", "expert")
     }
@@ -50,7 +61,7 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
     train = {
         "script": "main.py",
         "over": ("method", "seed"),
-        "flags": (*env, "--seed={seed}", "--film_episodes=0"),
+        "flags": (*domain.env, "--seed={seed}", "--film_episodes=0"),
     }
     config.stages = ConfigDict({"train": train})
     config.slurm = ConfigDict({"hours": 1.0, "memory_gb": 2.0, "runs_per_job": 5})

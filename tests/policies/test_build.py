@@ -34,8 +34,8 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher",
-                            "elf"]  # fmt: skip
+    rows = ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher", "elf"]
+    assert list(agents) == rows
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
     both = dict.fromkeys(agents, ("history", "observation"))
     own = {"mi": ("history", "z_obs"), "believer": ("belief", "observation")}
@@ -46,7 +46,8 @@ def test_the_rows_are_the_published_methods():
     assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
     losses = {variant: list(agent.extensions.auxiliary) for variant, agent in agents.items()}
     assert {variant: names for variant, names in losses.items() if names} == {
-        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"], "elf": ["follower", "state_prediction"],
+        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
+        "elf": ["follower", "state_prediction"],
     }  # fmt: skip
     bonus = agents["mi"].extensions.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)

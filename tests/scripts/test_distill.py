@@ -9,6 +9,7 @@ from tests.helpers.runs import assert_identical, outcome
 from tests.helpers.scripts import assert_refused
 
 DAGGER, CLONE = ("--config_rl=configs/rl/distill.py:dagger",), ("--config_rl=configs/rl/distill.py:clone",)
+ELF, A2C = "--config_rl=configs/rl/distill.py:elf", "--config_rl=configs/rl/a2c.py"
 TINY = (
     "--train_episodes=4", "--num_envs=4", "--batch_size=3", "--eval_episodes=2", "--updates_per_step=0.1",
     "--config_env.horizon=12", "--config_env.eval.interval=20", "--film_episodes=0", "--config_rl.head_dims=(8,)",
@@ -111,12 +112,12 @@ def test_a_teacher_that_fails_on_the_way_loses_nothing(scripts, tmp_path):
         ("cartpole_hidden", DAGGER, ("--config_rl.teacher=expert: ", "has no expert; choose informed")),
         ("cartpole_hidden", (*DAGGER, "--config_rl.teacher=informed"), ("does not tell informed_actions",)),
         ("heaven_hell", (*DAGGER, "--expert_policy_dir={tmp}"), ("--expert_policy_dir: no policy in",)),
-        ("heaven_hell", (*DAGGER, "--config_rl.teacher=policy"), ("--config_rl.teacher=policy: needs --expert_policy_dir",)),
+        ("heaven_hell", (*DAGGER, "--config_rl.teacher=policy"), ("--config_rl.teacher=policy: needs --expert",)),
         ("heaven_hell", (*DAGGER, "--config_rl.beta.end=1.5"), ("--config_rl.beta.end=1.5: a number from 0 to 1",)),
-        ("heaven_hell", (*DAGGER, f"--config_rl.teacher={HELPER}:failing"), (f"{HELPER}:failing raised ValueError: dark",)),
+        ("heaven_hell", (*DAGGER, f"--config_rl.teacher={HELPER}:failing"), ("failing raised ValueError: dark",)),
         ("heaven_hell", (*DAGGER, "--config_rl.intrinsic.use=('information_gain',)"), ("--config_rl.intrinsic.use",)),
-        ("heaven_hell", ("--config_rl=configs/rl/dqn.py:elf", "--config_rl.teacher="), ("--config_rl.teacher: needed by",)),
-        ("heaven_hell", ("--config_rl=configs/rl/a2c.py", "--expert_policy_dir={tmp}"), ("--expert_policy_dir: not for a2c",)),
+        ("heaven_hell", (ELF, "--config_rl.teacher="), ("--config_rl.teacher: needed by",)),
+        ("heaven_hell", (A2C, "--expert_policy_dir={tmp}"), ("--expert_policy_dir: not for a2c",)),
         ("car_flag_1d", ("--expert_policy_dir={heaven_hell}", *DAGGER), ("discrete actions; CarFlag-1D-v0's are not",)),
         ("heaven_hell_n", ("--expert_policy_dir={heaven_hell}", *DAGGER), ("sees 3 numbers of the state", "has")),
     ],
