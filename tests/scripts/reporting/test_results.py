@@ -199,3 +199,17 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path / 'gone'}"), "--page", "has none")
     (tmp_path / "other.json").write_text("[]")
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path}"), "--page", "other.json")
+
+
+def test_students_of_two_teachers_are_two_groups():
+    taught = [run(0, [0.5] * 20, teacher="informed"), run(0, [1.0] * 20, teacher="expert"), run(0, [0.9] * 20)]
+    text = page({"runs": taught, "settings": []}, "Gap", "success", 0.95)
+    names = [line for line in text.splitlines() if line.startswith("## ")]
+    assert [name.partition("demonstrations")[2] for name in names] == [
+        ", taught by `informed`",
+        ", taught by `expert`",
+        "",
+    ]
+    assert (
+        len(joined({"runs": taught, "settings": []}, {"runs": taught[:1], "settings": [], "left_out": []})["runs"]) == 3
+    )
