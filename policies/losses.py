@@ -62,8 +62,8 @@ def tree_backup_returns(
 ) -> Tensor:
     """Returns of a policy that did not act itself, the tree-backup ones (Precup, Sutton & Singh, 2000).
 
-    `G_t = r_t + d_t [V_{t+1} + λ π(a_{t+1} | h_{t+1}) (G_{t+1} - Q(h_{t+1}, a_{t+1}))]`, the second term 0 beyond the last
-    stored step. Where Q is right every step's correction has mean 0, whoever acted.
+    `G_t = r_t + d_t [V_{t+1} + λ π(a_{t+1} | h_{t+1}) (G_{t+1} - Q(h_{t+1}, a_{t+1}))]`, the second term 0 beyond the
+    last stored step. Where Q is right every step's correction has mean 0, whoever acted by the history alone.
 
     Args:
         reward_TB, discount_TB, value_TB, last_TB, return_lambda: as of `lambda_returns`, V being the policy's.

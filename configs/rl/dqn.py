@@ -40,8 +40,14 @@ VARIANTS = {
     "zero_off": {"observe": ("z_obs", "z_state"), "policy_inputs": ("observation",)},
     # what acts sees the state: not to be deployed, but to teach
     "teacher": {"observe": ("state",), "policy_inputs": ("observation",)},
-    # a follower of a teacher, and an explorer that is paid for what following gains (ELF, Walsman et al., 2023)
-    "elf": {"teacher": "expert", "auxiliary.use": ("follower",), "intrinsic.use": ("follower_value",)},
+    # a follower of a teacher, and an explorer that is paid for what following gains (ELF, Walsman et al., 2023); the
+    # memory predicts the state, without stage 2: what the advice tells of what was seen is too little to learn it by
+    "elf": {
+        "teacher": "expert",
+        "auxiliary.use": ("follower", "state_prediction"),
+        "intrinsic.use": ("follower_value",),
+        "z_state": "raw",
+    },
 }
 
 

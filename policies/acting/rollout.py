@@ -56,8 +56,8 @@ class ExpertPolicy:
 class Guided:
     """A student beside a teacher, who says at every step what it would do, and does it in a share β of the steps.
 
-    The mixture π = β π_teacher + (1 - β) π_student of DAgger (Ross, Gordon & Bagnell, 2011), drawn anew at each step. The
-    carry is that of both; `advice` holds what the teacher said last, (N,) or (N, A). Nothing of it goes to the student.
+    The mixture π = β π_teacher + (1 - β) π_student of DAgger (Ross, Gordon & Bagnell, 2011), drawn anew at each step.
+    The carry is that of both; `advice` holds what the teacher said last, (N,) or (N, A). The student is told nothing.
     """
 
     def __init__(self, student: Policy, teacher: Policy, beta: float, rng: np.random.Generator):

@@ -24,8 +24,8 @@ class Agent(nn.Module):
     (`policies.training.experience`). `env_steps` is what its clock shows, updates where no env is stepped, and
     drives whatever follows a schedule.
     `under_vmap` says whether a learner's `losses` works under `torch.func.vmap`: updates of several seeds as one batch.
-    `of_teacher` says whether it learns of a teacher's advice. `reads` names the fields of `config.rl` that it needs; `discrete_actions` and `continuous_actions` what its policy's
-    outputs mean, None where it takes no such actions.
+    `of_teacher` says whether it learns of a teacher's advice. `reads` names the fields of `config.rl` that it needs;
+    `discrete_actions` and `continuous_actions` what its policy's outputs mean, None where it takes no such actions.
     """
 
     discrete_actions: ClassVar[Actions]

@@ -1,10 +1,10 @@
 """Distillation of a teacher: a policy with a memory does, after each history, what the teacher would have done.
 
-L = -E log π(a* | h), where a* is the teacher's advice; which histories come, the experience decides by β. With β = 1 for
-ever it is behaviour cloning of the teacher's own episodes, with β that falls to 0 DAgger (Ross, Gordon & Bagnell, AISTATS
-2011). Of a teacher that knows more than the history the limit is π(a | h) = Σ_s Pr(s | h) π*(a | s): what depends on the
-hidden fact is guessed, and what would show it is not sought, as the teacher has no need of it (the imitation gap, Weihs
-et al., NeurIPS 2021).
+L = -E log π(a* | h), where a* is the teacher's advice; which histories come, the experience decides by β. With β = 1
+for ever it is behaviour cloning of the teacher's own episodes, with β that falls to 0 DAgger (Ross, Gordon & Bagnell,
+AISTATS 2011). Of a teacher that knows more than the history the limit is π(a | h) = Σ_s Pr(s | h) π*(a | s): what
+depends on the hidden fact is guessed, and what would show it is not sought, as the teacher has no need of it (the
+imitation gap, Weihs et al., NeurIPS 2021; `policies.exact.tabular.imitation_limit`).
 """
 
 from typing import ClassVar, Self

@@ -1,8 +1,8 @@
 """Exploring until a step that is drawn, and from then on what an extension would do, to the end of the episode.
 
-So ELF (Walsman et al., ICLR 2023) has the follower of a teacher show what it comes to from wherever its explorer has got
-to. It is not the teacher that acts: what that does tells of the state, and who learned values of it would take a guess
-for knowledge.
+So ELF (Walsman et al., ICLR 2023) has the follower of a teacher show what it comes to from wherever its explorer has
+got to. It is not the teacher that acts: what that does tells of the state, and who learned values of it would take a
+guess for knowledge.
 
 Dimension key: N envs.
 """

@@ -1,16 +1,16 @@
 """A follower does what the teacher advises, and its value tells where that gets it: half of ELF (Walsman et al., 2023).
 
-"Impossibly good experts and how to follow them" (ICLR 2023) trains two policies together: a follower by the advice alone,
-and an explorer by rewards that the follower's value V_F shapes, so that it goes to where following pays: of a teacher who
-knows what the student does not, to where the student has found it out. Here both read one history:
+"Impossibly good experts and how to follow them" (ICLR 2023) trains two policies together: a follower by the advice
+alone, and an explorer by rewards that the follower's value V_F shapes, so that it goes to where following pays: of a
+teacher who knows what the student does not, to where the student has found it out. Here both read one history:
 
     L = -log π_F(a* | h) + (Q_F(h, a) - G)²,    V_F(h) = Σ_a π_F(a | h) Q_F⁻(h, a),
     G_t = r_t + γ_t [V_F(h_{t+1}) + λ π_F(a_{t+1} | h_{t+1}) (G_{t+1} - Q_F⁻(h_{t+1}, a_{t+1}))],
 
 the tree-backup returns (Precup, Sutton & Singh, ICML 2000), by which the value of a policy that did not always act is
 learned of a replay. Q_F⁻ follows Q_F by τ. Of continuous actions V_F(h) = Q_F⁻(h, a_F), a_F the follower's best action,
-and λ is 0. The shaping is `policies.intrinsic.follower_value`; that the explorer hands over to the follower at some step
-of an episode, as in the paper, `policies.agents.handover`.
+and λ is 0. The shaping is `policies.intrinsic.follower_value`; that the explorer hands over to the follower at some
+step of an episode, as in the paper, is `policies.agents.handover`.
 """
 
 import copy

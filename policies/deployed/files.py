@@ -138,8 +138,8 @@ def check_deployable(about: Mapping[str, Any], flag: str) -> None:
     if sees_state(about):
         row = about["config"]["rl"]
         raise UserError(
-            f"{flag}: {row['family']}:{row['variant']} acts on the state, which nobody has who deploys it; it can teach, "
-            "by --expert_policy_dir"
+            f"{flag}: {row['family']}:{row['variant']} acts on the state, which nobody has who deploys it; it can "
+            "teach, by --expert_policy_dir"
         )
 
 

@@ -1,6 +1,6 @@
 """Pay for what a teacher's follower gains: r̃_t = γ V_F(h_{t+1}) - V_F(h_t) (ELF, Walsman et al., ICLR 2023).
 
-Potential-based shaping (Ng, Harada & Russell, 1999): what is best stays best, whatever V_F is. It is in units of reward.
+Potential-based shaping (Ng, Harada & Russell, 1999): what is best stays best, whatever V_F is. Its unit is reward's.
 """
 
 from collections.abc import Mapping

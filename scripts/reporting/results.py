@@ -28,6 +28,8 @@ def gather(folders: Sequence[str]) -> dict[str, Any]:
         UserError: no runs, damaged ones, or such as are not to be compared.
     """
     records, notes = read_runs(folders, by=("run.start_expert",))
+    if any(record.config.get("rl.teacher") for record in records):
+        records, notes = read_runs(folders, by=("run.start_expert", "rl.teacher"))
     check_comparable(records, allow_mixed=False)
     settings: dict[str, dict[str, Any]] = {}
     runs = [_run(record, settings) for record in records]
@@ -61,6 +63,7 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "method": record.key.method,
         "memory": record.key.memory,
         "demonstrations": record.config["run.start_expert"],
+        **({"teacher": teacher} if (teacher := record.config.get("rl.teacher")) else {}),
         "seed": record.seed,
         "steps": [int(step) for step in record.steps],
         **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},
@@ -115,7 +118,7 @@ def rendered(record: Mapping[str, Any]) -> str:
     return "\n".join([f"# {record['title']}", "", *record["notes"], "", *table, "", *made, ""])
 
 
-TOGETHER = ("method", "memory", "demonstrations")  # runs of one env that are alike in these make a group
+TOGETHER = ("method", "memory", "demonstrations", "teacher")  # runs of one env that are alike in these make a group
 
 
 def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes: str = "") -> str:
@@ -222,8 +225,9 @@ def _for_good(run: Mapping[str, Any]) -> float:
 
 def _name(key: tuple[Any, ...], several: bool) -> str:
     """What a group is called; its env first where there are several."""
-    env, method, memory, demonstrations = key
-    return f"{f'{env}, ' if several else ''}`{method}`, {memory}, {demonstrations or 'no'} demonstrations"
+    env, method, memory, demonstrations, teacher = key
+    taught = f", taught by `{teacher}`" if teacher else ""
+    return f"{f'{env}, ' if several else ''}`{method}`, {memory}, {demonstrations or 'no'} demonstrations{taught}"
 
 
 def _steps(steps: float) -> str:

@@ -35,8 +35,8 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    assert list(agents) == ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher",
-                            "elf"]  # fmt: skip
+    rows = ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher", "elf"]
+    assert list(agents) == rows
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
     both = dict.fromkeys(agents, ("history", "observation"))
     own = {"mi": ("history", "z_obs"), "believer": ("belief", "observation")}
@@ -47,7 +47,8 @@ def test_the_rows_are_the_published_methods():
     assert critics == {"ua": full, "ua_vr": full, "ba": state, "ba_vr": state}
     losses = {variant: list(agent.extensions.auxiliary) for variant, agent in agents.items()}
     assert {variant: names for variant, names in losses.items() if names} == {
-        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"], "elf": ["follower"],
+        "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
+        "elf": ["follower", "state_prediction"],
     }  # fmt: skip
     bonus = agents["mi"].extensions.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
@@ -80,7 +81,7 @@ def test_the_rows_of_the_actor_critics_are_the_published_methods():
         "sac:zero_on": (bare, bare, [], ["behaviour_cloning"], ("z_state",)),
         "sac:zero_off": (bare, bare, [], ["behaviour_cloning"], ("z_obs", "z_state")),
         "sac:teacher": (bare, bare, [], [], ("state",)),
-        "sac:elf": (history, history, ["follower"], [], ()),
+        "sac:elf": (history, history, ["follower", "state_prediction"], [], ()),
         "a2c:history": (history, history, [], [], ()),
         "a2c:ua": (history, (*history, "state"), [], [], ()),
         "a2c:ba": (history, ("state",), [], [], ()),
@@ -109,7 +110,7 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
         "ba_vr": {"critic_inputs", "double_q", "q_target"},
         "zp": {"auxiliary"}, "believer": {"auxiliary", "policy_inputs"},
         "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
-        "teacher": {"observe", "policy_inputs"}, "elf": {"auxiliary", "intrinsic", "teacher"},
+        "teacher": {"observe", "policy_inputs"}, "elf": {"auxiliary", "intrinsic", "teacher", "z_state"},
     }  # fmt: skip
     for variant, config in configs.items():
         differs = {k for k in config if config[k] != configs["history"][k]} - {"variant"}

@@ -148,7 +148,7 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
     outputs = [agent.policy.head(agent.policy.public(each), each) for each in (batch, spoilt)]
     assert torch.equal(*outputs)
     row = method.rpartition(":")[-1]
-    by_loss = ("mi", "mi_cv", "believer", "informed", "both", "published")  # learn of it by a loss alone
+    by_loss = ("mi", "mi_cv", "believer", "elf", "informed", "both", "published")  # learn of it by a loss alone
     asymmetric = ("ua", "ua_vr", "ba", "ba_vr", "informed", "aawr", "aawr_state", "aawr_marginal")
     in_heads = method not in DREAMING and row in asymmetric
     assert all(bool(value.isnan().any()) == in_heads for value in critic_values(agent, spoilt))

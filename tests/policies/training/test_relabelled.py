@@ -157,5 +157,5 @@ def test_a_replay_with_a_teacher_is_relabelled_and_one_without_is_not():
     assert played(agent, experience, 60)[0].advice is not None
     plain = make_config("history").rl
     assert kind_for(type(agent), plain) is ReplayedEnvs
-    with pytest.raises(UserError, match="^--config_rl.teacher: '' is not one of expert, "):
+    with pytest.raises(UserError, match=r"^--config_rl.teacher: '' is not one of expert, "):
         begun("distill:dagger", teacher="")

@@ -219,3 +219,17 @@ def test_flags_of_no_use_and_files_that_are_no_page_of_ours_are_one_line(scripts
     for odd in ({"runs": 3}, {"settings": [{}]}, {"runs": [{"finished": True}]}, {"title": None, "notes": 3}):
         (tmp_path / "page.json").write_text(json.dumps(record | odd))
         refused("--refresh", f"--page={tmp_path}", said=("--page", "page.json is damaged"))
+
+
+def test_students_of_two_teachers_are_two_groups():
+    taught = [run(0, [0.5] * 20, teacher="informed"), run(0, [1.0] * 20, teacher="expert"), run(0, [0.9] * 20)]
+    text = page({"runs": taught, "settings": []}, "Gap", "success", 0.95)
+    names = [line for line in text.splitlines() if line.startswith("## ")]
+    assert [name.partition("demonstrations")[2] for name in names] == [
+        ", taught by `informed`",
+        ", taught by `expert`",
+        "",
+    ]
+    assert (
+        len(joined({"runs": taught, "settings": []}, {"runs": taught[:1], "settings": [], "left_out": []})["runs"]) == 3
+    )
