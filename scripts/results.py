@@ -26,7 +26,10 @@ from utils.files import atomic_write
 
 OF_RUNS = {"title", "metric", "target", "notes", "runs", "settings"}  # what a page of runs is made of
 # what has TITLE, NOTES, COLUMNS and rows()
-COMPUTED = {name: f"scripts.reporting.{name}" for name in ("theory", "solver", "estimators", "information", "signals")}
+COMPUTED = {
+    name: f"scripts.reporting.{name}"
+    for name in ("theory", "solver", "estimators", "information", "signals", "aliasing")
+}
 OF_GIVEN = ("information",)  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 
