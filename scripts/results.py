@@ -35,6 +35,7 @@ PAGES = (
     "estimators",
     "information",
     "signals",
+    "aliasing",
     "exploration",
     "world_models",
 )

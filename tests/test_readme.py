@@ -38,6 +38,8 @@ SMALLER = {
     "scripts/report.py": (),
     "scripts/sweep.py": ("--dry_run",),  # checks every command of it; tests/scripts/sweeping runs this one
     "scripts/inspect_episode.py": ("--episodes=1",),
+    "scripts/gauge.py": ("--episodes=16",),
+    "scripts/signals.py": ("--trees=2", "--permutations=19"),
     "scripts/export.py": ("--episodes=5",),
     "scripts/publish.py": (),
     "scripts/deployed.py": (),

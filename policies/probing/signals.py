@@ -3,8 +3,8 @@
 Both ask what a signal i tells of the return G that history and action (h, a) do not (Ebi et al., ICML 2026), by
 random forests that are never asked about episodes that they were fitted to.
 
-Dimension key: E episodes, M steps, C numbers that stand for a history and an action, I numbers of a signal, K numbers of
-a kernel's features.
+Dimension key: E episodes, M steps, C numbers that stand for a history and an action, I numbers of a signal, K of a
+kernel's features.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 WINDOW = 4  # steps of which a history's code has all
 FOLDS, LANDMARKS = 5, 200
 LEAF = 5  # steps that a leaf of a tree has, at least
+NOTHING = 1e-6  # spread of what is left, where there is none
 RANK = 1e-4  # share of a kernel's greatest variance below which a direction is left out
 
 
@@ -176,10 +177,13 @@ def dependence(
 ) -> tuple[float, float, float]:
     """HSIC of residuals, the same as a share of the greatest it could be, and the p-value of independence.
 
-    Gaussian kernels by Nyström's method, as `wide` as return and signal themselves are, so that where the history leaves
-    next to nothing there is next to no dependence. The null puts one side's episodes, each as a whole, in another order.
+    Gaussian kernels by Nyström's method, as `wide` as return and signal themselves are, so that where the history
+    leaves next to nothing there is next to no dependence. The null puts one side's episodes, each as a whole, in
+    another order.
     """
     rng = np.random.default_rng(effort.seed)
+    if min(left_MX.std(axis=0).max(), left_MY.std(axis=0).max()) < NOTHING:
+        return 0.0, 0.0, 1.0  # the history tells it all
     x_MK, y_MK = kernel_features(left_MX, wide[0], rng), kernel_features(left_MY, wide[1], rng)
     seen = _hsic(x_MK, y_MK)
     most = np.sqrt(_hsic(x_MK, x_MK) * _hsic(y_MK, y_MK))

@@ -14,8 +14,8 @@ from torchkit.information import ESTIMATORS
 from torchkit.information.base import Effort
 from utils.progress import progress
 
-PAIRS, SEEDS, STEPS = 4000, 3, 500
-DIMS, CORRELATIONS = (1, 4, 20), (0.0, 0.5, 0.8, 0.95)
+PAIRS, SEEDS, STEPS = 4000, 3, 300
+DIMS, CORRELATIONS = (1, 4, 20), (0.0, 0.6, 0.95)
 PARTICLES, APART, WRONG = 32, 2.0, 0.2
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
@@ -128,7 +128,7 @@ def _told(problem: Problem, name: str, seconds: list[float]) -> str:
         x, y = problem.draw(PAIRS, torch.Generator().manual_seed(seed))
         began = time.process_time()
         try:
-            found.append(ESTIMATORS[name](Effort(steps=STEPS, seed=seed)).fit(x, y))
+            found.append(ESTIMATORS[name](Effort(steps=STEPS, lr=2e-3, seed=seed)).fit(x, y))
         except ValueError:
             return "–"
         seconds.append(time.process_time() - began)

@@ -35,10 +35,10 @@ NOTES = [
     f"Held from: env steps at which a memory first had {HELD:.0%} of it, for each seed, where the entropy was above",
     f"{LITTLE:g} nats: before the policy seeks the fact there is nothing to hold.",
     "",
-    f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its own exploration,",
-    "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the step",
-    "that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares. Paid",
-    "for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
+    f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its exploration,",
+    "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
+    "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
+    "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
 ]
 COLUMNS = (
     *("env", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),

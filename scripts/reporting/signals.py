@@ -11,6 +11,7 @@ from utils.progress import progress
 STATES, ACTIONS, FEATURES = 20, 4, 5
 EPISODES, STEPS, SEEDS, DISCOUNT = 150, 25, 5, 0.99
 WORTH = np.array([1e-4, 1e-4, -1e-4, -1.0, 1.0])  # the reward of a unit of each feature
+NOISE = 0.5
 CONCENTRATION = 0.1  # of Dirichlet's distribution, by which transitions are drawn
 SIGNALS = (
     ("1", "2"),
@@ -22,8 +23,9 @@ PUBLISHED = ("3.0e-5, -0.014", "5.5e-5, 0.007", "7.0e-5, 0.056", "7.6e-5, 0.064"
 
 TITLE = "Is a signal worth giving? The synthetic POMDP of Ebi et al. (2026)"
 NOTES = [
-    f"{STATES} states with {FEATURES} Gaussian features each, of which the first two are seen and the last two are paid",
-    f"for; {EPISODES} episodes of {STEPS} random actions; {SEEDS} POMDPs, transitions by Dirichlet({CONCENTRATION:g}).",
+    f"{STATES} states with {FEATURES} Gaussian features each. The first two come with a noise of {NOISE:g} a step,",
+    "and are seen so: without it two numbers tell the state, and a history leaves nothing. The last two are paid for;",
+    f"{EPISODES} episodes of {STEPS} random actions; {SEEDS} POMDPs, transitions by Dirichlet({CONCENTRATION:g}).",
     "Before any training: how what the history leaves of the signal depends on what it leaves of the return (HSIC, its",
     "p-value by whole episodes exchanged), and the share of the return's variance that is told with the signal and not",
     "without. Medians over POMDPs, and of how many p is below 0.05:",
@@ -71,6 +73,7 @@ def drawn(seed: int, episodes: int = EPISODES) -> Steps:
         state_ET[:, t] = state_E
         state_E = (rng.random((episodes, 1)) > next_ASS[action_ET[:, t], state_E]).sum(axis=1).clip(max=STATES - 1)
     value_ETF, taken_ETA = feature_SF[state_ET], np.eye(ACTIONS)[action_ET]
+    value_ETF[..., :2] += NOISE * rng.normal(size=(episodes, STEPS, 2))
     return Steps(
         np.repeat(np.arange(episodes), STEPS),
         np.concatenate([history_code(seen, taken) for seen, taken in zip(value_ETF[..., :2], taken_ETA)]),

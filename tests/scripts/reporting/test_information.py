@@ -1,0 +1,85 @@
+"""What memories came to hold and what mi was paid: correlations by hand, and a page of runs."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from scripts.reporting.information import agreed
+from scripts.reporting.page import page
+from scripts.reporting.runs import read_runs
+from scripts.reporting.statistics import correlations, ranks
+from scripts.reporting.study import gauged, study
+from scripts.reporting.tables import markdown
+from tests.helpers.runs import write_run
+from tests.helpers.scripts import assert_refused
+
+
+def test_correlations_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=30), rng.integers(4, size=30).astype(float)
+    assert ranks(y).tolist() == (stats.rankdata(y) - 1).tolist()
+    pearson, spearman = correlations(x, y)
+    assert pearson == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert spearman == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert np.isnan(correlations(x, np.ones(30))).all() and np.isnan(correlations(x[:1], y[:1])).all()
+
+
+def test_agreement_of_bonus_and_gain_by_hand():
+    found = agreed(np.array([0.1, 2.1, -0.4, 0.3]), np.array([0.0, 1.0, 0.0, 0.0]))
+    assert found.slope == pytest.approx(2.1)  # 2.1 at a gain of 1, 0 on average at none
+    assert found.for_nothing == pytest.approx(0.4 / 2.5)
+    assert found.r == pytest.approx(np.corrcoef([0.1, 2.1, -0.4, 0.3], [0, 1, 0, 0])[0, 1])
+    assert np.isnan(agreed(np.zeros(3), np.zeros(3))).all()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for seed, variant in ((0, "mi"), (1, "mi"), (0, "history")):
+        run = write_run(root / f"{variant}{seed}", [0.0, 0.5, 1.0], seed, variant=variant)
+        with (run / "metrics.jsonl").open("a") as file:
+            for k, held in enumerate((0.0, 0.2 + 0.1 * seed, 0.6)):
+                row = {
+                    "step": 100 * k,
+                    "gauge/belief": held,
+                    "gauge/belief_entropy": 0.69,
+                    "gauge/return": 2 * held - 1,
+                }
+                file.write(json.dumps(row) + "\n")
+    return root
+
+
+def test_the_report_holds_information_against_return(folder):
+    found = study(read_runs([str(folder)])[0], 0.9, "success")
+    (panel,) = (panel for panel in found.panels if not panel.domains)
+    looks = gauged(panel)["belief"]
+    assert looks.num == 9 and looks.pearson == pytest.approx(1) and looks.spearman == pytest.approx(1)
+    text = page(found, 0.0)[0]
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    (points,) = (one["gauge"]["belief"] for one in data["panels"] if one["gauge"])
+    assert points["num"] == 9 and points["text"] == "Pearson 1.00, Spearman 1.00"
+    assert sorted(len(pair[0]) for pair in points["points"].values()) == [3, 6]
+    assert "| HeavenHell-v0 | without demonstrations | belief | 9 | 1 | 1 |" in markdown(found)
+
+
+def test_a_page_of_gauged_runs(scripts, tmp_path):
+    env = (
+        "--config_env=configs/envs/pomdp_file.py", "--config_env.kwargs.path=configs/envs/tiger.pomdp",
+        "--config_env.horizon=6", "--config_env.eval.interval=50", "--eval_episodes=2", "--train_episodes=20",
+        "--num_envs=4", "--batch_size=3", "--start_training=2", "--film_episodes=0",
+        "--config_rl=configs/rl/dqn.py:mi", "--config_rl.head_dims=(8,)", "--config_rl.z_state=raw",
+        "--config_rl.policy_inputs=('history',)", "--cuda=-1", f"--save_dir={tmp_path}",
+    )  # fmt: skip
+    done = scripts.run("main.py", *env, "--gauge=belief", "--gauge_interval=1000", "--run_name=a")
+    assert done.returncode == 0, done.stderr
+    flags = ("--computed=information", f"--page={tmp_path / 'information.md'}")
+    done = scripts.run("scripts/results.py", tmp_path / "default", *flags)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in (tmp_path / "information.md").read_text().splitlines() if line.startswith("| tiger")]
+    assert "`dqn:mi`" in line and line.count("|") == 12
+    assert str(tmp_path) not in (tmp_path / "information.md").read_text()
+    assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information: run folders are needed")
+    theory = ("--computed=theory", f"--page={tmp_path / 'x.md'}")
+    assert_refused(scripts.run("scripts/results.py", tmp_path, *theory), "--computed=theory: run folders are not asked")
