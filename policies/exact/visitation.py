@@ -59,8 +59,7 @@ class Process:
         """(1-γ) Σ_{Δ≥0} γ^Δ Pr(z_{t+Δ} = z | s_t = s) (S, Z), by a linear solve."""
         gamma = self.discount
         inverse_of = np.eye(len(self.start_S)) - gamma * self.moved(policy_SA)
-        found: Floats = np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA))
-        return found
+        return np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA)).astype(np.float64)
 
     def future(self, policy_SA: Floats) -> Floats:
         """q(z | s, a) (S, A, Z): (1-γ) P (I - γ P_π)^{-1} h."""
