@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from envs.finite import Floats
+from envs.heaven_hell_n import heaven_hell_model
 from envs.open_rooms import FOUR_ROOMS, rooms_model
+from policies.exact.histories import belief_graph
 from policies.exact.visitation import (
     Process,
     divergence,
@@ -81,7 +84,8 @@ def rows() -> list[list[str]]:
     Raises:
         UserError: `scripts/exploration_criteria.py` has not been run.
     """
-    return [*_operator(), *_inequalities(), *_policy_iteration(), *_learned(), *_criteria(), *_agents()]
+    exact = [*_operator(), *_inequalities(), *_policy_iteration(), *_learned(), *heaven_hell(3)]
+    return [*exact, *_criteria(), *_agents()]
 
 
 def small_grid() -> Process:
@@ -128,7 +132,7 @@ def _inequalities(num: int = 300) -> Iterator[list[str]]:
 
 def _policy_iteration() -> Iterator[list[str]]:
     process = Process.of(rooms_model(FOUR_ROOMS), np.eye(68), 0.98)
-    rewards = (lambda process, policy_SA: np.zeros_like(policy_SA), future_entropy, marginal_surprise)
+    rewards = (_nothing, future_entropy, marginal_surprise)
     for (name, theirs), reward in zip(THEIRS.items(), rewards):
         policy_SA = soft_policy_iteration(process, reward, 0.05 / (1 - 0.98))
         mean = (process.occupancy(policy_SA) * entropy(process.future(policy_SA))).sum()
@@ -137,7 +141,7 @@ def _policy_iteration() -> Iterator[list[str]]:
         yield [what, ", ".join(theirs), ", ".join(f"{x:.3f}" for x in ours)]
 
 
-def within(process: Process, policy_SA: np.ndarray, episodes: int, steps: int, seed: int = 0) -> float:
+def within(process: Process, policy_SA: Floats, episodes: int, steps: int, seed: int = 0) -> float:
     """The mean entropy of the discounted visits of single episodes; transitions are certain and features states."""
     rng, next_AS = np.random.default_rng(seed), process.transition_ASS.argmax(2)
     state_E, every = np.full(episodes, int(process.start_S.argmax())), np.arange(episodes)
@@ -159,6 +163,36 @@ def _learned() -> Iterator[list[str]]:
             f"the learned measure, uniform stored actions, {steps} steps, `{correction}`: greatest TV, KL to the exact"
         )
         yield [what, theirs, ", ".join(f"{x:.3f}" for x in found)]
+
+
+def heaven_hell(n: int, rounds: int = 400) -> Iterator[list[str]]:
+    """How often who is paid for exploring alone has asked the priest, over exact beliefs, by what counts as visited."""
+    graph = belief_graph(heaven_hell_model(n))
+    side_H, cell_H = np.divmod(graph.belief_HS.argmax(1), 4 * n + 2)
+    seen_H = cell_H + (cell_H == 4 * n + 1) * side_H
+    unknown_S = np.tile(entropy(graph.belief_HS), 2)
+
+    def gain(process: Process, policy_SA: Floats) -> Floats:
+        found: Floats = unknown_S[:, None] - (process.transition_ASS @ unknown_S).T
+        return found
+
+    rewards = {"future visitation": future_entropy, "marginal visitation": marginal_surprise}
+    features = {"cells": cell_H, "observations": seen_H, "histories, as beliefs": np.arange(len(graph))}
+    cases = {"no bonus": (_nothing, cell_H), "information gain, in nats": (gain, cell_H)} | {
+        f"{name} of {of}": (reward, number_H) for name, reward in rewards.items() for of, number_H in features.items()
+    }
+    for name, (reward, number_H) in cases.items():
+        process = Process.of_beliefs(graph, np.eye(number_H.max() + 1)[number_H], 0.98)
+        policy_SA = soft_policy_iteration(process, reward, 0.05 / (1 - 0.98), rounds, 0.05)
+        now_S = process.start_S
+        for _ in range(50):
+            now_S = now_S @ process.moved(policy_SA)
+        told = f"{now_S[unknown_S == 0].sum():.3f}"
+        yield [f"Heaven-Hell-{n}, exploration only, {name}: the priest was asked within 50 steps", "-", told]
+
+
+def _nothing(process: Process, policy_SA: Floats) -> Floats:
+    return np.zeros_like(policy_SA)
 
 
 def _criteria() -> Iterator[list[str]]:

@@ -48,7 +48,7 @@ def test_what_pays_is_learned_and_told(bonus):
 
 
 def test_less_log_z_an_ending_is_spared_the_bonus_where_else_it_loses_it():
-    """An entropy of visits that outweighs the reward keeps the agent from the goal; its distance to the most does not."""
+    """An entropy of visits that outweighs the reward keeps the agent from the goal; less log Z it does not."""
     returns = {}
     for relative in (False, True):
         ours = explorers("future", warm_up=300, actor_rate=0.3, intrinsic=0.3, relative=relative)

@@ -19,6 +19,13 @@ def test_rows_stand_under_their_columns_and_bounds_hold():
     assert not violated[1].startswith("0 of")
 
 
+def test_who_is_paid_for_information_asks_the_priest_more_often():
+    asked = {what: float(ours) for what, _, ours in exploration.heaven_hell(1, 60)}
+    of = {name: x for what, x in asked.items() for name in ("no bonus", "information gain") if name in what}
+    assert len(asked) == 8 and all(0 <= x <= 1 for x in asked.values())
+    assert of["information gain"] > of["no bonus"] > 0.3
+
+
 def test_pictures_that_were_not_drawn_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(exploration, "DRAWN", tmp_path)
     (tmp_path / "hill.json").write_text("{")
