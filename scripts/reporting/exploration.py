@@ -52,7 +52,7 @@ The papers' claims, one by one:
   others do not have; those of the marginal measure still move at 30,000.
 - *Control ends at returns like those of other bonuses.* It hangs on what an ending means: see the rows of control.
   Paid H(q), which is -KL as in a state that is never left, the agent would rather go on than be paid once; less log
-  Z, where to end is to be spared a negative reward, it goes to the goal.
+  Z, where to end is to be spared a negative reward, it goes to the goal (held to by a test in a small room).
 - *Terms make gradient estimates point the right way where returns are all alike* (Behind the myth). In the maze they
   do, the policy's entropy up to even odds only, beyond which it pulls back. The future term's reward hangs on the
   policy, so that rewards held fixed are no gradient of it: there its efficiency falls.
@@ -64,10 +64,14 @@ The papers' claims, one by one:
 
 ![Entropies of visits and returns of agents on tables](../exploration/gridworlds.png)
 
+The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who explores alone asks the priest more often
+than at random if paid for information, and most often if paid for histories that are rare; the marginal measure of cells
+or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
+
 The information gain of `mi` has no row in the maze, where nothing is hidden, and random network distillation none,
-whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. What the rows of
-`dqn` do on HeavenHell is in [exploration_heaven_hell.md](exploration_heaven_hell.md). Not run: the papers' MiniGrid
-domains with networks (500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python
+whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. Not run: the rows of
+`dqn` on HeavenHell with networks ([configs/sweeps/exploration.py](../../configs/sweeps/exploration.py) is ready), the
+papers' MiniGrid domains (500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python
 scripts/exploration_criteria.py --out=docs/exploration --batches=500`.
 """.splitlines()
 COLUMNS = ("what", "theirs", "ours")
@@ -104,7 +108,7 @@ def _operator() -> Iterator[list[str]]:
             after = (process.bootstrapped(one, policy_SA, steps) for one in (p, q))
             ratios.append(total_variation(*after).max() / total_variation(p, q).max())
         bound = f"at most γ^N = {0.95**steps:.2f}"
-        yield [f"contraction of the operator of {steps} steps in TV, {bound}", theirs, f"{max(ratios):.2f}"]
+        yield [f"contraction of the operator in TV, N = {steps}, {bound}", theirs, f"{max(ratios):.2f}"]
     q = rng.dirichlet(np.ones(25), (25, 4))
     for _ in range(200):
         q = process.bootstrapped(q, policy_SA)
@@ -159,9 +163,7 @@ def _learned() -> Iterator[list[str]]:
     wanted = {("none", 1): "-", ("none", 10): "biased", ("tree", 10): "-"}
     for (correction, steps), theirs in wanted.items():
         found = distances(model, correction, steps)
-        what = (
-            f"the learned measure, uniform stored actions, {steps} steps, `{correction}`: greatest TV, KL to the exact"
-        )
+        what = f"the learned measure, uniform stored actions, N = {steps}, `{correction}`: greatest TV, KL to the exact"
         yield [what, theirs, ", ".join(f"{x:.3f}" for x in found)]
 
 
