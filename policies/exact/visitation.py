@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 
 from envs.finite import FinitePOMDP, Floats, dense
+from policies.exact.histories import Histories
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,15 +37,31 @@ class Process:
     def of(cls, model: FinitePOMDP, feature_SZ: Floats, discount: float) -> Self:
         """That of a model and features of its states; where episodes end, with an ended state of each besides (2S)."""
         actions = range(len(model.actions))
-        move_ASS = np.stack([dense(model.transition_ASE[a]) for a in actions])
-        ends = [dense(model.ending(a)) for a in actions]
-        if not any(matrix.any() for matrix in ends):
-            return cls(model.start_S, move_ASS, feature_SZ[:, None], discount)
-        goes_on = np.stack([dense(model.going_on(a)) for a in actions])
-        stays = np.broadcast_to(np.eye(len(model.states)), move_ASS.shape)
-        both = np.block([[goes_on, np.stack(ends)], [np.zeros_like(stays), stays]])
+        goes_on, ends = (np.stack([dense(part(a)) for a in actions]) for part in (model.going_on, model.ending))
+        return cls._of_parts(model.start_S, goes_on, ends, feature_SZ, discount)
+
+    @classmethod
+    def of_beliefs(cls, histories: Histories, feature_HZ: Floats, discount: float) -> Self:
+        """That of one who sees no state, but knows its history: of beliefs in the place of states."""
+        num, num_actions = len(histories), len(histories.model.actions)
+        goes_on, every = np.zeros((num_actions, num, num)), np.arange(num)
+        for action in range(num_actions):
+            for child_H, chance_H in zip(histories.child_HAO[:, action].T, histories.chance_HAO[:, action].T):
+                np.add.at(goes_on[action], (every, np.maximum(child_H, 0)), np.where(child_H < 0, 0.0, chance_H))
+        ends = np.eye(num) * (1 - goes_on.sum(2))[:, :, None]
+        start_H = np.append(histories.first_R, np.zeros(num - len(histories.first_R)))
+        return cls._of_parts(start_H, goes_on, ends, feature_HZ, discount)
+
+    @classmethod
+    def _of_parts(
+        cls, start_S: Floats, goes_on_ASS: Floats, ends_ASS: Floats, feature_SZ: Floats, discount: float
+    ) -> Self:
+        if not ends_ASS.any():
+            return cls(start_S, goes_on_ASS, feature_SZ[:, None], discount)
+        stays = np.broadcast_to(np.eye(len(start_S)), goes_on_ASS.shape)
+        both = np.block([[goes_on_ASS, ends_ASS], [np.zeros_like(stays), stays]])
         twice = np.concatenate([feature_SZ, feature_SZ])
-        return cls(np.append(model.start_S, np.zeros_like(model.start_S)), both, twice[:, None], discount)
+        return cls(np.append(start_S, np.zeros_like(start_S)), both, twice[:, None], discount)
 
     def moved(self, policy_SA: Floats) -> Floats:
         """Pr(s' | s) (S, S) under a policy."""
@@ -59,8 +76,7 @@ class Process:
         """(1-γ) Σ_{Δ≥0} γ^Δ Pr(z_{t+Δ} = z | s_t = s) (S, Z), by a linear solve."""
         gamma = self.discount
         inverse_of = np.eye(len(self.start_S)) - gamma * self.moved(policy_SA)
-        found: Floats = np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA))
-        return found
+        return np.linalg.solve(inverse_of, (1 - gamma) * self.shown(policy_SA)).astype(np.float64)
 
     def future(self, policy_SA: Floats) -> Floats:
         """q(z | s, a) (S, A, Z): (1-γ) P (I - γ P_π)^{-1} h."""

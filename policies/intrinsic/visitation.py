@@ -140,7 +140,8 @@ class FutureVisitation(IntrinsicReward):
         """With gradients through log q alone; targets come from the slow copy."""
         log_q_TBK = self._taken(self.model, views, batch)
         with torch.no_grad():
-            policy, kept = views["policy_action"].float(), (None, None)
+            policy = views["policy_action"].float()
+            kept: tuple[Tensor, Tensor] | tuple[None, None] = (None, None)
             logits_RK, first_TB = self._of_actions(self._logits(self.slow, views, batch, policy))
             slow_RK = self.cells.log_softmax(logits_RK).exp()
             if self.discrete:

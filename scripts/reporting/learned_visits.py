@@ -31,8 +31,8 @@ def played(model: FinitePOMDP, policy_SA: Floats, num: int, steps: int, seed: in
         discount[t] = np.where(going & ends, 0.0, 1.0)
         going &= ~ends
     rows = Rows(torch.eye(num_states), torch.from_numpy(state))
-    arrays = [torch.from_numpy(x) for x in (np.zeros_like(mask), discount, mask)]
-    return EpisodeBatch.from_transitions(rows, rows, torch.from_numpy(action), *arrays, num_actions)
+    reward, until_end, real = (torch.from_numpy(x) for x in (np.zeros_like(mask), discount, mask))
+    return EpisodeBatch.from_transitions(rows, rows, torch.from_numpy(action), reward, until_end, real, num_actions)
 
 
 def measure_of(

@@ -47,6 +47,16 @@ def test_what_pays_is_learned_and_told(bonus):
     assert np.isfinite(ours.logit_NSA).all()
 
 
+def test_less_log_z_an_ending_is_spared_the_bonus_where_else_it_loses_it():
+    """An entropy of visits that outweighs the reward keeps the agent from the goal; less log Z it does not."""
+    returns = {}
+    for relative in (False, True):
+        ours = explorers("future", warm_up=300, actor_rate=0.3, intrinsic=0.3, relative=relative)
+        *_, seen = ours.run(1500, 1500)
+        returns[relative] = seen.found["return"].mean()
+    assert returns[False] < 0.3 < 0.8 < returns[True]
+
+
 def test_seeds_learn_apart():
     ours = explorers("future", warm_up=100)
     list(ours.run(300, 300))

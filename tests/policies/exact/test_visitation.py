@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from envs.heaven_hell_n import heaven_hell_model
 from envs.open_rooms import FOUR_ROOMS, deep_sea_model, rooms_model
+from policies.exact.histories import belief_graph
 from policies.exact.visitation import (
     Process,
     divergence,
@@ -55,6 +57,23 @@ def test_an_episode_that_has_ended_stays_where_it_is():
     np.testing.assert_allclose(process.future(left)[0, 0], [0.0, 1.0, 0.0])  # the goal is reached, and left no more
     sea = process_of(deep_sea_model(3), 0.5)
     np.testing.assert_allclose(sea.future(drawn_policy(sea, 0))[3, 0], np.eye(6)[3])
+
+
+def test_of_beliefs_by_hand():
+    """Heaven-Hell-1: south and east of the start is the priest, who tells one side or the other by a fair coin."""
+    graph = belief_graph(heaven_hell_model(1))
+    process = Process.of_beliefs(graph, np.eye(len(graph)), 0.5)
+    assert len(process.start_S) == 2 * len(graph) and process.start_S[0] == 1.0
+    np.testing.assert_allclose(process.transition_ASS.sum(2), 1.0)
+    south = graph.child_HAO[0, 1][graph.child_HAO[0, 1] >= 0][0]
+    told = graph.child_HAO[south, 2][graph.child_HAO[south, 2] >= 0]
+    np.testing.assert_allclose(process.transition_ASS[2, south, told], [0.5, 0.5])
+    stays = np.zeros((2 * len(graph), 4))
+    stays[:, 2] = 1.0  # east: at the priest it leads nowhere
+    q_Z = process.future(stays)[south, 2]
+    np.testing.assert_allclose(q_Z[told], [0.5, 0.5])
+    exits = np.flatnonzero(~(graph.child_HAO >= 0).any((1, 2)))  # where every action ends the episode
+    np.testing.assert_allclose(process.transition_ASS[0, exits, len(graph) + exits], 1.0)
 
 
 def test_the_linear_solve_is_the_series(grid):
