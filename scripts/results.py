@@ -1,7 +1,8 @@
 """Writes a page of docs/results from run folders: every run, the worst first, with code, processor and seeds.
 
 With --computed the page is a table that is computed, of no runs. With --refresh the pages that are there are made anew,
-from what stands beside them: each says at its top which of its settings are no longer today's.
+from what stands beside them: each says at its top which of its settings are no longer today's. With --add a page gets
+more runs; one with the method and seeds of a run that is there takes its place.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
@@ -38,12 +39,13 @@ _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is
 _TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last ten evaluations shall have")
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
 _COMPUTED = flags.DEFINE_enum("computed", None, tuple(COMPUTED), "what to compute instead of reading runs")
+_ADD = flags.DEFINE_boolean("add", False, "add the runs to those of the page that is there, and keep its words")
 _REFRESH = flags.DEFINE_boolean("refresh", False, "make the pages of the folder --page anew")
 
 
 def main() -> None:
     """Writes the page or pages and says which."""
-    from scripts.reporting.results import gather
+    from scripts.reporting.results import gather, joined
 
     where = Path(_PAGE.value)
     if _REFRESH.value:
@@ -61,10 +63,13 @@ def main() -> None:
     if _COMPUTED.value is not None:
         record = computed(_COMPUTED.value, where)
     else:
-        data = gather(runs)
+        before = read_record(where.with_suffix(".json"), of=OF_RUNS) if _ADD.value else None
         notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
-        about = {"metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
-        record = {"title": _TITLE.value or where.stem.replace("_", " "), **about, **data}
+        about = {"title": _TITLE.value, "metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
+        if before is None:
+            record = about | {"title": _TITLE.value or where.stem.replace("_", " ")} | gather(runs)
+        else:
+            record = joined(before, gather(runs)) | {k: v for k, v in about.items() if flags.FLAGS[k].present}
     if not where.parent.is_dir():
         raise UserError(f"--page: there is no folder {where.parent}")
     told = write(record, where)
@@ -88,11 +93,11 @@ def read(file: Path, flag: str) -> str:
         raise UserError(f"{flag}: {file} cannot be read ({first_line(error)})") from error
 
 
-def read_record(file: Path) -> dict[str, Any]:
-    """What a page was made of."""
+def read_record(file: Path, of: set[str] | None = None) -> dict[str, Any]:
+    """What a page was made of; of runs or of a table, or only `of` one of these."""
     try:
         record = json.loads(read(file, "--page"))
-        if set(record) >= OF_RUNS or set(record) >= OF_TABLE:
+        if any(set(record) >= known for known in ((OF_RUNS, OF_TABLE) if of is None else (of,))):
             return dict(record)
     except (ValueError, TypeError, RecursionError) as error:
         raise UserError(f"--page: {file} is not JSON ({first_line(error)})") from error

@@ -34,6 +34,19 @@ def gather(folders: Sequence[str]) -> dict[str, Any]:
     return {"runs": runs, "settings": list(settings.values()), "left_out": notes}
 
 
+def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """A page's record with more runs; one with the method and seeds of another takes its place."""
+
+    def key(run: Mapping[str, Any]) -> tuple[Any, ...]:
+        made_of = (run.get(name, {}).get("seed") for name in ("data", "encoders"))
+        return (*(run.get(name) for name in ("env", *TOGETHER, "seed")), *made_of)
+
+    runs = {key(run): run for run in (*before["runs"], *more["runs"])}
+    settings = {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in before["settings"]}
+    settings |= {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in more["settings"]}
+    return {**before, "runs": list(runs.values()), "settings": list(settings.values()), "left_out": more["left_out"]}
+
+
 def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """One run; its command and resolved settings go to `settings` unless the like are there.
 

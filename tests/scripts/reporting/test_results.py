@@ -8,7 +8,7 @@ import pytest
 
 from scripts.reporting import theory
 from scripts.reporting.defaults import command_today, differences, differing
-from scripts.reporting.results import gather, page, rendered
+from scripts.reporting.results import gather, joined, page, rendered
 from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
 
@@ -123,6 +123,16 @@ def test_a_run_that_does_not_say_what_it_is_of_is_one_line(change, tmp_path):
         gather([str(tmp_path)])
 
 
+def test_a_page_gets_more_runs_and_one_of_the_same_seeds_takes_its_place():
+    about = {"title": "A", "notes": "kept", "settings": [recorded()], "left_out": []}
+    before = about | {"runs": [run(0, [0.1]), run(1, [0.2]), run(0, [0.3], data=1)]}
+    after = joined(before, {"settings": [recorded()], "left_out": [], "runs": [run(1, [0.9]), run(2, [0.8])]})
+    assert [(one["data"]["seed"], one["seed"], one["success"]) for one in after["runs"]] == [
+        (0, 0, [0.1]), (0, 1, [0.9]), (1, 0, [0.3]), (0, 2, [0.8]),
+    ]  # fmt: skip
+    assert after["settings"] == before["settings"] and after["notes"] == "kept"
+
+
 def write_run(folder, about):
     (folder / "config.json").write_text(json.dumps(about))
     (folder / "metrics.jsonl").write_text('{"step": 1, "eval/return": 1.0, "eval/success": 1.0, "eval/length": 2.0}\n')
@@ -175,6 +185,11 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert str(tmp_path) not in (tmp_path / "page.json").read_text()  # no folder of this machine
     record = json.loads((tmp_path / "page.json").read_text())
     assert record["runs"][0]["of"]["processor"] not in ("", "unknown")
+    again = call("scripts/results.py", tmp_path, f"--page={tmp_path / 'page.md'}", "--add", "--target=0.25")
+    assert again.returncode == 0, again.stderr
+    added = json.loads((tmp_path / "page.json").read_text())
+    assert added == record | {"target": 0.25}  # the run has taken its own place, and the title is kept
+    assert_refused(call("scripts/results.py", tmp_path, f"--page={tmp_path / 'none.md'}", "--add"), "--page", "none")
     record["settings"][0]["configs"]["rl"]["tau"] = 0.5
     (tmp_path / "page.json").write_text(json.dumps(record))
     assert call("scripts/results.py", "--refresh", f"--page={tmp_path}").returncode == 0
