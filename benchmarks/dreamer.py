@@ -25,7 +25,7 @@ TEXT = """
 Milliseconds of the processor of one update on one thread, the median and, in brackets, the least, in turns in one
 process: 16 sequences of 64 steps of 8 numbers and 4 actions, 15 imagined steps from each of the 1,024 rows (and the
 last of each sequence); `dreamer:observed`, GRU of 64, 8×8 codes, one hidden layer of 64, 255 bins. sheeprl's
-`dreamer_v3_XS` with the same sizes has LayerNorm and SiLU where ours has ReLU, and both its slow critic. Ratio: this :
+`dreamer_v3_XS` with the same sizes has LayerNorm and SiLU where ours has ReLU; both have a slow critic. Ratio: this :
 ours of medians. Of the unrolling, ours steps through codes, gates and the posterior alone; observations, actions and
 the prior are products of all steps.
 """
