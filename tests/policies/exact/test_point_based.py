@@ -108,6 +108,32 @@ def test_tiger_with_one_and_two_steps_by_hand():
         np.testing.assert_allclose([last.lower, last.upper], value, atol=1e-9)
 
 
+CORRIDOR = """discount: 0.9
+values: reward
+states: start first second end
+actions: now later
+observations: seen
+start: start
+T: now : * : end 1
+T: later : start : first 1
+T: later : first : second 1
+T: later : second : end 1
+T: later : end : end 1
+T: now : first : second 1
+T: now : first : end 0
+O: * uniform
+R: now : start : * : * {at_once}
+R: * : second : * : * 1
+"""
+
+
+@pytest.mark.parametrize("at_once", [0.72, 0.74, 0.8, 0.82])
+def test_what_lies_two_steps_ahead_is_discounted_twice(at_once, tmp_path):
+    (tmp_path / "corridor.pomdp").write_text(CORRIDOR.format(at_once=at_once))
+    now = bounds(read_pomdp(tmp_path / "corridor.pomdp"), 0.0, horizon=3)[-1]
+    assert now.lower == pytest.approx(max(at_once, 0.9**2), abs=1e-12)
+
+
 def test_first_bounds_of_tiger_by_hand():
     dynamics = Dynamics(tiger())
     # listening for ever costs 1 / 0.05; a door for ever pays -45 from the second step on
