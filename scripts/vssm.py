@@ -23,7 +23,7 @@ _MODEL = flags.DEFINE_string(
     "vssm, whose encoder reads whole images, or vssm_causal, which can go on from a prefix; or gru, lru, gpt",
 )
 _SEED = define_seed(0, "fixes everything on the CPU")
-_EPOCHS = flags.DEFINE_integer("epochs", 60, "passes over the images", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", 40, "passes over the images", lower_bound=1)
 _SAVE_DIR = flags.DEFINE_string("save_dir", "logs", "folder of all runs")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from scripts.generative import LR, MODELS, seconds_to_sample, study
 
 TITLE = "Sequences generated in parallel: a VSSM beside models that go a step at a time"
-SEEDS, EPOCHS, LENGTHS = (0, 1, 2), 60, (8, 64, 512, 4096)
+SEEDS, EPOCHS, LENGTHS = (0, 1, 2), 40, (8, 64, 512, 4096)
 SLOW = {"gpt": 64}  # its longest sequence here
 NOTES = [
     "The 1,797 digits of scikit-learn, 8 rows of 8 pixels from 0 to 16: 1,197 to learn from, 240 to choose the",

@@ -216,6 +216,7 @@ NUMBER = {
     "continuous": 3 * 2 + 2 * 9 * 3,
     "robot_domains": 3 * 3 + 3 * 6 * 3,
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
+    "memories:t_maze": 12 * 3,
     "sure": 3 * 2 + 3 * 2 * 4,
     "sure:heaven_hell_avx2": 2 * 2 + 2 * 2 * 4,
     "sure:sphinx_others": 3 * 8,
