@@ -20,7 +20,6 @@ from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews, PublicViews, Views
 from torchkit.actions import Distribution
-from torchkit.distributions import sample_tanh_gaussian
 from torchkit.fast.adam import Adam
 from torchkit.moments import Moments
 from torchkit.normalise import RewardScale, RunningNorm, Statistics, statistics
@@ -271,9 +270,11 @@ class Learner(Agent):
 
     def _explored(self, output: Tensor) -> Tensor:
         """What exploring does by the acting head's output: probabilities of discrete actions, or actions, (…, A)."""
-        if self.policy.actions.discrete:
+        actions = self.policy.actions
+        if actions.discrete:
             return output.softmax(-1)
-        return sample_tanh_gaussian(output, torch.randn_like(output[..., : output.shape[-1] // 2]))[0]
+        assert isinstance(actions, Distribution)
+        return actions.fresh(output)[0]
 
     def bonus_share(self) -> float:
         """What is paid of the bonuses now, 1 where they are not annealed."""

@@ -147,7 +147,7 @@ class Offline(ActorCritic):
             acting_views, acting_output = critic_views, output
             if self.has_dropout:
                 acting_views, acting_output = self._without_dropout(batch, state_views)
-            bonus_TB = self._bonus(acting_views, batch, metrics)
+            bonus_TB = self._bonus(acting_views, batch, metrics, acting_output)
             target_views = self.target.views(batch, state_views)
         if self.critics == "policy":
             views = critic_views, acting_output, target_views

@@ -47,9 +47,13 @@ class Latent(Fold):
         """What the posterior reads of observations."""
         return self.model.seen_obs(self.obs_embedder(obs))
 
-    def forward(self, batch: PublicBatch) -> Views:
+    def forward(self, batch: PublicBatch, carry: Carry | None = None) -> Views:
+        """See `Fold`; after a carry no row but the first is a start."""
         action, obs = batch.previous.through(self.model.of_action), batch.obs.through(self._seen)
-        found = self.model.unroll(action, obs, self.model.initial(batch.mask.shape[1]))
+        h, e = self.initial_carry(batch.mask.shape[1]) if carry is None else carry
+        if carry is not None:
+            h, e = (forget(part, batch.start[0]) for part in (h, e))
+        found = self.model.unroll(action, obs, (h, e))
         views = {"latent": found.latent.detach(), "latent_states": found.latent}
         return views | {"latent_prior": found.prior, "latent_posterior": found.posterior}
 
