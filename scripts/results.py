@@ -53,6 +53,7 @@ _TITLE = flags.DEFINE_string("title", None, "its title; made of the page's name 
 _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is asked for")
 _TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last ten evaluations shall have")
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
+_BY = flags.DEFINE_list("by", [], "fields of config.json that tell groups apart, such as rl.expectile")
 _COMPUTED = flags.DEFINE_enum("computed", None, tuple(COMPUTED), "what to compute instead of reading runs")
 _ADD = flags.DEFINE_boolean("add", False, "add the runs to those of the page that is there, and keep its words")
 _REFRESH = flags.DEFINE_boolean("refresh", False, "make the pages of the folder --page anew")
@@ -83,9 +84,10 @@ def main() -> None:
         notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
         about = {"title": _TITLE.value, "metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
         if before is None:
-            record = about | {"title": _TITLE.value or where.stem.replace("_", " ")} | gather(runs)
+            record = about | {"title": _TITLE.value or where.stem.replace("_", " ")} | gather(runs, _BY.value)
         else:
-            record = joined(before, gather(runs)) | {k: v for k, v in about.items() if flags.FLAGS[k].present}
+            kept = {k: v for k, v in about.items() if flags.FLAGS[k].present}
+            record = joined(before, gather(runs, _BY.value)) | kept
     told = write(record, where)
     atomic_write(where.with_suffix(".json"), json.dumps(record) + "\n")
     print(told)

@@ -28,14 +28,14 @@ def get_config() -> ConfigDict:
             },
             "train": {
                 "script": "main.py",
-                "over": ("method", "seed"),
+                "over": ("seed", "method"),
                 "flags": (
                     env,
                     "--data_path={collect}",
                     "--seed={seed}",
                     "--film_episodes=0",
                     "--config_env.eval.interval=20",
-                    "--config_rl.num_updates=600",
+                    "--config_rl.num_updates=800",
                     "--config_rl.discount=0.95",
                     "--config_rl.return_lambda=0.9",
                     "--config_rl.inverse_temperature=10",

@@ -21,15 +21,16 @@ from utils.errors import UserError
 TOLD = ("success", "return")  # what pages show, where the env tells it
 
 
-def gather(folders: Sequence[str]) -> dict[str, Any]:
-    """What pages need of the runs in folders, as plain values, and notes.
+def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
+    """What pages need of the runs in folders, as plain values, and notes; `by` names fields that tell groups apart.
 
     Raises:
         UserError: no runs, damaged ones, or such as are not to be compared.
     """
-    records, notes = read_runs(folders, by=("run.start_expert",))
-    if any(record.config.get("rl.teacher") for record in records):
-        records, notes = read_runs(folders, by=("run.start_expert", "rl.teacher"))
+    apart = ("run.start_expert", *by)
+    records, notes = read_runs(folders, by=apart)
+    if "rl.teacher" not in by and any(record.config.get("rl.teacher") for record in records):
+        records, notes = read_runs(folders, by=(*apart, "rl.teacher"))
     check_comparable(records, allow_mixed=False)
     settings: dict[str, dict[str, Any]] = {}
     runs = [_run(record, settings) for record in records]
@@ -41,7 +42,7 @@ def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
 
     def key(run: Mapping[str, Any]) -> tuple[Any, ...]:
         made_of = (run.get(name, {}).get("seed") for name in ("data", "encoders"))
-        return (*(run.get(name) for name in ("env", *TOGETHER, "seed")), *made_of)
+        return (*(run.get(name) or "" for name in ("env", *TOGETHER, "seed")), *made_of)
 
     runs = {key(run): run for run in (*before["runs"], *more["runs"])}
     settings = {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in before["settings"]}
@@ -63,7 +64,7 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "method": record.key.method,
         "memory": record.key.memory,
         "demonstrations": record.config["run.start_expert"],
-        **({"teacher": teacher} if (teacher := record.config.get("rl.teacher")) else {}),
+        "apart": record.key.more.partition(", ")[2],  # what is told apart besides
         "seed": record.seed,
         "steps": [int(step) for step in record.steps],
         **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},
@@ -118,7 +119,7 @@ def rendered(record: Mapping[str, Any]) -> str:
     return "\n".join([f"# {record['title']}", "", *record["notes"], "", *table, "", *made, ""])
 
 
-TOGETHER = ("method", "memory", "demonstrations", "teacher")  # runs of one env that are alike in these make a group
+TOGETHER = ("method", "memory", "demonstrations", "apart")  # runs of one env that are alike in these make a group
 
 
 def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes: str = "") -> str:
@@ -132,7 +133,7 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
     lines += _origin(finished, len(data["runs"]) - len(finished), data.get("left_out", ()))
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in finished:
-        groups.setdefault(tuple(run.get(name) for name in ("env", *TOGETHER)), []).append(run)
+        groups.setdefault(tuple(run.get(name) or "" for name in ("env", *TOGETHER)), []).append(run)
     names = {key: _name(key, several=len({env for env, *_ in groups}) > 1) for key in groups}
     named = {names[key]: runs for key, runs in groups.items()}
     lines += _overview(named, metric, target)
@@ -225,9 +226,9 @@ def _for_good(run: Mapping[str, Any]) -> float:
 
 def _name(key: tuple[Any, ...], several: bool) -> str:
     """What a group is called; its env first where there are several."""
-    env, method, memory, demonstrations, teacher = key
-    taught = f", taught by `{teacher}`" if teacher else ""
-    return f"{f'{env}, ' if several else ''}`{method}`, {memory}, {demonstrations or 'no'} demonstrations{taught}"
+    env, method, memory, demonstrations, apart = key
+    name = f"{f'{env}, ' if several else ''}`{method}`, {memory}, {demonstrations or 'no'} demonstrations"
+    return f"{name}, {apart}" if apart else name
 
 
 def _steps(steps: float) -> str:

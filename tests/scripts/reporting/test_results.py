@@ -123,6 +123,13 @@ def test_a_run_that_does_not_say_what_it_is_of_is_one_line(change, tmp_path):
         gather([str(tmp_path)])
 
 
+def test_a_field_tells_groups_of_a_page_apart():
+    runs = [run(0, [1.0], apart="expectile=0.5"), run(0, [0.5], apart="expectile=0.9")]
+    text = page({"runs": runs, "settings": []}, "Two", "success", 0.95)
+    assert "| `dqn:mi`, gru, no demonstrations, expectile=0.9 | 1 | 0.50 |" in text
+    assert "## `dqn:mi`, gru, no demonstrations, expectile=0.5" in text
+
+
 def test_a_page_gets_more_runs_and_one_of_the_same_seeds_takes_its_place():
     about = {"title": "A", "notes": "kept", "settings": [recorded()], "left_out": ["an older one"]}
     before = about | {"runs": [run(0, [0.1]), run(1, [0.2]), run(0, [0.3], data=1)]}
@@ -222,12 +229,16 @@ def test_flags_of_no_use_and_files_that_are_no_page_of_ours_are_one_line(scripts
 
 
 def test_students_of_two_teachers_are_two_groups():
-    taught = [run(0, [0.5] * 20, teacher="informed"), run(0, [1.0] * 20, teacher="expert"), run(0, [0.9] * 20)]
+    taught = [
+        run(0, [0.5] * 20, apart="teacher=informed"),
+        run(0, [1.0] * 20, apart="teacher=expert"),
+        run(0, [0.9] * 20),
+    ]
     text = page({"runs": taught, "settings": []}, "Gap", "success", 0.95)
     names = [line for line in text.splitlines() if line.startswith("## ")]
     assert [name.partition("demonstrations")[2] for name in names] == [
-        ", taught by `informed`",
-        ", taught by `expert`",
+        ", teacher=informed",
+        ", teacher=expert",
         "",
     ]
     assert (
