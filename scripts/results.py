@@ -43,8 +43,8 @@ COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
 OF_GIVEN = ("information",)  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
-    "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add"),
-    "computed": ("metric", "target", "notes", "add"),
+    "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add", "by"),
+    "computed": ("metric", "target", "notes", "add", "by"),
 }
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")

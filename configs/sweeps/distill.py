@@ -21,26 +21,27 @@ class Domain(NamedTuple):
 DOMAINS = {
     "heaven_hell": Domain(
         ("--config_env=configs/envs/heaven_hell.py",),
-        {"clone": ("--train_episodes=100",), "dagger": ("--train_episodes=200",), "elf": ("--train_episodes=1200",)},
+        {"clone": ("--train_episodes=400",), "dagger": ("--train_episodes=400",), "elf": ("--train_episodes=1200",)},
     ),
     "heaven_hell_1": Domain(
         (
             "--config_env=configs/envs/heaven_hell_n.py:1",
             "--config_env.horizon=20",
             "--config_env.eval.interval=1000",
-            "--config_seq.kwargs.out_dim=64",
-            "--config_rl.head_dims=(64,64)",
-            "--config_rl.lr=1e-3",
+            "--config_seq.kwargs.out_dim=32",
+            "--config_rl.head_dims=(32,)",
+            "--config_rl.auxiliary.state_prediction.hidden_dims=(32,)",
+            "--config_rl.lr=3e-3",
+            "--updates_per_step=0.25",
         ),
         {
-            "clone": ("--train_episodes=250",),
-            "dagger": ("--train_episodes=500",),
+            "clone": ("--train_episodes=200",),
+            "dagger": ("--train_episodes=200", "--config_rl.beta.steps=2000"),
             "elf": (
-                "--train_episodes=750",
-                "--updates_per_step=0.25",
+                "--train_episodes=300",
                 "--config_rl.discount=0.9",
                 "--config_rl.cut_traces=False",
-                "--config_rl.exploration.steps=10000",
+                "--config_rl.exploration.steps=6000",
             ),
         },
     ),
