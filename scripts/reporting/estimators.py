@@ -14,7 +14,7 @@ from torchkit.information import ESTIMATORS
 from torchkit.information.base import Effort
 from utils.progress import progress
 
-PAIRS, SEEDS, STEPS = 4000, 3, 300
+PAIRS, SEEDS, STEPS, HIDDEN = 2000, 3, 120, (64, 64)
 DIMS, CORRELATIONS = (1, 4, 20), (0.0, 0.6, 0.95)
 PARTICLES, APART, WRONG = 32, 2.0, 0.2
 
@@ -128,7 +128,7 @@ def _told(problem: Problem, name: str, seconds: list[float]) -> str:
         x, y = problem.draw(PAIRS, torch.Generator().manual_seed(seed))
         began = time.process_time()
         try:
-            found.append(ESTIMATORS[name](Effort(steps=STEPS, lr=2e-3, seed=seed)).fit(x, y))
+            found.append(ESTIMATORS[name](Effort(steps=STEPS, hidden_dims=HIDDEN, lr=4e-3, seed=seed)).fit(x, y))
         except ValueError:
             return "–"
         seconds.append(time.process_time() - began)

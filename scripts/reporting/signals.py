@@ -9,7 +9,7 @@ from policies.probing.signals import Effort, Found, Steps, history_code, ranked,
 from utils.progress import progress
 
 STATES, ACTIONS, FEATURES = 20, 4, 5
-EPISODES, STEPS, SEEDS, DISCOUNT = 150, 25, 5, 0.99
+EPISODES, STEPS, SEEDS, DISCOUNT = 100, 25, 3, 0.99
 WORTH = np.array([1e-4, 1e-4, -1e-4, -1.0, 1.0])  # the reward of a unit of each feature
 NOISE = 0.5
 CONCENTRATION = 0.1  # of Dirichlet's distribution, by which transitions are drawn
@@ -40,7 +40,7 @@ def rows() -> list[list[str]]:
     found: list[list[Found]] = []
     with progress(SEEDS * len(SIGNALS), 0, "signals") as bar:
         for seed in range(SEEDS):
-            told = ranked(drawn(seed), SIGNALS, Effort(trees=40, permutations=300, seed=seed), lambda: bar.update(1))
+            told = ranked(drawn(seed), SIGNALS, Effort(trees=10, permutations=200, seed=seed), lambda: bar.update(1))
             found.append([next(one for one in told if one.names == names) for names in SIGNALS])
     best = [max(of_seed, key=lambda one: one.gain).names for of_seed in found]
     return [
