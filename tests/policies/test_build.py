@@ -102,7 +102,7 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
         "ua_vr": {"critic_inputs", "double_q", "q_target"},
         "ba_vr": {"critic_inputs", "double_q", "q_target"},
         "mi_cv": {"policy_inputs", "auxiliary", "intrinsic"},
-        **dict.fromkeys(("cv", "mv", "count", "rnd"), {"intrinsic"}),
+        "cv": {"intrinsic"}, "mv": {"intrinsic"}, "count": {"intrinsic"}, "rnd": {"intrinsic"},
         "zp": {"auxiliary"}, "believer": {"auxiliary", "policy_inputs"},
         "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
     }  # fmt: skip
