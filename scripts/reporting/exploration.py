@@ -64,9 +64,9 @@ The papers' claims, one by one:
 
 ![Entropies of visits and returns of agents on tables](../exploration/gridworlds.png)
 
-The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who explores alone asks the priest more often
-than at random if paid for information, and most often if paid for histories that are rare; the marginal measure of cells
-or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
+The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who explores alone asks the priest more
+often than at random if paid for information, and most often if paid for histories that are rare; the marginal measure
+of cells or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
 
 The information gain of `mi` has no row in the maze, where nothing is hidden, and random network distillation none,
 whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. Not run: the rows of

@@ -35,11 +35,12 @@ from utils.errors import UserError
 
 def test_the_rows_are_the_published_methods():
     agents = {variant: make_agent(variant) for variant in VARIANTS}
-    rows = ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", "zp", "believer", "zero_on", "zero_off", "teacher", "elf"]
-    assert list(agents) == rows
+    of_visits = ["cv", "mv", "count", "rnd", "mi_cv"]
+    published = ["history", "mi", "ua", "ua_vr", "ba", "ba_vr", *of_visits, "zp", "believer", "zero_on", "zero_off"]
+    assert list(agents) == [*published, "teacher", "elf"]
     heads = {variant: agent.policy.head.inputs for variant, agent in agents.items()}
     both = dict.fromkeys(agents, ("history", "observation"))
-    own = {"mi": ("history", "z_obs"), "believer": ("belief", "observation")}
+    own = dict.fromkeys(("mi", "mi_cv"), ("history", "z_obs")) | {"believer": ("belief", "observation")}
     assert heads == both | own | dict.fromkeys(("zero_on", "zero_off", "teacher"), ("observation",))
     assert [list(agents[name].policy.public.folds) for name in ("mi", "zero_on")] == [["history"], []]
     critics = {v: agent.online.critic.heads[0].inputs for v, agent in agents.items() if agent.online.critic}
@@ -48,7 +49,13 @@ def test_the_rows_are_the_published_methods():
     losses = {variant: list(agent.extensions.auxiliary) for variant, agent in agents.items()}
     assert {variant: names for variant, names in losses.items() if names} == {
         "mi": ["state_prediction"], "zp": ["self_prediction"], "believer": ["belief_elbo"],
-        "elf": ["follower", "state_prediction"],
+        "elf": ["follower", "state_prediction"], "mi_cv": ["state_prediction"],
+    }  # fmt: skip
+    bonuses = {variant: list(agent.extensions.intrinsic) for variant, agent in agents.items()}
+    assert {variant: names for variant, names in bonuses.items() if names} == {
+        "mi": ["information_gain"], "cv": ["future_visitation"], "mv": ["marginal_visitation"],
+        "count": ["visit_count"], "rnd": ["random_network_distillation"],
+        "mi_cv": ["information_gain", "future_visitation"], "elf": ["follower_value"],
     }  # fmt: skip
     bonus = agents["mi"].extensions.intrinsic["information_gain"]
     assert isinstance(bonus, InformationGain)
@@ -108,6 +115,8 @@ def test_rows_differ_in_what_makes_them_and_in_nothing_else():
         "ua": {"critic_inputs", "double_q"}, "ba": {"critic_inputs", "double_q"},
         "ua_vr": {"critic_inputs", "double_q", "q_target"},
         "ba_vr": {"critic_inputs", "double_q", "q_target"},
+        "mi_cv": {"policy_inputs", "auxiliary", "intrinsic"},
+        "cv": {"intrinsic"}, "mv": {"intrinsic"}, "count": {"intrinsic"}, "rnd": {"intrinsic"},
         "zp": {"auxiliary"}, "believer": {"auxiliary", "policy_inputs"},
         "zero_on": {"observe", "policy_inputs"}, "zero_off": {"observe", "policy_inputs"},
         "teacher": {"observe", "policy_inputs"}, "elf": {"auxiliary", "intrinsic", "teacher", "z_state"},
