@@ -1,7 +1,7 @@
 """World models that tell the observation, the state or both, beside dqn's history and mi: Heaven-Hell-1, five seeds.
 
-As many env steps for all; `python scripts/results.py logs/world_model/train --page=docs/results/world_model.md` makes
-the page.
+As many env steps for all; `python scripts/results.py logs/world_model/train --page=docs/results/dreamer.md` makes a
+page of them.
 """
 
 from ml_collections import ConfigDict
