@@ -33,7 +33,8 @@ def main() -> None:
 
     choose(MODELS, _MODEL.value, "--model")
     for name, value in study(_SAVE_DIR.value, _MODEL.value, _SEED.value, _EPOCHS.value).items():
-        print(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+        if value is not None:
+            print(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
 
 
 if __name__ == "__main__":

@@ -71,4 +71,4 @@ def test_the_page_has_every_model_and_length():
     record = json.loads((ROOT / "docs/results/vssm.json").read_text())
     assert [row[0] for row in record["rows"]] == [f"`{name}`" for name in generative.MODELS]
     assert record["columns"] == list(page.COLUMNS)
-    assert page.of_seeds([1.0, 2.0]) == "1.500 (1.000, 2.000)" and page.of_seeds([None]) == "–"
+    assert [page.of_seeds(x) for x in ([1.0, 2.0], [1.0], [None])] == ["1.500 (1.000, 2.000)", "1.000", "–"]

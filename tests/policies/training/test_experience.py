@@ -115,6 +115,12 @@ def test_flags_that_say_nothing_to_stored_data_are_warned_of(monkeypatch):
             resolved(flag)
 
 
+def test_windows_say_nothing_to_fresh_episodes(monkeypatch):
+    monkeypatch.setattr(DQN, "learns_from", "fresh_episodes")
+    with pytest.warns(RuntimeWarning, match=r"^--sampled_seq_len is not used by dqn:history$"):
+        resolved("sampled_seq_len")
+
+
 def test_an_experience_that_a_family_misspells_or_forgets_is_told(monkeypatch):
     monkeypatch.setattr(DQN, "learns_from", "stored")
     with pytest.raises(UserError, match=r"^DQN.learns_from: unknown value 'stored' \(did you mean 'stored_data'\?\);"):
