@@ -56,7 +56,11 @@ def read_episodes(
         UserError: as `read_dataset`; or it does not fit the domain.
     """
     folder = located(path)
-    if not (folder / "data" / "metadata.json").is_file() or is_ours(folder):
+    try:
+        ours = is_ours(folder)
+    except (OSError, ValueError):  # nothing is there, or it is damaged, of which the same is said
+        ours = True
+    if ours:
         stored = read_dataset(folder, flag=flag)
     else:
         need(flag, *FILE)
@@ -76,7 +80,8 @@ def _read_recorded(folder: Path, config_env: ConfigDict, spec: EnvSpec, flag: st
             check_spaces(data, env, flag)
             return _as_seen(data, _episodes(data), env, config_env, folder, flag)
         except DAMAGED as error:
-            raise UserError(f"{flag}: the dataset at {folder} cannot be read ({first_line(error)})") from error
+            why = f"is damaged, or none of Minari's ({first_line(error)})"
+            raise UserError(f"{flag}: the dataset at {folder} {why}") from error
 
 
 def check_spaces(data: "MinariDataset", env: AsymmetricWrapper, flag: str) -> None:

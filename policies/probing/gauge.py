@@ -30,7 +30,7 @@ from utils.errors import UserError, choose
 from utils.seeding import generator
 
 EPISODES = 1024  # a look
-EFFORT = Effort(steps=150, lr=3e-3)
+EFFORT = Effort(steps=120, batch=128, hidden_dims=(64, 64), lr=4e-3)
 ESTIMATOR = "infonce"  # as near as any on values as few as beliefs have, and the steadiest
 READ_EPISODES, READ_STEPS = 256, 600  # of a readout
 SAME = 1e-6  # beliefs that differ by less are one

@@ -31,7 +31,7 @@ from utils.progress import Say, Show, progress
 from utils.run import Run
 from utils.seeding import seed_everything
 
-LOOKS = 8  # of a gauge, in a run
+LOOKS = 5  # of a gauge, in a run
 
 
 @dataclass(frozen=True)

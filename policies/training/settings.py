@@ -50,7 +50,7 @@ class Options:
         cuda: index of the GPU, -1 for the CPU, None for a GPU if there is one.
         mirrors: of the metrics, out of `tensorboard` and `wandb`.
         gauge: what is measured of the memory; None for nothing.
-        gauge_interval: after so much of the run's clock; None for an eighth of the run.
+        gauge_interval: after so much of the run's clock; None for a fifth of the run.
     """
 
     save_dir: str

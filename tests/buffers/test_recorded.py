@@ -112,7 +112,7 @@ WRONG = [
         "config_env.data.state=coin: 5 rows of 1 numbers to an episode of 4 steps; 5 of 2, the state of Odd-v0, are",
     ),
     ({"data__state": FACT}, late_info, f"config_env.data.state={FACT}: 4 rows of 2 numbers to an episode of 4 steps"),
-    ({"data__state": "place"}, nan_at, "cannot be read (obs is not finite in episode 1, row 3)"),
+    ({"data__state": "place"}, nan_at, "is damaged, or none of Minari's (obs is not finite in episode 1, row 3)"),
     (
         {"id": "Pendulum-v1", "obs_keys": "", "state_fn": "observation"},
         None,
@@ -136,6 +136,14 @@ def test_what_does_not_fit_is_one_line(fields, spoil, message):
 def test_spaces_that_differ_are_named():
     record(action_space=gym.spaces.Discrete(9))
     with pytest.raises(UserError, match=re.escape("--data_path: the actions of the dataset are Discrete(9), those of")):
+        read(config_of())
+
+
+@pytest.mark.parametrize("text", ["{", "{}"])
+def test_metadata_that_are_none_are_one_line(root, text):
+    record()
+    (root / "odd/coins-v0/data/metadata.json").write_text(text)
+    with pytest.raises(UserError, match=r"^--data_path: the dataset at .* is damaged"):
         read(config_of())
 
 

@@ -207,6 +207,7 @@ def test_without_slurm_the_other_choice_is_named(scripts, tmp_path):
 
 NUMBER = {
     "quick": 6,
+    "offline": 5 + 9 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
     "search": 4,
