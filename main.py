@@ -49,7 +49,8 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     from policies.acting.embedded_envs import env_maker
     from policies.build import build_agent
     from policies.models.sources import Sources
-    from policies.training.experience import Origin, experience_of
+    from policies.training.experience import experience_of
+    from policies.training.experience.base import Origin
     from policies.training.observers import Evaluation
     from policies.training.run import Telling, finish, gauges, open_record, prepare, said_of_finished, warn_of_unused
     from policies.training.trainer import Stopped, Trainer

@@ -18,7 +18,7 @@ from policies.deployed.files import policy_digest, save_policy
 from policies.extensions import AuxiliaryLoss
 from policies.models.on_disk import embedders_digest
 from policies.probing.gauge import EPISODES, BeliefGauge
-from policies.training.experience import Experience, Origin
+from policies.training.experience.base import Experience, Origin
 from policies.training.observers import Gauge, Observer
 from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from policies.acting.evaluate import measures
 from policies.agents.base import Agent
-from policies.training.experience import Experience
+from policies.training.experience.base import Experience
 from policies.training.observers import Observer, crossed
 from policies.training.settings import Schedule
 from utils.checkpoint import restoring, save_checkpoint, whole

@@ -11,7 +11,7 @@ from buffers.episode_buffer import EpisodeBuffer
 from policies.agents.base import Agent
 from policies.agents.learner import Learner
 from policies.models.history import History
-from policies.training.experience import Experience, Origin
+from policies.training.experience.base import Experience, Origin
 from torchkit.sequence.warmup import Equilibria, equilibria, warm_up
 from utils.errors import UserError
 from utils.seeding import seed_for

@@ -19,7 +19,8 @@ from policies.deployed.inspection import rebuilt_agent
 from policies.models.on_disk import load_encoder
 from policies.models.sources import Sources
 from policies.models.views import Inputs
-from policies.training.experience import Origin, experience_of
+from policies.training.experience import experience_of
+from policies.training.experience.base import Origin
 from policies.training.observers import Evaluation
 from policies.training.settings import Schedule, Settings
 from policies.training.trainer import Record, Trainer

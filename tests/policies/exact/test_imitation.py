@@ -13,7 +13,8 @@ from policies.exact.histories import belief_graph, history_tree
 from policies.exact.tabular import imitation_limit, solve
 from policies.models.policy import to_tensors
 from policies.models.sources import Sources
-from policies.training.experience import Origin, experience_of
+from policies.training.experience import experience_of
+from policies.training.experience.base import Origin
 from policies.training.settings import Settings
 from tests.helpers.agents import CPU, make_config
 from tests.helpers.configs import config_named

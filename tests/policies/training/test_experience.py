@@ -12,7 +12,8 @@ from buffers.episode_buffer import EpisodeBuffer
 from envs.make import make_vector_env
 from policies.agents.base import Agent
 from policies.agents.dqn import DQN
-from policies.training.experience import Plan, StoredData, StoredThenEnvs
+from policies.training.experience.played import Plan
+from policies.training.experience.stored import StoredData, StoredThenEnvs
 from policies.training.resolve import resolve
 from tests.helpers.agents import CPU, SPEC, make_agent, make_config
 from tests.helpers.configs import config_named

@@ -13,7 +13,9 @@ from envs.make import describing_env
 from policies.acting.embedded_envs import env_maker
 from policies.build import build_agent
 from policies.models.sources import Sources
-from policies.training.experience import Origin, RelabelledEpisodes, ReplayedEnvs, experience_of, kind_for
+from policies.training.experience import experience_of, kind_for
+from policies.training.experience.base import Origin
+from policies.training.experience.played import RelabelledEpisodes, ReplayedEnvs
 from policies.training.settings import Settings
 from tests.helpers.agents import CPU, make_config
 from tests.helpers.configs import config_named

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from buffers.episode_buffer import EpisodeBuffer
 from policies.agents.base import Agent
-from policies.training.experience import MEASURED, FreshEpisodes, Plan, ReplayedEnvs
+from policies.training.experience.played import MEASURED, FreshEpisodes, Plan, ReplayedEnvs
 from policies.training.observers import Evaluation, crossed
 from policies.training.settings import Schedule
 from policies.training.trainer import Averages, Record, Stopped, Trainer

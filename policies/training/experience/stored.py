@@ -1,0 +1,154 @@
+"""Experience of a data set: of it alone, or of envs besides once it has been learned from."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from buffers.batch import Episode
+from buffers.episode_buffer import EpisodeBuffer
+from buffers.recorded import read_episodes
+from envs.base import AsymmetricVectorEnv
+from policies.agents.base import Agent
+from policies.training.experience.base import Batches, Experience, Origin, before_windows
+from policies.training.experience.played import MEASURED, Plan, PlayedEnvs
+from utils.errors import UserError
+from utils.reads import POSITIVE, SHARE, Reads
+from utils.seeding import seed_for
+
+
+def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeBuffer, bool]:
+    """The episodes of `--data_path`, with room in rows for others, and whether they tell states.
+
+    Raises:
+        UserError: there is no such data set, or it does not fit the domain; or demonstrations are asked for.
+    """
+    settings, rl = origin.settings, origin.config.rl
+    if settings.data_path is None:
+        raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
+    if settings.start_expert:
+        raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
+    stored = read_episodes(settings.data_path, origin.config.env, origin.spec)
+    if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
+        said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
+        warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
+    seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
+    terminal = rl.get("time_limit_is_terminal", False)
+    burn_in, carry_dim = before_windows(origin, agent)
+    if carry_dim:
+        raise UserError("--config_rl.carry=stored: a data set holds no carries; choose zero")
+    drawn = (settings.window, seed, share, mirrored, burn_in)
+    return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
+
+
+class StoredData(Experience):
+    """The episodes of a data set, all of them: the clock counts updates, and no env is stepped to learn."""
+
+    reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
+    clock, unit, rates = "updates", "updates", ("updates",)
+    ignores = ("train_episodes", "num_envs", "start_training")
+
+    def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
+        super().__init__()
+        self.buffer, self.num_updates = buffer, num_updates
+        self.batch_size, self.aux_batch_size = batch_size, aux_batch_size
+
+    @classmethod
+    def build(cls, origin: Origin, agent: Agent) -> Self:
+        rl, (buffer, has_states) = origin.config.rl, stored_buffer(origin, agent)
+        experience = cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
+        experience.has_states = has_states
+        return experience
+
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """The first of the stored episodes tell how an embedding varies whose file does not."""
+        if agent.unmeasured:
+            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """What is stored."""
+        return self.buffer
+
+    @property
+    def total(self) -> int:
+        return self.num_updates
+
+    def most(self) -> dict[str, int]:
+        return super().most() | {"env_steps": 0, "updates": self.num_updates}
+
+    def batches(self, agent: Agent) -> Batches:
+        batch = self.buffer.sample(self.batch_size, agent.device)
+        yield batch, self.buffer.sample(self.aux_batch_size, agent.device) if agent.wants_aux_batch else None
+
+    def metrics(self) -> dict[str, float]:
+        return {"updates": self.updates, "data/epochs": self.updates * self.batch_size / len(self.buffer)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Not the episodes, which stay where they are."""
+        return super().state_dict() | {"buffer": self.buffer.state_dict(rows=False)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.buffer.load_state_dict(state["buffer"])
+
+
+class StoredThenEnvs(PlayedEnvs):
+    """A data set, and when that has been learned from for `num_updates`, envs besides; the clock counts updates.
+
+    As in `ReplayedEnvs` env steps then earn updates, for so many steps as `--train_episodes` says; `stored_share` of
+    each batch stays of what was stored (Ball et al., ICML 2023).
+    """
+
+    reads: ClassVar[Reads] = {"num_updates": POSITIVE, "stored_share": SHARE}
+    clock, unit = "updates", "updates"
+    ignores = ("start_training",)
+
+    def __init__(
+        self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int, num_updates: int, share: float
+    ):
+        super().__init__(envs, buffer, plan, seed)
+        self.num_updates, self.stored_share = num_updates, share
+
+    @classmethod
+    def build(cls, origin: Origin, agent: Agent) -> Self:
+        settings, rl = origin.settings, origin.config.rl
+        buffer, has_states = stored_buffer(origin, agent, rl.replay_steps)
+        buffer.check_fits(buffer.capacity - rl.replay_steps + settings.train_episodes * origin.spec.max_episode_steps)
+        sizes = (rl.batch_size, rl.batch_size, rl.time_limit_is_terminal)
+        plan = Plan(settings.train_episodes, 0, 0, rl.updates_per_step, *sizes)
+        envs = origin.make_envs(settings.num_envs, seed=settings.seed)
+        experience = cls(envs, buffer, plan, settings.seed, rl.num_updates, rl.stored_share)
+        experience.has_states = has_states
+        return experience
+
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """The first of the stored episodes tell how an embedding varies whose file does not."""
+        if agent.unmeasured:
+            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """What is stored, before anything is played."""
+        return self.buffer
+
+    @property
+    def total(self) -> int:
+        return self.num_updates + int(super().total * self.plan.updates_per_step)
+
+    @property
+    def owed(self) -> int:
+        if self.updates < self.num_updates:
+            return 0
+        return max(0, self.num_updates + int(self.env_steps * self.plan.updates_per_step) - self.updates)
+
+    def advance(self, agent: Agent) -> list[Episode]:
+        """Nothing, as long as it is the data set's turn; then a step of all envs."""
+        super().advance(agent)
+        return self._step(agent) if self.updates >= self.num_updates else []
+
+    def batches(self, agent: Agent) -> Batches:
+        if self.updates < self.num_updates:
+            yield self.buffer.sample(self.plan.batch_size, agent.device), None
+            return
+        while self.owed and self.updates < self.total:
+            yield self.buffer.sample(self.plan.batch_size, agent.device, self.stored_share), None
