@@ -35,7 +35,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 STATE_FIELD = "config_env.data.state"
-DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, ImportError)
+DAMAGED = (
+    AssertionError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    RuntimeError,
+    ImportError,
+)
 
 
 def located(path: Path | str) -> Path:

@@ -1,6 +1,7 @@
 """Offline rows on HeavenHell, from 2000 episodes of experts of whom most guess: five seeds, each with data of its own.
 
-A clone does what most did. Expectiles are 0.5, and 0.9 where it says optimistic; docs/results/offline.md is of it.
+A clone does what most did. Expectiles are 0.5, and 0.9 where it says optimistic; what exact critics come to is in
+docs/results/weighted.md. Pages of it are made with --by=rl.expectile.
 """
 
 from ml_collections import ConfigDict
