@@ -38,7 +38,7 @@ DOMAINS = {
             "clone": ("--train_episodes=200",),
             "dagger": ("--train_episodes=200", "--config_rl.beta.steps=2000"),
             "elf": (
-                "--train_episodes=300",
+                "--train_episodes=500",
                 "--config_rl.discount=0.9",
                 "--config_rl.cut_traces=False",
                 "--config_rl.exploration.steps=6000",
