@@ -91,6 +91,7 @@ def problems() -> list[Problem]:
     ]
 
 
+KINDS = {"lower": "a lower", "upper": "an upper", "neither": "no"}
 TITLE = "Estimators of mutual information, on samples whose information is known"
 NOTES = [
     "Nats: the mean over draws and, after ±, the greatest distance of one from it",
@@ -102,7 +103,7 @@ NOTES = [
     "",
     "What each is of the information in the limit of many pairs, and where it cannot be trusted:",
     "",
-    *(f"- `{name}`: {'no' if kind.bound == 'neither' else f'a {kind.bound}'} bound; {kind.doubt}."
+    *(f"- `{name}`: {KINDS[kind.bound]} bound; {kind.doubt}."
       for name, kind in ESTIMATORS.items()),
 ]  # fmt: skip
 COLUMNS = ("pairs", "nats", *(f"`{name}`" for name in ESTIMATORS))

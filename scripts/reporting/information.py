@@ -39,6 +39,9 @@ NOTES = [
     "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
     "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
     "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
+    "",
+    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of each domain one data set with",
+    "one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is heaven's side.",
 ]
 COLUMNS = (
     *("env", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
