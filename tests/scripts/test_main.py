@@ -76,7 +76,7 @@ def assert_trained(done, folder):
 
 def needed(variant, embedders):
     """The flags of stage 2's results that a row cannot do without."""
-    return embedders[: {"mi": 2, "believer": 2, "zero_off": 2, "zero_on": 1}.get(variant, 0)]
+    return embedders[: {"mi": 2, "mi_cv": 2, "believer": 2, "zero_off": 2, "zero_on": 1}.get(variant, 0)]
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
