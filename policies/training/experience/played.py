@@ -1,4 +1,4 @@
-"""Experience of envs: with a replay, with a teacher beside it, or of fresh episodes. What training plays is played here."""
+"""Experience of envs: with a replay, with a teacher beside it, or of fresh episodes. Training plays nowhere else."""
 
 import warnings
 from collections.abc import Callable
