@@ -65,8 +65,8 @@ class BarberAgakov(Estimator):
     H(y) is their plug-in entropy. Else q is Gaussian and H(y) that of a Gaussian of the same covariance.
     """
 
-    bound = "lower"
-    doubt = "for a y of many values, whose entropy is taken for a Gaussian's: then no bound, unless y is Gaussian"
+    bound = "neither"
+    doubt = "a lower one where y takes few values or is Gaussian, else none, as its entropy is taken for a Gaussian's"
     ENOUGH = 20
 
     def _fitted(self, x: Tensor, y: Tensor) -> float:
