@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
             "env": {
                 "tiger": {
                     "collect": TIGER,
-                    "pretrain": TIGER,
+                    "pretrain": (*TIGER, "--num_epochs=20"),
                     "train": (
                         *TIGER,
                         "--train_episodes=1200",
@@ -44,7 +44,7 @@ def get_config() -> ConfigDict:
                 },
                 "heaven_hell_1": {
                     "collect": HEAVEN_HELL,
-                    "pretrain": HEAVEN_HELL,
+                    "pretrain": (*HEAVEN_HELL, "--num_epochs=200"),  # episodes of a random policy are short here
                     "train": (
                         *HEAVEN_HELL,
                         "--train_episodes=1200",
@@ -53,6 +53,8 @@ def get_config() -> ConfigDict:
                         "--config_rl.discount=0.9",
                         "--config_rl.cut_traces=False",
                         "--config_rl.exploration.steps=20000",
+                        # z_state changes with every step, and common pays for that: it asks, and then walks about
+                        "--config_rl.intrinsic.information_gain.bonus_target=foreseen",
                     ),
                 },
             },
@@ -76,7 +78,7 @@ def get_config() -> ConfigDict:
             "pretrain": {
                 "script": "main_pretrain_representations.py",
                 "over": ("env",),
-                "flags": ("--config_repr=configs/repr/heaven_hell.py", "--num_epochs=20", "--data_path={collect}"),
+                "flags": ("--config_repr=configs/repr/heaven_hell.py", "--data_path={collect}"),
             },
             "train": {
                 "script": "main.py",
