@@ -129,7 +129,8 @@ def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
 
     source = importlib.import_module(COMPUTED[name])
     if bool(runs) != (name in OF_GIVEN):
-        raise UserError(f"--computed={name}: run folders are {'needed' if name in OF_GIVEN else 'not asked for'}")
+        has = "needs run folders" if name in OF_GIVEN else "has no use for run folders"
+        raise UserError(f"--runs: --computed={name} {has}")
     command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
     return {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}

@@ -17,6 +17,9 @@ SCRIPTS = {
     "sweep": ("scripts.sweep", "methods, domains and seeds, here or on SLURM"),
     "inspect": ("scripts.inspect_episode", "episodes step by step"),
     "export": ("scripts.export", "a policy as ONNX or TorchScript"),
+    "gauge": ("scripts.gauge", "what the memory of a run holds of the belief"),
+    "signals": ("scripts.signals", "which features of the state are worth giving to a critic"),
+    "vssm": ("scripts.vssm", "a study of generative models of sequences"),
     "publish": ("scripts.publish", "a policy to be given away"),
 }
 USAGE = "usage: asymmetric-learning SCRIPT --flag=value ...; each has --help, configs/ is found from any folder"

@@ -48,7 +48,7 @@ REFUSED = {
     ("results", "{run}/summary.json"): "--runs: {run}/summary.json is damaged",
     ("refresh", "{tmp}/page.json"): "--page: {tmp}/page.json is not what a page of results is made of",
     ("pretrain", "{repr}/config.json"): "--save_dir: {repr} already holds a run, but its config.json is damaged",
-    ("pretrain", "{data}/data/metadata.json"): "--data_path: {data} was not written by main_collect_data.py",
+    ("pretrain", "{data}/data/metadata.json"): "--data_path: the dataset at {data} is damaged, or none of Minari's",
 }
 NOT_NEEDED = (
     ("pretrain", "{repr}/summary.json"), ("pretrain", "{repr}/report.json"), ("train", "{run}/policy/policy.json"),

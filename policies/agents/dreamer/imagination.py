@@ -35,7 +35,7 @@ def imagine(
     """
     latents, taken = [start_RF], list[Tensor]()
     for _ in range(horizon):
-        action_R = actions.draw(act(latents[-1]), None)
+        action_R = actions.draw(act(latents[-1]).nan_to_num(), None)  # of NaN the losses tell
         taken.append(action_R)
         latents.append(model.imagine(latents[-1], _features(action_R, model.of_action.in_features)))
     return Imagined(torch.stack(latents), torch.stack(taken))
