@@ -40,7 +40,7 @@ PAGES = (
     "world_models",
 )
 COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
-OF_GIVEN = ("information",)  # whose rows() takes run folders
+OF_GIVEN = ("information", "memories")  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add", "by"),

@@ -1,11 +1,11 @@
 """How memories act for longer than they were trained, as rows of a page: T-Maze of every run of the sweep, prolonged.
 
-The runs are those of `configs/sweeps/memories.py:t_maze`, in the folder that the variable MEMORY_RUNS names.
+The runs are those of `configs/sweeps/memories.py:t_maze`, in the folders that are given.
 """
 
 import json
-import os
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -44,16 +44,15 @@ NOTES = [
 COLUMNS = ("memory", "seeds", *(f"L = {length:,}" for length in LENGTHS))
 
 
-def rows() -> list[list[str]]:
+def rows(folders: Sequence[str]) -> list[list[str]]:
     """A row a memory, the most faithful at the greatest length first.
 
     Raises:
         UserError: there are no runs.
     """
-    folder = Path(os.environ.get("MEMORY_RUNS", ""))
-    runs = sorted(path.parent for path in folder.glob("*/summary.json"))
-    if not os.environ.get("MEMORY_RUNS") or not runs:
-        raise UserError("--computed=memories: MEMORY_RUNS is to name a folder of runs, such as <sweep>/train")
+    runs = sorted(path.parent for folder in folders for path in Path(folder).glob("*/summary.json"))
+    if not runs:
+        raise UserError(f"--runs: no finished run in {', '.join(folders)}; a folder such as <sweep>/train is needed")
     prepare_cpu(1)
     by_memory: dict[str, list[list[float]]] = defaultdict(list)
     for run in runs:  # named <seed>_<memory>

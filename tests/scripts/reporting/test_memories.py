@@ -20,18 +20,15 @@ def test_every_run_is_let_into_every_maze(tmp_path, monkeypatch):
         save_policy(tmp_path / name / "policy", agent.deployed, spec, make_config("history", memory), {})
         (tmp_path / name / "summary.json").write_text("{}")
     (tmp_path / "s2_gru_warmed").mkdir()  # not finished
-    monkeypatch.setenv("MEMORY_RUNS", str(tmp_path))
-    found = {row[0]: row[1:] for row in memories.rows()}
+    found = {row[0]: row[1:] for row in memories.rows([str(tmp_path)])}
     assert {name: row[0] for name, row in found.items()} == {"`gru`, warmed": "2", "`frame_stack`": "1", "`gpt`": "1"}
     assert all(len(row) == len(memories.COLUMNS) - 1 for row in found.values())
     assert memories.cells([[0.5, 1.0], [1.0, 1.0]]) == ["0.75 (0.50 1.00)", "1.00 (1.00 1.00)"]
 
 
-def test_without_runs_it_is_told(tmp_path, monkeypatch):
-    for folder in ("", str(tmp_path)):
-        monkeypatch.setenv("MEMORY_RUNS", folder)
-        with pytest.raises(UserError, match="MEMORY_RUNS is to name a folder of runs"):
-            memories.rows()
+def test_without_runs_it_is_told(tmp_path):
+    with pytest.raises(UserError, match="--runs: no finished run"):
+        memories.rows([str(tmp_path)])
 
 
 def test_the_table_of_what_is_recalled_is_that_of_the_benchmark():
