@@ -37,6 +37,8 @@ def command_today(command: str) -> dict[str, Any]:
         start = f"config_{group}."
         overridden[group] = {key[len(start) :]: value for key, value in given.items() if key.startswith(start)}
         set_fields(configs[group], overridden[group])
+    if "repr" in configs and "num_epochs" in given:
+        set_fields(configs["repr"], {"num_epochs": given["num_epochs"]})
     if "rl" in configs:
         from policies.training.resolve import resolve
 

@@ -40,6 +40,12 @@ def test_a_recorded_command_is_resolved_by_todays_configs():
     assert stage_2["repr.num_epochs"] == 3 and "rl.lr" not in stage_2
 
 
+def test_a_recorded_command_of_stage_2_has_its_number_of_epochs():
+    stage_2 = "main_pretrain_representations.py --config_env=configs/envs/heaven_hell.py"
+    today = command_today(f"{stage_2} --config_repr=configs/repr/heaven_hell.py --num_epochs=7 --seed=1")
+    assert today["repr.num_epochs"] == 7
+
+
 def test_differences_are_told_field_by_field():
     assert differences({"a": 1, "b": [], "c": 3}, {"a": 2, "c": 3, "d": 4}) == {"a": (1, 2), "d": (None, 4)}
     assert differing([recorded()]) == []
