@@ -80,6 +80,6 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     (line,) = [line for line in (tmp_path / "information.md").read_text().splitlines() if line.startswith("| tiger")]
     assert "`dqn:mi`" in line and line.count("|") == 12
     assert str(tmp_path) not in (tmp_path / "information.md").read_text()
-    assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information: run folders are needed")
+    assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information needs run folders")
     theory = ("--computed=theory", f"--page={tmp_path / 'x.md'}")
-    assert_refused(scripts.run("scripts/results.py", tmp_path, *theory), "--computed=theory: run folders are not asked")
+    assert_refused(scripts.run("scripts/results.py", tmp_path, *theory), "--computed=theory has no use for run folders")
