@@ -81,7 +81,7 @@ class Offline(ActorCritic):
         device: torch.device,
     ):
         super().__init__(networks, config, seed)
-        self.marginal, self.critics, self.learns_from = marginal, config.critics, config.learns_from
+        self.marginal, self.critics = marginal, config.critics
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
         if self.critics == "policy":
             self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())

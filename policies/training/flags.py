@@ -21,7 +21,7 @@ DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}  # c
 OF_TRAINING = (
     *("train_episodes", "num_envs", "batch_size", "updates_per_step", "start_training", "start_expert_training"),
     *("sampled_seq_len", "data_path", "time_limit", "checkpoint_minutes", "batch_seeds", "wandb", "tensorboard"),
-    *("group", "run_name"),
+    *("group", "run_name", "gauge", "gauge_interval", "expert_policy_dir"),
 )
 
 flags.disclaim_key_flags()  # they belong to the script that asks for them

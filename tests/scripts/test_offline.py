@@ -43,8 +43,12 @@ def test_a_recorded_data_set_is_learned_from_and_then_envs_besides(call, tmp_pat
     assert (summary["updates"], summary["env_steps"]) == (3 + 5, 10)
     config = json.loads((tmp_path / "default/run/config.json").read_text())["config"]
     assert config["run"]["data_path_sha256"]
+    again = call(*common, *then, "--data_path=odd/coins-v0", "--train_episodes=2")  # from the checkpoint
+    assert again.returncode == 0, again.stderr
+    summary = json.loads((tmp_path / "default/run/summary.json").read_text())
+    assert (summary["updates"], summary["env_steps"]) == (3 + 10, 20)
     record("odd/others-v0", episodes=3)
-    refused = call(*common, *then, "--data_path=odd/others-v0")
+    refused = call(*common, *then, "--data_path=odd/others-v0", "--train_episodes=2")
     assert_refused(refused, "already holds a run with run.data_path_sha256")
 
 

@@ -175,6 +175,8 @@ def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
         )
     if stored and rl.critic_inputs and rl.critic_memory == "separate":
         raise UserError(f"{flag}: the critics' own memory does not act; give --config_rl.critic_memory=shared, or zero")
+    if stored and rl.get("teacher"):
+        raise UserError(f"{flag}: beside a teacher no carries are kept; leave config_rl.teacher out, or choose zero")
     if stored and origin.augmentation()[0]:
         raise UserError(f"{flag}: turned copies were never played; give --config_env.n_aug=0, or zero")
     return burn_in, agent.policy.public.carry_dim if stored else 0

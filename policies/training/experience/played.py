@@ -52,7 +52,7 @@ class Plan:
 
 
 class PlayedEnvs(Experience):
-    """Episodes that are played while training goes on, and kept in a replay."""
+    """Episodes that are played while training goes on, and kept in a replay, which may hold others before."""
 
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("batch_size", "replay_steps"), POSITIVE),
@@ -65,7 +65,7 @@ class PlayedEnvs(Experience):
     def __init__(self, envs: AsymmetricVectorEnv, buffer: EpisodeBuffer, plan: Plan, seed: int):
         super().__init__()
         self.envs, self.buffer, self.plan, self.seed = envs, buffer, plan, seed
-        self.spec, self.start_steps = envs.spec_sizes, 0
+        self.spec, self.start_steps, self.steps_given = envs.spec_sizes, 0, buffer.num_steps
         self.stream = self._fresh_stream()
 
     def _fresh_stream(self) -> EpisodeStream:
@@ -134,8 +134,13 @@ class PlayedEnvs(Experience):
         return played
 
     @property
-    def total(self) -> int:
+    def steps_to_play(self) -> int:
+        """Env steps when training is done."""
         return self.start_steps + self.plan.train_episodes * self.spec.max_episode_steps
+
+    @property
+    def total(self) -> int:
+        return self.steps_to_play
 
     def most(self) -> dict[str, int]:
         """A replay holds no more than was played; the last of `advance` may go beyond the total."""
@@ -143,18 +148,23 @@ class PlayedEnvs(Experience):
         begun = (plan.start_random + ROUNDS * plan.start_expert) * horizon
         return {
             "start_steps": min(begun, self.env_steps),
-            "env_steps": self.total + self._at_once,
+            "env_steps": self.steps_to_play + self._at_once,
             "episodes": self.env_steps - self.start_steps,
         }
 
     @property
     def _at_once(self) -> int:
         """The most env steps by which `advance` goes on."""
-        raise NotImplementedError
+        return self.envs.num_envs
+
+    @property
+    def _earned(self) -> int:
+        """The updates that env steps have earned by now."""
+        return int(self.env_steps * self.plan.updates_per_step)
 
     def check_counters(self) -> None:
         super().check_counters()
-        whole(self.buffer.num_steps, "replay/steps", most=self.env_steps)
+        whole(self.buffer.num_steps, "replay/steps", most=self.steps_given + self.env_steps)
 
     def metrics(self) -> dict[str, float]:
         return {"episodes": self.episodes, "updates": self.updates, "replay/steps": self.buffer.num_steps}
@@ -238,15 +248,6 @@ class ReplayedEnvs(PlayedEnvs):
         """One step of all envs."""
         super().advance(agent)
         return self._step(agent)
-
-    @property
-    def _at_once(self) -> int:
-        return self.envs.num_envs
-
-    @property
-    def _earned(self) -> int:
-        """Updates by now, those that are owed among them."""
-        return int(self.env_steps * self.plan.updates_per_step)
 
     def most(self) -> dict[str, int]:
         return super().most() | {"updates": self._earned}

@@ -42,11 +42,27 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
     return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
 
 
-class StoredData(Experience):
-    """The episodes of a data set, all of them: the clock counts updates, and no env is stepped to learn."""
+class OfDataSet(Experience):
+    """What begins with a data set; the clock counts updates."""
+
+    clock, unit = "updates", "updates"
+    buffer: EpisodeBuffer
+
+    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
+        """The first of the stored episodes tell how an embedding varies whose file does not."""
+        if agent.unmeasured:
+            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
+
+    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
+        """What is stored, before anything is played."""
+        return self.buffer
+
+
+class StoredData(OfDataSet):
+    """The episodes of a data set, all of them: no env is stepped to learn."""
 
     reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
-    clock, unit, rates = "updates", "updates", ("updates",)
+    rates = ("updates",)
     ignores = ("train_episodes", "num_envs", "start_training")
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
@@ -60,15 +76,6 @@ class StoredData(Experience):
         experience = cls(buffer, rl.num_updates, rl.batch_size, rl.get("aux_batch_size", rl.batch_size))
         experience.has_states = has_states
         return experience
-
-    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
-        """The first of the stored episodes tell how an embedding varies whose file does not."""
-        if agent.unmeasured:
-            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
-
-    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
-        """What is stored."""
-        return self.buffer
 
     @property
     def total(self) -> int:
@@ -93,15 +100,14 @@ class StoredData(Experience):
         self.buffer.load_state_dict(state["buffer"])
 
 
-class StoredThenEnvs(PlayedEnvs):
-    """A data set, and when that has been learned from for `num_updates`, envs besides; the clock counts updates.
+class StoredThenEnvs(OfDataSet, PlayedEnvs):
+    """A data set, and when that has been learned from for `num_updates`, envs besides.
 
     As in `ReplayedEnvs` env steps then earn updates, for so many steps as `--train_episodes` says; `stored_share` of
     each batch stays of what was stored (Ball et al., ICML 2023).
     """
 
     reads: ClassVar[Reads] = {"num_updates": POSITIVE, "stored_share": SHARE}
-    clock, unit = "updates", "updates"
     ignores = ("start_training",)
 
     def __init__(
@@ -122,24 +128,20 @@ class StoredThenEnvs(PlayedEnvs):
         experience.has_states = has_states
         return experience
 
-    def begin(self, agent: Agent, check_stop: Callable[[], None]) -> None:
-        """The first of the stored episodes tell how an embedding varies whose file does not."""
-        if agent.unmeasured:
-            agent.measure(self.buffer.episodes(np.arange(min(MEASURED, len(self.buffer))), device=agent.device))
-
-    def explored(self, check_stop: Callable[[], None], purpose: str) -> EpisodeBuffer:
-        """What is stored, before anything is played."""
-        return self.buffer
-
     @property
     def total(self) -> int:
-        return self.num_updates + int(super().total * self.plan.updates_per_step)
+        return self.num_updates + int(self.steps_to_play * self.plan.updates_per_step)
+
+    @property
+    def _earned(self) -> int:
+        return self.num_updates + super()._earned
+
+    def most(self) -> dict[str, int]:
+        return super().most() | {"updates": self._earned}
 
     @property
     def owed(self) -> int:
-        if self.updates < self.num_updates:
-            return 0
-        return max(0, self.num_updates + int(self.env_steps * self.plan.updates_per_step) - self.updates)
+        return max(0, self._earned - self.updates) if self.updates >= self.num_updates else 0
 
     def advance(self, agent: Agent) -> list[Episode]:
         """Nothing, as long as it is the data set's turn; then a step of all envs."""

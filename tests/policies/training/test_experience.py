@@ -81,6 +81,7 @@ def test_a_data_set_comes_first_and_is_half_of_each_batch_then():
             experience.advance(agent)
             assert agent.env_steps == before
             list(experience.learn(agent))
+            experience.check_counters()  # as a resumed run does, in both parts
             if experience.progress == 6:
                 saved, seen = copy.deepcopy(experience.state_dict()), len(agent.given)
         assert experience.env_steps == 20
@@ -90,6 +91,11 @@ def test_a_data_set_comes_first_and_is_half_of_each_batch_then():
         assert shares[-3:] == [3] * 3
         again, copied = then_envs(others, steps=4), Still()
         again.load_state_dict(saved)
+        again.check_counters()
+        again.updates += 1
+        with pytest.raises(ValueError, match="updates"):
+            again.check_counters()
+        again.updates -= 1
         while again.progress < again.total:
             again.advance(copied)
             list(again.learn(copied))
