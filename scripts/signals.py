@@ -27,13 +27,14 @@ from utils.files import atomic_path, atomic_write
 from utils.optional import need
 
 MOST = 12  # features that are taken without being named
+FEWEST = 10  # episodes, which stand for themselves in no fit
 
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell_n.py:1", required=True)
-_DATA = flags.DEFINE_string("data_path", None, "data set written by main_collect_data.py", required=True)
+_DATA = flags.DEFINE_string("data_path", None, "data set of stage 1, or another of Minari's", required=True)
 _OUT = flags.DEFINE_string("out", "signals", "folder to write")
 _FEATURES = flags.DEFINE_list("features", None, "names of features of the state; all of them if not given")
 _DISCOUNT = flags.DEFINE_float("discount", 0.99, "of the return", lower_bound=0.0, upper_bound=1.0)
-_EPISODES = flags.DEFINE_integer("episodes", 250, "of the data set, at most", lower_bound=10)
+_EPISODES = flags.DEFINE_integer("episodes", 250, "of the data set, at most", lower_bound=FEWEST)
 _TREES = flags.DEFINE_integer("trees", 100, "of a random forest", lower_bound=1)
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 1000, "of whole episodes, for p-values", lower_bound=19)
 _SEED = define_seed(0, "of forests and permutations")
@@ -42,15 +43,18 @@ _SEED = define_seed(0, "of forests and permutations")
 def main() -> None:
     """Reads, tests, ranks, writes."""
     need("scripts/signals.py", "sklearn")
-    from buffers.dataset import check_domain, read_dataset
+    from buffers.recorded import STATE_FIELD, read_episodes
     from envs.make import make_vector_env
     from policies.probing.signals import Effort, ranked, steps_of
     from utils.progress import progress
 
-    stored = read_dataset(_DATA.value)
     with closing(make_vector_env(_ENV.value, 1, seed=0)) as envs:
         spec = envs.spec_sizes
-    check_domain(stored, spec)
+    stored = read_episodes(_DATA.value, _ENV.value, spec)
+    if len(stored) < FEWEST:
+        raise UserError(f"--data_path: the dataset has {len(stored)} episodes; at least {FEWEST} are needed")
+    if not stored.has_states:
+        raise UserError(f"{STATE_FIELD}: --data_path has no states, whose features are asked about; say where they are")
     names = _FEATURES.value or [*dict(spec.state_groups)] or [*spec.state_features]
     names = names or [str(entry) for entry in range(spec.state_dim)]
     if spec.state_image_shape is not None or (len(names) > MOST and not _FEATURES.value):

@@ -66,3 +66,19 @@ def test_states_that_critics_want_and_success_that_there_is_none_of(call, tmp_pa
     done = call("bc", "--data_path=odd/failed-v0", "--run_name=failed", "--config_rl.num_updates=2")
     assert done.returncode == 0, done.stderr
     assert "warning: --data_path: the dataset has no success in 2 episodes" in done.stderr
+
+
+def test_signals_are_asked_of_recorded_data_sets_that_tell_states(call, scripts, tmp_path):
+    words = (*ENV, "--data_path=odd/coins-v0", f"--out={tmp_path / 'signals'}", "--trees=2", "--permutations=19")
+    root = str(tmp_path / "root")
+    refused = scripts.run("scripts/signals.py", *words, MINARI_DATASETS_PATH=root)
+    assert_refused(refused, "--data_path: the dataset has 4 episodes; at least 10 are needed")
+    record("odd/more-v0", episodes=12)
+    words = (*words, "--data_path=odd/more-v0")
+    refused = scripts.run("scripts/signals.py", *words, MINARI_DATASETS_PATH=root)
+    assert_refused(refused, "config_env.data.state: --data_path has no states")
+    done = scripts.run(
+        "scripts/signals.py", *words, "--config_env.data.state=infos/hidden/fact", MINARI_DATASETS_PATH=root
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "signals/signals.json").exists()
