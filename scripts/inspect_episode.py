@@ -35,7 +35,7 @@ _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "where the run's i
 
 def main() -> None:
     """Loads policy and agent, plays, judges, writes."""
-    from envs.make import describing_env
+    from envs.make import describing_env, width_for
     from policies.acting.embedded_envs import env_maker
     from policies.acting.evaluate import FPS, write_gif
     from policies.deployed import inspection
@@ -99,8 +99,8 @@ def main() -> None:
             notes["belief"] = why
     reads: list[Any] = [None] * len(played)
     if beliefs[0] is not None and policy.public.folds:
-        gauge = BeliefGauge(config, make_envs(READ_EPISODES, seed=_SEED.value), "--run")
-        read = gauge.readout(policy, seed)
+        with closing(make_envs(width_for(config.env, READ_EPISODES), seed=_SEED.value)) as read_envs:
+            read = BeliefGauge(config, read_envs, "--run").readout(policy, seed)
         reads = [read(memory_RH) for memory_RH in memories(policy, [one.episode for one in played], spec)]
     views = Views(spec, policy.actions, f"{config.rl.family}:{config.rl.variant}, {config.seq.memory}", notes)
     atomic_write(out / "episodes.html", page(views, played, judged, beliefs, reads))

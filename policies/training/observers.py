@@ -43,6 +43,9 @@ class Observer:
     def load_state_dict(self, state: Any, progress: int) -> None:
         """Goes on where `state_dict` was taken, when the clock showed `progress` at the last report."""
 
+    def close(self) -> None:
+        """Frees what it holds."""
+
 
 class Evaluation(Observer):
     """Greedy episodes, fresh ones each time; the best policy so far is kept.
@@ -115,6 +118,9 @@ class Gauge(Observer):
         began, seed = time.monotonic(), seed_for(self.seed, "gauge", progress)
         found = self.gauge.measure(agent.deployed, seed, agent.greedy())
         return {f"gauge/{k}": v for k, v in found.items()} | {"clock/gauge_seconds": time.monotonic() - began}
+
+    def close(self) -> None:
+        self.gauge.envs.close()
 
 
 def crossed(before: int, now: int, interval: int) -> bool:

@@ -15,6 +15,7 @@ from policies.deployed.solved import solved_config, solved_policy
 from policies.exact.point_based import Solver, controller
 from policies.models.sources import Sources
 from policies.probing.gauge import BeliefGauge
+from policies.training.observers import Gauge
 from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
 from tests.helpers.runs import assert_identical, metrics
@@ -83,6 +84,13 @@ def test_global_generators_and_the_policy_stay_as_they_are(exact):
     gauge.measure(policy, 3, random)
     assert torch.equal(before, torch.get_rng_state())
     assert all(torch.equal(v, weights[k]) for k, v in policy.state_dict().items())
+
+
+def test_closing_the_observer_closes_its_envs(exact, monkeypatch):
+    gauge, closed = exact[0], []
+    monkeypatch.setattr(gauge.envs, "close", lambda: closed.append(True))
+    Gauge(gauge, 10, seed=0).close()
+    assert closed == [True]
 
 
 def test_irrelevant_variables_have_a_belief_of_their_own():
