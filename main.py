@@ -77,8 +77,9 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
         tell.say(f"{stop.reason} {trainer.where}; the same command {'goes on' if trainer.begun else 'starts over'}")
         return stop.exit_code
     finally:
-        for open_one in (record.logger, experience, eval_envs, *looking):
-            open_one.close()
+        still_open: list[Any] = [record.logger, experience, eval_envs, *looking]
+        for one in still_open:
+            one.close()
     finish(origin, options, agent, experience, record.run, evaluation.history, tell.say)
     return 0
 
