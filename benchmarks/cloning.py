@@ -20,7 +20,7 @@ import torch
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from buffers.augment import draw_angles, mirrors, turned_share  # noqa: E402 after the path
+from buffers.augment import draw_angles, turned_share  # noqa: E402 after the path
 from buffers.batch import EpisodeBatch  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from configs.envs import robot  # noqa: E402
@@ -98,7 +98,7 @@ def copied(row: Row, domain: str, updates: int, seed: int) -> tuple[float, float
         policy.train()
         for _ in range(updates):
             drawn = rng.integers(row.demonstrations, size=BATCH)
-            loss = distance(policy, shown.episodes(drawn, draw_angles(rng, BATCH, share, mirrors(row.augment))))
+            loss = distance(policy, shown.episodes(drawn, draw_angles(rng, BATCH, share, row.augment)))
             adam.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(policy.parameters(), config.rl.max_grad_norm)

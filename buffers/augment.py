@@ -5,7 +5,7 @@ A turn by θ takes the point p of an image, in (row, column), to R(θ)(p - c) + 
 Values between pixels are interpolated linearly, those from outside are the border's. That is
 `scipy.ndimage.affine_transform(image, M⁻¹, order=1, mode="nearest")` with M = Tr(c) R(θ) Tr(-c) on every channel. An
 angle of 0 means: as it was. One from 2π on means: mirrored first, then turned. The mirror leaves x as it is; it
-reverses an image's columns, and the signs of the action's y and yaw.
+reverses an image's columns, and the signs of the action's y and yaw. By quarters of a turn nothing is interpolated.
 
 Dimension key: N images, R rows, F features of a row, C channels, B episodes or transitions, A actions.
 """
@@ -21,9 +21,10 @@ from buffers.images import ImageRows, PlainRows
 from envs.base import EnvSpec
 from utils.errors import UserError, choose_name
 
-KINDS = ("", "se2", "e2")  # no copies; turned ones; of which half are mirrored before
+# no copies; turned ones; of which half are mirrored before; the square's symmetries: quarter turns, and their mirrors
+KINDS = ("", "se2", "e2", "d4")
 PLANES = {4: slice(0, 2), 5: slice(1, 3)}  # where x and y stand: (x, y, z, yaw), and with the gripper before them
-MIRROR = 2 * np.pi  # added to the angle of what is mirrored before it is turned
+MIRROR, QUARTER = 2 * np.pi, np.pi / 2  # the former is added to the angle of what is mirrored before it is turned
 CHUNK = 64  # images turned at a time, so that their sampling grids stay in the cache
 
 
@@ -80,15 +81,16 @@ def turned_share(kind: str, n_aug: int, spec: EnvSpec) -> float:
     return n_aug / (n_aug + 1)
 
 
-def mirrors(kind: str) -> bool:
-    """Whether copies of this kind are mirrored as well."""
-    return kind == "e2"
+def draw_angles(rng: np.random.Generator, count: int, share: float, kind: str = "se2") -> NDArray[np.float64]:
+    """Angles (count,) of copies with probability `share`, else 0: uniform in [0, 2π), by e2 half of them + 2π.
 
-
-def draw_angles(rng: np.random.Generator, count: int, share: float, mirrored: bool = False) -> NDArray[np.float64]:
-    """Angles (count,), uniform in [0, 2π) with probability `share`, else 0; half of them + 2π if `mirrored`."""
-    angle = np.where(rng.random(count) < share, rng.uniform(0, 2 * np.pi, count), 0.0)
-    if mirrored:
+    By d4 they are those of the square's seven symmetries besides that which leaves it as it is: multiples of π/2.
+    """
+    copied, turn = rng.random(count) < share, rng.random(count)
+    if kind == "d4":
+        return np.where(copied, (1 + np.floor(7 * turn)) * QUARTER, 0.0)
+    angle = np.where(copied, 2 * np.pi * turn, 0.0)
+    if kind == "e2":
         angle[(rng.random(count) < 0.5) & (angle != 0)] += MIRROR
     return angle
 
@@ -97,6 +99,9 @@ def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
     """Square images, each turned about its centre by its own angle, and mirrored before where that says so."""
     size = image_NCHW.shape[-1]
     assert image_NCHW.shape[-2] == size, "a turned image must be square"
+    quarters_N = angle_N.double() / QUARTER
+    if bool(((quarters_N - quarters_N.round()).abs() < 1e-9).all()):
+        return _by_quarters(image_NCHW, quarters_N.round().long())
     cos_N, sin_N, side_N = angle_N.double().cos(), angle_N.double().sin(), _side(angle_N.double())
     # grid_sample counts (column, row) from -1 to 1 about the pivot
     column, row = torch.stack([side_N * cos_N, -side_N * sin_N], dim=-1), torch.stack([sin_N, cos_N], dim=-1)
@@ -107,6 +112,16 @@ def turn_images(image_NCHW: Tensor, angle_N: Tensor) -> Tensor:
         for part, theta in zip(image_NCHW.split(CHUNK), theta_N22.split(CHUNK))
     ]
     return torch.cat(parts)
+
+
+def _by_quarters(image_NCHW: Tensor, quarters_N: Tensor) -> Tensor:
+    """Images turned by so many quarters, and mirrored before from four on: exactly."""
+    turned = torch.empty_like(image_NCHW)
+    for quarters in quarters_N.unique().tolist():
+        which = quarters_N.to(image_NCHW.device) == quarters
+        part = image_NCHW[which]
+        turned[which] = torch.rot90(part.flip(3) if quarters >= 4 else part, quarters % 4, (2, 3))
+    return turned
 
 
 def _side(angle: Tensor) -> Tensor:
@@ -140,10 +155,11 @@ def turn_rows(rows_RF: Tensor, storage: PlainRows | ImageRows, angle: Tensor, ch
     image_RCHW[which] = turn_images(together, angle).view_as(part)
 
 
-def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator, mirrored: bool = False) -> Tensor:
+def copy_angles(step_B: Tensor, first_copy: int, rng: torch.Generator, kind: str = "se2") -> Tensor:
     """Angles (B,), as of `draw_angles`, for what is a copy, from number `first_copy` on, and 0 for what is not."""
-    angle_B = 2 * torch.pi * torch.rand(len(step_B), generator=rng, dtype=torch.float64)
-    if mirrored:
+    turn_B = torch.rand(len(step_B), generator=rng, dtype=torch.float64)
+    angle_B = (1 + (7 * turn_B).floor()) * QUARTER if kind == "d4" else 2 * torch.pi * turn_B
+    if kind == "e2":
         angle_B += MIRROR * (torch.rand(len(step_B), generator=rng) < 0.5)
     return torch.where(step_B < first_copy, 0.0, angle_B)
 

@@ -128,9 +128,10 @@ class Rows:
         prepare = getattr(net, "prepare", None)
         if prepare is None:
             return self.distinct
-        if "prepared" not in known:
-            known["prepared"] = prepare(self.distinct)
-        return known["prepared"]
+        key = ("prepared", getattr(net, "reading", None))
+        if key not in known:
+            known[key] = prepare(self.distinct)
+        return known[key]
 
 
 @dataclass(kw_only=True)

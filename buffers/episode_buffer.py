@@ -35,7 +35,7 @@ class EpisodeBuffer:
     there is nothing, as at the start of an episode; with `carry_dim` it is what it held when the episode was played, of
     so many numbers, and only where that is not known nothing.
     Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
-    is turned, each by an angle of its own, and half of that `mirrored` where asked for (`buffers.augment`). With
+    is turned, each by an angle of its own, as `copies` says, a kind of `buffers.augment`. With
     `advised` every episode comes with a teacher's advice, and so do batches.
     """
 
@@ -46,12 +46,12 @@ class EpisodeBuffer:
         window: int,
         seed: int,
         turned_share: float = 0.0,
-        mirrored: bool = False,
+        copies: str = "se2",
         burn_in: int = 0,
         carry_dim: int = 0,
         advised: bool = False,
     ):
-        self.spec, self.window, self.turned_share, self.mirrored = spec, window, turned_share, mirrored
+        self.spec, self.window, self.turned_share, self.copies = spec, window, turned_share, copies
         self.burn_in, self.carry_dim = burn_in, carry_dim
         self.storages = row_storages(spec)
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
@@ -87,7 +87,7 @@ class EpisodeBuffer:
         window: int | None = None,
         seed: int = 0,
         turned_share: float = 0.0,
-        mirrored: bool = False,
+        copies: str = "se2",
         burn_in: int = 0,
         *,
         limit_is_terminal: bool = False,
@@ -101,7 +101,7 @@ class EpisodeBuffer:
         rows, longest = int((stored.length + 1).sum()), int(stored.length.max())
         if room:
             rows += max(room, 2 * (stored.spec.max_episode_steps + 1))
-        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, mirrored, burn_in)
+        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, copies, burn_in)
         for number in range(len(stored)):
             episode = stored.episode(number)
             if limit_is_terminal:
@@ -215,8 +215,8 @@ class EpisodeBuffer:
         length_B = self._length[slot_B]
         offset_B = self._rng.integers(0, np.maximum(length_B - self.window, 0) + 1)
         length_B = np.minimum(length_B, self.window)
-        share, mirrored = self.turned_share, self.mirrored
-        angle_B = draw_angles(self._rng, batch_size, share, mirrored) if share else None
+        share = self.turned_share
+        angle_B = draw_angles(self._rng, batch_size, share, self.copies) if share else None
         if offset_B.any() and (self.burn_in or self.carry_dim):
             batch = self._gather_within(self._first[slot_B], offset_B, length_B, angle_B, device)
         else:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from buffers.augment import mirrors
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec
@@ -85,9 +84,9 @@ class StoredEpisodes:
         return int(self.metadata.get("augmentation", {}).get("n_aug", 0))
 
     @property
-    def mirrored(self) -> bool:
-        """Whether half of these copies are to be mirrored."""
-        return mirrors(self.metadata.get("augmentation", {}).get("kind", ""))
+    def copies(self) -> str:
+        """Of which kind these copies are to be."""
+        return str(self.metadata.get("augmentation", {}).get("kind", ""))
 
     def read(self, view: str, row: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (R, F) of a view as float32."""

@@ -43,7 +43,7 @@ class TransitionData:
         steps: (M,) which distinct transition each real step is; those of the copies follow.
         first_copy: the number of the first step that is a copy.
         storages: how the rows of `obs` and `state` are stored.
-        mirrored: whether half of the copies are mirrored.
+        copies: of which kind the copies are, one of `buffers.augment`.
     """
 
     obs: Tensor
@@ -58,7 +58,7 @@ class TransitionData:
     steps: Tensor
     first_copy: int
     storages: Mapping[str, PlainRows | ImageRows]
-    mirrored: bool = False
+    copies: str = "se2"
 
     @classmethod
     def from_rows(
@@ -73,12 +73,12 @@ class TransitionData:
         spec: EnvSpec | None = None,
         copied_M: NDArray[np.bool_] | None = None,
         n_aug: int = 0,
-        mirrored: bool = False,
+        copies: str = "se2",
     ) -> "TransitionData":
         """From flat rows and, for each real step, the rows before and after it; `action_MA` as networks read it.
 
         `spec` says how the rows are stored; None for plain ones. `n_aug` turned copies are made of steps `copied_M`,
-        half of them mirrored where that is asked for.
+        of the kind `copies`.
         """
         obs_id, obs_first = row_ids(obs_RO)
         state_id, state_first = row_ids(state_RS)
@@ -87,7 +87,7 @@ class TransitionData:
         steps, first = row_ids(np.column_stack(columns))
         tensors = [torch.from_numpy(np.ascontiguousarray(column[first])) for column in columns]
         obs_t, next_obs_t, state_t, next_state_t, reward, discount, action = tensors
-        copies = [] if copied_M is None else [steps[copied_M]] * n_aug
+        repeated = [] if copied_M is None else [steps[copied_M]] * n_aug
         plain = {"obs": PlainRows(obs_RO.shape[1]), "state": PlainRows(state_RS.shape[1])}
         return cls(
             obs=torch.from_numpy(_take(obs_RO, obs_first)),
@@ -99,10 +99,10 @@ class TransitionData:
             action=action.float(),
             reward=reward.float(),
             discount=discount.float(),
-            steps=torch.from_numpy(np.concatenate([steps, *copies])),
+            steps=torch.from_numpy(np.concatenate([steps, *repeated])),
             first_copy=len(steps),
             storages=plain if spec is None else row_storages(spec),
-            mirrored=mirrored,
+            copies=copies,
         )
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class TransitionData:
     def batch(self, step_B: Tensor, rng: torch.Generator, device: torch.device) -> "Batch":
         """B steps by their numbers, copies turned."""
         turned = self.first_copy < len(self)
-        angle_B = copy_angles(step_B, self.first_copy, rng, self.mirrored) if turned else None
+        angle_B = copy_angles(step_B, self.first_copy, rng, self.copies) if turned else None
         return Batch.of(self.steps[step_B], device, angle_B)
 
     def to(self, device: torch.device) -> "TransitionData":
@@ -145,7 +145,7 @@ class TransitionData:
         tensors = {
             f.name: getattr(self, f.name)
             for f in fields(self)
-            if f.name not in ("steps", "first_copy", "storages", "mirrored")
+            if f.name not in ("steps", "first_copy", "storages", "copies")
         }
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 

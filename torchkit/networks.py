@@ -8,9 +8,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from torchkit.fast.dense import dense, is_fast
 from torchkit.moments import Moments
+from torchkit.reading import Reading
 from utils.config import json_tuples
 
 ACTIVATION = nn.ReLU
@@ -57,6 +59,13 @@ class StandardisedConv2d(nn.Conv2d):
         weight = self.weight / self.spread
         assert self.bias is not None
         return F.conv2d(x, weight, self.bias - (weight * self.centre).sum((1, 2, 3)), self.stride)
+
+
+class DropRows(_DropoutNd):
+    """Whole rows (…, D) become 0 while it trains, each with probability `p`, and the others stay as they are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x[..., :1]) >= self.p) if self.training else x
 
 
 class Entries(nn.Module):
@@ -130,8 +139,8 @@ class EncoderConfig:
 
     `image_shape` is (channels, height, width) of an input that arrives flat, or None for a plain vector, which goes
     through `hidden_dims`; an image goes through one convolution (valid padding, ReLU, max-pool where `pools` > 1) an
-    entry of `channels`. Where `centre` and `spread` are given, for each channel of the image, the first convolution
-    reads (x - centre) / spread.
+    entry of `channels`. What the first of them reads is told by `torchkit.reading.Reading`, of which `centre`, `spread`
+    and the fields after them are. With `norm` the embedding of an image goes through LayerNorm and ReLU at last.
     """
 
     in_dim: int
@@ -144,6 +153,24 @@ class EncoderConfig:
     pools: tuple[int, ...] = ()
     centre: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    shrink: int = 1
+    largest: tuple[int, ...] = ()
+    median: tuple[int, ...] = ()
+    clip: tuple[float, ...] = ()
+    norm: bool = False
+
+    @property
+    def reading(self) -> Reading | None:
+        """What is read of an image, but for a scale that the first convolution has in its weights; None of a vector."""
+        if self.image_shape is None:
+            return None
+        scale = (self.centre, self.spread) if self.scaled_before else ((), ())
+        return Reading(self.image_shape, self.shrink, self.largest, self.median, *scale, self.clip)
+
+    @property
+    def scaled_before(self) -> bool:
+        """Whether images are brought to scale before the first convolution, as what is clipped must be."""
+        return bool(self.clip)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a json file."""
@@ -156,7 +183,7 @@ class EncoderConfig:
 
 
 class Encoder(nn.Module):
-    """A first block and the rest: (…, in_dim) -> (…, out_dim), linear in its last layer.
+    """A first block and the rest: (…, in_dim) -> (…, out_dim), linear in its last layer unless that is normed.
 
     The first block's activation is the "local" feature of Deep InfoMax (Hjelm et al., 2019); `make_rest` builds a
     second, independent tail on it.
@@ -167,30 +194,32 @@ class Encoder(nn.Module):
         self.config = config
         self.out_dim = config.out_dim
         self.layout = torch.channels_last  # of images
+        self.reading = config.reading
         self.first = self._blocks(slice(0, 1))
         self.rest = self.make_rest()
 
     def make_rest(self) -> nn.Sequential:
         """A fresh copy of all blocks but the first: first-block activation -> (…, out_dim)."""
         config = self.config
-        if config.image_shape is None:
+        if self.reading is None:
             width = config.hidden_dims[-1] if config.hidden_dims else config.in_dim
             return nn.Sequential(*self._blocks(slice(1, None)), init_linear(nn.Linear(width, config.out_dim)))
         convs = self._blocks(slice(1, None))
         with torch.no_grad():
-            flat = convs(self.first(torch.zeros(1, *config.image_shape))).numel()
-        return nn.Sequential(*convs, nn.Flatten(), init_linear(nn.Linear(flat, config.out_dim)))
+            flat = convs(self.first(torch.zeros(1, *self.reading.shape))).numel()
+        normed = [nn.LayerNorm(config.out_dim), ACTIVATION()] if config.norm else []
+        return nn.Sequential(*convs, nn.Flatten(), init_linear(nn.Linear(flat, config.out_dim)), *normed)
 
     def _blocks(self, which: slice) -> nn.Sequential:
         config, layers = self.config, nn.Sequential()
-        if config.image_shape is None:
+        if self.reading is None:
             for a, b in list(zip((config.in_dim, *config.hidden_dims), config.hidden_dims, strict=False))[which]:
                 layers.extend([init_linear(nn.Linear(a, b)), ACTIVATION()])
             return layers
-        in_channels = (config.image_shape[0], *config.channels)
+        in_channels = (self.reading.shape[0], *config.channels)
         table = zip(in_channels, config.channels, config.kernels, config.strides, config.pools, strict=False)
         for layer, (a, b, kernel, stride, pool) in list(enumerate(table))[which]:
-            if layer == 0 and config.centre:
+            if layer == 0 and config.centre and not config.scaled_before:
                 conv: nn.Conv2d = StandardisedConv2d(a, b, kernel, stride, config.centre, config.spread)
             else:
                 conv = nn.Conv2d(a, b, kernel, stride)
@@ -201,10 +230,10 @@ class Encoder(nn.Module):
         return layers
 
     def prepare(self, x: Tensor) -> Tensor:
-        """A flat batch (B, in_dim) as the first block reads it fastest; several encoders of one shape can share it."""
-        if self.config.image_shape is None:
+        """A flat batch (B, in_dim) as the first block reads it fastest; encoders of one `reading` can share it."""
+        if self.reading is None:
             return x
-        return x.view(-1, *self.config.image_shape).contiguous(memory_format=self.layout)
+        return self.reading(x.view(-1, *self.reading.image_shape)).contiguous(memory_format=self.layout)
 
     def local(self, x: Tensor) -> Tensor:
         """The first block's activation of a flat batch (B, in_dim), still in image form for images."""
@@ -225,7 +254,7 @@ class Encoder(nn.Module):
         return copied
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1:] == self.config.image_shape:  # prepared
+        if self.reading is not None and x.shape[1:] == self.reading.shape:  # prepared
             return self.rest(self.first(x))
         lead = x.shape[:-1]
         return self.rest(self.local(x.reshape(-1, x.shape[-1]))).view(*lead, self.out_dim)

@@ -13,8 +13,12 @@ from utils.files import atomic_write
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes tensors with a checksum of their values, atomically."""
-    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    """Writes tensors with a checksum of their values, atomically; one that has two names twice."""
+    plain, seen = dict[str, Tensor](), set[int]()
+    for key, value in tensors.items():
+        tensor = value.detach().cpu().contiguous()
+        plain[key] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
     atomic_write(path, to_safetensors(plain, {"sha256": _digest(plain)}))
 
 

@@ -37,7 +37,8 @@ def get_config(domain: str = "block_pulling") -> ConfigDict:
     # 84 -> 20 -> 5 -> 3
     layers = {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 4, 1), "pools": (1, 1, 1)}
     config = disentangled(own["hidden_dim"], **layers)
-    config.encoder.update({"centre": (), "spread": ()})  # of each channel of an image, as in configs/seq
+    # what is read of an image, as in configs/seq
+    config.encoder.update({"shrink": 1, "largest": (), "median": (), "centre": (), "spread": (), "clip": ()})
     config.num_epochs = 1000  # as published; not measured here
     config.club_lr = 5e-3  # published: 1e-3, by which z_obs collapsed on Block-Pulling (docs/robot_domains.md)
     config.anneal = 0.0

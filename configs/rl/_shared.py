@@ -141,4 +141,6 @@ def actor_critic(family: str, variant: str) -> ConfigDict:
     config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
     config.auxiliary.use_actor = ()  # losses of the actor's views
     config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})  # on the distance to the expert's actions
+    config.auxiliary.observation_cloning = ConfigDict({"weight": 1.0})  # the same of a head on the observation alone
+    config.auxiliary.action_chunk = ConfigDict({"weight": 1.0, "steps": 6})  # on that of the next actions, foreseen
     return config

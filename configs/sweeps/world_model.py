@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 HEAVEN_HELL = (
     "--config_env=configs/envs/heaven_hell_n.py:1",
     "--config_env.horizon=20",
-    "--config_env.eval.interval=500",
+    "--config_env.eval.interval=1000",
 )
 DREAMER = (
     "--updates_per_step=0.2",
@@ -20,7 +20,7 @@ DREAMER = (
     "--config_rl.actor_lr=1e-3",
     "--config_rl.critic_lr=3e-3",
     "--config_rl.entropy.start=0.03",
-    "--config_rl.entropy.steps=3000",
+    "--config_rl.entropy.steps=6000",
 )
 DQN = (  # as in tiger.py, but that it explores for as much of the shorter run
     "--updates_per_step=0.2",
@@ -29,7 +29,7 @@ DQN = (  # as in tiger.py, but that it explores for as much of the shorter run
     "--config_rl.lr=1e-3",
     "--config_rl.discount=0.9",
     "--config_rl.cut_traces=False",
-    "--config_rl.exploration.steps=5000",
+    "--config_rl.exploration.steps=15000",
 )
 EMBEDDERS = ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
 
@@ -45,7 +45,12 @@ def get_config() -> ConfigDict:
                     for row in ("observed", "informed", "both")
                 },
                 "history": ("--config_rl=configs/rl/dqn.py:history", *DQN),
-                "mi": ("--config_rl=configs/rl/dqn.py:mi", *DQN, *EMBEDDERS),
+                "mi": (
+                    "--config_rl=configs/rl/dqn.py:mi",
+                    "--config_rl.intrinsic.information_gain.bonus_target=foreseen",  # as in tiger.py
+                    *DQN,
+                    *EMBEDDERS,
+                ),
             },
             "seed": (0, 1, 2, 3, 4),
         }
@@ -61,7 +66,7 @@ def get_config() -> ConfigDict:
                 "flags": (
                     *HEAVEN_HELL,
                     "--config_repr=configs/repr/heaven_hell.py",
-                    "--num_epochs=20",
+                    "--num_epochs=200",
                     "--data_path={collect}",
                 ),
             },
@@ -72,7 +77,7 @@ def get_config() -> ConfigDict:
                     *HEAVEN_HELL,
                     "--seed={seed}",
                     "--start_training=100",
-                    "--train_episodes=300",
+                    "--train_episodes=900",
                     "--film_episodes=0",
                 ),
             },

@@ -1,7 +1,7 @@
 """The policy must do what the expert did, on the expert's episodes in the replay."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from ml_collections import ConfigDict
 from torch import Tensor
@@ -15,10 +15,11 @@ from torchkit.actions import Distribution
 class BehaviourCloning(AuxiliaryLoss):
     """The distance of the policy from the expert's actions, by what its outputs mean.
 
-    It reads the view `policy`, the acting head's output.
+    It reads the view `of`, which is `policy`, the acting head's output.
     """
 
     of_actor = of_expert = True
+    of: ClassVar[str] = "policy"
 
     def __init__(self, actions: Distribution, weight: float):
         super().__init__()
@@ -30,7 +31,7 @@ class BehaviourCloning(AuxiliaryLoss):
         return cls(trunk.actions, settings.weight)
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        return transition_rows(self.actions.distance(views["policy"][:-1], batch.action))
+        return transition_rows(self.actions.distance(views[self.of][:-1], batch.action))
 
     def mask(self, batch: EpisodeBatch) -> Tensor:
         """Only the expert's transitions count."""

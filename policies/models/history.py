@@ -9,7 +9,9 @@ from buffers.batch import PublicBatch, Rows
 from policies.models.encoders import build_memory, vector_embedder
 from policies.models.sources import Sources
 from policies.models.views import Fold, Inputs, Views
+from torchkit.networks import DropRows
 from torchkit.sequence import Carry, Memory
+from utils.errors import UserError
 
 
 class History(Fold):
@@ -25,8 +27,10 @@ class History(Fold):
         action_embedder: nn.Module,
         reward_embedder: nn.Module | None,
         memory: Memory,
+        drop_action: float = 0.0,
     ):
         super().__init__()
+        self.drop_action = DropRows(drop_action) if drop_action else None
         self.obs_embedder, self.action_embedder, self.reward_embedder = obs_embedder, action_embedder, reward_embedder
         self.memory = memory
         self.out_dim = memory.out_dim
@@ -36,12 +40,16 @@ class History(Fold):
         """Embedders and the memory of `config.seq`."""
         sizes, spec = sources.sizes, sources.spec
         width = int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
+        drop_action = float(sources.config.seq.get("drop_action", 0.0))
+        if not 0 <= drop_action < 1:
+            raise UserError(f"--config_seq.drop_action={drop_action}: a share from 0 on, below 1, is needed")
         memory = build_memory(sources.config.seq, width, spec.max_episode_steps + 1)
         return cls(
             obs_embedder=sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),
             action_embedder=vector_embedder(spec.action_dim, sizes.action_dim),
             reward_embedder=sources.reward_embedder(sizes.reward_dim),
             memory=memory,
+            drop_action=drop_action,
         )
 
     def initial_carry(self, batch_size: int) -> Carry:
@@ -49,7 +57,10 @@ class History(Fold):
 
     def read(self, batch: PublicBatch) -> Rows:
         """What the memory reads of a batch."""
-        rows = batch.previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
+        previous = batch.previous
+        if self.drop_action is not None and self.training:  # else a copycat learns to do what was done before
+            previous = Rows.all_different(self.drop_action(batch.prev_action))
+        rows = previous.embedded(self.action_embedder).beside(batch.obs.embedded(self.obs_embedder))
         if self.reward_embedder is not None:
             rows = rows.beside(Rows.all_different(self.reward_embedder(batch.prev_reward[..., None])))
         return rows

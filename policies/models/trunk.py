@@ -102,7 +102,10 @@ class Trunk:
     def make_observation(self) -> int:
         """A learned embedding of the present observation."""
         spec, width = self.spec, self.sources.sizes.obs_dim
-        self.shortcuts["observation"] = self.sources.embedder(spec.obs_dim, spec.obs_image_shape, width)
+        if self.sources.sizes.get("shared", False):
+            self.shortcuts["observation"] = self.history.obs_embedder
+        else:
+            self.shortcuts["observation"] = self.sources.embedder(spec.obs_dim, spec.obs_image_shape, width)
         return width
 
     def make_z_obs(self) -> int:

@@ -105,7 +105,7 @@ class BelieverTrainer:
     ):
         self.config, self.seed, self.device, self.epoch = config, seed, device, 0
         self.state_model, self.believer, self.data = state_model.to(device), believer.to(device), data.to(device)
-        self.episodes, self.num_episodes, self.mirrored = EpisodeBuffer.of(stored), len(stored), stored.mirrored
+        self.episodes, self.num_episodes, self.copies = EpisodeBuffer.of(stored), len(stored), stored.copies
         copies = [np.flatnonzero(stored.expert)] * stored.n_aug  # numbers of episodes, those of copies at the end
         self.episode_numbers = np.concatenate([np.arange(len(stored)), *copies])
         self.num_epochs = config.num_epochs
@@ -148,7 +148,7 @@ class BelieverTrainer:
         encoder = self.state_model.mean_encoder().requires_grad_(False)
         for index in draw(len(self.episode_numbers), self.config.episodes, rng):
             turned = self.num_episodes < len(self.episode_numbers)
-            angle_B = copy_angles(index, self.num_episodes, rng, self.mirrored).numpy() if turned else None
+            angle_B = copy_angles(index, self.num_episodes, rng, self.copies).numpy() if turned else None
             batch = self.episodes.episodes(self.episode_numbers[index.numpy()], angle_B, self.device)
             noise = torch.randn(*batch.row_mask.shape, self.believer.history.config.latent_dim, generator=rng)
             context, z_state = self.believer.history(batch), batch.state.through(encoder)

@@ -165,7 +165,7 @@ def transition_data(stored: StoredEpisodes) -> TransitionData:
         spec=stored.spec,
         copied_M=np.repeat(stored.expert, stored.length),
         n_aug=stored.n_aug,
-        mirrored=stored.mirrored,
+        copies=stored.copies,
     )
 
 

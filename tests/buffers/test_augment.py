@@ -13,7 +13,6 @@ from buffers.augment import (
     check_turnable,
     copy_angles,
     draw_angles,
-    mirrors,
     turn_actions,
     turn_images,
     turn_rows,
@@ -140,15 +139,47 @@ def test_angles_are_uniform_and_zero_for_the_rest():
     assert 0 < turned.min() < 0.01 and 2 * np.pi - 0.01 < turned.max() < 2 * np.pi
     assert np.abs(np.histogram(turned, 8, (0, 2 * np.pi))[0] / len(turned) - 1 / 8).max() < 0.01
     for kind in ("se2", "e2"):
-        mirrored = draw_angles(np.random.default_rng(0), 40_000, 0.8, mirrors(kind))
+        mirrored = draw_angles(np.random.default_rng(0), 40_000, 0.8, kind)
         beyond = mirrored >= MIRROR
         np.testing.assert_allclose(mirrored - MIRROR * beyond, angle, atol=1e-12)  # what else is drawn stays the same
         share = beyond.sum() / (mirrored != 0).sum()
         assert abs(share - 0.5) < 0.02 if kind == "e2" else share == 0
-    of_stage_2 = copy_angles(torch.arange(40_000), 500, torch.Generator().manual_seed(0), True)
+    of_stage_2 = copy_angles(torch.arange(40_000), 500, torch.Generator().manual_seed(0), "e2")
     assert (of_stage_2[:500] == 0).all() and abs(float((of_stage_2[500:] >= MIRROR).double().mean()) - 0.5) < 0.02
     copies = copy_angles(torch.arange(2000), 500, torch.Generator().manual_seed(0))
     assert (copies[:500] == 0).all() and (copies[500:] > 0).all() and abs(float(copies[500:].mean()) - np.pi) < 0.3
+
+
+def test_copies_by_the_squares_symmetries_are_exact_and_each_as_likely():
+    eight = [*np.arange(8) * (np.pi / 2)]  # from 2π on they are mirrored
+    drawn = draw_angles(np.random.default_rng(0), 70_000, 0.7, "d4")
+    found, count = np.unique(drawn, return_counts=True)
+    np.testing.assert_array_equal(found, np.sort(eight))
+    np.testing.assert_allclose(count / 70_000, [0.3, *[0.1] * 7], atol=0.006)  # five standard deviations
+    of_stage_2 = copy_angles(torch.arange(7000), 500, torch.Generator().manual_seed(0), "d4")
+    assert (of_stage_2[:500] == 0).all() and set(of_stage_2[500:].tolist()) == set(eight[1:])
+
+    image = torch.rand(8, 2, 6, 6)
+    turned = turn_images(image, torch.tensor(eight, dtype=torch.float64))
+    for number in range(8):
+        before = image[number].flip(2) if number >= 4 else image[number]
+        assert torch.equal(turned[number], torch.rot90(before, number % 4, (1, 2)))
+        almost = turn_images(image[number : number + 1], torch.tensor([eight[number] + 1e-6], dtype=torch.float64))
+        torch.testing.assert_close(almost[0], turned[number], atol=1e-4, rtol=0)
+    action = torch.tensor([0.5, -0.25, 0.1, 0.75]).expand(8, 4)  # x, y, z, yaw
+    expected = [
+        (0.5, -0.25),
+        (0.25, 0.5),
+        (-0.5, 0.25),
+        (-0.25, -0.5),
+        (0.5, 0.25),
+        (-0.25, 0.5),
+        (-0.5, -0.25),
+        (0.25, -0.5),
+    ]
+    found = turn_actions(action, torch.tensor(eight, dtype=torch.float64))
+    torch.testing.assert_close(found[:, :2], torch.tensor(expected), atol=1e-6, rtol=0)
+    assert torch.equal(found[:, 3], torch.tensor([0.75] * 4 + [-0.75] * 4))
 
 
 def walk(spec, length, rng, start=None, turn=0.0):
@@ -260,17 +291,17 @@ def test_a_replay_that_turns_goes_on_the_same_after_a_checkpoint():
     assert buffer.sample(200).expert.sum() > 0
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_half_of_the_copies_are_mirrored_where_that_is_asked_for(mirrored):
+@pytest.mark.parametrize("kind", ["se2", "e2"])
+def test_half_of_the_copies_are_mirrored_where_that_is_asked_for(kind):
     spec = spec_of(6)
-    buffer = EpisodeBuffer(spec, 100, 4, seed=1, turned_share=1.0, mirrored=mirrored)
+    buffer = EpisodeBuffer(spec, 100, 4, seed=1, turned_share=1.0, copies=kind)
     buffer.add(blob_like(spec, 4, np.random.default_rng(0)))
     batch = buffer.sample(400)
     yaw = torch.from_numpy(buffer._rows["action"][:4, -1])
     opposite = (batch.action[..., -1] == -yaw[:, None]).all(0)
     as_it_was = (batch.action[..., -1] == yaw[:, None]).all(0)
     assert (opposite | as_it_was).all()
-    assert abs(float(opposite.float().mean()) - 0.5) < 0.1 if mirrored else not opposite.any()
+    assert abs(float(opposite.float().mean()) - 0.5) < 0.1 if kind == "e2" else not opposite.any()
 
 
 def test_images_that_are_stored_as_floats_are_turned_as_well():

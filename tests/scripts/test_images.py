@@ -80,4 +80,4 @@ def test_mirrored_copies_are_asked_for_by_the_data_set(call, tmp_path):
     done = call("main_collect_data.py", *flags)
     assert done.returncode == 0, done.stderr
     stored = read_dataset(tmp_path / "d")
-    assert stored.mirrored and stored.metadata["augmentation"] == {"kind": "e2", "n_aug": 3}
+    assert stored.copies == "e2" and stored.metadata["augmentation"] == {"kind": "e2", "n_aug": 3}

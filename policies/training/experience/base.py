@@ -38,14 +38,14 @@ class Origin:
         """For messages."""
         return f"{self.config.rl.family}:{self.config.rl.variant}"
 
-    def augmentation(self) -> tuple[float, bool]:
-        """The share of what is sampled that is turned, and whether half of that is mirrored; none of embeddings."""
+    def augmentation(self) -> tuple[float, str]:
+        """The share of what is sampled that is turned, none of embeddings, and the kind of these copies."""
         env, observe = self.config.env, self.config.rl.get("observe", ())
         observe = () if tuple(observe) == STATE else observe
         if observe and env.augment and env.n_aug:  # what they are made of is not stored
             warnings.warn(f"no turned copies for {self.method}: it sees embeddings", stacklevel=2)
         share = 0.0 if observe else augment.turned_share(env.augment, env.n_aug, self.spec)
-        return share, augment.mirrors(env.augment)
+        return share, str(env.augment)
 
 
 class Experience:

@@ -33,12 +33,12 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
     if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
         said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
         warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
-    seed, (share, mirrored) = seed_for(settings.seed, "replay"), origin.augmentation()
+    seed, (share, copies) = seed_for(settings.seed, "replay"), origin.augmentation()
     terminal = rl.get("time_limit_is_terminal", False)
     burn_in, carry_dim = before_windows(origin, agent)
     if carry_dim:
         raise UserError("--config_rl.carry=stored: a data set holds no carries; choose zero")
-    drawn = (settings.window, seed, share, mirrored, burn_in)
+    drawn = (settings.window, seed, share, copies, burn_in)
     return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -128,11 +129,58 @@ def test_behaviour_cloning_by_hand():
     torch.testing.assert_close(loss[t, b], ((output[t, b, :2].tanh() - batch.action[t, b]) ** 2).sum())
 
 
-def test_without_expert_episodes_there_is_nothing_to_clone():
-    batch = make_batch()
+CLONING = ("behaviour_cloning", "observation_cloning", "action_chunk")
+
+
+@pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
+def test_without_expert_episodes_there_is_nothing_to_clone(spec):
+    batch = make_batch(spec=spec)
+    agent = make_agent("sac:embed", spec=spec, auxiliary__use_actor=CLONING)
+    found = agent.update(batch)
+    assert all(found[f"loss/actor_{name}"] > 0 for name in CLONING)
     batch.expert[:] = 0.0
-    agent = make_agent("sac:embed")
-    assert agent.update(batch)["loss/actor_behaviour_cloning"].item() == 0.0
+    found = agent.update(batch)
+    assert all(found[f"loss/actor_{name}"].item() == 0.0 for name in CLONING)
+
+
+@pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
+def test_a_chunk_of_actions_by_hand(spec):
+    """Three actions are foreseen; of an episode of seven steps the last rows have two and one of them."""
+    batch, actions = make_batch(spec=spec), Categorical() if spec.discrete else TanhGaussian()
+    agent = make_agent(
+        "offline:bc", spec=spec, auxiliary__use_actor=("action_chunk",), auxiliary__action_chunk__steps=3
+    )
+    part = agent.actor_extensions.auxiliary["action_chunk"]
+    output = torch.randn(*batch.row_mask.shape, 3 * 4)
+    loss = part.loss({"action_chunk": output}, batch)
+    assert loss.shape == batch.row_mask.shape and torch.equal(part.mask(batch)[:-1], batch.mask * batch.expert)
+    for t, b, left in ((0, 0, 3), (1, 0, 2), (2, 0, 1), (4, 3, 3), (6, 3, 1), (11, 1, 1), (0, 2, 1)):
+        errors = [
+            actions.distance(output[t, b, 4 * k : 4 * k + 4][None], batch.action[t + k, b][None]) for k in range(left)
+        ]
+        torch.testing.assert_close(loss[t, b], torch.cat(errors).mean())
+    part.steps = 40  # more than there are rows
+    wide = torch.randn(*batch.row_mask.shape, 40 * 4)
+    errors = [actions.distance(wide[0, 0, 4 * k : 4 * k + 4][None], batch.action[k, 0][None]) for k in range(3)]
+    torch.testing.assert_close(part.loss({"action_chunk": wide}, batch)[0, 0], torch.cat(errors).mean())
+
+
+def test_a_head_on_the_observation_alone_clones_by_itself():
+    batch = make_batch(spec=CONTINUOUS)
+    agent = make_agent("offline:bc", spec=CONTINUOUS, auxiliary__use_actor=("observation_cloning",))
+    part = agent.actor_extensions.auxiliary["observation_cloning"]
+    views = agent.policy.public(batch)
+    other = agent.policy.public(replace(batch, prev_action=batch.prev_action + 1))
+    assert not torch.equal(views["history"], other["history"])
+    for given in (views, other):
+        part.extend(given, batch)
+    assert torch.equal(views["policy_of_observation"], other["policy_of_observation"])
+    t, b = 2, 1
+    expected = (views["policy_of_observation"][t, b, :2].tanh() - batch.action[t, b]).square().sum()
+    torch.testing.assert_close(part.loss(views, batch)[t, b], expected)
+    part.loss(views, batch).sum().backward()
+    reached = {name for name, p in agent.policy.named_parameters() if p.grad is not None and p.grad.any()}
+    assert reached and all(name.startswith("public.shortcuts.observation") for name in reached)
 
 
 def states(seed=0):

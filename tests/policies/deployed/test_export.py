@@ -39,6 +39,8 @@ def exported(policy, spec, folder, kind="onnx", output="value"):
     return export.write(policy, signature, kind, folder / f"step{export.FORMATS[kind][0]}"), signature
 
 
+READING = {f"image__cnn__{name}": value for name, value in {"median": (0,), "clip": (-1.0, 0.5), "norm": True}.items()}
+READING |= {"image__cnn__centre": (0.1, 0.2, 0.3), "image__cnn__spread": (0.5, 2.0, 1.0)}
 CASES = [
     ("heaven_hell", "mi", "markov", {}),
     ("heaven_hell", "mi", "mlp", {"seq": {"vector__reward_dim": 4}}),
@@ -51,6 +53,8 @@ CASES = [
     ("car_flag_2d_continuous", "a2c:history", "gru", {}),
     ("car_flag_1d", "sac:embed", "gru", {}),
     ("sphinx", "history", "gru", {"seq": {"image__cnn__centre": (0.1, 0.2), "image__cnn__spread": (0.5, 2.0)}}),
+    ("car_flag_2d_continuous", "offline:bc", "gru", {"seq": {"drop_action": 0.5}}),
+    ("sphinx", "history", "gru", {"seq": {"image__shared": True, **READING}}),
     ("heaven_hell", "history", "mingru", {}),
     ("sphinx", "history", "lru", {"seq": {"kwargs__layers": 2}}),
     ("heaven_hell", "history", "bmru", {"seq": {"vector__reward_dim": 4}}),
@@ -65,7 +69,7 @@ CASES = [
 ]
 
 
-EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10, 14, 16, 19)]
+EVERY = [(*case, "onnx") for case in CASES] + [(*CASES[i], "torchscript") for i in (1, 2, 4, 7, 10, 12, 16, 18, 21)]
 
 
 @pytest.mark.parametrize(("domain", "variant", "memory", "overrides", "kind"), EVERY)

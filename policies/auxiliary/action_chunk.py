@@ -1,0 +1,58 @@
+"""What the policy sees must tell the expert's next actions, not only the present one (Zhao et al., RSS 2023).
+
+Nothing acts by them: a memory that is to foresee them must keep what a plan is made of.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar, Self
+
+import torch
+from ml_collections import ConfigDict
+from torch import Tensor
+
+from buffers.batch import EpisodeBatch
+from policies.extensions import AuxiliaryLoss, transition_rows
+from policies.models.heads import Head
+from policies.models.trunk import Trunk
+from torchkit.actions import Distribution
+from utils.reads import WIDTH, Reads
+
+
+class ActionChunk(AuxiliaryLoss):
+    """The distance of `steps` foreseen actions from the expert's, on average over those that the episode still has.
+
+    It adds the view `action_chunk` (T+1, B, K·X), outputs of K actions.
+    """
+
+    of_actor = of_expert = True
+    reads: ClassVar[Reads] = {"steps": WIDTH}
+
+    def __init__(self, head: Head, actions: Distribution, steps: int, weight: float):
+        super().__init__()
+        self.head, self.actions, self.steps, self.loss_weight = head, actions, steps, weight
+
+    @classmethod
+    def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
+        actions, inputs = trunk.actions, tuple(trunk.config.rl.policy_inputs)
+        assert isinstance(actions, Distribution), "it is a loss of an actor"
+        width = settings.steps * actions.out_dim(trunk.spec.action_dim)
+        head = trunk.head(inputs, width, out_bound=actions.first_bound)
+        return cls(head, actions, settings.steps, settings.weight)
+
+    def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
+        views["action_chunk"] = self.head(views, batch)
+
+    def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
+        T, steps = len(batch.mask), min(self.steps, len(batch.mask))
+        output_TBKX = views["action_chunk"][:-1].unflatten(-1, (self.steps, -1))
+        # of the k-th action after each row: the errors, and 1 where the episode still has it
+        error, there = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
+        for k in range(steps):
+            wrong = self.actions.distance(output_TBKX[: T - k, :, k], batch.action[k:])
+            error[: T - k] = error[: T - k] + (wrong * batch.mask[k:])
+            there[: T - k] += batch.mask[k:]
+        return transition_rows(error / there.clamp(min=1.0))
+
+    def mask(self, batch: EpisodeBatch) -> Tensor:
+        """Only the expert's transitions count."""
+        return transition_rows(batch.mask * batch.expert)
