@@ -63,10 +63,11 @@ def actions_of(sources: Sources) -> Actions:
     family = family_of(sources)
     if sources.spec.discrete:
         return family.discrete_actions
-    if family.continuous_actions is None:
+    actions = family.continuous_of(sources.config.rl)
+    if actions is None:
         others = ", ".join(f"configs/rl/{name}.py" for name, other in FAMILIES.items() if other.continuous_actions)
         raise UserError(
             f"--config_rl: {sources.config.rl.family} needs discrete actions, this domain's are continuous; choose "
             f"from {others}"
         )
-    return family.continuous_actions
+    return actions

@@ -17,6 +17,7 @@ from torchkit.distributions import (
     LOG_STD_BOUNDS,
     Bounds,
     entropy_gaussian,
+    log_prob_gaussian,
     log_prob_tanh_gaussian,
     mode_tanh_gaussian,
     sample_tanh_gaussian,
@@ -177,3 +178,63 @@ class TanhGaussian(Distribution):
     def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
         mean, log_std = self.split(output)
         return "mean and spread", {"mean": torch.tanh(mean), "std before tanh": log_std.exp()}
+
+
+class GaussianMixture(Distribution):
+    """Logits, means and log standard deviations of several Gaussians, of which continuous actions in [-1, 1] are drawn.
+
+    Greedy is the mean of the likeliest one, so that of two ways one is taken and not what lies between them. Nothing
+    squashes it, lest actions on the edge be out of reach; what is drawn beyond is clipped to it.
+
+    Args:
+        components: K.
+    """
+
+    discrete = False
+    output = "mixture"
+    first_bound = 0.05  # components that begin alike would learn alike
+    LOG_STD_BOUNDS: ClassVar[Bounds] = (-3.2, 1.0)  # wide enough at the least that one surprise does not rule a batch
+
+    def __init__(self, components: int):
+        self.components = components
+
+    def out_dim(self, action_dim: int) -> int:
+        return self.components * (1 + 2 * action_dim)
+
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (…, K), and means and log standard deviations, each (…, K, A)."""
+        K = self.components
+        logit, rest = output[..., :K], output[..., K:].unflatten(-1, (2, K, -1))
+        return logit, rest[..., 0, :, :], rest[..., 1, :, :].clamp(*self.LOG_STD_BOUNDS)
+
+    def best(self, output: Tensor) -> Tensor:
+        logit, mean, _ = self.split(output)
+        chosen = logit.argmax(-1)[..., None, None].expand(*mean.shape[:-2], 1, mean.shape[-1])
+        return mean.gather(-2, chosen).squeeze(-2).clamp(-1, 1)
+
+    def draw(self, output: Tensor, rng: torch.Generator | None) -> Tensor:
+        logit, mean, log_std = self.split(output)
+        chosen = torch.multinomial(logit.softmax(-1), 1, generator=rng)[..., None].expand(-1, 1, mean.shape[-1])
+        mean, std = mean.gather(-2, chosen).squeeze(-2), log_std.gather(-2, chosen).squeeze(-2).exp()
+        device = output.device if rng is None else rng.device
+        return (mean + std * torch.randn(mean.shape, generator=rng, device=device)).clamp(-1, 1)
+
+    def log_prob(self, output: Tensor, action: Tensor) -> Tensor:
+        """Before clipping."""
+        logit, mean, log_std = self.split(output)
+        each = log_prob_gaussian(mean, log_std, action[..., None, :])
+        return (logit.log_softmax(-1) + each).logsumexp(-1)
+
+    def distance(self, output: Tensor, action: Tensor) -> Tensor:
+        """Minus the log-density."""
+        return -self.log_prob(output, action)
+
+    def surprise(self, output: Tensor, action: Tensor) -> Tensor:
+        """As `distance`."""
+        return self.distance(output, action)
+
+    def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
+        logit, mean, log_std = self.split(output)
+        chosen = logit.argmax(-1)[..., None, None].expand(*mean.shape[:-2], 1, mean.shape[-1])
+        told = {"mean": self.best(output), "std": log_std.gather(-2, chosen).squeeze(-2).exp()}
+        return "mean and spread of the likeliest", told

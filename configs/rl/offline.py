@@ -43,6 +43,9 @@ def get_config(variant: str = "awr") -> ConfigDict:
     config.inverse_temperature = 3.0  # 1/β
     config.max_weight = 100.0
     config.advantage = "joint"  # A of all that critics see; marginal: its mean given what the policy sees, regressed
+    # Gaussians that continuous actions are a mixture of, for experts who do now one thing, now another; 0: one, under
+    # tanh. Of a mixture distance is likelihood
+    config.mixture = 0
     config.fit = "likelihood"  # of stored actions; distance: of continuous ones the squared distance of the mean
 
     # with them it learns as SAC's does, and a bound on I(S; A) keeps it to what is stored

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import torch
+from ml_collections import ConfigDict
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -37,6 +38,11 @@ class Agent(nn.Module):
     learns_from: str
     env_steps: int = 0
     device: torch.device
+
+    @classmethod
+    def continuous_of(cls, config_rl: ConfigDict) -> Actions | None:
+        """`continuous_actions`, or others where its config asks for them."""
+        return cls.continuous_actions
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:

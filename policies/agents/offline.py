@@ -32,7 +32,7 @@ from policies.models.heads import Critic
 from policies.models.sources import Sources
 from policies.models.trunk import PUBLIC, Trunk
 from policies.models.views import PrivilegedViews, Views
-from torchkit.actions import Actions, TanhGaussian
+from torchkit.actions import Actions, GaussianMixture, TanhGaussian
 from torchkit.distributions import log_prob_gaussian, log_slope_of_tanh
 from torchkit.hamiltonian import hamiltonian
 from torchkit.mutual_information import BOUNDS, information_bound, log_partition
@@ -68,6 +68,7 @@ class Offline(ActorCritic):
         **dict.fromkeys(("inverse_temperature", "bound.critic_weight", "bound.actor_weight"), FROM_ZERO),
         **dict.fromkeys(("bound.samples", "bound.rows", "bound.hmc.transitions", "bound.hmc.leaps"), WIDTH),
         "temperature.target_share": SHARE,
+        "mixture": Range(lambda x: isinstance(x, int) and x >= 0, "a whole number from 0 on"),
         **dict.fromkeys(("action_dim", "temperature.auto", "temperature.target_entropy"), ANY),
     }
 
@@ -96,6 +97,11 @@ class Offline(ActorCritic):
         self._train_with("actor", [*self.actor.parameters(), *self.actor_extensions.learned()], config.actor_lr)
         if self.critics == "policy":
             self._train_with("temperature", [self.log_alpha], config.temperature.lr)
+
+    @classmethod
+    def continuous_of(cls, config_rl: ConfigDict) -> Actions | None:
+        components = config_rl.get("mixture", 0)
+        return GaussianMixture(components) if components else cls.continuous_actions
 
     @classmethod
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
@@ -376,6 +382,9 @@ def check_fields(rl: ConfigDict, discrete: bool) -> None:
         raise UserError("--config_rl.critic_memory: offline critics have a memory of their own; choose separate")
     if rl.predictor_step == "separate":
         raise UserError("--config_rl.predictor_step: offline has one batch for all; choose shared")
+    if rl.mixture and (discrete or rl.critics == "policy"):
+        why = "actions are discrete" if discrete else "critics of the policy's own actions need one Gaussian"
+        raise UserError(f"--config_rl.mixture={rl.mixture}: {why}; choose 0")
     if rl.critics == "none":
         for field in ("auxiliary", "intrinsic"):
             if rl[field].use:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions as td
 
-from torchkit.actions import EDGE, LEAST_STD, ActionValues, Categorical, TanhGaussian
+from torchkit.actions import EDGE, LEAST_STD, ActionValues, Categorical, GaussianMixture, TanhGaussian
 
 OUTPUT = torch.tensor([[0.3, -1.0, 0.7, 0.1], [2.0, 0.5, -0.2, -1.5]])
 
@@ -80,3 +80,38 @@ def test_a_spread_is_kept_within_its_bounds_wherever_it_is_read():
 def test_what_is_told_has_an_entry_an_action(actions):
     _, numbers = actions.explained(torch.randn(5, actions.out_dim(3)))
     assert all(value.shape == (5, 3) for value in numbers.values())
+
+
+def test_a_mixture_is_torchs_and_greedy_takes_the_likeliest_ones_mean():
+    torch.manual_seed(0)
+    actions, output = GaussianMixture(3), torch.randn(2, 3 * (1 + 2 * 2))
+    assert actions.out_dim(2) == 15 and not actions.discrete
+    logit, mean, log_std = output[:, :3], output[:, 3:9].view(2, 3, 2), output[:, 9:].view(2, 3, 2).clamp(-3.2, 1)
+    normal = td.Independent(td.Normal(mean, log_std.exp()), 1)
+    theirs = td.MixtureSameFamily(td.Categorical(logits=logit), normal)
+    chosen = torch.tensor([[0.2, -0.6], [1.0, 0.0]])
+    torch.testing.assert_close(actions.log_prob(output, chosen), theirs.log_prob(chosen))
+    torch.testing.assert_close(actions.distance(output, chosen), -theirs.log_prob(chosen))
+    torch.testing.assert_close(actions.best(output), mean[torch.arange(2), logit.argmax(1)].clamp(-1, 1))
+    drawn = actions.draw(output.repeat_interleave(40_000, 0), torch.Generator().manual_seed(0)).view(2, -1, 2)
+    expected = theirs.sample((40_000,)).clamp(-1, 1).movedim(0, 1)
+    torch.testing.assert_close(drawn.mean(1), expected.mean(1), atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.std(1), expected.std(1), atol=0.03, rtol=0)
+    assert drawn.abs().max() == 1.0
+    told, numbers = actions.explained(output)
+    assert told and torch.equal(numbers["mean"], actions.best(output)) and numbers["std"].shape == (2, 2)
+
+
+def test_between_two_ways_a_mixture_takes_one_where_a_mean_takes_neither():
+    """Actions of -0.5 and 0.5, equally often: the mean of one Gaussian lies between them."""
+    action = torch.tensor([-0.5, 0.5]).repeat(500)[:, None]
+    for actions, between in ((TanhGaussian(), True), (GaussianMixture(2), False)):
+        torch.manual_seed(0)
+        output = torch.nn.Parameter(actions.first_bound * torch.randn(actions.out_dim(1)))
+        optimiser = torch.optim.Adam([output], 0.05)
+        for _ in range(300):
+            optimiser.zero_grad()
+            actions.distance(output.expand(1000, -1), action).mean().backward()
+            optimiser.step()
+        best = float(actions.best(output.detach()[None]))
+        assert abs(best) < 0.05 if between else abs(abs(best) - 0.5) < 0.05
