@@ -32,7 +32,8 @@ def domain(
     config.data = ConfigDict({"state": ""})
     # greedy episodes, and env steps from one evaluation to the next (updates where no env is stepped)
     config.eval = ConfigDict({"episodes": episodes, "interval": interval})
-    config.augment = other.pop("augment", "")  # "se2" turns images and actions alike, "e2" mirrors half of the copies
+    # "se2" turns images and actions alike, "e2" mirrors half of the copies besides; "d4": by the symmetries of a square
+    config.augment = other.pop("augment", "")
     config.n_aug = other.pop("n_aug", 0)  # augmented copies of an episode
     # settings of a family, and of "family:row", below the command line
     config.rl = ConfigDict({"dqn": {}} if rl is None else rl)

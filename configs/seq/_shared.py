@@ -24,6 +24,5 @@ def memory(name: str, **kwargs: Any) -> ConfigDict:
     # (x - centre) / spread is read, () for x, and kept within `clip`, (least, most)
     config.image.cnn.update({"shrink": 1, "largest": (), "median": (), "centre": (), "spread": (), "clip": ()})
     config.image.cnn.norm = False  # LayerNorm and ReLU after the linear layer that ends them
-    config.drop_action = 0.0  # share of steps at which the memory is not told the previous action while it learns
     config.state_dim = 32  # width of the learned state embedding, for asymmetric critics
     return config.lock()

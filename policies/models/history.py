@@ -40,9 +40,9 @@ class History(Fold):
         """Embedders and the memory of `config.seq`."""
         sizes, spec = sources.sizes, sources.spec
         width = int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
-        drop_action = float(sources.config.seq.get("drop_action", 0.0))
+        drop_action = float(sources.config.rl.get("drop_action", 0.0))
         if not 0 <= drop_action < 1:
-            raise UserError(f"--config_seq.drop_action={drop_action}: a share from 0 on, below 1, is needed")
+            raise UserError(f"--config_rl.drop_action={drop_action}: a share from 0 on, below 1, is needed")
         memory = build_memory(sources.config.seq, width, spec.max_episode_steps + 1)
         return cls(
             obs_embedder=sources.embedder(spec.obs_dim, spec.obs_image_shape, sizes.obs_dim),

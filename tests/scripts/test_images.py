@@ -72,7 +72,7 @@ def test_what_cannot_be_turned_is_one_line(call, tmp_path):
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.n_aug=-1", "--save_dir=logs")
     assert_refused(refused, "--config_env.n_aug=-1")
     refused = call("main.py", "--config_rl=configs/rl/sac.py:history", "--config_env.augment=se3", "--save_dir=logs")
-    assert_refused(refused, "--config_env.augment", "choose from '', e2, se2")
+    assert_refused(refused, "--config_env.augment", "choose from '', d4, e2, se2")
 
 
 def test_mirrored_copies_are_asked_for_by_the_data_set(call, tmp_path):

@@ -125,7 +125,8 @@ def test_the_settings_of_the_publication(domain):
         assert rl.intrinsic.information_gain.weight == rl.auxiliary.self_prediction.weight == 0.1
     for seq in ("gpt", "gru", "lstm", "mlp", "markov"):
         image = resolved(domain, "mi", seq).seq.image
-        assert image.obs_dim == 64 and image.cnn.channels == (32, 64, 64) and image.action_dim == 16
+        assert image.obs_dim == 160 and image.cnn.channels == (32, 48) and image.action_dim == 16  # not as published
+        assert image.shared and image.cnn.shrink == 2 and image.cnn.median == (0,) and image.cnn.norm
     assert resolved(domain, "mi", overridden=("image.obs_dim",)).seq.image.obs_dim == 100
 
 

@@ -53,7 +53,7 @@ CASES = [
     ("car_flag_2d_continuous", "a2c:history", "gru", {}),
     ("car_flag_1d", "sac:embed", "gru", {}),
     ("sphinx", "history", "gru", {"seq": {"image__cnn__centre": (0.1, 0.2), "image__cnn__spread": (0.5, 2.0)}}),
-    ("car_flag_2d_continuous", "offline:bc", "gru", {"seq": {"drop_action": 0.5}}),
+    ("car_flag_2d_continuous", "offline:bc", "gru", {"drop_action": 0.5, "mixture": 3}),
     ("sphinx", "history", "gru", {"seq": {"image__shared": True, **READING}}),
     ("heaven_hell", "history", "mingru", {}),
     ("sphinx", "history", "lru", {"seq": {"kwargs__layers": 2}}),

@@ -9,12 +9,12 @@ from policies.deployed.files import load_policy, save_policy
 from tests.helpers.agents import CONTINUOUS, IMAGES, SPEC, make_agent, make_batch, make_config
 from utils.errors import UserError
 
-DROPS = {"drop_action": 0.999999}  # of all, as good as
+DROPS = 0.999999  # of all, as good as
 
 
 @pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
 def test_a_dropped_action_is_not_told_while_it_learns_and_told_when_it_acts(spec):
-    agent, batch = make_agent("offline:bc", spec=spec, seq=DROPS), make_batch(spec=spec)
+    agent, batch = make_agent("offline:bc", spec=spec, drop_action=DROPS), make_batch(spec=spec)
     none = torch.zeros_like(batch.prev_action)
     untold = replace(batch, prev_action=none)
     history = agent.policy.public.folds["history"]
@@ -32,7 +32,7 @@ def test_a_dropped_action_is_not_told_while_it_learns_and_told_when_it_acts(spec
 
 
 def test_half_of_the_actions_are_dropped_and_bonuses_are_of_what_is_told():
-    agent, batch = make_agent("sac:mi", spec=CONTINUOUS, seq={"drop_action": 0.5}), make_batch(spec=CONTINUOUS)
+    agent, batch = make_agent("sac:mi", spec=CONTINUOUS, drop_action=0.5), make_batch(spec=CONTINUOUS)
     assert agent.has_dropout
     found = []
     for seed in (0, 1):
@@ -48,8 +48,8 @@ def test_half_of_the_actions_are_dropped_and_bonuses_are_of_what_is_told():
 
 @pytest.mark.parametrize("share", [1.0, -0.1])
 def test_a_share_that_is_none_is_refused(share):
-    with pytest.raises(UserError, match=r"--config_seq\.drop_action"):
-        make_agent(spec=SPEC, seq={"drop_action": share})
+    with pytest.raises(UserError, match=r"--config_rl\.drop_action"):
+        make_agent(spec=SPEC, drop_action=share)
 
 
 @pytest.mark.parametrize(("spec", "group"), [(SPEC, "vector"), (IMAGES, "image")])
