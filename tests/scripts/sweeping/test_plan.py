@@ -215,6 +215,7 @@ NUMBER = {
     "memories": 2 + 2 + 2 * 2 * 5 * 5,
     "grid_domains": 3 * 4 + 4 * 10 * 5,
     "continuous": 3 * 2 + 2 * 9 * 3,
+    "robot_cloning": 3 * 3 + 3 * 3,
     "robot_domains": 3 * 3 + 3 * 6 * 3,
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
     "memories:t_maze": 12 * 3,
