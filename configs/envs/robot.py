@@ -17,9 +17,11 @@ VARIANTS = {
 def get_config(domain_name: str = "block_pulling") -> ConfigDict:
     """The settings that all of them share, and a domain's own."""
     name, own = VARIANTS[domain_name]
-    # action_dim 5: the gripper as well; noise: of the depth; first: which object the expert tries first, "movable",
-    # "fixed", "either" (a coin) or "nearest"
-    kwargs = own | {"noise": False, "first": "either"}
+    # action_dim 5: the gripper as well; first: which object the expert tries first, "movable", "fixed", "either" (a
+    # coin) or "nearest"; what a robot has otherwise: noise of the depth, metres and degrees that the camera is off at
+    # most, the share that the mass is, and steps by which actions come late
+    kwargs = own | {"first": "either", "noise": False}
+    kwargs |= {"camera_shift": 0.0, "camera_turn": 0.0, "mass_spread": 0.0, "latency": 0}
     # as published
     sac = {
         "updates_per_step": 1.0,

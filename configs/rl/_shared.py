@@ -21,7 +21,7 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.policy_inputs = ("history", "observation")  # views of the acting head: history, belief, observation, z_obs
     config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
     config.head_dims = (256, 256)  # widths of a head's hidden layers
-    config.drop_action = 0.0  # share of steps at which a memory is not told the previous action while it learns
+    config.drop_action = 0.0  # share of steps whose action the view history is not told afterwards, while it learns
     config.normalise = ()  # by running statistics of what is learned from: obs, state, reward
     config.adam_eps = 1e-8  # (Kingma & Ba, 2015)
     config.tau = 0.005  # share of the way that slow copies go at each update

@@ -19,7 +19,7 @@ from envs.robot.arm import TIME_STEP, Arm
 from envs.robot.bullet import Bullet
 from envs.robot.noise import perlin
 from envs.robot.picture import film_frame
-from envs.robot.shapes import PIXELS, Body, Floats, height_map
+from envs.robot.shapes import PIXEL, PIXELS, Body, Floats, height_map, matrix_z, turned
 
 LOW, HIGH = np.array([0.3, -0.2, 0.01]), np.array([0.7, 0.2, 0.25])  # the workspace, metres
 CENTRE = (LOW + HIGH) / 2
@@ -64,11 +64,18 @@ class RobotEnv(PartiallyObservableEnv):
     the first one to the end. By "either" a coin says which one is first, of which no history tells; by "nearest" the
     picture does, as far as it resolves which is nearer. Both are the movable one in half of the episodes.
 
+    No simulator is the robot: the arguments from `noise` on are what it may have wrong. The camera and the mass are
+    drawn for each episode, uniformly.
+
     Args:
         render_mode: "rgb_array" or None.
         action_dim: 5, or 4 for a gripper that is always closed.
-        noise: adds Perlin noise of 7 mm to the depth image.
         first: which object the expert tries first: "movable", "fixed", "either", or "nearest" to the tool at the start.
+        noise: adds Perlin noise of 7 mm to the depth image.
+        camera_shift: metres that the camera is off at most, along either axis.
+        camera_turn: degrees that it is turned at most, either way.
+        mass_spread: share by which the mass of what moves is off at most, below 1.
+        latency: steps by which an action comes late; before the first one comes the arm stays where it is.
 
     Raises:
         ValueError: an argument is none of these.
@@ -85,13 +92,34 @@ class RobotEnv(PartiallyObservableEnv):
     scene_names: ClassVar[tuple[str, ...]]  # what the numbers of a scene are; the last one is which object moves
 
     def __init__(
-        self, render_mode: str | None = None, action_dim: int = 5, noise: bool = False, first: str = "either"
+        self,
+        render_mode: str | None = None,
+        action_dim: int = 5,
+        noise: bool = False,
+        first: str = "either",
+        camera_shift: float = 0.0,
+        camera_turn: float = 0.0,
+        mass_spread: float = 0.0,
+        latency: int = 0,
     ) -> None:
         if action_dim not in (4, 5):
             raise ValueError(f"action_dim is 4 or 5, not {action_dim}")
         if first not in ("either", "nearest", "movable", "fixed"):
             raise ValueError(f"first is 'either', 'nearest', 'movable' or 'fixed', not {first!r}")
+        for name, value, most in (
+            ("camera_shift", camera_shift, 0.1),
+            ("camera_turn", camera_turn, 90.0),
+            ("mass_spread", mass_spread, 0.99),
+            ("latency", latency, 10),
+        ):
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} is a number from 0 to {most}, not {value}")
+        if latency != int(latency):
+            raise ValueError(f"latency is a whole number of steps, not {latency}")
         self.render_mode, self.noise, self.first = render_mode, noise, first
+        self.spreads = np.array([camera_shift, camera_shift, np.deg2rad(camera_turn), mass_spread])
+        self.latency, self._late = int(latency), list[Floats]()
+        self._camera, self._mass = np.zeros(3), 1.0  # the camera's x and y from the tool, and its turn
         self.observation_space = self.state_space = spaces.Box(0.0, 1.0, (2 * PIXELS * PIXELS,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (action_dim,), np.float32)
         self._bullet = Bullet()
@@ -135,6 +163,10 @@ class RobotEnv(PartiallyObservableEnv):
         self.scene = scene
         by_rule = {"movable": self.movable, "fixed": 1 - self.movable, "nearest": self._nearest()}
         self._first = by_rule.get(self.first, int(coin[1]))
+        if self.spreads.any():
+            off = self.spreads * self.np_random.uniform(-1.0, 1.0, 4)
+            self._camera, self._mass = off[:3], 1.0 + float(off[3])
+        self._late = [self._action(1.0, np.zeros(3), 0.0).astype(np.float64) for _ in range(self.latency)]
         self._bullet.restoreState(self._fresh)
         self._arm.reset(self._arm.rest_joints, 1.0 if self._has_gripper else 0.0)
         self._place()
@@ -156,7 +188,8 @@ class RobotEnv(PartiallyObservableEnv):
         Raises:
             ValueError: no such action.
         """
-        opening, shift, turn = self._scaled(action)
+        self._late.append(self._checked(action))
+        opening, shift, turn = self._scaled(self._late.pop(0))
         target = np.clip(self._arm.tool()[0] + shift, LOW, HIGH)
         self._arm.move(target, turn, opening)
         self._look()
@@ -167,12 +200,15 @@ class RobotEnv(PartiallyObservableEnv):
         success = self._is_done()
         return self._observation(), float(success), success or self._is_lost(), False, {"success": success}
 
-    def _scaled(self, action: Any) -> tuple[float, Floats, float]:
-        """The share by which the gripper is to be open, the tool's shift (3,) in metres and its turn in radians."""
+    def _checked(self, action: Any) -> Floats:
+        """An action (A,) within its bounds."""
         action = np.array(action, np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise ValueError(f"an action is {self.action_space.shape[0]} finite numbers in [-1, 1]")  # type: ignore[index]
-        action = np.clip(action, -1.0, 1.0)
+        return np.clip(action, -1.0, 1.0)
+
+    def _scaled(self, action: Floats) -> tuple[float, Floats, float]:
+        """The share by which the gripper is to be open, the tool's shift (3,) in metres and its turn in radians."""
         opening = (action[0] + 1.0) / 2.0 if self._has_gripper else 0.0
         return float(opening), SHIFT * action[-4:-1], float(TURN * action[-1])
 
@@ -185,8 +221,12 @@ class RobotEnv(PartiallyObservableEnv):
         """Takes the picture: once a step."""
         self._tool, self._yaw = self._arm.tool()
         self._opening = self._arm.opening()
-        height, label = height_map(self._bodies(), float(self._tool[0]), float(self._tool[1]))
-        depth = self._tool[2] + ABOVE - height + self._painting()
+        x, y = (self._tool[:2] + self._camera[:2]).tolist()
+        bodies = self._bodies()
+        if self._camera[2]:
+            bodies = [turned(body, (x, y), -self._camera[2]) for body in bodies]
+        height, label = height_map(bodies, x, y)
+        depth = self._tool[2] + ABOVE - height + self._painting(x, y, self._camera[2])
         if self.noise:
             depth = depth + NOISE * perlin(self.np_random, PIXELS)
         depth[self._gripper_mask()] = 0.0
@@ -196,9 +236,11 @@ class RobotEnv(PartiallyObservableEnv):
     def _gripper_mask(self) -> NDArray[np.bool_]:
         """Where the gripper is painted (P, P): two squares, apart along the way in which the fingers open."""
         away = np.arange(PIXELS) + 0.5 - PIXELS / 2
-        cos, sin = np.cos(self._yaw), np.sin(self._yaw)
-        along = np.abs(cos * away[:, None] + sin * away[None])
-        across = np.abs(cos * away[None] - sin * away[:, None])
+        row, column = (matrix_z(-self._camera[2]) @ self._camera[:2]) / PIXEL  # of the image's centre, from the tool
+        down, right = away + row, away + column
+        cos, sin = np.cos(self._yaw - self._camera[2]), np.sin(self._yaw - self._camera[2])
+        along = np.abs(cos * down[:, None] + sin * right[None])
+        across = np.abs(cos * right[None] - sin * down[:, None])
         aside = int(OPEN_PIXELS * self._opening) // 2
         mask: NDArray[np.bool_] = (np.abs(along - aside) < FINGER_PIXELS / 2) & (across < FINGER_PIXELS / 2)
         return mask
@@ -314,6 +356,6 @@ class RobotEnv(PartiallyObservableEnv):
     def _handle(self, index: int) -> NDArray[np.float32]:
         """The expert's action (A,) to do the task with object `index`."""
 
-    def _painting(self) -> Floats | float:
-        """What a task adds to its depth image (P, P), metres."""
+    def _painting(self, x: float, y: float, turn: float) -> Floats | float:
+        """What a task adds to its depth image (P, P), metres; the camera is over (x, y), turned by so much."""
         return 0.0

@@ -5,7 +5,7 @@ import pybullet
 
 from envs.robot.base import CENTRE, HIGH, LOW
 from envs.robot.blocks import BlocksEnv
-from envs.robot.shapes import Floats, pixel_centres
+from envs.robot.shapes import Floats, matrix_z, pixel_centres
 
 PAD = 0.09  # metres, the side of the goal
 MARKED = 0.02  # metres that the goal is deeper in the picture
@@ -56,11 +56,12 @@ class BlockPushing(BlocksEnv):
             self._pad, (x, y, 5e-4), pybullet.getQuaternionFromEuler((0, 0, yaw))
         )
 
-    def _painting(self) -> Floats:
+    def _painting(self, x: float, y: float, turn: float) -> Floats:
         """The goal, a square that is clipped at the picture's borders, also where something covers it."""
-        x, y, yaw = self.scene[6:9]
-        away_x = pixel_centres(float(self._tool[0]))[:, None] - x
-        away_y = pixel_centres(float(self._tool[1]))[None] - y
+        goal, yaw = self.scene[6:8], self.scene[8] - turn
+        if turn:
+            goal = matrix_z(-turn) @ (goal - (x, y)) + (x, y)
+        away_x, away_y = pixel_centres(x)[:, None] - goal[0], pixel_centres(y)[None] - goal[1]
         along = np.abs(np.cos(yaw) * away_x + np.sin(yaw) * away_y)
         across = np.abs(np.cos(yaw) * away_y - np.sin(yaw) * away_x)
         return np.where(np.maximum(along, across) < PAD / 2, MARKED, 0.0)

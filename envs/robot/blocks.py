@@ -45,6 +45,8 @@ class BlocksEnv(RobotEnv):
             yaw = self.scene[3 * index + 2]
             position, turn = self._pose(index)[0], pybullet.getQuaternionFromEuler((0, 0, yaw))
             self._bullet.resetBasePositionAndOrientation(body, position.tolist(), turn)
+        if self.spreads[3]:
+            self._bullet.changeDynamics(self._moving, -1, mass=self.mass * self._mass)
         self._shown = self._start = self._pose(self.movable)
 
     def _bodies(self) -> list[Body]:

@@ -90,7 +90,7 @@ class DrawerOpening(RobotEnv):
             )
             self._bullet.resetJointState(body, 0, 0.0)
             moves = index == self.movable
-            self._bullet.changeDynamics(body, 0, mass=MASS if moves else LOCKED_MASS)
+            self._bullet.changeDynamics(body, 0, mass=MASS * self._mass if moves else LOCKED_MASS)
             self._bullet.setJointMotorControl2(
                 body,
                 0,

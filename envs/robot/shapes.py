@@ -54,6 +54,19 @@ def pixel_centres(centre: float) -> Floats:
     return np.asarray(centre + (np.arange(PIXELS) + 0.5 - PIXELS / 2) * PIXEL, np.float64)
 
 
+def matrix_z(angle: float) -> Floats:
+    """A turn (2, 2) about the vertical."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def turned(body: Body, pivot: tuple[float, float], angle: float) -> Body:
+    """The body turned about the vertical through a point."""
+    whole = np.eye(3)
+    whole[:2, :2] = matrix_z(angle)
+    away = body.position - np.array([*pivot, 0.0])
+    return Body(whole @ away + np.array([*pivot, 0.0]), whole @ body.rotation, body.shapes)
+
+
 def height_map(bodies: Iterable[Body], x: float, y: float) -> tuple[Floats, NDArray[np.int8]]:
     """The height of what is on top (P, P), in metres, and its label (P, P), in an image around (x, y).
 

@@ -58,7 +58,10 @@ def batchable(agent: Agent) -> Learner:
     if agent.config.get("normalise"):
         raise UserError(f"{flag} normalise=(); {else_}")
     if agent.has_dropout:
-        raise UserError(f"{flag} memories without dropout; give --config_seq.kwargs.dropout=0 or --nobatch_seeds")
+        raise UserError(
+            f"{flag} memories that drop nothing; give --config_seq.kwargs.dropout=0 and --config_rl.drop_action=0, or "
+            "--nobatch_seeds"
+        )
     if unable := [name for name, one in agent.extensions.all().items() if not one.under_vmap]:
         tables: dict[str, Mapping[str, type[Extension]]] = {"auxiliary": AUXILIARY, "intrinsic": INTRINSIC}
         can = [f"{of}.{name}" for of, table in tables.items() for name, kind in table.items() if kind.under_vmap]
