@@ -208,9 +208,13 @@ class GaussianMixture(Distribution):
         return logit, rest[..., 0, :, :], rest[..., 1, :, :].clamp(*self.LOG_STD_BOUNDS)
 
     def best(self, output: Tensor) -> Tensor:
-        logit, mean, _ = self.split(output)
-        chosen = logit.argmax(-1)[..., None, None].expand(*mean.shape[:-2], 1, mean.shape[-1])
-        return mean.gather(-2, chosen).squeeze(-2).clamp(-1, 1)
+        return self._likeliest(output)[0].clamp(-1, 1)
+
+    def _likeliest(self, output: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation, each (…, A), of the likeliest Gaussian."""
+        logit, mean, log_std = self.split(output)
+        chosen = F.one_hot(logit.argmax(-1), self.components)[..., None].to(mean.dtype)
+        return (chosen * mean).sum(-2), (chosen * log_std).sum(-2)
 
     def draw(self, output: Tensor, rng: torch.Generator | None) -> Tensor:
         logit, mean, log_std = self.split(output)
@@ -234,7 +238,5 @@ class GaussianMixture(Distribution):
         return self.distance(output, action)
 
     def explained(self, output: Tensor) -> tuple[str, dict[str, Tensor]]:
-        logit, mean, log_std = self.split(output)
-        chosen = logit.argmax(-1)[..., None, None].expand(*mean.shape[:-2], 1, mean.shape[-1])
-        told = {"mean": self.best(output), "std": log_std.gather(-2, chosen).squeeze(-2).exp()}
-        return "mean and spread of the likeliest", told
+        mean, log_std = self._likeliest(output)
+        return "mean and spread of the likeliest", {"mean": mean.clamp(-1, 1), "std": log_std.exp()}

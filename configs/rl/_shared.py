@@ -18,7 +18,8 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.family = family  # a class of policies/agents
     config.variant = variant  # the row
 
-    config.policy_inputs = ("history", "observation")  # views of the acting head: history, belief, observation, z_obs
+    # views of the acting head: history, belief, observation, z_obs, latent, travelled (the sum of all actions so far)
+    config.policy_inputs = ("history", "observation")
     config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
     config.head_dims = (256, 256)  # widths of a head's hidden layers
     config.drop_action = 0.0  # share of steps whose action the view history is not told afterwards, while it learns

@@ -13,6 +13,7 @@ from policies.models.heads import Head
 from policies.models.history import History
 from policies.models.latent import Latent
 from policies.models.sources import Sources, normalised_views
+from policies.models.travelled import Travelled
 from policies.models.views import Fold, PrivilegedViews, PublicViews
 from torchkit.actions import Actions
 from torchkit.moments import Moments
@@ -158,6 +159,7 @@ FOLDS: dict[str, type[Fold]] = {
     "belief": Belief,
     "exact_belief": ExactBelief,
     "latent": Latent,
+    "travelled": Travelled,
 }
 MAKERS: dict[str, Callable[[Trunk], int]] = {
     **{view: partial(Trunk.make_fold, view=view) for view in FOLDS},

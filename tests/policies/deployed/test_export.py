@@ -30,7 +30,7 @@ def make_policy(spec, variant="history", memory="gru", seed=0, **overrides):
     with torch.no_grad():
         for parameter in policy.head.parameters():
             parameter.mul_(4.0)
-        policy.head.net[-1].weight.mul_(50.0)
+        policy.head.net[-1].weight.mul_(50.0 if policy.actions.first_bound < 0.01 else 3.0)
     return policy
 
 
@@ -41,6 +41,7 @@ def exported(policy, spec, folder, kind="onnx", output="value"):
 
 READING = {f"image__cnn__{name}": value for name, value in {"median": (0,), "clip": (-1.0, 0.5), "norm": True}.items()}
 READING |= {"image__cnn__centre": (0.1, 0.2, 0.3), "image__cnn__spread": (0.5, 2.0, 1.0)}
+SEEN = {"policy_inputs": ("history", "observation", "travelled")}
 CASES = [
     ("heaven_hell", "mi", "markov", {}),
     ("heaven_hell", "mi", "mlp", {"seq": {"vector__reward_dim": 4}}),
@@ -53,7 +54,7 @@ CASES = [
     ("car_flag_2d_continuous", "a2c:history", "gru", {}),
     ("car_flag_1d", "sac:embed", "gru", {}),
     ("sphinx", "history", "gru", {"seq": {"image__cnn__centre": (0.1, 0.2), "image__cnn__spread": (0.5, 2.0)}}),
-    ("car_flag_2d_continuous", "offline:bc", "gru", {"drop_action": 0.5, "mixture": 3}),
+    ("car_flag_2d_continuous", "offline:bc", "gru", {"drop_action": 0.5, "mixture": 3, **SEEN}),
     ("sphinx", "history", "gru", {"seq": {"image__shared": True, **READING}}),
     ("heaven_hell", "history", "mingru", {}),
     ("sphinx", "history", "lru", {"seq": {"kwargs__layers": 2}}),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from policies.deployed.files import load_policy, save_policy
+from policies.models.views import Inputs
 from tests.helpers.agents import CONTINUOUS, IMAGES, SPEC, make_agent, make_batch, make_config
 from utils.errors import UserError
 
@@ -75,3 +76,28 @@ def test_a_head_shares_the_memorys_embedding_of_the_observation(spec, group, tmp
     loaded, _ = load_policy(str(tmp_path))
     torch.testing.assert_close(loaded.public(batch)["observation"], public(batch)["observation"], rtol=0, atol=0)
     assert loaded.public.shortcuts["observation"] is loaded.public.folds["history"].obs_embedder
+
+
+@pytest.mark.parametrize("spec", [SPEC, CONTINUOUS])
+def test_what_was_done_is_added_up_in_training_as_when_it_acts(spec):
+    inputs = {"policy_inputs": ("history", "travelled")}
+    agent, batch = make_agent("offline:bc", spec=spec, drop_action=0.9, **inputs), make_batch(spec=spec)
+    fold = agent.policy.public.folds["travelled"]
+    found = fold.train()(batch)["travelled"]
+    t, b = 5, 1  # the second episode has twelve steps
+    action = batch.action[:, b]
+    features = torch.nn.functional.one_hot(action, 4).float() if spec.discrete else action
+    torch.testing.assert_close(found[t, b], features[:t].sum(0))
+    assert not found[0].any()
+
+    rows = zip(batch.obs.full(), batch.prev_action, batch.prev_reward, batch.start, strict=True)
+    carry, stepped = None, []
+    for row in rows:
+        view, carry = fold.step(Inputs(*row), carry)
+        stepped.append(view)
+    torch.testing.assert_close(torch.stack(stepped), found)
+    view, _ = fold.step(Inputs(batch.obs.full()[0], batch.prev_action[0], batch.prev_reward[0], batch.start[0]), carry)
+    assert not view.any()  # a new episode
+    begun = replace(batch, start=torch.zeros_like(batch.start))
+    torch.testing.assert_close(fold(begun, carry)["travelled"], found + carry[0])
+    torch.testing.assert_close(fold(batch, carry)["travelled"], found)
