@@ -84,8 +84,7 @@ def test_every_head_and_memory_is_exported(domain, variant, memory, overrides, k
     assert precision == "single"
     one = envs_of(domain, 1)
     assert export.check(policy, step, signature, one, 2, seed=1).largest <= 1e-5
-    wide = not envs.spec_sizes.discrete
-    assert signature.outputs[1].shape == ("N", envs.spec_sizes.action_dim * (1 + wide))
+    assert signature.outputs[1].shape == ("N", policy.actions.out_dim(envs.spec_sizes.action_dim))
 
 
 def names(signature):
