@@ -86,6 +86,10 @@ class Rows:
             return self.distinct.view(*self.place.shape, -1)
         return self.distinct.index_select(0, self.place.flatten()).view(*self.place.shape, -1)
 
+    def to(self, device: torch.device | str) -> "Rows":
+        """The same rows on another device."""
+        return Rows(self.distinct.to(device), self.place.to(device), self.in_order)
+
     def through(self, net: Callable[[Tensor], Tensor]) -> Tensor:
         """The same as `net(self.full())`."""
         return self.embedded(net).full()
@@ -132,6 +136,21 @@ class Rows:
         if key not in known:
             known[key] = prepare(self.distinct)
         return known[key]
+
+
+class UnreadRows(Rows):
+    """Rows that are made when they are first asked for: who does not look at a view does not pay for its images."""
+
+    def __init__(self, make: Callable[[], Tensor], place: Tensor):
+        self._make, self.place, self.in_order, self.known = make, place, False, None
+
+    @cached_property
+    def distinct(self) -> Tensor:  # type: ignore[override]
+        """(U, F)."""
+        return self._make()
+
+    def to(self, device: torch.device | str) -> Rows:
+        return self if torch.device(device) == self.place.device else super().to(device)
 
 
 @dataclass(kw_only=True)
@@ -291,7 +310,7 @@ class EpisodeBatch(PublicBatch):
             if value is None:
                 return None
             if isinstance(value, Rows):
-                return Rows(value.distinct.to(device), value.place.to(device), value.in_order)
+                return value.to(device)
             if isinstance(value, PublicBatch):
                 return type(value)(**{f.name: move(getattr(value, f.name)) for f in fields(value)})
             return value.to(device, non_blocking=True)

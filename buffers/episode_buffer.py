@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.augment import draw_angles, turn_actions, turn_rows
-from buffers.batch import VIEWS_OF_ROWS, AdvisedBatch, Episode, EpisodeBatch, Rows
+from buffers.batch import VIEWS_OF_ROWS, AdvisedBatch, Episode, EpisodeBatch, Rows, UnreadRows
 from buffers.images import row_storages
 from buffers.stored import StoredEpisodes
 from envs.base import EnvSpec
@@ -332,7 +332,7 @@ class EpisodeBuffer:
         angle_B: NDArray[np.float64] | None,
         device: torch.device | str,
     ) -> Rows:
-        """The rows of a view of images without doubles, moved as they are stored, then decoded and turned."""
+        """The rows of a view of images without doubles, moved as stored, and decoded and turned when they are read."""
         turn_B = np.zeros(rows_T1B.shape[1], np.int64)  # 0 as it was, else a number for each turned column
         if angle_B is not None:
             turn_B = np.where(angle_B == 0, 0, np.arange(1, len(angle_B) + 1))
@@ -342,15 +342,18 @@ class EpisodeBuffer:
         order = np.argsort(turn_U, kind="stable")  # the rows of one turn side by side
         first, turn_U, place = first[order], turn_U[order], np.argsort(order)[place]
         chosen = rows_T1B.ravel()[np.resize(first, len(first) + -len(first) % 32)]
-        stored = torch.from_numpy(self._rows[view][chosen]).to(device)
-        distinct = self.storages[view].decode(stored)
-        if angle_B is not None:
-            bounds = np.searchsorted(turn_U, np.arange(1, len(turn_B) + 2)).tolist()
-            for angle, begin, end in zip(angle_B.tolist(), bounds, bounds[1:]):
-                if begin < end:
-                    turn = torch.tensor([angle], dtype=torch.float64)
-                    turn_rows(distinct[begin:end], self.storages[view], turn)
-        return Rows(distinct, torch.from_numpy(place.reshape(keys.shape)).to(device))
+        stored, storage = torch.from_numpy(self._rows[view][chosen]).to(device), self.storages[view]
+
+        def decoded() -> Tensor:
+            distinct = storage.decode(stored)
+            if angle_B is not None:
+                bounds = np.searchsorted(turn_U, np.arange(1, len(turn_B) + 2)).tolist()
+                for angle, begin, end in zip(angle_B.tolist(), bounds, bounds[1:]):
+                    if begin < end:
+                        turn_rows(distinct[begin:end], storage, torch.tensor([angle], dtype=torch.float64))
+            return distinct
+
+        return UnreadRows(decoded, torch.from_numpy(place.reshape(keys.shape)).to(device))
 
     def state_dict(self, rows: bool = True) -> dict[str, Any]:
         """Only the rows in use, the spans and the generator; or the generator alone, of a buffer that does not grow."""

@@ -331,3 +331,23 @@ def test_vectors_and_grids_are_drawn_as_ever():
         assert batch.obs.full().dtype == torch.float32
         assert obs[0, :, 0].tolist() == index.tolist()
         assert obs[0, :, 1].tolist() == offset.tolist()
+
+
+def test_images_are_decoded_when_they_are_read_and_as_they_were_when_drawn(monkeypatch):
+    spec = spec_of(6)
+    buffer = EpisodeBuffer(spec, 14, 6, seed=0, turned_share=1.0, copies="d4")
+    rng = np.random.default_rng(0)
+    buffer.add(blob_like(spec, 6, rng))
+    calls, decode = [], type(buffer.storages["obs"]).decode
+    monkeypatch.setattr(type(buffer.storages["obs"]), "decode", lambda *args: (calls.append(1), decode(*args))[1])
+    batch = buffer.sample(3)
+    assert not calls
+    obs = batch.to("cpu").obs.full()
+    assert batch.obs.full().shape == (7, 3, 72) and len(calls) == 1
+    for _ in range(3):  # the ring goes round, over what was drawn
+        buffer.add(blob_like(spec, 6, rng))
+    state = batch.state.full()
+    again = EpisodeBuffer(spec, 14, 6, seed=0, turned_share=1.0, copies="d4")
+    again.add(blob_like(spec, 6, np.random.default_rng(0)))
+    fresh = again.sample(3)
+    assert torch.equal(fresh.obs.full(), obs) and torch.equal(fresh.state.full(), state)
