@@ -36,6 +36,7 @@ def get_config(domain_name: str = "block_pulling") -> ConfigDict:
     rl = {"sac": sac, **rows, "sac:believer": {"temperature": {"lr": 3e-4}}}
     # copies of demonstrations that read the picture; most of it was not measured by itself (docs/robot_domains.md)
     rl["offline:bc"] = {
+        "policy_inputs": ("history", "observation", "travelled"),
         "mixture": 5,
         "drop_action": 0.5,
         "auxiliary": {"use_actor": ("observation_cloning", "action_chunk")},
