@@ -42,7 +42,7 @@ def get_config(domain_name: str = "block_pulling") -> ConfigDict:
         "auxiliary": {"use_actor": ("observation_cloning", "action_chunk")},
         "head_dims": (160,),
         "batch_size": 16,
-        "num_updates": 2_000,
+        "num_updates": 3_000,
         "actor_lr": 1e-3,
         "tau": 0.01,
         "max_grad_norm": 5.0,

@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 
 CONFIG = "--config_env=configs/envs/robot.py:{name}"
 SIZES = {  # demonstrations and updates
-    "block_pulling": (400, 2000),
-    "block_pushing": (1000, 4000),
-    "drawer_opening": (400, 2000),
+    "block_pulling": (400, 3000),
+    "block_pushing": (1000, 5000),
+    "drawer_opening": (400, 3000),
 }
 
 
@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
             "train": (
                 CONFIG.format(name=name),
                 f"--config_rl.num_updates={updates}",
-                f"--config_env.eval.interval={updates // 2}",
+                f"--config_env.eval.interval={updates}",
             ),
         }
         for name, (demonstrations, updates) in SIZES.items()
