@@ -222,7 +222,7 @@ NUMBER = {
     "exploration": 2 + 7 * 8,
     "distill:heaven_hell": 5 * 5,
     "distill:heaven_hell_1": 5 * 5,
-    "world_model": 2 + 5 * 5,
+    "world_model": 2 + 5 * 3,
     "sure": 3 * 2 + 3 * 2 * 4,
     "sure:heaven_hell_avx2": 2 * 2 + 2 * 2 * 4,
     "sure:sphinx_others": 3 * 8,
