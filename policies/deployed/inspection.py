@@ -177,5 +177,5 @@ def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[
         entropy_R = belief.entropy()
         sure = np.flatnonzero(entropy_R < 1e-9)
         when = f"nothing was left to learn from step {sure[0]} on" if len(sure) else "something was left to the end"
-        said.append(f"The exact belief began with {entropy_R[0]:.3g} nats over {len(belief.names)} facts; {when}.")
+        said.append(f"The {belief.kind} began with {entropy_R[0]:.3g} nats over {len(belief.names)} facts; {when}.")
     return said

@@ -46,10 +46,12 @@ class Estimator:
     Attributes:
         bound: what it is of the information, in the limit of many pairs: a lower or an upper bound, or neither.
         doubt: where it cannot be trusted.
+        of_sets: whether y may be sets of particles.
     """
 
     bound: ClassVar[Bound] = "neither"
     doubt: ClassVar[str] = ""
+    of_sets: ClassVar[bool] = False
 
     def __init__(self, effort: Effort | None = None):
         self.effort = effort or Effort()
