@@ -107,11 +107,11 @@ class BeliefGauge:
             acting: what plays them; the policy, greedily, if not given.
         """
         pairs = self.pairs(policy, seed, acting)
-        found = {"return": float(np.mean(pairs.returns))}
+        found, by_particles = {"return": float(np.mean(pairs.returns))}, pairs.beliefs["belief"].dim() == 3
         for name, belief_NK in pairs.beliefs.items():
             label_N, num = numbered((belief_NK / SAME).round())
             found[name] = self.estimator.fit(pairs.memory_NH, belief_NK) if num > 1 else 0.0
-            if 2 * num <= len(label_N) and belief_NK.dim() == 2:
+            if 2 * num <= len(label_N) and not by_particles:
                 found[f"{name}_entropy"] = entropy_of(label_N)
         return found
 
