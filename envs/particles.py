@@ -208,11 +208,12 @@ class ParticleFilter:
         sizes = self.rules.fact_sizes
         label_M = np.ravel_multi_index([found[name].label_R for name in sizes], tuple(sizes.values()))
         label_NM = label_M.reshape(weight_NM.shape) + len(self._names) * np.arange(len(cloud))[:, None]
-        facts: Floats = np.bincount(label_NM.ravel(), weight_NM.ravel(), len(self._names) * len(cloud)).astype(float)
+        facts = np.bincount(label_NM.ravel(), weight_NM.ravel(), len(self._names) * len(cloud))
+        facts_NK: Floats = facts.reshape(len(cloud), -1).astype(np.float64)
         state_NMS = state_MS.reshape(*weight_NM.shape, -1)
         equal_NP = systematic(self.rng, weight_NM, weight_NM.shape[1])
         equal_NPS: NDArray[np.float32] = np.take_along_axis(state_NMS, equal_NP[..., None], axis=1)
-        return facts.reshape(len(cloud), -1), equal_NPS
+        return facts_NK / facts_NK.sum(axis=1, keepdims=True), equal_NPS
 
     def _warn(self) -> None:
         if self.lost:

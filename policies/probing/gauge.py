@@ -1,4 +1,4 @@
-"""How much a policy's memory holds of the exact belief: I(memory; belief), on fresh episodes (Lambrechts et al., 2022).
+"""How much a policy's memory holds of the belief: I(memory; belief), on fresh episodes (Lambrechts et al., 2022).
 
 Dimension key: N pairs, R rows of an episode, H memory, K facts, D variables.
 """

@@ -267,7 +267,9 @@ def test_behind_irrelevant_variables_it_is_that_of_the_domain_and_these_are_kalm
         assert one.particles_RPS.shape == (1, 80, 6) and one.kind == "belief by 80 particles"
     env = make_env(irrelevant.get_config("mountain_hike"))
     obs = env.reset(seed=0)[0]["obs"]
-    assert env.belief(obs[None], NOBODY, False).particles_RPS.shape == (1, 1000, 2)
+    belief = env.belief(obs[None], NOBODY, False)
+    assert belief.particles_RPS.shape == (1, 1000, 2)
+    assert belief.entropy() == 0 and belief.names[belief.probability_RK.argmax()] == "x 0, y 0"  # where it starts
 
 
 def test_what_no_particle_explains_is_passed_over():
