@@ -17,9 +17,18 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import Belief, Categories, PartiallyObservableEnv, portable_rng, restored_rng
+from envs.base import (
+    Belief,
+    Categories,
+    PartiallyObservableEnv,
+    Past,
+    last_of_each,
+    portable_rng,
+    restored_rng,
+)
 from envs.factors import Factor
 from envs.finite import Filter, FinitePOMDP
+from envs.particles import ParticleFilter
 
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
@@ -55,6 +64,8 @@ class Rules(ABC):
         blank_guess: some guess of one env, likewise.
         num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
         keeps_guess: no guess is ever replaced.
+        particles: by how many beliefs are told, where `log_likelihood` is; else 0.
+        fact_sizes: of such domains, which of `factors` beliefs tell of, and how many values each has.
     """
 
     obs_space: spaces.Box
@@ -70,6 +81,8 @@ class Rules(ABC):
     blank_guess: NDArray[Any]
     num_joint: int = 0
     keeps_guess: bool = False
+    particles: int = 0
+    fact_sizes: Mapping[str, int] = {}
 
     @property
     def model(self) -> FinitePOMDP | None:
@@ -144,8 +157,29 @@ class Rules(ABC):
         """The expert's actions: to the information, once informed to the goal; where it guesses, to that place."""
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
-        """The exact belief at each row of an episode; see `PartiallyObservableEnv.belief`."""
-        return None
+        """The belief at each row of an episode; see `PartiallyObservableEnv.belief`.
+
+        By particles it is the same whenever it is asked: each question draws from a generator of its own.
+        """
+        return self._particle_filter().episode(Past(obs_RO, action_T, terminated)) if self.particles else None
+
+    def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
+        """The beliefs at the last rows of episodes; see `PartiallyObservableEnv.last_beliefs`."""
+        return self._particle_filter().last(pasts) if self.particles else last_of_each(self.belief, pasts)
+
+    def _particle_filter(self) -> ParticleFilter:
+        return ParticleFilter(self, self.particles, np.random.default_rng(0))
+
+    def log_likelihood(self, joint: NDArray[Any], obs: NDArray[Any]) -> NDArray[np.float64]:
+        """Of domains with `particles`: log p(obs | joint) (N,), but for a constant; what was drawn there aside."""
+        raise NotImplementedError
+
+    def hypotheses(self, joint: NDArray[Any]) -> NDArray[Any]:
+        """The same joint states with each value of a fact that never changes within an episode, (values, N, …).
+
+        Values are equally likely, whatever else the start is.
+        """
+        return joint[None]
 
     @cached_property
     def _filter(self) -> Filter:
@@ -282,6 +316,9 @@ class ArrayEnv(PartiallyObservableEnv):
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         return self.rules.belief(obs_RO, action_T, terminated)
+
+    def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
+        return self.rules.last_beliefs(pasts)
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What a probe can look for in the rows, by name."""

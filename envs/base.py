@@ -4,9 +4,9 @@ Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F fe
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -82,23 +82,57 @@ class EnvSpec:
         return np.eye(self.action_dim, dtype=np.float32)[action]
 
 
+class Past(NamedTuple):
+    """An episode up to some row: observations (R, O), the R - 1 actions between them, and whether it ended there."""
+
+    obs_RO: NDArray[Any]
+    action_T: NDArray[Any]
+    terminated: bool
+
+
 @dataclass(frozen=True)
 class Belief:
     """What there is to know of a hidden fact, given the observations of an episode up to each of its rows.
 
     Attributes:
         names: of the K facts that are possible.
-        probability_RK: their exact probabilities at each of R rows.
+        probability_RK: their probabilities at each of R rows, exact but where there are particles.
         irrelevant_RD: the means of D variables that mean nothing, given the same; None where there are none.
+        particles_RPS: P equally weighted states, which are the belief where it cannot be told exactly; else None.
+        features: by name, which number of a feature each fact (K,) has, where that is not the state's to say.
     """
 
     names: tuple[str, ...]
     probability_RK: NDArray[np.float64]
     irrelevant_RD: NDArray[np.float64] | None = None
+    particles_RPS: NDArray[np.float32] | None = None
+    features: Mapping[str, NDArray[np.intp]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What it is, in words."""
+        if self.particles_RPS is None:
+            return "exact belief"
+        return f"belief by {self.particles_RPS.shape[1]:,} particles"
+
+    def last(self) -> "Belief":
+        """That of the last row alone."""
+        return replace(
+            self,
+            probability_RK=self.probability_RK[-1:],
+            irrelevant_RD=None if self.irrelevant_RD is None else self.irrelevant_RD[-1:],
+            particles_RPS=None if self.particles_RPS is None else self.particles_RPS[-1:],
+        )
 
     def entropy(self) -> NDArray[np.float64]:
         """The entropy (R,) in nats."""
         return entropies(self.probability_RK)
+
+
+def last_of_each(belief: Callable[..., Belief | None], pasts: Sequence[Past]) -> list[Belief] | None:
+    """The beliefs at the last rows of episodes by what tells that of one; None where it tells none."""
+    found = [one.last() for past in pasts if (one := belief(*past)) is not None]
+    return found if len(found) == len(pasts) else None
 
 
 def entropies(probability_RK: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,12 +165,16 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
         raise NotImplementedError
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
-        """The exact belief at each row of an episode from what the agent saw and did; None where it cannot be told.
+        """The belief at each row of an episode from what the agent saw and did; None where it cannot be told.
 
         That the episode went on after each row but the last counts as observed, and for the last row, if `terminated`,
         that it ended.
         """
         return None
+
+    def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
+        """The beliefs at the last rows of episodes, R = 1; None where they cannot be told."""
+        return last_of_each(self.belief, pasts)
 
 
 class ManyEnvs(Protocol):

@@ -1,6 +1,6 @@
 """Any domain of ours with variables before its views that mean nothing (Lambrechts, Bolland & Ernst, 2022)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from gymnasium.envs.registration import load_env_creator
 from numpy.typing import NDArray
 
 from envs.arrays import ArrayEnv, ArrayVectorEnv, Bools, Floats, Rules
-from envs.base import Belief
+from envs.base import Belief, Past
 from envs.factors import Factor
 from envs.finite import FinitePOMDP
 
@@ -130,8 +130,19 @@ class IrrelevantRules(Rules):
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """That of the domain, of which the variables tell nothing; and the means of these."""
-        own = self.inner.belief(np.ascontiguousarray(obs_RO[:, self.variables :]), action_T, terminated)
+        past = Past(obs_RO, action_T, terminated)
+        own = self.inner.belief(*self._inner_past(past))
         return None if own is None else replace(own, irrelevant_RD=filtered(obs_RO[:, : self.variables]))
+
+    def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
+        found = self.inner.last_beliefs([self._inner_past(past) for past in pasts])
+        if found is None:
+            return None
+        means = (filtered(past.obs_RO[:, : self.variables])[-1:] for past in pasts)
+        return [replace(own, irrelevant_RD=mean_RD) for own, mean_RD in zip(found, means, strict=True)]
+
+    def _inner_past(self, past: Past) -> Past:
+        return past._replace(obs_RO=np.ascontiguousarray(past.obs_RO[:, self.variables :]))
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         return self.inner.factors(obs_RO[:, self.variables :], state_RS[:, self.variables :])

@@ -193,6 +193,9 @@ class Silent(gym.Env[Any, Any]):
     def belief(self, obs_RO: Any, action_T: Any, terminated: bool) -> None:
         """Nothing is known of it."""
 
+    def last_beliefs(self, pasts: Any) -> None:
+        """Nor of these."""
+
 
 def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
     """An env to be asked what it says of its rows."""

@@ -20,11 +20,13 @@ PLACES = 8  # bins of either axis that probes look for
 
 def altitude(place_N2: NDArray[Any]) -> NDArray[np.float64]:
     """How high places (…, 2) are: three ridges on a slope; the reward of arriving there."""
-    density = [
-        np.exp(-0.5 * ((place_N2 - mean) ** 2 / variance).sum(axis=-1)) / (2 * np.pi * np.sqrt(np.prod(variance)))
-        for mean, variance in ((np.array(mean), np.array(variance)) for mean, variance in RIDGES)
-    ]
-    height: NDArray[np.float64] = -np.exp(-np.max(density, axis=0)) + 0.2 * place_N2.sum(axis=-1) - 0.02
+    x_N, y_N = np.moveaxis(np.asarray(place_N2, np.float64), -1, 0)
+    highest_N = np.zeros(x_N.shape)
+    for (mean_x, mean_y), (variance_x, variance_y) in RIDGES:
+        exponent_N = -0.5 * ((x_N - mean_x) ** 2 / variance_x + (y_N - mean_y) ** 2 / variance_y)
+        density_N = np.exp(exponent_N) / (2 * np.pi * np.sqrt(variance_x * variance_y))
+        highest_N = np.maximum(highest_N, density_N)
+    height: NDArray[np.float64] = -np.exp(-highest_N) + 0.2 * (x_N + y_N) - 0.02
     return height
 
 
@@ -40,12 +42,18 @@ class MountainHikeRules(Rules):
     The expert knows the state, which is never shown, and walks along the ridges; where it guesses, it takes the actions
     to be turned as it has drawn, and thinks that it is where it is.
 
+    Beliefs are told by particles, a quarter of them for each turn if `varying`.
+
     Args:
         varying: whether actions are turned.
+        particles: of a belief, at least 4.
     """
 
-    def __init__(self, varying: bool = False) -> None:
-        self.turns = 4 if varying else 1
+    def __init__(self, varying: bool = False, particles: int = 1000) -> None:
+        if particles < 4:
+            raise ValueError(f"particles is {particles}; at least 4")
+        self.turns, self.particles = 4 if varying else 1, particles
+        self.fact_sizes = {"x": PLACES, "y": PLACES} | ({"turn": self.turns} if varying else {})
         self.obs_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
         low = np.array([-1, -1] + [0] * (4 if varying else 0), np.float32)
         self.state_space = spaces.Box(low, np.ones_like(low), dtype=np.float32)
@@ -82,6 +90,15 @@ class MountainHikeRules(Rules):
         slip_N2 = SLIP * rng.standard_normal((len(joint), 2))
         place_N2 = joint[:, :2] + STEP * MOVES[(action + turn) % 4] + slip_N2
         return self._seen(rng, np.clip(place_N2, -1.0, 1.0), turn)
+
+    def log_likelihood(self, joint: NDArray[np.float64], obs: NDArray[Any]) -> NDArray[np.float64]:
+        off = (obs[:, 0] - altitude(joint[:, :2])) / HAZE
+        return -0.5 * off**2
+
+    def hypotheses(self, joint: NDArray[np.float64]) -> NDArray[np.float64]:
+        turned = np.repeat(joint[None], self.turns, axis=0)
+        turned[:, :, 2] = np.arange(self.turns)[:, None]
+        return turned
 
     def observe(self, joint: NDArray[np.float64]) -> Floats:
         return joint[:, 3:].astype(np.float32)

@@ -15,7 +15,16 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.actions import PlainActions, through_wrappers
-from envs.base import Belief, Categories, EnvSpec, categories_told, close_or_warn, groups_told
+from envs.base import (
+    Belief,
+    Categories,
+    EnvSpec,
+    Past,
+    categories_told,
+    close_or_warn,
+    groups_told,
+    last_of_each,
+)
 from envs.factors import Factor
 from envs.velocities import hidden_entries
 from envs.views import ImageOptions, Storage, View, names_of, visible_entries
@@ -263,9 +272,20 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """The env's own belief from what is seen and done; None where it has none, or entries are hidden from it."""
-        own = told_by(self.env, "belief") if not self._hides and not names_of(self._adapt.obs_keys) else None
+        own = self._own("belief")
         found: Belief | None = None if own is None else own(obs_RO, action_T, terminated)
         return found
+
+    def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
+        """The env's own beliefs at the last rows of episodes; None where it has none, or entries are hidden from it."""
+        own = self._own("last_beliefs")
+        found: list[Belief] | None = last_of_each(self.belief, pasts) if own is None else own(pasts)
+        return found
+
+    def _own(self, name: str) -> Any:
+        """A method of the env that reads its observations; None where it has none, or they are not what is seen."""
+        seen_as_it_is = not self._hides and not names_of(self._adapt.obs_keys)
+        return told_by(self.env, name, beside="belief") if seen_as_it_is else None
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What the env says a probe can look for; nothing where the views are not its own."""

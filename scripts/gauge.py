@@ -1,4 +1,4 @@
-"""Takes the measure of finished or interrupted runs' memories: how many nats they hold of the exact belief.
+"""Takes the measure of finished or interrupted runs' memories: how many nats they hold of the belief.
 
 Of each run the newest policy and the best one. What is found is printed, and kept in gauge.json in the run's folder.
 

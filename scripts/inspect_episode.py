@@ -90,7 +90,7 @@ def main() -> None:
         notes["belief"] = "what acts here sees embeddings, not the domain's observations"
     else:
         single = describing_env(config.env)
-        why = f"{config.env.id} does not tell the exact belief"
+        why = f"{config.env.id} does not tell its belief"
         try:
             beliefs = [single.belief(one.episode.obs, one.episode.action, one.terminated) for one in played]
         except UserError as error:  # what its model takes is not there: memory, or a package

@@ -85,6 +85,7 @@ def episode(
         "losses": {} if judged is None else {name: plain(loss) for name, loss in judged.losses.items()},
         "bonuses": {} if judged is None else {name: plain(bonus) for name, bonus in judged.bonuses.items()},
         "facts": [] if belief is None else belief.names,
+        "belief_kind": "exact belief" if belief is None else belief.kind,
         "belief": [] if belief is None else plain(belief.probability_RK),
         "entropy": [] if belief is None else plain(belief.entropy()),
         "read": [] if read_RK is None else plain(read_RK),

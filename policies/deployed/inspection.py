@@ -175,7 +175,8 @@ def story(played: Played, judged: Judged | None, belief: Belief | None) -> list[
         )
     if belief is not None:
         entropy_R = belief.entropy()
-        sure = np.flatnonzero(entropy_R < 1e-9)
-        when = f"nothing was left to learn from step {sure[0]} on" if len(sure) else "something was left to the end"
-        said.append(f"The exact belief began with {entropy_R[0]:.3g} nats over {len(belief.names)} facts; {when}.")
+        sure = int((np.flatnonzero(entropy_R >= 1e-9) + 1).max(initial=0))  # from this row on, places may be lost again
+        is_sure = sure < len(entropy_R)
+        when = f"nothing was left to learn from step {sure} on" if is_sure else "something was left to the end"
+        said.append(f"The {belief.kind} began with {entropy_R[0]:.3g} nats over {len(belief.names)} facts; {when}.")
     return said

@@ -17,6 +17,7 @@ from policies.models.sources import Sources
 from utils.errors import UserError
 
 MOST_NUMBERS = 100_000_000  # of a policy: 400 MB
+MOST_SIZE = 100.0  # of values, beside how far they differ, up to which they are kept as they are
 
 
 class TooLargeError(UserError):
@@ -69,11 +70,28 @@ def solved_policy(
     _copy(fold.first_VS, _first_beliefs(model, num_V))
     _copy(fold.on_SM, np.concatenate([dense(model.going_on(a)) for a in range(num_A)], axis=1))
     _copy(fold.seen_MS, np.concatenate([_rows(see_EO, num_V) for see_EO in model.observation_AEO]))
-    for table, values in zip((head.vector_KS, head.action_K, head.left_K), vectors, strict=True):
+    told_KS = relative(vectors)
+    for table, values in zip((head.vector_KS, head.action_K, head.left_K), (told_KS, *vectors[1:]), strict=True):
         _copy(table, values)
     least = min(0.0, float(model.reward_SA.min())) * (horizon or 1.0 / (1.0 - model.discount))
+    if not np.array_equal(told_KS, vectors.vector_KS):
+        least = float(2 * told_KS.min() - told_KS.max()) - 1.0  # below all that they tell
     _copy(head.least, np.array([least]))
     return policy.eval()
+
+
+def relative(vectors: Controller) -> Floats:
+    """The vectors (K, S) less a constant for each number of steps left, where single precision would round off more.
+
+    Vectors of as many steps are compared with each other alone, so that what is best stays; values are then relative.
+    """
+    told_KS = vectors.vector_KS.copy()
+    for left in np.unique(vectors.left_K):
+        some = vectors.left_K == left
+        low, high = told_KS[some].min(), told_KS[some].max()
+        if max(abs(low), abs(high)) > MOST_SIZE * (high - low):
+            told_KS[some] -= (low + high) / 2
+    return told_KS
 
 
 def solved_config(config_env: ConfigDict, method: str) -> ConfigDict:

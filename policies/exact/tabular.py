@@ -3,7 +3,7 @@
 The letters are those of `policies.exact.histories`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,6 +15,8 @@ from utils.errors import UserError
 
 METHODS = ("vi", "aavi", "api", "aql")
 Reading = Literal["consistent", "algorithm3", "eq14_naive"]
+TOLERANCE = 1e-14  # of the greatest value: a change by which sweeps end
+LEAP = 1000  # sweeps, after which the rest of the series is tried at once
 READINGS: tuple[Reading, ...] = get_args(Reading)
 
 
@@ -37,46 +39,78 @@ class Values:
             return far
         return max(far, float(np.abs(self.u_HSA - other.u_HSA).max()))
 
+    def limit(self, last: "Values", factor: float) -> "Values":
+        """Where this comes to if what was added to the one before falls by the same factor for ever."""
+        times = factor / (1.0 - factor) if 0.0 < factor < 1.0 else 0.0
+        u_HSA = self.u_HSA
+        if u_HSA is not None and last.u_HSA is not None:
+            u_HSA = u_HSA + times * (u_HSA - last.u_HSA)
+        return Values(self.q_HA + times * (self.q_HA - last.q_HA), u_HSA)
 
-def settled(iterates: Iterator[Values], tolerance: float = 1e-14, most: int = 100_000) -> tuple[Values, int]:
+
+Iterates = Generator[Values, Values | None, None]  # what is sent is gone on from, in place of the last one
+
+
+def settled(iterates: Iterates, tolerance: float = TOLERANCE, most: int = 100_000) -> tuple[Values, int]:
     """The first iterate that is like the one before, by `tolerance` of the greatest value, or the last; and its number.
+
+    Changes that fall by a factor a sweep, as by γ where episodes never end, would take some 30 / (1 - γ) sweeps. So
+    each `LEAP` sweeps what is left of the geometric series is added, and taken back if changes do not fall by it.
 
     Raises:
         UserError: there are more than `most`.
     """
     last, number = next(iterates), 0
+    once_HA = np.zeros_like(last.q_HA)  # what was added half a leap ago
     for number, now in enumerate(iterates, 1):
-        if now.distance(last) <= tolerance * max(1.0, float(np.abs(now.q_HA).max())):
+        change, size = now.distance(last), max(1.0, float(np.abs(now.q_HA).max()))
+        if change <= tolerance * size:
             return now, number
         if number == most:
-            raise UserError(f"--method: values still change after {most:,} sweeps; give a horizon")
+            raise UserError(
+                f"--method: values of up to {size:.6g} still change by {change:.2g} in sweep {most:,}; give a horizon"
+            )
+        added_HA = now.q_HA - last.q_HA
+        if number % LEAP == LEAP // 2:
+            once_HA = added_HA
+        elif number % LEAP == 0:
+            fallen = float((added_HA * once_HA).sum() / max(float((once_HA**2).sum()), np.finfo(float).tiny))
+            limit = now.limit(last, max(0.0, fallen) ** (2 / LEAP))
+            tried = iterates.send(limit)
+            now = tried if tried.distance(limit) < change else iterates.send(now)
         last = now
     return last, number
 
 
-def value_iteration(histories: Histories, q_HA: Floats) -> Iterator[Values]:
+def value_iteration(histories: Histories, q_HA: Floats) -> Iterates:
     """Q, B Q, B² Q, …"""
     while True:
-        yield Values(q_HA)
-        q_HA = histories.optimised(q_HA)
+        sent = yield Values(q_HA)
+        q_HA = histories.optimised(q_HA if sent is None else sent.q_HA)
 
 
-def asymmetric_value_iteration(histories: Histories, u_HSA: Floats, q_HA: Floats) -> Iterator[Values]:
+def asymmetric_value_iteration(histories: Histories, u_HSA: Floats, q_HA: Floats) -> Iterates:
     """AAVI, Algorithm 2: U by the policy that is greedy to Q, then Q by U. Where Q = EU, its Q are those of VI."""
     while True:
-        yield Values(q_HA, u_HSA)
-        u_HSA = histories.evaluated_states(u_HSA, greedy(q_HA))
+        now = Values(q_HA, u_HSA)
+        now = (yield now) or now
+        assert now.u_HSA is not None, "each sweep has one"
+        u_HSA = histories.evaluated_states(now.u_HSA, now.policy_H)
         q_HA = histories.expectation(u_HSA)
 
 
-def asymmetric_policy_iteration(histories: Histories, policy_H: Ints, tolerance: float = 1e-12) -> Iterator[Values]:
-    """API, Algorithm 1: U of a policy, Q by U, and the policy that is greedy to Q; until no value rises any more."""
+def asymmetric_policy_iteration(histories: Histories, policy_H: Ints, tolerance: float = 1e-12) -> Iterates:
+    """API, Algorithm 1: U of a policy, Q by U, and the policy that is greedy to Q; until no value rises any more.
+
+    A rise counts above `tolerance`, and above what U is certain to where sweeps end, `TOLERANCE` of it / (1 - γ).
+    """
     best_HA = np.full((len(histories), 1), -np.inf)
+    rounding = 0.0 if histories.depth else TOLERANCE / (1.0 - histories.model.discount)
     while True:
         u_HSA = policy_values(histories, policy_H)
         q_HA = histories.expectation(u_HSA)
         yield Values(q_HA, u_HSA)
-        if (q_HA <= best_HA + tolerance).all():
+        if (q_HA <= best_HA + max(tolerance, rounding * float(np.abs(u_HSA).max()))).all():
             return
         best_HA, policy_H = q_HA, greedy(q_HA)
 
@@ -84,10 +118,12 @@ def asymmetric_policy_iteration(histories: Histories, policy_H: Ints, tolerance:
 def policy_values(histories: Histories, policy_H: Ints) -> Floats:
     """U^π (H, S, A), the fixed point of B_π."""
 
-    def sweeps() -> Iterator[Values]:
+    def sweeps() -> Iterates:
         u_HSA = np.zeros((*histories.belief_HS.shape, len(histories.model.actions)))
         while True:
-            yield Values(histories.expectation(u_HSA), u_HSA)
+            sent = yield Values(histories.expectation(u_HSA), u_HSA)
+            if sent is not None and sent.u_HSA is not None:
+                u_HSA = sent.u_HSA
             u_HSA = histories.evaluated_states(u_HSA, policy_H)
 
     u_HSA = settled(sweeps())[0].u_HSA
@@ -95,12 +131,12 @@ def policy_values(histories: Histories, policy_H: Ints) -> Floats:
     return u_HSA
 
 
-def policy_evaluation(histories: Histories, policy: Ints | Floats) -> Iterator[Values]:
+def policy_evaluation(histories: Histories, policy: Ints | Floats) -> Iterates:
     """0, B_π 0, B_π² 0, … on Q, of actions (H,) or of probabilities (H, A)."""
     q_HA = np.zeros((len(histories), len(histories.model.actions)))
     while True:
-        yield Values(q_HA)
-        q_HA = histories.evaluated(q_HA, policy)
+        sent = yield Values(q_HA)
+        q_HA = histories.evaluated(q_HA if sent is None else sent.q_HA, policy)
 
 
 def imitation_limit(histories: Histories, teacher_SA: Floats | None = None) -> tuple[Floats, float]:

@@ -120,7 +120,7 @@ class AlphaVectors(nn.Module):
         self.least = _table(1)
 
     def forward(self, belief: Tensor) -> Tensor:
-        """Action values, which the vectors promise at least."""
+        """Action values, which the vectors promise at least; less what they were kept without."""
         belief = belief.float()
         value_K = belief[..., :-1] @ self.vector_KS.T
         if self.sizes.horizon:

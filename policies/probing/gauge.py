@@ -1,4 +1,4 @@
-"""How much a policy's memory holds of the exact belief: I(memory; belief), on fresh episodes (Lambrechts et al., 2022).
+"""How much a policy's memory holds of the belief: I(memory; belief), on fresh episodes (Lambrechts et al., 2022).
 
 Dimension key: N pairs, R rows of an episode, H memory, K facts, D variables.
 """
@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.images import row_storages
-from envs.base import AsymmetricVectorEnv, Belief, EnvSpec
+from envs.base import AsymmetricVectorEnv, Belief, EnvSpec, Past
 from envs.make import describing_env
 from policies.acting.evaluate import GreedyPolicy, measures
 from policies.acting.rollout import Policy, run_episodes
@@ -33,6 +33,7 @@ EPISODES = 1024  # a look
 EFFORT = Effort(steps=120, batch=128, hidden_dims=(64, 64), lr=4e-3)
 ESTIMATOR = "infonce"  # as near as any on values as few as beliefs have, and the steadiest
 READ_EPISODES, READ_STEPS = 256, 600  # of a readout
+READ_PARTICLES = 250  # of a belief, at most: every so many of equally weighted ones, which are drawn in order
 SAME = 1e-6  # beliefs that differ by less are one
 
 
@@ -42,8 +43,8 @@ class Pairs:
 
     Attributes:
         memory_NH: what the policy's folds show.
-        beliefs: by name: `belief`, what the domain tells; of each feature of its state that hides in it, by the
-            feature's name; `irrelevant`, of variables that mean nothing.
+        beliefs: by name: `belief`, what the domain tells, (N, K) or sets of P states (N, P, S); of each feature of its
+            state that hides in it, by the feature's name; `irrelevant`, of variables that mean nothing.
         returns: of the episodes, undiscounted.
     """
 
@@ -53,7 +54,7 @@ class Pairs:
 
 
 class BeliefGauge:
-    """Takes the measure of policies on a domain that tells its exact belief.
+    """Takes the measure of policies on a domain that tells its belief, exactly or by particles.
 
     An episode gives one pair, at a row that is drawn among those at which the policy acts: so pairs are independent,
     and a row of a short episode counts more than one of a long one. A memory is what its folds show to the heads, of an
@@ -67,7 +68,7 @@ class BeliefGauge:
         episodes: that are played for a measure.
 
     Raises:
-        UserError: the domain tells no belief.
+        UserError: the domain tells no belief, or one by particles to an estimator of vectors.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class BeliefGauge:
     ):
         self.envs, self.spec, self.domain = envs, envs.spec_sizes, describing_env(config.env)
         self.episodes, self.estimator = episodes, choose(ESTIMATORS, estimator, "--estimator")(EFFORT)
-        none = f"{flag}: {self.spec.env_id} does not tell the exact belief"
+        none = f"{flag}: {self.spec.env_id} does not tell its belief"
         if config.rl.get("observe", ()):
             raise UserError(f"{flag}: what acts here sees embeddings, not the domain's observations")
         first = self.envs.reset(seed=0)[0]["obs"][:1]
@@ -90,12 +91,15 @@ class BeliefGauge:
             raise UserError(f"{none} ({error})") from error
         if told is None:
             raise UserError(none)
+        if told.particles_RPS is not None and not self.estimator.of_sets:
+            able = ", ".join(name for name, made in ESTIMATORS.items() if made.of_sets)
+            raise UserError(f"--estimator: {estimator!r} is not of beliefs by particles; choose from {able}")
 
     def measure(self, policy: HistoryPolicy, seed: int, acting: Policy | None = None) -> dict[str, float]:
         """Nats of I(memory; belief) and of the entropy of the belief, which is the most that there can be of it.
 
-        Each is under the belief's name, the entropy with `_entropy`, where beliefs are few enough for it to be counted;
-        and `return`, the mean of these episodes.
+        Each is under the belief's name, the entropy with `_entropy`, where beliefs are few enough for it to be counted,
+        as those by particles never are; and `return`, the mean of these episodes.
 
         Args:
             policy: whose memory it is.
@@ -103,11 +107,11 @@ class BeliefGauge:
             acting: what plays them; the policy, greedily, if not given.
         """
         pairs = self.pairs(policy, seed, acting)
-        found = {"return": float(np.mean(pairs.returns))}
+        found, by_particles = {"return": float(np.mean(pairs.returns))}, pairs.beliefs["belief"].dim() == 3
         for name, belief_NK in pairs.beliefs.items():
             label_N, num = numbered((belief_NK / SAME).round())
             found[name] = self.estimator.fit(pairs.memory_NH, belief_NK) if num > 1 else 0.0
-            if 2 * num <= len(label_N):
+            if 2 * num <= len(label_N) and not by_particles:
                 found[f"{name}_entropy"] = entropy_of(label_N)
         return found
 
@@ -117,37 +121,53 @@ class BeliefGauge:
         rng = generator(seed, "rows")
         row_N = [int(rng.integers(len(episode))) for episode in episodes]
         memory_NRH = memories(policy, episodes, self.spec)
-        known: dict[tuple[bytes, bytes], Belief] = {}  # greedy episodes begin alike
-        told = []
-        for episode, row in zip(episodes, row_N):
-            past = episode.obs[: row + 1].tobytes(), episode.action[:row].tobytes()
-            if past not in known:
-                known[past] = self.belief(episode, row)
-            told.append(known[past])
-        beliefs = {"belief": _last(one.probability_RK for one in told)}
-        beliefs |= {name: beliefs["belief"] @ share_KV for name, share_KV in self._features(told[0])}
+        told = self._last_beliefs(episodes, row_N)
+        probability_NK = _last(one.probability_RK for one in told)
+        beliefs = {"belief": probability_NK}
+        if (first := told[0].particles_RPS) is not None:
+            every = -(-first.shape[1] // READ_PARTICLES)
+            beliefs["belief"] = _last(one.particles_RPS for one in told)[:, ::every]
+        beliefs |= {name: probability_NK @ share_KV for name, share_KV in self._features(told[0])}
         if told[0].irrelevant_RD is not None:
             beliefs["irrelevant"] = _last(one.irrelevant_RD for one in told)
         memory_NH = torch.stack([memory_RH[row] for memory_RH, row in zip(memory_NRH, row_N)])
         return Pairs(memory_NH, beliefs, [float(measures(episode)["return"] or 0.0) for episode in episodes])
 
     def belief(self, episode: Episode, row: int) -> Belief:
-        """The exact belief at the rows of an episode, up to one; at its end that it ended is known."""
-        storage = row_storages(self.spec)["obs"]
-        obs_RO = storage.decode(torch.from_numpy(episode.obs[: row + 1])).numpy()
-        ended = row == len(episode) and episode.discount[-1] == 0
-        told = self.domain.belief(obs_RO, episode.action[:row], bool(ended))
+        """The belief at the rows of an episode, up to one; at its end that it ended is known."""
+        told = self.domain.belief(*self._past(episode, row))
         assert told is not None, "it was told before"
         return told
 
+    def _last_beliefs(self, episodes: Sequence[Episode], row_N: Sequence[int]) -> list[Belief]:
+        """Those at one row of each episode."""
+        number: dict[tuple[bytes, bytes], int] = {}  # greedy episodes begin alike
+        pasts, which_N = list[Past](), list[int]()
+        for episode, row in zip(episodes, row_N, strict=True):
+            past = episode.obs[: row + 1].tobytes(), episode.action[:row].tobytes()
+            if past not in number:
+                number[past] = len(pasts)
+                pasts.append(self._past(episode, row))
+            which_N.append(number[past])
+        told = self.domain.last_beliefs(pasts)
+        assert told is not None, "it was told before"
+        return [told[which] for which in which_N]
+
+    def _past(self, episode: Episode, row: int) -> Past:
+        storage = row_storages(self.spec)["obs"]
+        obs_RO = storage.decode(torch.from_numpy(episode.obs[: row + 1])).numpy()
+        ended = row == len(episode) and episode.discount[-1] == 0
+        return Past(obs_RO, episode.action[:row], bool(ended))
+
     def _features(self, told: Belief) -> list[tuple[str, Tensor]]:
         """Of each feature of the state of which the belief says something, by which facts it has which value (K, V)."""
-        found = []
-        for name, number_S in self.spec.state_groups:
-            number_K = np.array([number for number in number_S if number >= 0])
-            if len(number_K) == len(told.names):
-                found.append((name, torch.from_numpy(np.eye(number_K.max() + 1)[number_K])))
-        return found
+        groups = ((name, [number for number in number_S if number >= 0]) for name, number_S in self.spec.state_groups)
+        features = dict(told.features) | {name: np.array(number) for name, number in groups}
+        return [
+            (name, torch.from_numpy(np.eye(number_K.max() + 1)[number_K]))
+            for name, number_K in features.items()
+            if len(number_K) == len(told.names)
+        ]
 
     def readout(self, policy: HistoryPolicy, seed: int) -> Callable[[Tensor], NDArray[np.float64]]:
         """What can be read from memories (R, H): the probabilities of the facts (R, K), by a network that has learned

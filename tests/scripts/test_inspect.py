@@ -232,7 +232,7 @@ def test_images_continuous_actions_and_what_is_missing(scripts, tmp_path):
     assert "warning: no predictor and no bonus" in done.stderr
     page = page_of(run / "inspect")
     assert "there is no checkpoint in" in page["notes"]["bonus"]
-    assert "does not tell the exact belief" in page["notes"]["belief"]
+    assert "does not tell its belief" in page["notes"]["belief"]
     e = page["episodes"][0]
     np.testing.assert_allclose(e["action"], e["outputs"]["mean"], atol=1e-6)
     assert e["belief"] == []

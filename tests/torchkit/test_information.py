@@ -132,3 +132,13 @@ def test_the_information_of_the_mixture_is_that_of_its_true_ratio():
     joint = torch.logaddexp(near_x + near_y, far_x + far_y) + half
     single = torch.logaddexp(near_x, far_x) + torch.logaddexp(near_y, far_y) + 2 * half
     assert known.of_mixture() == pytest.approx(float((joint - single).mean()), abs=5e-3)
+
+
+def test_a_pair_unlike_those_that_were_fitted_does_not_ruin_the_estimate():
+    """A probability that is nearly 0 in all pairs but a few: their distance is 10^5 scales of the others."""
+    torch.manual_seed(0)
+    x = torch.randn(1024, 4)
+    y = torch.stack([x[:, 0] + torch.randn(1024), 1e-5 * torch.rand(1024)], dim=1)
+    plain = ESTIMATORS["infonce"](EFFORT).fit(x, y)
+    y[torch.randperm(1024)[:2], 1] = 1.0
+    assert ESTIMATORS["infonce"](EFFORT).fit(x, y) == pytest.approx(plain, abs=0.1)

@@ -18,6 +18,7 @@ from torchkit.networks import mlp
 Bound = Literal["lower", "upper", "neither"]
 
 FLOOR = 1e-6  # a feature that varies less is constant
+FARTHEST = 10.0  # scales from the mean; what is farther off counts as that far, and no network meets what it never saw
 CHECKS = 20  # looks at the pairs that choose the weights
 
 
@@ -46,10 +47,12 @@ class Estimator:
     Attributes:
         bound: what it is of the information, in the limit of many pairs: a lower or an upper bound, or neither.
         doubt: where it cannot be trusted.
+        of_sets: whether y may be sets of particles.
     """
 
     bound: ClassVar[Bound] = "neither"
     doubt: ClassVar[str] = ""
+    of_sets: ClassVar[bool] = False
 
     def __init__(self, effort: Effort | None = None):
         self.effort = effort or Effort()
@@ -102,7 +105,8 @@ class Pairs:
 def split(x: Tensor, y: Tensor) -> tuple[Pairs, Pairs, Pairs]:
     """Two fifths to fit to, a tenth that chooses among weights, half to tell of: in a drawn order, standardised.
 
-    Mean and scale of each feature are those of the first; information does not depend on them.
+    Mean and scale of each feature are those of the first; information does not depend on them, and is no more of what
+    is clipped.
     """
     order = torch.randperm(len(x))
     half, fitted = len(x) // 2, len(x) * 2 // 5
@@ -117,7 +121,7 @@ def standardised(values: Tensor, rows: Tensor) -> Tensor:
         return values
     flat = values[rows].flatten(0, -2)
     scale = flat.std(0, correction=0)
-    return (values - flat.mean(0)) / torch.where(scale < FLOOR, 1.0, scale)
+    return ((values - flat.mean(0)) / torch.where(scale < FLOOR, 1.0, scale)).clamp(-FARTHEST, FARTHEST)
 
 
 class DeepSet(nn.Module):

@@ -69,6 +69,7 @@ class ByCritic(Estimator):
     """An estimate by a critic: `loss` trains it, `told` is of its scores."""
 
     bound: ClassVar[Bound] = "lower"
+    of_sets: ClassVar[bool] = True
 
     def loss(self, critic: Critic, pairs: Pairs) -> Tensor:
         """What the critic descends: as it stands, minus what is told."""

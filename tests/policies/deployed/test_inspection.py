@@ -114,6 +114,20 @@ def test_when_the_fact_was_learned_is_said_with_what_it_paid():
     ]
 
 
+def test_a_place_that_is_known_and_lost_again_was_not_the_last_to_learn():
+    rows = np.zeros((3, 1), np.float32)
+    episode = Episode(rows, rows, np.zeros(2, int), np.zeros(2, np.float32), np.ones(2, np.float32))
+    played = Played(episode, np.zeros((2, 2)), None, [])
+    sure, open_ = [1.0, 0.0], [0.5, 0.5]
+    for told, when in (
+        ((sure, open_, sure), "nothing was left to learn from step 2 on"),
+        ((sure, sure, open_), "something was left to the end"),
+        ((sure, sure, sure), "nothing was left to learn from step 0 on"),
+    ):
+        belief = Belief(("here", "there"), np.array(told), particles_RPS=np.zeros((3, 40, 2), np.float32))
+        assert story(played, None, belief) == [f"The belief by 40 particles began with 0 nats over 2 facts; {when}."]
+
+
 def test_a_fact_that_was_never_seen_or_always():
     rows = np.zeros((3, 1), np.float32)
     episode = Episode(rows, rows, np.zeros(2, int), np.zeros(2, np.float32), np.ones(2, np.float32))

@@ -13,13 +13,17 @@ from configs.envs import pomdp_file
 from envs.base import EnvSpec
 from envs.finite import Filter, dense
 from envs.finite_rules import FiniteRules
+from envs.pomdp_format import read_pomdp
 from policies.deployed.files import load_policy, save_policy
 from policies.deployed.solved import solved_config, solved_policy
+from policies.exact.histories import belief_graph, history_tree
 from policies.exact.point_based import Solver, controller
+from policies.exact.tabular import policy_evaluation, settled
 from policies.models.exact_belief import ExactBelief, SolvedSizes
 from policies.models.policy import to_tensors
 from policies.models.views import Inputs
 from tests.helpers.pomdps import drawn_pomdp
+from tests.helpers.scripts import ROOT
 from utils.errors import UserError
 
 CPU = torch.device("cpu")
@@ -97,6 +101,37 @@ def test_without_a_horizon_it_earns_the_lower_bound():
     policy, last, rules, _ = solved(model, gap=1e-5)
     rest = 0.5**11 / 0.5 * np.abs(model.reward_SA).max()
     assert last.lower - rest - 1e-5 <= earned(policy, rules, 11) <= last.upper + rest + 1e-5
+
+
+def worth(model, offset, horizon=0):
+    """What a kept policy is worth where each step pays so much more, without that; over all beliefs, and certified."""
+    paid = replace(model, reward_SA=model.reward_SA + offset)
+    policy, last, *_ = solved(paid, horizon, gap=1e-3)
+    histories = history_tree(model, horizon) if horizon else belief_graph(model)
+    depth_H = depths(histories)
+    left_H = horizon - depth_H if horizon else np.zeros(len(histories))
+    view_HS = torch.from_numpy(np.column_stack([histories.belief_HS, left_H])).float()
+    action_H = policy.head.net[0](view_HS).argmax(dim=1).numpy()
+    q_HA = settled(policy_evaluation(histories, action_H))[0].q_HA
+    steps = (1 - model.discount ** (horizon or np.inf)) / (1 - model.discount)
+    return float(q_HA[0, action_H[0]]), last.lower - offset * steps
+
+
+def depths(histories):
+    """How many decisions came before each history of a tree."""
+    depth_H = np.zeros(len(histories), int)
+    for h, child_AO in enumerate(histories.child_HAO):
+        depth_H[child_AO[child_AO > h]] = depth_H[h] + 1
+    return depth_H
+
+
+@pytest.mark.parametrize("offset", [0.0, -1e6, 1e6])
+@pytest.mark.parametrize("horizon", [0, 5])
+def test_a_constant_on_every_reward_costs_nothing_that_is_certified(offset, horizon):
+    model = read_pomdp(ROOT / "configs/envs/tiger.pomdp", continuing=True)  # with ends, a constant changes what is best
+    earned, certified = worth(model, offset, horizon)
+    assert certified == pytest.approx(worth(model, 0.0, horizon)[1], abs=2e-3)
+    assert earned >= certified - 1e-3
 
 
 def test_whole_episodes_are_read_as_they_are_played():

@@ -15,6 +15,7 @@ from policies.exact.histories import belief_graph, greedy, history_tree
 from policies.exact.tabular import (
     METHODS,
     READINGS,
+    Values,
     asymmetric_policy_iteration,
     asymmetric_q_learning,
     asymmetric_value_iteration,
@@ -280,6 +281,37 @@ def test_a_tree_and_the_graph_agree_where_the_horizon_is_long_enough():
     by_tree, by_graph = solve(heaven_hell_model(1), "api", 7), solve(heaven_hell_model(1), "api")
     assert by_tree.start_value == pytest.approx(by_graph.start_value, abs=1e-12)
     assert solve(heaven_hell_model(1), "vi", 6).start_value == 0  # too few steps to ask: a coin
+
+
+@pytest.mark.parametrize("method", ["vi", "aavi", "api"])
+@pytest.mark.parametrize("discount", [0.9999, 0.999999])
+def test_what_is_hardly_discounted_settles_at_what_its_policy_is_worth(method, discount):
+    model = replace(tiger(), discount=discount)
+    solved = solve(model, method)
+    graph, every = solved.histories, np.arange(len(solved.histories))
+    step_HH, policy_H = np.zeros((len(graph), len(graph))), solved.values.policy_H
+    for o in range(2):
+        np.add.at(step_HH, (every, graph.child_HAO[every, policy_H, o]), graph.chance_HAO[every, policy_H, o])
+    reward_HA = graph.belief_HS @ model.reward_SA
+    worth_H = np.linalg.solve(np.eye(len(graph)) - discount * step_HH, reward_HA[every, policy_H])
+    np.testing.assert_allclose(solved.values.q_HA.max(axis=1), worth_H, rtol=1e-8)
+    after_HA = np.einsum("hao,hao->ha", graph.chance_HAO, worth_H[graph.child_HAO])
+    np.testing.assert_allclose((reward_HA + discount * after_HA).max(axis=1), worth_H, rtol=1e-12)  # the optimum
+    assert solved.iterations < 3000
+
+
+def test_a_leap_that_leads_astray_is_taken_back():
+    def bent():
+        """Towards 1000 by a thousandth of the way, but beyond 900 towards that by halves."""
+        q = 0.0
+        while True:
+            sent = yield Values(np.full((1, 1), q))
+            q = q if sent is None else float(sent.q_HA[0, 0])
+            q = 0.999 * q + 1.0 if q < 900 else 900 + (q - 900) / 2
+
+    values, number = settled(bent())
+    assert values.q_HA[0, 0] == pytest.approx(900, abs=1e-9)
+    assert 2300 < number < 2400  # 0.999^2302 is a tenth
 
 
 def test_every_method_is_chosen_by_its_name():

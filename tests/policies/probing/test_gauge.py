@@ -116,11 +116,57 @@ def test_irrelevant_variables_have_a_belief_of_their_own():
     assert pairs.beliefs["treasure"].shape == (64, 2)  # by the features of the domain within
 
 
+@pytest.fixture(scope="module")
+def hike():
+    """A config of Varying Mountain Hike behind an irrelevant variable, cut short, and a policy."""
+    config = make_config(memory="gru")
+    with config.unlocked():
+        config.env = config_named("envs", "irrelevant:varying_mountain_hike")
+        config.env.horizon = 12
+    envs = make_vector_env(config.env, 64, seed=0)
+    return config, envs, build_policy(Sources(envs.spec_sizes, config)).eval()
+
+
+def test_beliefs_by_particles_are_read_as_sets(hike):
+    config, envs, policy = hike
+    gauge = BeliefGauge(config, envs, "--gauge=belief", episodes=128)
+    pairs = gauge.pairs(policy, 0, RandomPolicy(4, True, np.random.default_rng(0)))
+    shapes = {name: tuple(belief.shape) for name, belief in pairs.beliefs.items()}
+    rest = {"x": (128, 8), "y": (128, 8), "turn": (128, 4), "irrelevant": (128, 1)}
+    assert shapes == {"belief": (128, 250, 6)} | rest  # x, y and the turn, one-hot
+    state_N6 = pairs.beliefs["belief"].mean(dim=1)
+    np.testing.assert_allclose(state_N6[:, 2:], pairs.beliefs["turn"], atol=0.02)
+    middle_8 = (np.arange(8) + 0.5) / 4 - 1
+    np.testing.assert_allclose(state_N6[:, 0], pairs.beliefs["x"].numpy() @ middle_8, atol=0.13)  # half a bin
+
+
+def test_what_is_read_of_particles_is_the_same_in_any_order_and_number(hike, monkeypatch):
+    config, envs, policy = hike
+    gauge = BeliefGauge(config, envs, "--gauge=belief", episodes=64)
+    gauge.estimator = ESTIMATORS["infonce"](Effort(steps=20, batch=32))
+    pairs = gauge.pairs(policy, 0, RandomPolicy(4, True, np.random.default_rng(0)))
+    told, found = pairs.beliefs["belief"], []
+    for sets in (told, told[:, torch.randperm(250)], torch.cat([told, told], dim=1)):
+        pairs.beliefs["belief"] = sets
+        monkeypatch.setattr(gauge, "pairs", lambda *given: pairs)
+        found.append(gauge.measure(policy, 0))
+    assert found[0].keys() >= {"return", "belief", "x", "y", "turn", "irrelevant"}
+    assert not found[0].keys() & {"belief_entropy", "x_entropy"}  # no two are alike
+    assert found[1]["belief"] == pytest.approx(found[0]["belief"], abs=1e-3)
+    assert found[2]["belief"] == pytest.approx(found[0]["belief"], abs=1e-3)
+
+
+@pytest.mark.parametrize("estimator", ["barber_agakov", "plug_in"])
+def test_estimators_of_vectors_are_refused_where_beliefs_are_particles(hike, estimator):
+    with pytest.raises(UserError, match=f"--estimator: '{estimator}' is not of beliefs by particles; choose from mine"):
+        BeliefGauge(*hike[:2], "--run", estimator)
+
+
 def test_a_domain_without_a_belief_is_refused():
     config = make_config()
     with config.unlocked():
-        config.env = config_named("envs", "mountain_hike")
-    with pytest.raises(UserError, match=r"^--gauge=belief: MountainHike-v0 does not tell the exact belief$"):
+        config.env = config_named("envs", "cleaner")
+    with pytest.raises(UserError, match=r"^--gauge=belief: Cleaner-v0 does not tell its belief$"):
         BeliefGauge(config, make_vector_env(config.env, 2, seed=0), "--gauge=belief")
 
 
@@ -158,8 +204,8 @@ def test_a_run_ends_with_the_same_weights_with_and_without_it_and_can_be_measure
 def test_what_cannot_be_measured_is_one_line(scripts, tmp_path):
     flags = ("--gauge=belief", f"--save_dir={tmp_path}", "--cuda=-1")
     assert_refused(
-        scripts.run("main.py", "--config_env=configs/envs/mountain_hike.py", *flags),
-        "--gauge=belief: MountainHike-v0 does not tell the exact belief",
+        scripts.run("main.py", "--config_env=configs/envs/cleaner.py", *flags),
+        "--gauge=belief: Cleaner-v0 does not tell its belief",
     )
     assert_refused(scripts.run("main.py", *TINY, "--gauge_interval=5"), "--gauge_interval: it is for --gauge")
     assert_refused(scripts.run("main.py", *TINY, "--gauge=beliefs"), "--gauge", "belief")
