@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from torchkit.fast import scans
@@ -67,20 +67,22 @@ def test_a_complex_decay_turns_by_hand(way):
     seed=st.integers(0, 10_000),
     share=st.sampled_from([0.0, 0.2, 1.0]),
 )
+@example(steps=12, batch=1, width=1, kind=torch.float32, steady=True, seed=8527, share=0.0)  # terms that cancel
 @settings(max_examples=40, deadline=None)
 def test_all_ways_have_the_values_and_gradients_of_the_loop(steps, batch, width, kind, steady, seed, share):
     *tensors, upstream = made(steps, batch, width, kind, steady, seed, share)
+    """Within the rounding of what is added up, which may be much larger than what it comes to."""
     exact = [None if x is None else x.to(torch.complex128 if x.is_complex() else torch.float64) for x in tensors]
-    found = {}
-    cases = {name: (way, tensors) for name, way in WAYS.items()} | {"exact": (loop, exact)}
+    found, sizes = {}, [None if x is None else x.abs() for x in exact]
+    cases = {name: (way, tensors) for name, way in WAYS.items()} | {"exact": (loop, exact), "size": (loop, sizes)}
     for name, (way, given_to) in cases.items():
         decay, inputs, carry = (given_to[i].clone().requires_grad_() for i in (0, 1, 3))
         states = way(decay, inputs, tensors[2], carry)
-        found[name] = [states.detach(), *torch.autograd.grad(states, (decay, inputs, carry), upstream.to(states.dtype))]
+        above = (upstream.abs() if name == "size" else upstream).to(states.dtype)
+        found[name] = [states.detach(), *torch.autograd.grad(states, (decay, inputs, carry), above)]
     for name in WAYS:
-        for ours, right in zip(found[name], found["exact"], strict=True):
-            scale = max(1.0, float(right.detach().abs().max()))
-            assert (ours - right).abs().max() <= 1e-6 * scale, name
+        for ours, right, size in zip(found[name], found["exact"], found["size"], strict=True):
+            assert (ours - right).abs().max() <= 1e-6 * max(1.0, float(size.max())), name
 
 
 @pytest.mark.parametrize("way", [plain, loop])
