@@ -142,7 +142,10 @@ def actor_critic(family: str, variant: str) -> ConfigDict:
     config.critic_inputs = ("history", "observation")  # views of the critics' heads, the state's among them
     config.critic_memory = "separate"  # a memory for actor and critics each; shared: one, trained by the critics' loss
     config.auxiliary.use_actor = ()  # losses of the actor's views
-    config.auxiliary.behaviour_cloning = ConfigDict({"weight": 1.0})  # on the distance to the expert's actions
-    config.auxiliary.observation_cloning = ConfigDict({"weight": 1.0})  # the same of a head on the observation alone
-    config.auxiliary.action_chunk = ConfigDict({"weight": 1.0, "steps": 6})  # on that of the next actions, foreseen
+    # on how far the policy is from the expert's actions: the distance of its best one, or the likelihood; the same of a
+    # head on the observation alone; and of the next actions, foreseen
+    cloning = {"weight": 1.0, "fit": "distance"}
+    config.auxiliary.behaviour_cloning = ConfigDict(cloning)
+    config.auxiliary.observation_cloning = ConfigDict(cloning)
+    config.auxiliary.action_chunk = ConfigDict({**cloning, "steps": 6})
     return config

@@ -11,11 +11,12 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
+from policies.auxiliary.behaviour_cloning import fit_of
 from policies.extensions import AuxiliaryLoss, transition_rows
 from policies.models.heads import Head
 from policies.models.trunk import Trunk
 from torchkit.actions import Distribution
-from utils.reads import WIDTH, Reads
+from utils.reads import ANY, WIDTH, Reads
 
 
 class ActionChunk(AuxiliaryLoss):
@@ -25,11 +26,11 @@ class ActionChunk(AuxiliaryLoss):
     """
 
     of_actor = of_expert = True
-    reads: ClassVar[Reads] = {"steps": WIDTH}
+    reads: ClassVar[Reads] = {"steps": WIDTH, "fit": ANY}
 
-    def __init__(self, head: Head, actions: Distribution, steps: int, weight: float):
+    def __init__(self, head: Head, actions: Distribution, steps: int, weight: float, fit: str = "distance"):
         super().__init__()
-        self.head, self.actions, self.steps, self.loss_weight = head, actions, steps, weight
+        self.head, self.steps, self.loss_weight, self.error = head, steps, weight, fit_of(actions, fit)
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -37,7 +38,7 @@ class ActionChunk(AuxiliaryLoss):
         assert isinstance(actions, Distribution), "it is a loss of an actor"
         width = settings.steps * actions.out_dim(trunk.spec.action_dim)
         head = trunk.head(inputs, width, out_bound=actions.first_bound)
-        return cls(head, actions, settings.steps, settings.weight)
+        return cls(head, actions, settings.steps, settings.weight, settings.fit)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         views["action_chunk"] = self.head(views, batch)
@@ -48,7 +49,7 @@ class ActionChunk(AuxiliaryLoss):
         # of the k-th action after each row: the errors, and 1 where the episode still has it
         error, there = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
         for k in range(steps):
-            wrong = self.actions.distance(output_TBKX[: T - k, :, k], batch.action[k:])
+            wrong = self.error(output_TBKX[: T - k, :, k], batch.action[k:])
             error[: T - k] = error[: T - k] + (wrong * batch.mask[k:])
             there[: T - k] += batch.mask[k:]
         return transition_rows(error / there.clamp(min=1.0))

@@ -24,8 +24,8 @@ class ObservationCloning(BehaviourCloning):
 
     of: ClassVar[str] = "policy_of_observation"
 
-    def __init__(self, head: Head, actions: Distribution, weight: float):
-        super().__init__(actions, weight)
+    def __init__(self, head: Head, actions: Distribution, weight: float, fit: str = "distance"):
+        super().__init__(actions, weight, fit)
         self.head = head
 
     @classmethod
@@ -33,7 +33,8 @@ class ObservationCloning(BehaviourCloning):
         actions = trunk.actions
         assert isinstance(actions, Distribution), "it is a loss of an actor"
         width = actions.out_dim(trunk.spec.action_dim)
-        return cls(trunk.head(("observation",), width, out_bound=actions.first_bound), actions, settings.weight)
+        head = trunk.head(("observation",), width, out_bound=actions.first_bound)
+        return cls(head, actions, settings.weight, settings.fit)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
         views[self.of] = self.head(views, batch)

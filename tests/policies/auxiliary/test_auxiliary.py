@@ -127,6 +127,10 @@ def test_behaviour_cloning_by_hand():
     part, output = BehaviourCloning(TanhGaussian(), weight=1.0), torch.randn(*batch.row_mask.shape, 4)
     loss = part.loss({"policy": output}, batch)
     torch.testing.assert_close(loss[t, b], ((output[t, b, :2].tanh() - batch.action[t, b]) ** 2).sum())
+    loss = BehaviourCloning(TanhGaussian(), 1.0, "likelihood").loss({"policy": output}, batch)
+    torch.testing.assert_close(loss[t, b], TanhGaussian().surprise(output[t, b], batch.action[t, b]))
+    with pytest.raises(UserError, match=r"fit: .* choose from distance, likelihood"):
+        make_agent("sac:embed", spec=CONTINUOUS, auxiliary__behaviour_cloning__fit="closeness")
 
 
 CLONING = ("behaviour_cloning", "observation_cloning", "action_chunk")
