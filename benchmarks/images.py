@@ -74,8 +74,12 @@ def episode(length: int, rng: np.random.Generator) -> Episode:
     )
 
 
-def make_agent(dropout: float) -> Agent:
-    """`sac:mi` with the memory and the encoders of the robot domains, of random weights."""
+PUBLISHED = {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
+ONE_MEMORY = {"critic_memory": "shared"}
+
+
+def make_agent(dropout: float, today: bool = False, one_memory: bool = False) -> Agent:
+    """`sac:mi` with the memory and the published encoders of the robot domains, or today's, of random weights."""
     config = {
         "rl": import_module("configs.rl.sac").get_config("mi"),
         "seq": import_module("configs.seq.gpt").get_config(),
@@ -85,8 +89,13 @@ def make_agent(dropout: float) -> Agent:
         part.unlock()
     config["rl"].update({"z_obs": "scratch", "z_state": "random"})
     config["seq"].kwargs.dropout = dropout
-    config["seq"].image.obs_dim = 64
-    config["seq"].image.cnn.update({"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)})
+    if one_memory:
+        config["rl"].update(ONE_MEMORY)
+    if today:
+        config["seq"].update(import_module("configs.envs.robot").get_config("drawer_opening").seq)
+    else:
+        config["seq"].image.obs_dim = 64
+        config["seq"].image.cnn.update(PUBLISHED)
     return build_agent(Sources(SPEC, ConfigDict(config)), 0, torch.device("cpu"))
 
 
@@ -151,6 +160,19 @@ def milliseconds(call: Callable[[], object], repeats: int) -> float:
     return median(times)
 
 
+def frames_of(encoder: nn.Module, x: Tensor) -> int:
+    """How many images an encoder is given, flat or as it reads them."""
+    assert isinstance(encoder, Encoder)
+    reading = encoder.reading
+    return len(x) if reading is not None and x.shape[1:] == reading.shape else x.numel() // DIM
+
+
+def drawn(buffer: EpisodeBuffer, batch_size: int) -> None:
+    """A batch, and the images of both its views."""
+    batch = buffer.sample(batch_size)
+    _ = batch.obs.distinct, batch.state.distinct
+
+
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -172,24 +194,29 @@ def main() -> None:
         for each in episodes:
             buffer.add(each)
         size = buffer.max_bytes / buffer.capacity / 1e3
-        drawn = milliseconds(partial(buffer.sample, args.batch_size), args.repeats)
-        print(f"{name:<36}{size:>10.1f}{drawn:>10.0f}", flush=True)
+        taken = milliseconds(partial(drawn, buffer, args.batch_size), args.repeats)
+        print(f"{name:<36}{size:>10.1f}{taken:>10.0f}", flush=True)
     batch = buffers["bytes, turned"].sample(args.batch_size)
     full = replace(batch, obs=Rows.all_different(batch.obs.full()), state=Rows.all_different(batch.state.full()))
     columns = "".join(f"{name:>10}" for name in (*PARTS, "the rest"))
     print(f"\n{'update of sac:mi, gpt':<36}{'frames':>10}{'ms':>10}{columns}")
+    rows: list[tuple[str, EpisodeBatch, bool, dict[str, Any]]] = []
     for dropout in (0.0, 0.1):
-        for name, given, once in (("as they stand", full, False), ("each frame once", batch, True)):
-            agent, frames = make_agent(dropout), [0]
-            for module in agent.modules():
-                if isinstance(module, Encoder):
-                    module.register_forward_pre_hook(
-                        lambda m, x, n=frames: n.__setitem__(0, n[0] + x[0].numel() // DIM)
-                    )
-            with nullcontext() if once else patch.object(EpisodeBatch, "encoding_once", nullcontext):
-                taken, rows = milliseconds(partial(agent.update, given), args.repeats), frames[0] // args.repeats
-                split = "".join(f"{share:>10}" for share in shares(agent, given, args.repeats))
-            print(f"{f'dropout {dropout}, {name}':<36}{rows:>10,}{taken:>10,.0f}{split}", flush=True)
+        rows.append((f"dropout {dropout}, as they stand", full, False, {"dropout": dropout}))
+        rows.append((f"dropout {dropout}, each frame once", batch, True, {"dropout": dropout}))
+    rows.append(("no dropout, as robots read today", batch, True, {"dropout": 0.0, "today": True}))
+    rows.append(
+        ("the same, one memory for all heads", batch, True, {"dropout": 0.0, "today": True, "one_memory": True})
+    )
+    for name, given, once, kind in rows:
+        agent, frames = make_agent(**kind), [0]
+        for module in agent.modules():
+            if isinstance(module, Encoder):
+                module.register_forward_pre_hook(lambda m, x, n=frames: n.__setitem__(0, n[0] + frames_of(m, x[0])))
+        with nullcontext() if once else patch.object(EpisodeBatch, "encoding_once", nullcontext):
+            spent, seen = milliseconds(partial(agent.update, given), args.repeats), frames[0] // args.repeats
+            split = "".join(f"{share:>10}" for share in shares(agent, given, args.repeats))
+        print(f"{name:<36}{seen:>10,}{spent:>10,.0f}{split}", flush=True)
 
 
 if __name__ == "__main__":
