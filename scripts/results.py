@@ -43,15 +43,16 @@ COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
 OF_GIVEN = ("information", "memories")  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
-    "refresh": ("runs", "computed", "title", "metric", "target", "notes", "add", "by"),
-    "computed": ("metric", "target", "notes", "add", "by"),
+    "refresh": ("runs", "computed", "title", "metric", "target", "last", "notes", "add", "by"),
+    "computed": ("metric", "target", "last", "notes", "add", "by"),
 }
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
 _PAGE = flags.DEFINE_string("page", None, "the page to write, or with --refresh the folder of pages", required=True)
 _TITLE = flags.DEFINE_string("title", None, "its title; made of the page's name if not given")
 _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is asked for")
-_TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last ten evaluations shall have")
+_TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last evaluations shall have")
+_LAST = flags.DEFINE_integer("last", 10, "of how many evaluations the mean counts", lower_bound=1)
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
 _BY = flags.DEFINE_list("by", [], "fields of config.json that tell groups apart, such as rl.expectile")
 _COMPUTED = flags.DEFINE_enum("computed", None, tuple(COMPUTED), "what to compute instead of reading runs")
@@ -82,7 +83,8 @@ def main() -> None:
         beside = where.with_suffix(".json")
         before = usable(read_record(beside, of=OF_RUNS), beside) if _ADD.value else None
         notes = "" if _NOTES.value is None else read(Path(_NOTES.value), "--notes")
-        about = {"title": _TITLE.value, "metric": _METRIC.value, "target": _TARGET.value, "notes": notes}
+        about = {"title": _TITLE.value, "metric": _METRIC.value, "target": _TARGET.value, "last": _LAST.value}
+        about |= {"notes": notes}
         if before is None:
             record = about | {"title": _TITLE.value or where.stem.replace("_", " ")} | gather(runs, _BY.value)
         else:

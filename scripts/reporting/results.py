@@ -112,7 +112,8 @@ def portable(command: str) -> str:
 def rendered(record: Mapping[str, Any]) -> str:
     """The page of what stands beside it: of runs, or a table that a command computes."""
     if "rows" not in record:
-        return page(record, **{name: record[name] for name in ("title", "metric", "target", "notes")})
+        named = {name: record[name] for name in ("title", "metric", "target", "notes")}
+        return page(record, **named, last=record.get("last", LAST))
     columns = list(record["columns"])
     table = [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *record["rows"])]
     made = ["Made by:", "", "```sh", record["command"], "```"]
@@ -122,27 +123,27 @@ def rendered(record: Mapping[str, Any]) -> str:
 TOGETHER = ("method", "memory", "demonstrations", "apart")  # runs of one env that are alike in these make a group
 
 
-def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes: str = "") -> str:
-    """The page as Markdown, every run of every group, the worst first."""
+def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes: str = "", last: int = LAST) -> str:
+    """The page as Markdown, every run of every group, the worst first; of a run the mean of its `last` evaluations."""
     changed = differing(data["settings"])
     lines = [f"# {title}", ""]
     if changed:
         lines += [f"> **These runs are not of today's settings** ({len(changed)} fields):", ">"]
         lines += [f"> - {line}" for line in changed[:20]] + ["> - …"] * (len(changed) > 20) + [""]
     finished = [run for run in data["runs"] if run["finished"]]
-    lines += _origin(finished, len(data["runs"]) - len(finished), data.get("left_out", ()))
+    lines += _origin(finished, len(data["runs"]) - len(finished), data.get("left_out", ()), last)
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in finished:
         groups.setdefault(tuple(run.get(name) or "" for name in ("env", *TOGETHER)), []).append(run)
     names = {key: _name(key, several=len({env for env, *_ in groups}) > 1) for key in groups}
     named = {names[key]: runs for key, runs in groups.items()}
-    lines += _overview(named, metric, target)
+    lines += _overview(named, metric, target, last)
     for name, runs in named.items():
-        lines += [f"## {name}", "", *_table(runs, metric, target), ""]
+        lines += [f"## {name}", "", *_table(runs, metric, target, last), ""]
     return "\n".join([*lines, *([notes.strip(), ""] if notes.strip() else [])])
 
 
-def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[str]) -> list[str]:
+def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[str], last: int) -> list[str]:
     """Of which code, processors and seeds the runs are."""
 
     def told(values: Iterable[str]) -> str:
@@ -162,19 +163,24 @@ def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[
         lines.append(
             f"- Seeds of data sets: {_list(data)}; of encoders: {_list(seeds)}, each on a data set of its own."
         )
+    mean = "a run's last evaluation" if last == 1 else f"the mean of a run's last {last} evaluations"
     lines.append(
-        f"- Last ten: the mean of a run's last {LAST} evaluations. For good: the first evaluation at a success of 0.9 "
-        "or above after which none is below."
+        f"- {_of_last(last).capitalize()}: {mean}. For good: the first evaluation at a success of 0.9 or above after "
+        "which none is below."
     )
     return [*lines, *(f"- {note}" for note in notes), ""]
 
 
-def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, target: float) -> list[str]:
-    columns = ["runs", "number", f"{metric}, last ten: least", "median", "mean", f"at {target:g} or above"]
+def _of_last(last: int) -> str:
+    return {1: "last", LAST: "last ten"}.get(last, f"last {last}")
+
+
+def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, target: float, of: int) -> list[str]:
+    columns = ["runs", "number", f"{metric}, {_of_last(of)}: least", "median", "mean", f"at {target:g} or above"]
     columns += ["0.9 for good, steps: median", "latest", "never"]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for name, runs in groups.items():
-        last, good = [_last(run, metric) for run in runs], [_for_good(run) for run in runs]
+        last, good = [_last(run, metric, of) for run in runs], [_for_good(run) for run in runs]
         never = "–" if math.isnan(sum(good)) else sum(steps == math.inf for steps in good)
         reached = [steps for steps in good if steps < math.inf]
         lines.append(
@@ -186,26 +192,26 @@ def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, ta
     return [*lines, ""]
 
 
-def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float) -> list[str]:
+def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float, of: int) -> list[str]:
     lines = [
-        "| data | encoders | policy | last ten: success | return | 0.9 for good, steps | below the target |",
+        f"| data | encoders | policy | {_of_last(of)}: success | return | 0.9 for good, steps | below the target |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for run in sorted(runs, key=lambda run: (_last(run, metric), -_for_good(run))):
-        missed = _last(run, metric) < target - TINY
+    for run in sorted(runs, key=lambda run: (_last(run, metric, of), -_for_good(run))):
+        missed = _last(run, metric, of) < target - TINY
         lines.append(
             f"| {run.get('data', {}).get('seed', '–')} | {run.get('encoders', {}).get('seed', '–')} | {run['seed']} | "
-            f"{' | '.join(f'{_last(run, name):.2f}' if name in run else '–' for name in TOLD)} | "
+            f"{' | '.join(f'{_last(run, name, of):.2f}' if name in run else '–' for name in TOLD)} | "
             f"{_steps(_for_good(run))} | "
             f"{'**yes**' if missed else ''} |"
         )
     return lines
 
 
-def _last(run: Mapping[str, Any], metric: str) -> float:
+def _last(run: Mapping[str, Any], metric: str, last: int) -> float:
     if metric not in run:
         raise UserError(f"--metric={metric}: {run.get('env', 'the env')} does not tell it; choose return")
-    values = run[metric][-LAST:]
+    values = run[metric][-last:]
     return float(sum(values) / len(values))
 
 

@@ -250,3 +250,13 @@ def test_students_of_two_teachers_are_two_groups():
     assert (
         len(joined({"runs": taught, "settings": []}, {"runs": taught[:1], "settings": [], "left_out": []})["runs"]) == 3
     )
+
+
+def test_of_how_many_evaluations_the_mean_counts_is_said():
+    runs = [run(0, [0.0] * 9 + [1.0]), run(1, [0.0] * 8 + [0.5, 0.75])]
+    record = {"title": "Last", "metric": "success", "target": 0.9, "notes": "", "runs": runs, "settings": []}
+    assert "last ten: least" in rendered(record) and "| 0.10 |" in rendered(record)
+    text = rendered(record | {"last": 1})
+    assert "success, last: least" in text and "- Last: a run's last evaluation." in text
+    assert "| 0.75 | 0.88 | 0.88 | 1 of 2 |" in text
+    assert "the mean of a run's last 2 evaluations" in rendered(record | {"last": 2})
