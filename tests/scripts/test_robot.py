@@ -31,12 +31,13 @@ SMALLER = {
 
 def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     lines = [shlex.split(line)[1:] for line in commands("docs/robot_domains.md")]
-    assert [words[0] for words in lines] == [*SMALLER, "scripts/sweep.py"]
+    clones = ["main_collect_data.py", "main.py", "scripts/sweep.py"]
+    assert [words[0] for words in lines] == [*SMALLER, *clones, "scripts/sweep.py"]
 
     def run(words, *flags):
         return scripts.run(*words, *SMALLER[words[0]], *flags, cwd=tmp_path)
 
-    collect, pretrain, train, sweep, small = lines
+    collect, pretrain, train, sweep, shown, clone, cloning, small = lines
     done = run(collect)
     assert done.returncode == 0, done.stderr
     assert "build time" not in done.stderr  # of pybullet, once for each process
@@ -63,8 +64,9 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     assert "resuming" in done.stdout
     folder = tmp_path / "logs" / "default" / "run"
     config = json.loads((folder / "config.json").read_text())["config"]
-    layers = {"channels": [32, 64, 64], "kernels": [8, 4, 3], "strides": [4, 2, 1]}
-    assert config["seq"]["image"]["cnn"] == layers | {"centre": [0.14, 0.0], "spread": [0.05, 1.0]}
+    read = {"shrink": 2, "largest": [1], "median": [0], "clip": [-3.0, 1.5], "norm": True}
+    read |= {"centre": [0.0, 0.0, 0.14], "spread": [0.02, 1.0, 0.05]}
+    assert config["seq"]["image"]["cnn"] == read | {"channels": [32, 48], "kernels": [3, 4], "strides": [3, 2]}
     assert config["rl"]["replay_steps"] == 100_000 and config["rl"]["updates_per_step"] == 0.1
     last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
     assert last["updates"] >= 3
@@ -73,7 +75,15 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
     frames = iio.imread(folder / "films" / "BlockPulling-v0.gif")
     assert frames.shape[1:3] == (252, 3 * 252 + 12) and len(frames) > 2  # camera, observation, state
 
-    assert run(sweep).returncode == 0
+    done = scripts.run(*shown, *ENV, "--episodes=3", "--num_envs=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    few = (*ENV, "--config_rl.num_updates=2", "--batch_size=2", "--eval_episodes=1", "--film_episodes=1")
+    done = scripts.run(*clone, *few, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "logs/default/drawers/summary.json").read_text())
+    assert summary["method"] == "offline:bc" and summary["updates"] == 2
+
+    assert run(sweep).returncode == run(cloning).returncode == 0
     done = run(small)  # its settings fit together
     assert done.returncode == 0, done.stderr
     # embeddings are not turned, though the domain's images are
@@ -85,6 +95,8 @@ def test_the_commands_of_the_page_and_a_resumed_run(scripts, tmp_path):
 
 
 def test_who_is_tried_first_and_the_gripper_are_flags_that_the_data_set_keeps(scripts, tmp_path):
+    kwargs = {"action_dim": 4, "first": "fixed", "noise": False, "latency": 0}
+    kwargs |= {"camera_shift": 0.0, "camera_turn": 0.0, "mass_spread": 0.0}
     for domain in ("block_pushing", "drawer_opening"):
         done = scripts.run(
             "main_collect_data.py", f"--config_env=configs/envs/robot.py:{domain}", "--config_env.kwargs.first=fixed",
@@ -93,7 +105,7 @@ def test_who_is_tried_first_and_the_gripper_are_flags_that_the_data_set_keeps(sc
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         stored = read_dataset(tmp_path / domain)
-        assert stored.metadata["config_env"]["kwargs"] == {"action_dim": 4, "noise": False, "first": "fixed"}
+        assert stored.metadata["config_env"]["kwargs"] == kwargs
         assert stored.action.shape[1] == 4
         assert not stored.success.any() and stored.informed.all()  # who stays with the fixed one feels it
     assert config_named("envs", "robot:block_pulling").kwargs.first == "either"
