@@ -16,7 +16,7 @@ from absl import flags
 
 from utils.errors import DivergenceError, ForeignError, UserError, first_line, suggest
 from utils.standards import check_kind
-from utils.stopping import UNFINISHED, handling
+from utils.stopping import UNFINISHED, handling, never_lost
 
 flags.disclaim_key_flags()  # a flag belongs to the script that asks for it
 
@@ -62,7 +62,7 @@ def run(main: Callable[[], None], positional: str = "") -> NoReturn:
         if _asks_for_help(sys.argv[1:]):
             sys.stdout.write(help_text())
         else:
-            with handling(_end, (signal.SIGTERM, signal.SIGUSR1)):
+            with never_lost(), handling(_end, (signal.SIGTERM, signal.SIGUSR1)):
                 take_flags(sys.argv, positional)
                 main()
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from types import FrameType
 
 UNFINISHED = 75  # the exit code of what was stopped and waits to be taken up: "try again later" of sysexits.h
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SOON = 0.01  # seconds, by when a callback has mostly returned
 
 
 @contextmanager
@@ -23,6 +24,34 @@ def handling(take: Callable[[int], None], numbers: Sequence[int] = STOP_SIGNALS)
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+@contextmanager
+def never_lost() -> Iterator[None]:
+    """While the block runs, a SystemExit or KeyboardInterrupt that is lost where a signal raised it comes again.
+
+    In a destructor, or in a callback of a library such as a compiler's, Python passes over exceptions; a stop signal
+    that comes just then would change nothing. For the main thread.
+    """
+    told, lost = sys.unraisablehook, list[BaseException]()
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(unraisable.exc_value, SystemExit | KeyboardInterrupt):
+            told(unraisable)
+            return
+        lost.append(unraisable.exc_value)
+        signal.setitimer(signal.ITIMER_REAL, SOON)
+
+    def again(number: int) -> None:
+        raise lost[-1].with_traceback(None)
+
+    with handling(again, (signal.SIGALRM,)):
+        sys.unraisablehook = hook
+        try:
+            yield
+        finally:
+            sys.unraisablehook = told
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
 class StopRequest:
