@@ -91,6 +91,11 @@ class AuxiliaryLoss(Extension):
         return batch.row_mask
 
 
+def wants_expert(agent: nn.Module) -> bool:
+    """Whether one of its losses says something on the expert's episodes alone."""
+    return any(isinstance(module, AuxiliaryLoss) and module.of_expert for module in agent.modules())
+
+
 def transition_rows(value_TB: Tensor) -> Tensor:
     """What is known of transitions (T, B) as rows (T+1, B); the last row has none."""
     return torch.cat([value_TB, torch.zeros_like(value_TB[:1])])

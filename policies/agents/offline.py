@@ -129,6 +129,10 @@ class Offline(ActorCritic):
             seen = own.head(rl.policy_inputs, width, **action)
             marginal = Critic(None, PrivilegedViews({}, {}), [seen], own_embedder)
         networks = Networks.of(trunk, head, own, heads, embedder)
+        if rl.mixture and networks.extensions.of_policy:
+            raise UserError(
+                f"--config_rl.mixture={rl.mixture}: a bonus of what the policy does needs one Gaussian; choose 0"
+            )
         return cls(networks, marginal, rl, spec.action_dim, seed, device)
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,26 +11,26 @@ from ml_collections import ConfigDict
 from torch import Tensor
 
 from buffers.batch import EpisodeBatch
-from policies.auxiliary.behaviour_cloning import fit_of
-from policies.extensions import AuxiliaryLoss, transition_rows
+from policies.auxiliary.behaviour_cloning import BehaviourCloning
+from policies.extensions import transition_rows
 from policies.models.heads import Head
 from policies.models.trunk import Trunk
 from torchkit.actions import Distribution
-from utils.reads import ANY, WIDTH, Reads
+from utils.reads import WIDTH, Reads
 
 
-class ActionChunk(AuxiliaryLoss):
-    """The distance of `steps` foreseen actions from the expert's, on average over those that the episode still has.
+class ActionChunk(BehaviourCloning):
+    """How far `steps` foreseen actions are from the expert's, on average over those that the episode still has.
 
     It adds the view `action_chunk` (T+1, B, K·X), outputs of K actions.
     """
 
-    of_actor = of_expert = True
-    reads: ClassVar[Reads] = {"steps": WIDTH, "fit": ANY}
+    of: ClassVar[str] = "action_chunk"
+    reads: ClassVar[Reads] = {"steps": WIDTH}
 
     def __init__(self, head: Head, actions: Distribution, steps: int, weight: float, fit: str = "distance"):
-        super().__init__()
-        self.head, self.steps, self.loss_weight, self.error = head, steps, weight, fit_of(actions, fit)
+        super().__init__(actions, weight, fit)
+        self.head, self.steps = head, steps
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -41,11 +41,11 @@ class ActionChunk(AuxiliaryLoss):
         return cls(head, actions, settings.steps, settings.weight, settings.fit)
 
     def extend(self, views: dict[str, Tensor], batch: EpisodeBatch) -> None:
-        views["action_chunk"] = self.head(views, batch)
+        views[self.of] = self.head(views, batch)
 
     def loss(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         T, steps = len(batch.mask), min(self.steps, len(batch.mask))
-        output_TBKX = views["action_chunk"][:-1].unflatten(-1, (self.steps, -1))
+        output_TBKX = views[self.of][:-1].unflatten(-1, (self.steps, -1))
         # of the k-th action after each row: the errors, and 1 where the episode still has it
         error, there = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)
         for k in range(steps):
@@ -53,7 +53,3 @@ class ActionChunk(AuxiliaryLoss):
             error[: T - k] = error[: T - k] + (wrong * batch.mask[k:])
             there[: T - k] += batch.mask[k:]
         return transition_rows(error / there.clamp(min=1.0))
-
-    def mask(self, batch: EpisodeBatch) -> Tensor:
-        """Only the expert's transitions count."""
-        return transition_rows(batch.mask * batch.expert)

@@ -33,7 +33,7 @@ class BehaviourCloning(AuxiliaryLoss):
 
     def __init__(self, actions: Distribution, weight: float, fit: str = "distance"):
         super().__init__()
-        self.actions, self.loss_weight, self.error = actions, weight, fit_of(actions, fit)
+        self.loss_weight, self.error = weight, fit_of(actions, fit)
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:

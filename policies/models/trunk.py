@@ -91,6 +91,8 @@ class Trunk:
     def make_fold(self, view: str) -> int:
         """A view that remembers, by its name in `FOLDS`."""
         self.folds[view] = fold = FOLDS[view].build(self.sources, self.training_only)
+        if isinstance(fold, History) and self._shares and "observation" in self.shortcuts:
+            self.shortcuts["observation"] = fold.obs_embedder
         if fold.kept_as is not None:
             self.kept[fold.kept_as] = fold.to_json()
         return fold.out_dim
@@ -101,13 +103,18 @@ class Trunk:
         return int(sizes.obs_dim + sizes.action_dim + sizes.reward_dim)
 
     def make_observation(self) -> int:
-        """A learned embedding of the present observation."""
+        """A learned embedding of the present observation, the memory's own where there is one and it is shared."""
         spec, width = self.spec, self.sources.sizes.obs_dim
-        if self.sources.sizes.get("shared", False):
+        if self._shares and "history" in self.folds:
             self.shortcuts["observation"] = self.history.obs_embedder
         else:
             self.shortcuts["observation"] = self.sources.embedder(spec.obs_dim, spec.obs_image_shape, width)
         return width
+
+    @property
+    def _shares(self) -> bool:
+        """Whether heads read the memory's embedding of the observation."""
+        return bool(self.sources.sizes.get("shared", False))
 
     def make_z_obs(self) -> int:
         """The observation embedder, with gradients unless it is frozen."""

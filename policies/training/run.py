@@ -15,7 +15,7 @@ from envs.make import file_digest, width_for
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
 from policies.deployed.files import policy_digest, save_policy
-from policies.extensions import AuxiliaryLoss
+from policies.extensions import wants_expert
 from policies.models.on_disk import embedders_digest
 from policies.probing.gauge import EPISODES, BeliefGauge
 from policies.training.experience.base import Experience, Origin
@@ -79,11 +79,6 @@ def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
     if origin.config.rl.get("teacher") and not any(getattr(module, "of_teacher", False) for module in agent.modules()):
         text = f"{origin.method} learns nothing of its teacher, who acts in config_rl.beta of the steps alone"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-
-
-def wants_expert(agent: Agent) -> bool:
-    """Whether one of its losses says something on the expert's episodes alone."""
-    return any(isinstance(module, AuxiliaryLoss) and module.of_expert for module in agent.modules())
 
 
 def open_record(

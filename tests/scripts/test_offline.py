@@ -82,3 +82,12 @@ def test_signals_are_asked_of_recorded_data_sets_that_tell_states(call, scripts,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "signals/signals.json").exists()
+
+
+def test_what_says_nothing_without_an_expert_is_told(call):
+    """Whose episodes others have recorded is not known."""
+    guard = "--config_rl.auxiliary.use_actor=('observation_cloning',)"
+    for flags, told in (((guard,), True), ((), False)):
+        done = call("bc", "--config_rl.num_updates=1", "--data_path=odd/coins-v0", f"--run_name=told_{told}", *flags)
+        assert done.returncode == 0, done.stderr
+        assert ("warning: --data_path: no episode is said to be an expert's" in done.stderr) == told

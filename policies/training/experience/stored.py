@@ -11,6 +11,7 @@ from buffers.episode_buffer import EpisodeBuffer
 from buffers.recorded import read_episodes
 from envs.base import AsymmetricVectorEnv
 from policies.agents.base import Agent
+from policies.extensions import wants_expert
 from policies.training.experience.base import Batches, Experience, Origin, before_windows
 from policies.training.experience.played import MEASURED, Plan, PlayedEnvs
 from utils.errors import UserError
@@ -33,6 +34,9 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
     if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
         said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
         warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
+    if wants_expert(agent) and not stored.expert.any():
+        text = f"--data_path: no episode is said to be an expert's, and losses of {origin.method} are of these alone"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     seed, (share, copies) = seed_for(settings.seed, "replay"), origin.augmentation()
     terminal = rl.get("time_limit_is_terminal", False)
     burn_in, carry_dim = before_windows(origin, agent)

@@ -169,6 +169,13 @@ def test_a_chunk_of_actions_by_hand(spec):
     torch.testing.assert_close(part.loss({"action_chunk": wide}, batch)[0, 0], torch.cat(errors).mean())
 
 
+def test_a_mixture_is_refused_beside_a_bonus_of_what_the_policy_does():
+    bonus = {"intrinsic__use": ("future_visitation",), "mixture": 3}
+    with pytest.raises(UserError, match=r"--config_rl\.mixture=3: .*one Gaussian"):
+        make_agent("offline:awr", spec=CONTINUOUS, **bonus)
+    make_agent("offline:awr", spec=CONTINUOUS, **bonus | {"mixture": 0})
+
+
 def test_a_head_on_the_observation_alone_clones_by_itself():
     batch = make_batch(spec=CONTINUOUS)
     agent = make_agent("offline:bc", spec=CONTINUOUS, auxiliary__use_actor=("observation_cloning",))

@@ -101,3 +101,15 @@ def test_what_was_done_is_added_up_in_training_as_when_it_acts(spec):
     begun = replace(batch, start=torch.zeros_like(batch.start))
     torch.testing.assert_close(fold(begun, carry)["travelled"], found + carry[0])
     torch.testing.assert_close(fold(batch, carry)["travelled"], found)
+
+
+def test_what_is_shared_needs_no_memory_and_no_order():
+    """Who reads the observation alone has no memory for its embedding's sake; which view is named first is the same."""
+    for group, spec in (("vector", CONTINUOUS), ("image", replace(IMAGES, discrete=False))):
+        shared = {f"{group}__shared": True}
+        agent = make_agent("sac:embed", spec=spec, seq=shared)
+        assert not agent.policy.public.folds and not agent.critic.public.folds
+        either = [("history", "observation"), ("observation", "history")]
+        for inputs in either:
+            public = make_agent("offline:bc", spec=spec, seq=shared, policy_inputs=inputs).policy.public
+            assert public.shortcuts["observation"] is public.folds["history"].obs_embedder
