@@ -38,7 +38,7 @@ from policies.training.resolve import resolve  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
 BATCH, HELD_OUT, EVALUATED = 16, 40, 100  # episodes
-RAW: dict[str, tuple[float, ...]] = {"image.cnn.centre": (), "image.cnn.spread": ()}
+STANDARDISED = robot.PUBLISHED | {"image.cnn.centre": (0.14, 0.0), "image.cnn.spread": (0.05, 1.0)}  # metres
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Row:
 
 
 ROWS = {
-    "published": Row({"first": "either"}, RAW),
-    "nearest": Row({"first": "nearest"}, RAW),
-    "standardised": Row({"first": "either"}),
-    "both": Row({"first": "nearest"}),
-    "mirrored": Row({"first": "nearest"}, augment="e2"),
-    "more": Row({"first": "nearest"}, demonstrations=400),
+    "published": Row({"first": "either"}, robot.PUBLISHED),
+    "nearest": Row({"first": "nearest"}, robot.PUBLISHED),
+    "standardised": Row({"first": "either"}, STANDARDISED),
+    "both": Row({"first": "nearest"}, STANDARDISED),
+    "mirrored": Row({"first": "nearest"}, STANDARDISED, augment="e2"),
+    "more": Row({"first": "nearest"}, STANDARDISED, demonstrations=400),
 }
 
 

@@ -32,6 +32,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from buffers.augment import turned_share  # noqa: E402 after the path
 from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
+from configs.envs import robot  # noqa: E402
 from envs.base import EnvSpec  # noqa: E402
 from policies.agents.base import Agent  # noqa: E402
 from policies.build import build_agent  # noqa: E402
@@ -74,10 +75,6 @@ def episode(length: int, rng: np.random.Generator) -> Episode:
     )
 
 
-PUBLISHED = {"channels": (32, 64, 64), "kernels": (8, 4, 3), "strides": (4, 2, 1)}
-ONE_MEMORY = {"critic_memory": "shared"}
-
-
 def make_agent(dropout: float, today: bool = False, one_memory: bool = False) -> Agent:
     """`sac:mi` with the memory and the published encoders of the robot domains, or today's, of random weights."""
     config = {
@@ -90,12 +87,11 @@ def make_agent(dropout: float, today: bool = False, one_memory: bool = False) ->
     config["rl"].update({"z_obs": "scratch", "z_state": "random"})
     config["seq"].kwargs.dropout = dropout
     if one_memory:
-        config["rl"].update(ONE_MEMORY)
+        config["rl"].critic_memory = "shared"
     if today:
-        config["seq"].update(import_module("configs.envs.robot").get_config("drawer_opening").seq)
+        config["seq"].update(robot.get_config("drawer_opening").seq)
     else:
-        config["seq"].image.obs_dim = 64
-        config["seq"].image.cnn.update(PUBLISHED)
+        config["seq"].update_from_flattened_dict(robot.PUBLISHED)
     return build_agent(Sources(SPEC, ConfigDict(config)), 0, torch.device("cpu"))
 
 

@@ -14,6 +14,19 @@ VARIANTS = {
 }
 
 
+# how the publication reads images, as they are, by names within config_seq
+PUBLISHED = {
+    "image.obs_dim": 64,
+    "image.shared": False,
+    "image.cnn.channels": (32, 64, 64),
+    "image.cnn.kernels": (8, 4, 3),
+    "image.cnn.strides": (4, 2, 1),
+    "image.cnn.shrink": 1,
+    "image.cnn.norm": False,
+    **dict.fromkeys([f"image.cnn.{name}" for name in ("largest", "median", "centre", "spread", "clip")], ()),
+}
+
+
 def get_config(domain_name: str = "block_pulling") -> ConfigDict:
     """The settings that all of them share, and a domain's own."""
     name, own = VARIANTS[domain_name]
@@ -49,7 +62,7 @@ def get_config(domain_name: str = "block_pulling") -> ConfigDict:
     }
     config = domain(name, horizon=50, interval=4000, episodes=50, kwargs=kwargs, rl=rl, augment="d4", n_aug=4)
     # of every memory: 42 pixels a side, and depths less the frame's median, the height of the tool above the floor, in
-    # units of a mark's; published: as they are, by 32, 64 and 64 channels of 8, 4 and 3 pixels a side
+    # units of a mark's
     layers = {"channels": (32, 48), "kernels": (3, 4), "strides": (3, 2), "norm": True}
     read = {"shrink": 2, "largest": (1,), "median": (0,), "clip": (-3.0, 1.5)}
     scale = {"centre": (0.0, 0.0, 0.14), "spread": (0.02, 1.0, 0.05)}  # metres; masks as they are

@@ -1,7 +1,8 @@
 """The comparison on the robot domains, as published or small: --config_sweep=configs/sweeps/robot_domains.py:BUDGET.
 
 `published`, three seeds: budgets of the published scripts where known, 80 expert episodes, 800 episodes of training, a
-transformer. `two_cores`: what can be done without a GPU, by what docs/robot_domains.md reports.
+transformer. `two_cores`: what can be done without a GPU. How images are read and copied is the domain's in both, not as
+published nor as in the runs that docs/robot_domains.md reports.
 """
 
 from typing import Any

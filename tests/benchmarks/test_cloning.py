@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmarks import cloning
+from configs.envs.robot import PUBLISHED
 from tests.helpers.agents import CONTINUOUS, make_agent, make_batch
 
 
@@ -21,7 +22,7 @@ def test_a_row_learns_what_it_was_shown(monkeypatch):
     pytest.importorskip("pybullet")
     for name, few in {"HELD_OUT": 1, "EVALUATED": 2, "BATCH": 2}.items():
         monkeypatch.setattr(cloning, name, few)
-    row = cloning.Row({"first": "nearest"}, cloning.RAW, demonstrations=2)
+    row = cloning.Row({"first": "nearest"}, PUBLISHED, demonstrations=2)
     first, _, _ = cloning.copied(row, "drawer_opening", 1, 0)
     later, held_out, success = cloning.copied(row, "drawer_opening", 25, 0)
     assert later < 0.8 * first
