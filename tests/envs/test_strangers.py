@@ -251,7 +251,7 @@ def test_a_wrapper_with_a_step_of_its_own_is_warned_of_once():
 
 def test_an_env_that_ignores_its_seed_is_given_up_where_it_was():
     def stream(seed):
-        return EpisodeStream(make_vector_env(config_of("Unseeded"), 8, seed=seed), seed)
+        return EpisodeStream(make_vector_env(config_of("Unseeded"), 40, seed=seed), seed)
 
     first, act = stream(0), RandomPolicy(2, True, np.random.default_rng(0))
     first.step(act), first.step(act)
@@ -262,7 +262,7 @@ def test_an_env_that_ignores_its_seed_is_given_up_where_it_was():
     ):
         again.load_state_dict(state)
     other = np.flatnonzero(again.envs._given_up)
-    assert 0 < len(other) < 8, "some coins fell the same again"
+    assert 0 < len(other) < 40, "some coins fell the same again"
     ended = dict(again.step(act))
     assert sorted(ended) == other.tolist()
     for slot, episode in ended.items():
@@ -277,9 +277,9 @@ def test_an_env_that_ignores_its_seed_is_given_up_where_it_was():
 @pytest.mark.filterwarnings("ignore:.* came out differently")
 def test_an_episode_that_is_given_up_keeps_the_success_that_it_had():
     config = with_fields(config_of("Fickle"), success="any")
-    first, act = EpisodeStream(make_vector_env(config, 8, seed=0), 0), RandomPolicy(2, True, np.random.default_rng(0))
+    first, act = EpisodeStream(make_vector_env(config, 40, seed=0), 0), RandomPolicy(2, True, np.random.default_rng(0))
     first.step(act), first.step(act)  # it tells of a success at the second step alone
-    again = EpisodeStream(make_vector_env(config, 8, seed=1), 1)
+    again = EpisodeStream(make_vector_env(config, 40, seed=1), 1)
     again.load_state_dict(first.state_dict())
     ended = again.step(act)
     assert ended and all(len(episode) == 2 and episode.success for _, episode in ended)
