@@ -1,8 +1,8 @@
 """README.md and docs/ keep their word: every command is run, every worked example is made and used.
 
 Commands run as they stand with `SMALLER` appended, since the last of two equal flags counts: the user's line is parsed
-and only its budget shrinks; `make` runs in the present environment, and what reads the authors' files, in published/,
-only where a machine has them. A command that this file does not know fails. The files and edits of the worked examples
+and only its budget shrinks; scripts start in a process that has imported what they import, `make` runs in the present
+environment, and what reads the authors' files, in published/, only where a machine has them. A command that this file does not know fails. The files and edits of the worked examples
 are made in a copy of the repository; an edit is a diff of context, `-` and `+` lines.
 """
 
@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from tests.helpers.published import WEIGHTS
+from tests.helpers.scripts import Scripts
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(p for p in ROOT.glob("docs/**/*.md") if "results" not in p.parts)])
@@ -42,7 +43,6 @@ SMALLER = {
     "scripts/signals.py": ("--trees=2", "--permutations=19"),
     "scripts/export.py": ("--episodes=5",),
     "scripts/publish.py": (),
-    "scripts/deployed.py": (),
 }  # fmt: skip
 MAKE = {
     "run": (
@@ -54,6 +54,8 @@ MAKE = {
     "clean-demo": (),
 }  # fmt: skip
 LEFT_OUT = {"source .venv/bin/activate"}  # the tests run in an environment of their own
+OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "CUDA_VISIBLE_DEVICES": ""}
+ALONE = {"scripts/deployed.py"}  # an interpreter of its own: it does without torch
 RUN_ELSEWHERE = {"docs/robot_domains.md": "tests/scripts/test_robot.py"}
 BLOCK = re.compile(r"(?:^\*\*`(?P<path>[^`]+)`\*\*\n\n)?^```(?P<kind>\w*)\n(?P<body>.*?)^```$", re.M | re.S)
 
@@ -98,8 +100,8 @@ def smaller(words):
     return flags
 
 
-def run(line, cwd, code):
-    """Runs one command of a page in `cwd` with the scripts of `code`; fails on one that nobody has thought of."""
+def run(line, cwd, scripts, root=ROOT, **env):
+    """Runs one command of a page in `cwd` by the scripts in `root`; fails on one that nobody has thought of."""
     if line in LEFT_OUT:
         return None
     words = shlex.split(line)
@@ -115,18 +117,17 @@ def run(line, cwd, code):
     if words[0] == "make" and words[1] in MAKE:  # in the present environment, with nothing to set up
         words += ["READY=", "RUN_READY=", f"PY={sys.executable}", f"DEMO={cwd / 'logs/demo'}", *MAKE[words[1]]]
         cwd = ROOT
+    elif words[0] == "python" and words[1] in ALONE:
+        words = [sys.executable, str(root / words[1]), *words[2:]]
     elif words[0] == "python" and words[1] in SMALLER:
-        words = [sys.executable, str(code / words[1]), *words[2:], *smaller(words)]
+        done = scripts.run(*words[1:], *smaller(words), cwd=cwd, **OFFLINE, **env)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return done
     elif words[0] == "tensorboard":  # as a server it would never end: it says what it would show
         words = [sys.executable, "-m", "tensorboard.main", *words[1:], "--inspect"]
     else:
         pytest.fail(f"no test knows how to run {line!r}: teach tests/test_readme.py")
-    env = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "WANDB_MODE": "offline",
-        "WANDB_SILENT": "true",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
+    env = os.environ | {"OMP_NUM_THREADS": "1", **OFFLINE, **env}
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done
@@ -152,7 +153,7 @@ def extended(tmp_path_factory):
     """A copy of the repository with every worked example in it."""
     root = tmp_path_factory.mktemp("extended")
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("*.pyc"))  # with compiled kernels
     for file in (*(path.name for path in ROOT.glob("*.py")), "pyproject.toml"):
         shutil.copy(ROOT / file, root / file)
     for block in BLOCKS:
@@ -179,40 +180,40 @@ def assert_complete(folder):
     assert list((folder / "films").glob("*.gif"))
 
 
-def test_make_does_what_the_readme_says(tmp_path):
+def test_make_does_what_the_readme_says(tmp_path, scripts):
     for line in commands("README.md"):
         if line.startswith("make "):
-            run(line, tmp_path, ROOT)
+            run(line, tmp_path, scripts)
     assert_complete(tmp_path / "logs/demo/policy")
-    run("make clean-demo", tmp_path, ROOT)
+    run("make clean-demo", tmp_path, scripts)
     assert not (tmp_path / "logs/demo").exists()
 
 
-def test_every_other_command_of_the_readme_works(tmp_path):
+def test_every_other_command_of_the_readme_works(tmp_path, scripts):
     for line in commands("README.md"):
         if not line.startswith("make "):
-            run(line, tmp_path, ROOT)
+            run(line, tmp_path, scripts)
     assert_complete(tmp_path / "logs/default/mi")
     assert (tmp_path / "logs/representations/heaven_hell/report.md").is_file()
 
 
-def test_the_wandb_sweep_calls_main_as_its_agent_would(tmp_path, monkeypatch):
+def test_the_wandb_sweep_calls_main_as_its_agent_would(tmp_path, scripts):
     sweep = yaml.safe_load((ROOT / "docs/wandb_sweep.yaml").read_text())
     assert sweep["metric"]["name"] == "eval/success"
     args = [f"--{name}={choices['values'][-1]}" for name, choices in sweep["parameters"].items()]
     macros = {"${env}": [], "${program}": [sweep["program"]], "${args}": args}
     words = [word for part in sweep["command"] for word in macros.get(part, [part])]
-    monkeypatch.setenv("WANDB_SWEEP_ID", "a1b2")
-    monkeypatch.setenv("WANDB_RUN_ID", "c3d4")
-    run(shlex.join(words), tmp_path, ROOT)
+    run(shlex.join(words), tmp_path, scripts, WANDB_SWEEP_ID="a1b2", WANDB_RUN_ID="c3d4")
     assert_complete(tmp_path / "logs/search/HeavenHell-v0_dqn-history_gru_s2_c3d4")
     assert list(tmp_path.glob("logs/search/*/wandb/offline-run-*-c3d4"))
 
 
 def test_every_command_of_the_other_pages_works_and_the_examples_take_part(extended):
+    scripts = Scripts(extended)
     for name in (str(page.relative_to(ROOT)) for page in PAGES[1:]):
         for line in commands(name) if name not in RUN_ELSEWHERE else ():
-            run(line, extended, extended)
+            run(line, extended, scripts, extended)
+    scripts.close()
     folder = extended / "logs/default/together"  # the example env, memory, auxiliary loss, reward and method in one
     rows = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
     assert any(row.get("bonus/observation_change", 0) > 0 for row in rows)

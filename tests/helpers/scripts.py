@@ -86,15 +86,15 @@ class Process:
 
 
 class Scripts:
-    """Starts scripts; one server for all."""
+    """Starts scripts of the repository, or of a copy of it; one server for all."""
 
-    def __init__(self):
-        self._tmp = tempfile.TemporaryDirectory()
+    def __init__(self, root=ROOT):
+        self._tmp, self._root = tempfile.TemporaryDirectory(), root
         self._count = 0
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
         env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "MPLBACKEND": "Agg"}
         self._server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=ROOT
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=root
         )
 
     def ask(self, order):
@@ -109,7 +109,7 @@ class Scripts:
         for name in ("stdout", "stderr"):
             (folder / name).touch()
         order = {
-            "argv": [str(ROOT / script), *map(str, flags)],
+            "argv": [str(self._root / script), *map(str, flags)],
             "stdout": str(folder / "stdout"),
             "stderr": str(folder / "stderr"),
             "cwd": str(cwd),
