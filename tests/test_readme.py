@@ -1,9 +1,10 @@
 """README.md and docs/ keep their word: every command is run, every worked example is made and used.
 
-Commands run as they stand with `SMALLER` appended, since the last of two equal flags counts: the user's line is parsed
-and only its budget shrinks; scripts start in a process that has imported what they import, `make` runs in the present
-environment, and what reads the authors' files, in published/, only where a machine has them. A command that this file does not know fails. The files and edits of the worked examples
-are made in a copy of the repository; an edit is a diff of context, `-` and `+` lines.
+Commands run as they stand with `SMALLER` appended, since the last of two equal flags counts: the user's line is
+parsed and only its budget shrinks; scripts start in a process that has imported what they import, `make` runs in the
+present environment, and what reads the authors' files, in published/, only where a machine has them. A command that
+this file does not know fails. The files and edits of the worked examples are made in a copy of the repository; an
+edit is a diff of context, `-` and `+` lines.
 """
 
 import ast
