@@ -16,6 +16,7 @@ from gymnasium import spaces
 from buffers.batch import Episode
 from buffers.dataset import check_domain, read_dataset, write_dataset
 from envs.base import EnvSpec
+from envs.finite import Filter, FinitePOMDP
 from envs.replayed import SyncAsymmetricVectorEnv
 from envs.wrappers import AsymmetricWrapper
 from policies.acting.rollout import EpisodeStream
@@ -227,3 +228,13 @@ def test_rliable_gets_a_pandas_that_it_can_import():
 def test_the_core_asks_for_what_its_extras_forget():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert any(re.match(r"pillow\b", asked) for asked in project["dependencies"])
+
+
+def test_an_observation_that_says_nothing_leaves_the_belief_as_the_rules_move_it():
+    switch = np.array([[0.95, 0.05], [0.05, 0.95]])
+    says_nothing = np.full((2, 2), 0.5)
+    names = ("fast", "slow"), ("wait",), ("a", "b")
+    start = np.array([1.0, 0.0])
+    modes = FinitePOMDP(start, (switch,), None, (says_nothing,), np.zeros((2, 1)), 0.9, *names, first_SO=says_nothing)
+    beliefs = Filter(modes).episode(np.array([0, 1, 0, 1]), np.zeros(3, np.intp), False)
+    np.testing.assert_allclose(beliefs[:, 0], [1, 0.95, 0.905, 0.8645], rtol=1e-12)

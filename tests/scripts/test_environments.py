@@ -113,6 +113,33 @@ def test_every_easy_task_of_popgym_is_played(task):
         envs.load_state_dict(envs.state_dict())
 
 
+@pytest.mark.parametrize(("task", "state_fn"), [("HigherLower", "popgym_cards"), ("LabyrinthEscape", "popgym_maze")])
+def test_states_of_popgym_that_tell_what_its_own_leave_out(task, state_fn):
+    pytest.importorskip("popgym")
+    import numpy as np
+
+    from configs.envs import third_party
+    from envs.make import make_vector_env
+    from policies.acting.rollout import RandomPolicy, run_episodes
+
+    def ambiguous(state_fn):
+        """States that come with several observations."""
+        config = third_party.get_config("popgym")
+        with config.unlocked():
+            config.id, config.state_fn, config.horizon = f"popgym-{task}Easy-v0", state_fn, 60
+        envs = make_vector_env(config, 8, seed=0)
+        act = RandomPolicy(envs.spec_sizes.action_dim, True, np.random.default_rng(0))
+        seen = {}
+        for episode in run_episodes(envs, act, 100, seed=0):
+            obs = episode.obs[:, :-5] if "Labyrinth" in task else episode.obs  # without the previous action
+            for state_S, obs_O in zip(episode.state, obs):
+                seen.setdefault(np.asarray(state_S).tobytes(), set()).add(np.asarray(obs_O).tobytes())
+        return sum(len(observations) > 1 for observations in seen.values())
+
+    assert ambiguous("") > 10
+    assert ambiguous(f"envs.states:{state_fn}") == 0
+
+
 @pytest.mark.parametrize("row", MINIGRID)
 def test_the_memory_tasks_of_minigrid_are_as_they_say(row):
     pytest.importorskip("minigrid")
