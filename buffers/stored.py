@@ -3,7 +3,7 @@
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -16,8 +16,11 @@ from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
 from envs.base import EnvSpec, told
 from utils.config import json_tuples
+from utils.errors import UserError, first_line
 
 Array = NDArray[Any]
+OF_ROWS = ("obs", "state", "action", "reward", "discount")
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,46 @@ class EpisodesOnDisk(About):
             informed.append(None if one.informed is None else bool(one.informed[0]))
         return cls(length, told(success), expert, told(informed), metadata, reader, close)
 
+    def one(self, number: int) -> StoredEpisodes:
+        """A data set of the one episode of that number, read now.
+
+        Raises:
+            UserError: it could be read when training began, and cannot any more.
+        """
+        try:
+            return self.reader(number)
+        except UNREADABLE as error:
+            raise UserError(
+                f"--data_path: episode {number} cannot be read any more ({first_line(error)}); see to the data set, "
+                "then the same command goes on"
+            ) from error
+
     def episode(self, index: int) -> Episode:
         """Read now; its arrays are its own."""
-        return self.reader(index).episode(0)
+        return self.one(index).episode(0)
+
+    def some(self, number_E: NDArray[np.int64]) -> StoredEpisodes:
+        """These episodes, read now, in that order."""
+        return joined([self.one(number) for number in number_E.tolist()])
+
+    def pieces(self, order_E: NDArray[np.int64], max_rows: int) -> list[NDArray[np.int64]]:
+        """The numbers of all episodes in a given order, cut into pieces of about as many rows, `max_rows` at most.
+
+        That must be no less than the longest episode has.
+        """
+        rows_E = self.length[order_E] + 1
+        longest, total = int(rows_E.max()), int(rows_E.sum())
+        count = -(-total // (max_rows - longest + 1))  # where a piece begins late by up to an episode, it still fits
+        piece_E = (np.cumsum(rows_E) - rows_E) * count // total
+        return [order_E[piece_E == piece] for piece in range(count)]
+
+
+def joined(parts: Sequence[StoredEpisodes]) -> StoredEpisodes:
+    """Data sets of one origin and of an episode each as one."""
+    length = np.concatenate([part.length for part in parts])
+    columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("expert", *OF_ROWS)}
+    for name in ("success", "informed"):
+        said = [getattr(part, name) for part in parts]
+        columns[name] = told([None if one is None else bool(one[0]) for one in said])
+    first = np.concatenate([[0], np.cumsum(length + 1)[:-1]])
+    return StoredEpisodes(**columns, first=first, length=length, metadata=parts[0].metadata)

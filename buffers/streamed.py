@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.stored import EpisodesOnDisk
-from utils.errors import UserError, first_line
+from utils.errors import UserError
 
-UNREADABLE = (OSError, RuntimeError, ValueError, KeyError)
 ABSENT = -1
 
 
@@ -25,6 +24,7 @@ class StreamedEpisodes(EpisodeBuffer):
         window, seed, turned_share, copies, burn_in: as of `EpisodeBuffer`.
         limit_is_terminal: episodes of the horizon's length end there for good.
         batch_size: as many episodes must fit at once.
+        given: what the user gave for this and for other rows, in equal parts; `max_rows` if not given.
 
     Raises:
         UserError: they do not.
@@ -42,8 +42,10 @@ class StreamedEpisodes(EpisodeBuffer):
         *,
         limit_is_terminal: bool = False,
         batch_size: int = 1,
+        given: int | None = None,
     ):
         self.stored, self.max_rows, self._terminal = stored, max_rows, limit_is_terminal
+        self._given = max_rows if given is None else given
         self._taken = stored.length + 1  # rows of each episode
         self.check_room(batch_size)
         super().__init__(stored.spec, max_rows, window, seed, turned_share, copies, burn_in)
@@ -67,8 +69,8 @@ class StreamedEpisodes(EpisodeBuffer):
         needed = int(longest[:batch_size].sum() + longest[0])
         if self.max_rows < needed:
             raise UserError(
-                f"--max_rows={self.max_rows}: {batch_size} episodes at once of up to {longest[0] - 1} steps need "
-                f"{needed}; give as many, or a smaller --batch_size"
+                f"--max_rows={self._given}: {batch_size} episodes at once of up to {longest[0] - 1} steps need "
+                f"{needed * (self._given // self.max_rows)}; give as many, or fewer episodes a batch"
             )
 
     def _begin(self, slot_B: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -92,13 +94,7 @@ class StreamedEpisodes(EpisodeBuffer):
         while self._held and first <= self._first[self._held[0]] < first + rows:
             gone.append(self._held.popleft())
         self._first[gone] = ABSENT
-        try:
-            episode = self.stored.episode(slot)
-        except UNREADABLE as error:
-            raise UserError(
-                f"--data_path: episode {slot} cannot be read any more ({first_line(error)}); see to the data set, "
-                "then the same command goes on"
-            ) from error
+        episode = self.stored.episode(slot)
         if self._terminal:
             episode.end_at_limit(self.spec.max_episode_steps)
         self._write(episode, first)
