@@ -6,11 +6,11 @@
 Milliseconds of the processor, one thread, the rows in turns: the median and, in brackets, the least; and how many times
 as long as the first of them. No env is stepped.
 
-With --peer IQL and CQL beside d3rlpy's (pip install d3rlpy==2.8.1, in an environment of its own beside what this
-repository asks for), without a memory, each on batches of 256 single transitions that are drawn anew; parameters that
-learn are counted. Both have two critics, an actor and, for IQL, a value, each of two hidden layers of 256 units in
-float32, of which ours share the first among the critics, an embedding of 256 numbers of the observation and 16 of the
-action. CQL takes 30 actions a state.
+With --peer IQL and CQL beside d3rlpy's (pip install structlog dataclasses-json colorama gym, then --no-deps
+d3rlpy==2.8.1, which asks for an older gymnasium than this repository), without a memory, each on batches of 256 single
+transitions that are drawn anew; parameters that learn are counted. Both have two critics, an actor and, for IQL, a
+value, each of two hidden layers of 256 units in float32, of which ours share the first among the critics, an embedding
+of 256 numbers of the observation and 16 of the action. CQL takes 30 actions a state.
 """
 
 import argparse
