@@ -14,6 +14,10 @@ from utils.config import define_config_flag
 _ENV = define_config_flag("config_env", None, "the domain, such as configs/envs/heaven_hell.py", required=True)
 _REPR = define_config_flag("config_repr", None, "sizes and weights, such as configs/repr/heaven_hell.py", required=True)
 _DATA = flags.DEFINE_string("data_path", None, "data set written by main_collect_data.py", required=True)
+_MAX_ROWS = flags.DEFINE_integer(
+    "max_rows", None, "rows of the data in memory at a time, which are then learned of in pieces; all if not given",
+    lower_bound=1,
+)  # fmt: skip
 _EPOCHS = flags.DEFINE_integer("num_epochs", None, "passes over the data; the config's if not given", lower_bound=1)
 _SEED = define_seed(0, "fixes everything on the CPU")
 _CUDA = flags.DEFINE_integer("cuda", None, "index of the GPU, -1 for the CPU; a GPU if there is one, if not given")
@@ -47,6 +51,7 @@ def main() -> None:
         wandb=_WANDB.value,
         wandb_name=_WANDB_NAME.value,
         report_steps=_REPORT.value,
+        max_rows=_MAX_ROWS.value,
     )
     print(pretrain(config_env, config_repr, settings, sys.argv))
 

@@ -198,17 +198,26 @@ class PublicBatch:
         mask = self.row_mask.flatten()
         return None if bool(mask.all()) else mask.nonzero().flatten()
 
+    @cached_property
+    def real_steps(self) -> Tensor | None:
+        """The flat numbers (M,) of the real steps among T·B, or None where all are to be computed."""
+        if "real_rows" in self.__dict__ and self.real_rows is None:
+            return None
+        mask = self.mask.flatten()
+        return None if bool(mask.all()) else mask.nonzero().flatten()
+
     def with_padding(self) -> Self:
         """From now on padding is computed, too: for `vmap`, under which the number of real rows must not be asked."""
-        self.__dict__["real_rows"] = None
+        self.__dict__ |= {"real_rows": None, "real_steps": None}
         return self
 
     def on_real_rows(self, net: Callable[[Tensor], Tensor], x: Tensor, beside: Rows | None = None) -> Tensor:
         """The same as `net(x)` of x (T+1, B, F) on real rows, and 0 on padding, where nothing is computed.
 
-        With `beside` it is that of x and those rows side by side.
+        Of x (T, B, F) real are the rows of real steps, be it those before each step or those after it. With `beside` it
+        is that of x and those rows side by side.
         """
-        rows = self.real_rows
+        rows = self.real_rows if len(x) > len(self.mask) else self.real_steps
         if isinstance(net, MLP) and net.is_fast(x):
             return net.of_rows(x, rows, None if beside is None else (beside.distinct, beside.place))
         if beside is not None:

@@ -168,6 +168,13 @@ class EpisodeBuffer:
             slot = int(self._slots(np.array([len(self) - 1]))[0])
         self._expert[slot] = episode.expert
         first = self._protected_rows - rows if protect else self._next_row
+        self._write(episode, first)
+        self._first[slot], self._length[slot] = first, len(episode)
+        self._next_row = first + rows
+        self._used_rows = max(self._used_rows, self._next_row)
+
+    def _write(self, episode: Episode, first: int) -> None:
+        """Copies its rows to those from `first` on."""
         for key in self.fields:
             values = getattr(episode, key)
             if key in VIEWS_OF_ROWS and self.storages[key].in_bytes:
@@ -176,12 +183,16 @@ class EpisodeBuffer:
             if key in VIEWS_OF_ROWS:
                 self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
         if self.carry_dim:
-            self._rows["carry"][first : first + rows] = np.nan
+            self._rows["carry"][first : first + len(episode) + 1] = np.nan
             if episode.carry is not None:
                 self._rows["carry"][first : first + len(episode)] = episode.carry
-        self._first[slot], self._length[slot] = first, len(episode)
-        self._next_row = first + rows
-        self._used_rows = max(self._used_rows, self._next_row)
+
+    def _begin(self, slot_B: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The first rows (B,) of the episodes whose spans stand there."""
+        return self._first[slot_B]
+
+    def close(self) -> None:
+        """Frees what it reads from."""
 
     def _drop(self, begin: int, end: int, wrapped: bool) -> None:
         """Forgets the oldest episodes whose rows overlap [begin, end), and on wrapping those left at the far end."""
@@ -217,10 +228,11 @@ class EpisodeBuffer:
         length_B = np.minimum(length_B, self.window)
         share = self.turned_share
         angle_B = draw_angles(self._rng, batch_size, share, self.copies) if share else None
+        first_B = self._begin(slot_B)
         if offset_B.any() and (self.burn_in or self.carry_dim):
-            batch = self._gather_within(self._first[slot_B], offset_B, length_B, angle_B, device)
+            batch = self._gather_within(first_B, offset_B, length_B, angle_B, device)
         else:
-            batch = self._gather(self._first[slot_B] + offset_B, length_B, angle_B, device)
+            batch = self._gather(first_B + offset_B, length_B, angle_B, device)
         batch.expert = self._by_expert(slot_B, device)
         return batch
 
@@ -244,7 +256,7 @@ class EpisodeBuffer:
     ) -> EpisodeBatch:
         """The index-th drawable episodes, counted from the oldest, whole; turned by angles (B,) where given."""
         slot_B = self._slots(index_B)
-        batch = self._gather(self._first[slot_B], self._length[slot_B], angle_B, device)
+        batch = self._gather(self._begin(slot_B), self._length[slot_B], angle_B, device)
         batch.expert = self._by_expert(slot_B, device)
         return batch
 

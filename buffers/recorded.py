@@ -10,7 +10,7 @@ Dimension key: T steps, O observation, S state, A actions.
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from buffers.batch import VIEWS_OF_ROWS
-from buffers.dataset import FILE, check_domain, check_values, digest_of_files, is_ours, read_dataset
+from buffers.dataset import FILE, check_domain, check_values, digest_of_files, is_ours, open_dataset
 from buffers.images import row_storages
-from buffers.stored import StoredEpisodes
+from buffers.stored import EpisodesOnDisk, StoredEpisodes
 from envs.base import EnvSpec, told
 from envs.make import make_env
 from envs.views import taken_path
@@ -65,30 +65,56 @@ def read_episodes(
     Raises:
         UserError: as `read_dataset`; or it does not fit the domain.
     """
+    stored = open_episodes(path, config_env, spec, None, flag=flag)
+    assert isinstance(stored, StoredEpisodes)
+    return stored
+
+
+def open_episodes(
+    path: Path | str, config_env: ConfigDict, spec: EnvSpec, max_rows: int | None, *, flag: str = "--data_path"
+) -> StoredEpisodes | EpisodesOnDisk:
+    """The same, left on disk where it has more than `max_rows` rows.
+
+    Raises:
+        UserError: as `read_episodes`.
+    """
     folder = located(path)
     try:
         ours = is_ours(folder)
     except (OSError, ValueError):  # nothing is there, or it is damaged, of which the same is said
         ours = True
     if ours:
-        stored = read_dataset(folder, flag=flag)
+        stored = open_dataset(folder, max_rows, flag=flag)
     else:
         need(flag, *FILE)
-        stored = _read_recorded(folder, config_env, spec, flag)
+        stored = _read_recorded(folder, config_env, max_rows, flag)
     check_domain(stored, spec, flag)
     return stored
 
 
-def _read_recorded(folder: Path, config_env: ConfigDict, spec: EnvSpec, flag: str) -> StoredEpisodes:
+def _read_recorded(
+    folder: Path, config_env: ConfigDict, max_rows: int | None, flag: str
+) -> StoredEpisodes | EpisodesOnDisk:
     import minari
 
-    with closing(make_env(config_env)) as env:
+    with ExitStack() as still_open:
+        env = still_open.enter_context(closing(make_env(config_env)))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data = minari.MinariDataset(folder / "data")
             check_spaces(data, env, flag)
-            return _as_seen(data, _episodes(data), env, config_env, folder, flag)
+            digest, count = digest_of_files(folder), int(data.total_episodes)
+            if max_rows is None or count + int(data.total_steps) <= max_rows:
+                return _as_seen(_episodes(data), env, config_env, digest, flag)
+            numbers = [int(number) for number in data.episode_indices]
+
+            def read(number: int) -> StoredEpisodes:
+                return _as_seen(data.iterate_episodes([numbers[number]]), env, config_env, digest, flag, number)
+
+            stored = EpisodesOnDisk.of(read, count, env.close)
+            still_open.pop_all()  # by which episodes are read
+            return stored
         except DAMAGED as error:
             why = f"is damaged, or none of Minari's ({first_line(error)})"
             raise UserError(f"{flag}: the dataset at {folder} {why}") from error
@@ -146,13 +172,14 @@ def _episodes(data: "MinariDataset") -> Iterator["EpisodeData"]:
 
 
 def _as_seen(
-    data: "MinariDataset",
     episodes: Iterator["EpisodeData"],
     env: AsymmetricWrapper,
     config_env: ConfigDict,
-    folder: Path,
+    digest: str,
     flag: str,
+    number: int = 0,
 ) -> StoredEpisodes:
+    """Episodes, from that number on, as the env shows them."""
     spec, field = env.spec_sizes, str(config_env.get("data", {}).get("state", ""))
     storages, rows = row_storages(spec), dict[str, list[Array]]()
     lengths, successes = [], []
@@ -190,11 +217,11 @@ def _as_seen(
         metadata={
             "env_id": spec.env_id,
             "spec": spec.to_json(),
-            "sha256": digest_of_files(folder),
+            "sha256": digest,
             "has_states": has_states,
         },
     )
-    check_values(stored, spec)
+    check_values(stored, spec, number)
     return stored
 
 

@@ -1,11 +1,12 @@
-"""Episodes of a data set in memory, as flat arrays.
+"""Episodes of a data set: in memory, as flat arrays, or on disk, read one at a time.
 
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 
 from buffers.batch import Episode
 from buffers.images import ImageRows, PlainRows, row_storages
-from envs.base import EnvSpec
+from envs.base import EnvSpec, told
 from utils.config import json_tuples
+from utils.errors import UserError, first_line
 
 Array = NDArray[Any]
+OF_ROWS = ("obs", "state", "action", "reward", "discount")
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -30,30 +34,17 @@ class Transitions:
         return len(self.row)
 
 
-@dataclass
-class StoredEpisodes:
-    """E episodes as flat arrays over their R rows; on the last row of an episode action, reward and discount are 0.
+class About:
+    """What a data set says of its E episodes, wherever their rows are.
 
     Attributes:
-        obs: (R, O) float32, or uint8 where it was stored so; or bytes (R, K) of images, which `read` decodes.
-        state: (R, S), likewise.
-        action: (R,) int64 of a discrete action, or (R, A) float32.
-        reward: (R,) float32.
-        discount: (R,) float32, 0 on a true ending (never at a time limit), 1 on other steps.
-        first: (E,) int64, each episode's first row.
-        length: (E,) int64, its number of steps L; it owns the L + 1 rows from `first` on.
+        length: (E,) int64, each episode's number of steps L.
         success: (E,) bool, whether the task was solved; None where the env does not tell.
         expert: (E,) bool, whether the expert acted.
         informed: (E,) bool, whether the episode showed the hidden fact; None where the env does not tell.
         metadata: what the collector wrote: `env_id`, `seed`, `spec` (sizes), `sha256`, `git_revision`, `coverage`, ...
     """
 
-    obs: Array
-    state: Array
-    action: Array
-    reward: NDArray[np.float32]
-    discount: NDArray[np.float32]
-    first: NDArray[np.int64]
     length: NDArray[np.int64]
     success: NDArray[np.bool_] | None
     expert: NDArray[np.bool_]
@@ -88,13 +79,43 @@ class StoredEpisodes:
         """Of which kind these copies are to be."""
         return str(self.metadata.get("augmentation", {}).get("kind", ""))
 
+    def episode(self, index: int) -> Episode:
+        """One episode."""
+        raise NotImplementedError
+
+
+@dataclass
+class StoredEpisodes(About):
+    """E episodes as flat arrays over their R rows; on the last row of an episode action, reward and discount are 0.
+
+    Attributes:
+        obs: (R, O) float32, or uint8 where it was stored so; or bytes (R, K) of images, which `read` decodes.
+        state: (R, S), likewise.
+        action: (R,) int64 of a discrete action, or (R, A) float32.
+        reward: (R,) float32.
+        discount: (R,) float32, 0 on a true ending (never at a time limit), 1 on other steps.
+        first: (E,) int64, each episode's first row; it owns the L + 1 rows from there on.
+    """
+
+    obs: Array
+    state: Array
+    action: Array
+    reward: NDArray[np.float32]
+    discount: NDArray[np.float32]
+    first: NDArray[np.int64]
+    length: NDArray[np.int64]
+    success: NDArray[np.bool_] | None
+    expert: NDArray[np.bool_]
+    informed: NDArray[np.bool_] | None
+    metadata: dict[str, Any]
+
     def read(self, view: str, row: NDArray[np.int64]) -> NDArray[np.float32]:
         """Some rows (R, F) of a view as float32."""
         values: NDArray[np.float32] = self.storages[view].decode(torch.from_numpy(getattr(self, view)[row])).numpy()
         return values
 
     def episode(self, index: int) -> Episode:
-        """One episode; its arrays are views of the flat ones."""
+        """Its arrays are views of the flat ones."""
         first, end = self.first[index], self.first[index] + self.length[index]
         return Episode(
             obs=self.obs[first : end + 1],
@@ -113,3 +134,77 @@ class StoredEpisodes:
         is_step_R[self.first + self.length] = False
         row = np.flatnonzero(is_step_R)
         return Transitions(row=row, next_row=row + 1)
+
+
+@dataclass
+class EpisodesOnDisk(About):
+    """E episodes that stay where they are stored, and are read one at a time.
+
+    Attributes:
+        reader: gives a data set of the one episode of a number.
+        close: frees what reading needs.
+    """
+
+    length: NDArray[np.int64]
+    success: NDArray[np.bool_] | None
+    expert: NDArray[np.bool_]
+    informed: NDArray[np.bool_] | None
+    metadata: dict[str, Any]
+    reader: Callable[[int], StoredEpisodes]
+    close: Callable[[], None]
+
+    @classmethod
+    def of(cls, reader: Callable[[int], StoredEpisodes], count: int, close: Callable[[], None]) -> Self:
+        """By reading each of so many episodes once, of which no rows are kept; the reader checks their values."""
+        length, expert = np.zeros(count, np.int64), np.zeros(count, bool)
+        success, informed, metadata = list[bool | None](), list[bool | None](), dict[str, Any]()
+        for number in range(count):
+            one = reader(number)
+            length[number], expert[number], metadata = one.length[0], one.expert[0], one.metadata
+            success.append(None if one.success is None else bool(one.success[0]))
+            informed.append(None if one.informed is None else bool(one.informed[0]))
+        return cls(length, told(success), expert, told(informed), metadata, reader, close)
+
+    def one(self, number: int) -> StoredEpisodes:
+        """A data set of the one episode of that number, read now.
+
+        Raises:
+            UserError: it could be read when training began, and cannot any more.
+        """
+        try:
+            return self.reader(number)
+        except UNREADABLE as error:
+            raise UserError(
+                f"--data_path: episode {number} cannot be read any more ({first_line(error)}); see to the data set, "
+                "then the same command goes on"
+            ) from error
+
+    def episode(self, index: int) -> Episode:
+        """Read now; its arrays are its own."""
+        return self.one(index).episode(0)
+
+    def some(self, number_E: NDArray[np.int64]) -> StoredEpisodes:
+        """These episodes, read now, in that order."""
+        return joined([self.one(number) for number in number_E.tolist()])
+
+    def pieces(self, order_E: NDArray[np.int64], max_rows: int) -> list[NDArray[np.int64]]:
+        """The numbers of all episodes in a given order, cut into pieces of about as many rows, `max_rows` at most.
+
+        That must be no less than the longest episode has.
+        """
+        rows_E = self.length[order_E] + 1
+        longest, total = int(rows_E.max()), int(rows_E.sum())
+        count = -(-total // (max_rows - longest + 1))  # where a piece begins late by up to an episode, it still fits
+        piece_E = (np.cumsum(rows_E) - rows_E) * count // total
+        return [order_E[piece_E == piece] for piece in range(count)]
+
+
+def joined(parts: Sequence[StoredEpisodes]) -> StoredEpisodes:
+    """Data sets of one origin and of an episode each as one."""
+    length = np.concatenate([part.length for part in parts])
+    columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in ("expert", *OF_ROWS)}
+    for name in ("success", "informed"):
+        said = [getattr(part, name) for part in parts]
+        columns[name] = told([None if one is None else bool(one[0]) for one in said])
+    first = np.concatenate([[0], np.cumsum(length + 1)[:-1]])
+    return StoredEpisodes(**columns, first=first, length=length, metadata=parts[0].metadata)

@@ -101,7 +101,7 @@ class Sums(nn.Module):
 
 
 class MLP(nn.Sequential):
-    """Linear layers with ReLU between them: (…, in_dim) -> (…, out_dim).
+    """Linear layers with ReLU between them, and at the end where it is the last: (…, in_dim) -> (…, out_dim).
 
     `fast` permits `torchkit.fast.dense` for many rows; under `vmap` it must not.
     """
@@ -118,7 +118,7 @@ class MLP(nn.Sequential):
     def of_rows(self, x: Tensor, rows: Tensor | None = None, shared: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The outputs on some rows, or with inputs of which there are few; see `torchkit.fast.dense.dense`."""
         layers = [(layer.weight, layer.bias) for layer in self if isinstance(layer, nn.Linear)]
-        return dense(x, layers, rows, shared)
+        return dense(x, layers, rows, shared, rectified=isinstance(self[-1], ACTIVATION))
 
 
 def mlp(in_dim: int, hidden_dims: Sequence[int], out_dim: int, out_bound: float | None = 3e-3) -> MLP:

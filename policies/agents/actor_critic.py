@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.assembly import check_folds, frozen_views, make_extensions
 from policies.agents.learner import Learner
-from policies.extensions import Extensions
+from policies.extensions import Extensions, transition_rows
 from policies.models.heads import Critic, Head
 from policies.models.policy import HistoryPolicy
 from policies.models.trunk import Trunk
-from policies.models.views import PrivilegedViews, PublicViews, Views
+from policies.models.views import PrivilegedViews, PublicViews, Views, before_steps
 from torchkit.actions import Categorical, Distribution, TanhGaussian
 from utils.errors import UserError
 from utils.reads import ANY, POSITIVE, SHARE, Reads
@@ -63,8 +63,12 @@ class Networks(NamedTuple):
 
 
 class ActorCritic(Learner):
-    """A learner whose policy is an actor, judged by critics of their own; `config` and `seed` as of `Learner`."""
+    """A learner whose policy is an actor, judged by critics of their own; `config` and `seed` as of `Learner`.
 
+    `acts_after_last` says whether what the actor would do after the last step is read; else its output is 0 there.
+    """
+
+    acts_after_last = True
     discrete_actions = Categorical()
     continuous_actions = TanhGaussian()
     reads: ClassVar[Reads] = {
@@ -117,7 +121,10 @@ class ActorCritic(Learner):
         critic_views = self.critic.views(batch, state_views)
         self.extensions.extend(critic_views, batch)
         actor_views = self._actor_views(batch, state_views, critic_views)
-        actor_views["policy"] = self.policy.head(actor_views, batch)
+        if self.acts_after_last:
+            actor_views["policy"] = self.policy.head(actor_views, batch)
+        else:
+            actor_views["policy"] = transition_rows(self.policy.head(before_steps(actor_views), batch))
         self.actor_extensions.extend(actor_views, batch)
         return critic_views, actor_views
 
@@ -126,7 +133,10 @@ class ActorCritic(Learner):
         return state_views | self.policy.public(batch)
 
     def _values(self, critic: Critic, views: Views, batch: EpisodeBatch, action: Tensor) -> list[Tensor]:
-        """Each critic's value of the action (T+1, B), or of all discrete actions (T+1, B, A), whatever the action."""
+        """Each critic's value of the action (T+1, B), or of all discrete actions (T+1, B, A), whatever the action.
+
+        Of views at some rows, as `before_steps` gives them, and actions there, these rows' values.
+        """
         values = critic(views, batch, action)
         return values if self.discrete else [q.squeeze(-1) for q in values]
 

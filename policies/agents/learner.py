@@ -72,6 +72,7 @@ class Learner(Agent):
         self._rng = torch.Generator().manual_seed(seed)
         self.reward_scale = RewardScale(config.discount) if "reward" in normalised_views(config) else None
         self._norms: list[RunningNorm | RewardScale] | None = None
+        self._modes: list[nn.Module] | None = None
         self.optimisers: dict[str, Adam] = {}
         self.parameters_of: dict[str, list[Tensor]] = {}
         self.followers: list[tuple[list[Tensor], list[Tensor]]] = []
@@ -173,8 +174,10 @@ class Learner(Agent):
         self.extensions.after_step(self.config.tau)
 
     def _in_training_mode(self, on: bool) -> None:
-        for network in self._learning():
-            network.train(on)
+        if self._modes is None:  # asked for at each update, and slow to find
+            self._modes = [module for network in self._learning() for module in network.modules()]
+        for module in self._modes:
+            object.__setattr__(module, "training", on)  # that of nn.Module looks for parameters first
 
     @contextmanager
     def _as_acting(self) -> Iterator[None]:
@@ -295,10 +298,10 @@ class Learner(Agent):
             mine = self.parameters_of[name]
             self.optimisers[name].zero_grad()
             torch.autograd.backward(loss, inputs=mine)
-            norm = nn.utils.clip_grad_norm_(mine, self.config.max_grad_norm)
+            norm = clip_gradients(mine, self.config.max_grad_norm)
             if not torch.isfinite(norm):
                 raise DivergenceError(f"the {name} loss is {loss.item()} and its gradient norm {norm.item()}")
-            metrics["grad_norm" if len(losses) == 1 else f"grad_norm/{name}"] = norm.detach()
+            metrics["grad_norm" if len(losses) == 1 else f"grad_norm/{name}"] = norm
         for name in losses:
             self.optimisers[name].step()
         with torch.no_grad():
@@ -323,6 +326,19 @@ class Learner(Agent):
             optimiser.load_state_dict(state["optimisers"][name])
         self._rng.set_state(state["rng"])
         self.env_steps = whole(state["env_steps"], "env_steps")
+
+
+@torch.no_grad()
+def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
+    """Scales gradients, all on one device, to a norm of at most `most`; returns the norm (), as it was.
+
+    The same as `torch.nn.utils.clip_grad_norm_`, without its search for devices and types.
+    """
+    if not (gradients := [p.grad for p in parameters if p.grad is not None]):
+        return torch.zeros(())
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp(max=1.0))
+    return norm
 
 
 def linear(start: float, end: float, steps: int, now: int) -> float:

@@ -17,7 +17,6 @@ from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic, Networks, detached
 from policies.agents.assembly import check_inputs, critic_trunk, policy_head
 from policies.agents.sac import target_entropy
-from policies.extensions import transition_rows
 from policies.losses import (
     advantage_weight,
     effective_share,
@@ -31,7 +30,7 @@ from policies.models.encoders import vector_embedder
 from policies.models.heads import Critic
 from policies.models.sources import Sources
 from policies.models.trunk import PUBLIC, Trunk
-from policies.models.views import PrivilegedViews, Views
+from policies.models.views import PrivilegedViews, Views, after_steps, before_steps
 from torchkit.actions import Actions, GaussianMixture, TanhGaussian
 from torchkit.distributions import log_prob_gaussian, log_slope_of_tanh
 from torchkit.hamiltonian import hamiltonian
@@ -84,6 +83,7 @@ class Offline(ActorCritic):
         super().__init__(networks, config, seed)
         self.marginal, self.critics = marginal, config.critics
         self.target_entropy = target_entropy(config.temperature, action_dim, self.discrete)
+        self.acts_after_last = self.critics == "policy" or self.extensions.of_policy
         if self.critics == "policy":
             self.log_alpha = nn.Parameter(torch.tensor(float(config.temperature.initial)).log())
         self._settle(device)
@@ -178,8 +178,8 @@ class Offline(ActorCritic):
         return lambda_returns(reward_TB, discount_TB, value_TB, keep_TB, last_TB, self.config.return_lambda)
 
     def _of_stored(self, values: list[Tensor], batch: EpisodeBatch) -> list[Tensor]:
-        """Of critics' outputs at the rows those of the stored actions (T, B)."""
-        return [taken(q[:-1], batch.action) if self.discrete else q[:-1].squeeze(-1) for q in values]
+        """Of critics' outputs before each step those of the stored actions (T, B)."""
+        return [taken(q, batch.action) if self.discrete else q.squeeze(-1) for q in values]
 
     def _expectiles(
         self,
@@ -191,12 +191,15 @@ class Offline(ActorCritic):
         metrics: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Advantages of stored actions (T, B), by which the policy learns, and the critics' loss."""
-        action = transition_rows(batch.action)
+        seen, of_values = before_steps(critic_views), slice(2, None)
         with self._autocast():
-            *q, v = self.critic(critic_views, batch, action)
+            q, (v,) = (
+                self.critic(seen, batch, batch.action, slice(2)),
+                self.critic(critic_views, batch, which=of_values),
+            )
             with torch.no_grad():
-                judged = self._of_stored(self.target(target_views, batch, action), batch)
-                acting_v = v if acting_views is critic_views else self.critic(acting_views, batch, action)[-1]
+                judged = self._of_stored(self.target(before_steps(target_views), batch, batch.action), batch)
+                acting_v = v if acting_views is critic_views else self.critic(acting_views, batch, which=of_values)[0]
         judged_TB, value_TB = torch.stack(judged).amin(0), v.squeeze(-1)
         target_TB = self._returns(acting_v.detach().squeeze(-1)[1:], batch, bonus_TB)
         stored = self._of_stored(q, batch)
@@ -207,7 +210,7 @@ class Offline(ActorCritic):
         loss, advantage_TB = metrics["loss/td"] + metrics["loss/value"], judged_TB - acting_v.detach().squeeze(-1)[:-1]
         if self.marginal is not None:
             with self._autocast():
-                (mean_TB,) = self._of_stored(self.marginal(critic_views, batch, action), batch)
+                (mean_TB,) = self._of_stored(self.marginal(seen, batch, batch.action), batch)
             metrics["loss/marginal"] = masked_mean((mean_TB - advantage_TB).square(), batch.mask)
             loss, advantage_TB = loss + metrics["loss/marginal"], mean_TB.detach()
         metrics["q/taken"] = masked_mean(stored[0], batch.mask)
@@ -251,19 +254,20 @@ class Offline(ActorCritic):
         critic_views, acting_output, target_views = views
         alpha, settings = self.log_alpha.detach().exp(), self.config.bound
         with self._autocast():
-            q = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
+            seen, ahead = before_steps(critic_views), after_steps(target_views)
+            q = self._values(self.critic, seen, batch, batch.action)
             action, log_prob = self.actions.fresh(output)
-            own = q if self.discrete else self._values(self.critic, detached(critic_views), batch, action)
-            expected = torch.stack(own).amin(0)
+            own = q if self.discrete else self._values(self.critic, detached(seen), batch, action[:-1])
+            expected, log_prob = torch.stack(own).amin(0), log_prob[:-1]
             expected = expected.detach() if self.discrete else expected
             with torch.no_grad():
                 next_action, next_log_prob = self.actions.fresh(acting_output)
-                judged = torch.stack(self._values(self.target, target_views, batch, next_action)).amin(0)
-        target_TB = self._returns(self._expected(judged, next_log_prob)[1:], batch, bonus_TB)
-        stored = [taken(values[:-1], batch.action) if self.discrete else values[:-1] for values in q]
+                judged = torch.stack(self._values(self.target, ahead, batch, next_action[1:])).amin(0)
+        target_TB = self._returns(self._expected(judged, next_log_prob[1:]), batch, bonus_TB)
+        stored = [taken(values, batch.action) if self.discrete else values for values in q]
         metrics["loss/td"] = torch.stack([masked_mean((x - target_TB).square(), batch.mask) for x in stored]).sum()
-        metrics["loss/actor"] = masked_mean(self._expected(alpha * log_prob - expected, log_prob)[:-1], batch.mask)
-        entropy = masked_mean(self._expected(-log_prob, log_prob)[:-1], batch.mask).detach()
+        metrics["loss/actor"] = masked_mean(self._expected(alpha * log_prob - expected, log_prob), batch.mask)
+        entropy = masked_mean(self._expected(-log_prob, log_prob), batch.mask).detach()
         critic_loss, actor_loss = metrics["loss/td"], metrics["loss/actor"]
         if settings.critic_weight or settings.actor_weight:
             of_critics, of_actor = self._bound(output, critic_views, q, stored, batch, metrics)

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic, Networks, detached
 from policies.agents.assembly import critic_trunk, policy_head
-from policies.extensions import transition_rows
 from policies.losses import lambda_returns, last_steps, masked_mean, taken
 from policies.models.encoders import vector_embedder
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
-from policies.models.views import Views
+from policies.models.views import Views, after_steps, before_steps
 from torchkit.actions import Actions
 from utils.errors import UserError, at_least_one
 from utils.reads import ANY, POSITIVE, SHARE, Reads
@@ -85,19 +84,21 @@ class SAC(ActorCritic):
             with self._autocast():
                 state_views = self.state_views(batch)
                 critic_views, actor_views = self._look(batch, state_views)
-                stored = self._values(self.critic, critic_views, batch, transition_rows(batch.action))
+                stored = self._values(self.critic, before_steps(critic_views), batch, batch.action)
                 action, log_prob = self.actions.fresh(actor_views["policy"])
                 if self.discrete:
                     expected = torch.stack(stored).amin(0).detach()
                 else:
-                    expected = torch.stack(self._values(self.critic, detached(critic_views), batch, action)).amin(0)
+                    seen = before_steps(detached(critic_views))
+                    expected = torch.stack(self._values(self.critic, seen, batch, action[:-1])).amin(0)
             with torch.no_grad(), self._autocast():
                 acting_views, next_action, next_log_prob = critic_views, action, log_prob
                 if self.has_dropout:
                     acting_views, next_action, next_log_prob = self._without_dropout(batch, state_views)
                 bonus_TB = self._bonus(acting_views, batch, metrics, actor_views["policy"])
-                target_values = self._values(self.target, self.target.views(batch, state_views), batch, next_action)
-                value_TB = self._expected(torch.stack(target_values).amin(0), next_log_prob)[1:]
+                ahead = after_steps(self.target.views(batch, state_views))
+                target_values = self._values(self.target, ahead, batch, next_action[1:])
+                value_TB = self._expected(torch.stack(target_values).amin(0), next_log_prob[1:])
                 discount_TB = self.config.discount * batch.discount
                 entropy_TB = self._expected(-alpha * next_log_prob, next_log_prob)[1:]  # to come, weighted
                 target_TB = lambda_returns(
@@ -108,12 +109,13 @@ class SAC(ActorCritic):
                     last_steps(batch.mask),
                     self.config.return_lambda,
                 )
-        taken_values = [taken(q[:-1], batch.action) if self.discrete else q[:-1] for q in stored]
+        taken_values = [taken(q, batch.action) if self.discrete else q for q in stored]
         errors = [masked_mean((q_TB - target_TB).square(), batch.mask) for q_TB in taken_values]
         metrics["loss/td"] = torch.stack(errors).sum()
-        actor_TB = self._expected(alpha * log_prob - expected, log_prob)[:-1]
+        log_prob = log_prob[:-1]
+        actor_TB = self._expected(alpha * log_prob - expected, log_prob)
         metrics["loss/actor"] = masked_mean(actor_TB, batch.mask)
-        entropy = masked_mean(self._expected(-log_prob, log_prob)[:-1], batch.mask).detach()
+        entropy = masked_mean(self._expected(-log_prob, log_prob), batch.mask).detach()
         losses = {
             "critic": metrics["loss/td"] + self.extensions.total(critic_views, batch, metrics),
             "actor": metrics["loss/actor"] + self.actor_extensions.total(actor_views, batch, metrics, "actor_"),

@@ -8,7 +8,7 @@ import torch
 from ml_collections import ConfigDict
 from torch import nn
 
-from torchkit.networks import EncoderConfig, init_linear
+from torchkit.networks import MLP, EncoderConfig, init_linear
 from torchkit.reading import Reading
 from torchkit.sequence import MEMORIES, Memory, check_memory
 from torchkit.sequence.double import Double
@@ -133,6 +133,6 @@ def build_memory(config_seq: ConfigDict, width: int, context: int, flag: str = "
     return memory
 
 
-def vector_embedder(in_dim: int, out_dim: int) -> nn.Sequential:
+def vector_embedder(in_dim: int, out_dim: int) -> MLP:
     """Linear-ReLU."""
-    return nn.Sequential(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())
+    return MLP(init_linear(nn.Linear(in_dim, out_dim)), nn.ReLU())

@@ -29,6 +29,8 @@ class Head(nn.Module):
     def forward(self, views: Mapping[str, Tensor], batch: PublicBatch | None = None) -> Tensor:
         """Views (…, F) to outputs (…, out_dim) in float32; with their batch given, padding costs nothing.
 
+        Views of a batch are of all its rows, or of those before or after each step (`before_steps`, `after_steps`).
+
         Nor does, then, a last view of which few rows are distinct cost more than these.
         """
         tensors = [views[name] for name in self.inputs]
@@ -85,12 +87,16 @@ class Critic(nn.Module):
         public = {} if self.public is None else self.public(batch)
         return given | public | self.privileged(batch)
 
-    def forward(self, views: Views, batch: EpisodeBatch, action: Tensor | None = None) -> list[Tensor]:
-        """The outputs (T+1, B, ·) of each head; `action` (T+1, B, A) where the heads see one."""
-        if self.action_embedder is not None:
-            assert action is not None, "this critic judges actions"
+    def forward(
+        self, views: Views, batch: EpisodeBatch, action: Tensor | None = None, which: slice = slice(None)
+    ) -> list[Tensor]:
+        """The outputs (T+1, B, ·) of each head, or of `which` alone; `action` (T+1, B, A) where these see one.
+
+        Of views at the rows before each step, and their actions, they are (T, B, ·); likewise of those after.
+        """
+        if self.action_embedder is not None and action is not None:
             views = views | {"action": self.action_embedder(action)}
-        return [head(views, batch) for head in self.heads]
+        return [head(views, batch) for head in list(self.heads)[which]]
 
     def of_samples(self, views_RF: Views, action_KRA: Tensor) -> list[Tensor]:
         """The outputs (K, R) of each head at K actions for each of R rows of views, all in one product a layer."""

@@ -186,6 +186,27 @@ def _spread(rows: Rows) -> Tensor:
     return view
 
 
+def before_steps(views: Mapping[str, Tensor]) -> Views:
+    """The views (T, B, F) at the rows before each step: a head on them leaves out the rows after which nothing is done.
+
+    Of episodes of a single step these are half of all rows.
+    """
+    return {name: _some(view, slice(None, -1)) for name, view in views.items()}
+
+
+def after_steps(views: Mapping[str, Tensor]) -> Views:
+    """The views (T, B, F) at the rows after each step."""
+    return {name: _some(view, slice(1, None)) for name, view in views.items()}
+
+
+def _some(view: Tensor, steps: slice) -> Tensor:
+    """Some of a view's rows, with the distinct ones still at hand."""
+    some, few = view[steps], getattr(view, "few", None)
+    if few is not None:
+        some.few = Rows(few.distinct, few.place[steps])  # type: ignore[attr-defined]
+    return some
+
+
 class PrivilegedViews(nn.Module):
     """Views of the state, for training only: learned embeddings, and frozen ones such as `z_state`, by stage 2."""
 

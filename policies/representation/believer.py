@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from buffers.augment import copy_angles, turn_actions
 from buffers.episode_buffer import EpisodeBuffer
-from buffers.stored import StoredEpisodes
+from buffers.stored import EpisodesOnDisk, StoredEpisodes
+from buffers.streamed import StreamedEpisodes
 from buffers.transitions import Batch, TransitionData, draw, epoch_generator
 from policies.losses import masked_mean
 from policies.models.believer import Believer
-from policies.representation.training import epoch_of, finite_means
+from policies.representation.training import Pieces, epoch_of, finite_means
 from torchkit.cvae import Gaussian
 from torchkit.fast.adam import Adam
 from torchkit.networks import Encoder, EncoderConfig, mlp
@@ -91,21 +92,35 @@ class BelieverTraining:
 
 
 class BelieverTrainer:
-    """Trains both, one after the other; the draw of an epoch, noise included, depends on seed and epoch alone."""
+    """Trains both, one after the other; the draw of an epoch, noise included, depends on seed and epoch alone.
+
+    Where not all of `stored` fits into memory, `data` is a part of it, the state's embedding learns of `pieces` of all,
+    and of the episodes half of `max_rows` rows are held.
+    """
 
     def __init__(
         self,
         state_model: StateModel,
         believer: Believer,
         data: TransitionData,
-        stored: StoredEpisodes,
+        stored: StoredEpisodes | EpisodesOnDisk,
         config: BelieverTraining,
         seed: int,
         device: torch.device,
+        pieces: Pieces | None = None,
+        max_rows: int = 0,
     ):
         self.config, self.seed, self.device, self.epoch = config, seed, device, 0
         self.state_model, self.believer, self.data = state_model.to(device), believer.to(device), data.to(device)
-        self.episodes, self.num_episodes, self.copies = EpisodeBuffer.of(stored), len(stored), stored.copies
+        self.pieces: Pieces = pieces or (lambda rng: iter([self.data]))
+        if isinstance(stored, EpisodesOnDisk):
+            at_once = min(config.episodes, len(stored))
+            self.episodes: EpisodeBuffer = StreamedEpisodes(
+                stored, max_rows // 2, int(stored.length.max()), 0, batch_size=at_once, given=max_rows
+            )
+        else:
+            self.episodes = EpisodeBuffer.of(stored)
+        self.num_episodes, self.copies = len(stored), stored.copies
         copies = [np.flatnonzero(stored.expert)] * stored.n_aug  # numbers of episodes, those of copies at the end
         self.episode_numbers = np.concatenate([np.arange(len(stored)), *copies])
         self.num_epochs = config.num_epochs
@@ -136,13 +151,14 @@ class BelieverTrainer:
         return finite_means(self.epoch, STATE_METRICS if of_state else BELIEF_METRICS, total / count)
 
     def _state_steps(self, rng: torch.Generator) -> Iterator[tuple[Tensor, list[Tensor]]]:
-        for index in draw(len(self.data), self.config.batch_size, rng):
-            batch = self.data.batch(index, rng, self.device)
-            width = self.believer.history.config.x_dim
-            noise_DX = torch.randn(len(batch.distinct_D), width, generator=rng).to(self.device)
-            terms = self.state_model.losses(self.data, batch, noise_DX)
-            loss = torch.stack([self.config.weights[name] * term for name, term in terms.items()]).sum()
-            yield loss, [loss, *terms.values()]
+        width = self.believer.history.config.x_dim
+        for data in self.pieces(rng):
+            for index in draw(len(data), self.config.batch_size, rng):
+                batch = data.batch(index, rng, self.device)
+                noise_DX = torch.randn(len(batch.distinct_D), width, generator=rng).to(self.device)
+                terms = self.state_model.losses(data, batch, noise_DX)
+                loss = torch.stack([self.config.weights[name] * term for name, term in terms.items()]).sum()
+                yield loss, [loss, *terms.values()]
 
     def _belief_steps(self, rng: torch.Generator) -> Iterator[tuple[Tensor, list[Tensor]]]:
         encoder = self.state_model.mean_encoder().requires_grad_(False)

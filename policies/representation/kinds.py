@@ -1,19 +1,20 @@
 """The kinds of stage 2: how the trainer of each is made, what is saved of it, what is said of it in the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
 import torch
 from ml_collections import ConfigDict
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from buffers.augment import check_turnable
-from buffers.stored import StoredEpisodes
-from buffers.transitions import TransitionData
+from buffers.stored import About, EpisodesOnDisk, StoredEpisodes
+from buffers.transitions import TransitionData, epoch_generator
 from policies.models.believer import Believer, believer_config, save_believer
 from policies.models.encoders import build_memory, encoder_config
 from policies.models.on_disk import load_encoder, save_encoder
@@ -28,12 +29,62 @@ from policies.representation.believer import (
     StateModel,
 )
 from policies.representation.disentangled import RepresentationConfig, RepresentationObjective
-from policies.representation.training import EpochTrainer, RepresentationTrainer, TrainingConfig
+from policies.representation.training import EpochTrainer, Pieces, RepresentationTrainer, TrainingConfig
 from torchkit.moments import Moments
 from torchkit.networks import Encoder
 from utils.device import choose_precision
 from utils.errors import UserError, choose_name, first_line
 from utils.tensors import load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class Data:
+    """What stage 2 learns of.
+
+    Attributes:
+        stored: all episodes.
+        shown: those of which the embeddings' moments and the report are: all, or where these are on disk, a piece.
+        max_rows: how many rows may be in memory, half of them of what is shown and half of a piece.
+    """
+
+    stored: StoredEpisodes | EpisodesOnDisk
+    shown: StoredEpisodes
+    max_rows: int = 0
+
+    @classmethod
+    def of(cls, stored: StoredEpisodes | EpisodesOnDisk, max_rows: int | None, seed: int) -> Self:
+        """Of data on disk the first piece of the first epoch is shown.
+
+        Raises:
+            UserError: a piece does not hold two episodes.
+        """
+        if isinstance(stored, StoredEpisodes):
+            return cls(stored, stored)
+        assert max_rows is not None, "else they are in memory"
+        if max_rows < (needed := 4 * (int(stored.length.max()) + 1)):
+            steps = int(stored.length.max())
+            raise UserError(
+                f"--max_rows={max_rows}: two pieces of two episodes of up to {steps} steps need {needed}; give as many"
+            )
+        first = shuffled(stored, epoch_generator(seed, 0), max_rows // 2)[0]
+        return cls(stored, stored.some(first), max_rows)
+
+    def pieces(self, device: torch.device) -> Pieces | None:
+        """The pieces of an epoch; None where all is in memory."""
+        stored = self.stored
+        if isinstance(stored, StoredEpisodes):
+            return None
+
+        def pieces(rng: torch.Generator) -> Iterator[TransitionData]:
+            for numbers in shuffled(stored, rng, self.max_rows // 2):
+                yield transition_data(stored.some(numbers)).to(device)
+
+        return pieces
+
+
+def shuffled(stored: EpisodesOnDisk, rng: torch.Generator, rows: int) -> list[NDArray[np.int64]]:
+    """The numbers of all episodes at random, in pieces of at most so many rows."""
+    return stored.pieces(torch.randperm(len(stored), generator=rng).numpy(), rows)
 
 
 @dataclass(frozen=True)
@@ -50,12 +101,14 @@ class Settings:
     wandb: bool = False
     wandb_name: str | None = None
     report_steps: int = 800
+    max_rows: int | None = None
 
 
 def make_disentangled(
-    config_repr: ConfigDict, stored: StoredEpisodes, settings: Settings, device: torch.device
+    config_repr: ConfigDict, data: Data, settings: Settings, device: torch.device
 ) -> RepresentationTrainer:
     """Embedders of state and observation that share nothing, on their data."""
+    stored = data.stored
     objective = build_objective(config_repr, stored)
     if settings.init_model is not None:
         load_objective(settings.init_model, objective, stored)
@@ -69,7 +122,8 @@ def make_disentangled(
         club_rows=choose_name(("fresh", "recent"), config_repr.get("club_rows", "fresh"), "--config_repr.club_rows"),
         precision=choose_precision(config_repr.get("precision", "fp32"), device, "--config_repr.precision"),
     )
-    return RepresentationTrainer(objective, transition_data(stored), config, settings.seed, device)
+    known = transition_data(data.shown)
+    return RepresentationTrainer(objective, known, config, settings.seed, device, data.pieces(device))
 
 
 def report_disentangled(
@@ -84,10 +138,9 @@ def report_disentangled(
     return result, as_text(result)
 
 
-def make_believer(
-    config_repr: ConfigDict, stored: StoredEpisodes, settings: Settings, device: torch.device
-) -> BelieverTrainer:
+def make_believer(config_repr: ConfigDict, data: Data, settings: Settings, device: torch.device) -> BelieverTrainer:
     """The Believer's embedding of the state and its belief about it, on their data."""
+    stored = data.stored
     if settings.init_model is not None:
         raise UserError("--init_model: not for config_repr.kind=believer; the same command goes on with more epochs")
     spec, weights = stored.spec, config_repr.state_weights
@@ -107,7 +160,9 @@ def make_believer(
         episodes=config_repr.batch_episodes,
     )
     state_model = StateModel(encoder, spec.action_dim, *sizes)
-    return BelieverTrainer(state_model, believer, transition_data(stored), stored, config, settings.seed, device)
+    known, pieces = transition_data(data.shown), data.pieces(device)
+    networks = (state_model, believer)
+    return BelieverTrainer(*networks, known, stored, config, settings.seed, device, pieces, data.max_rows)
 
 
 def report_believer(
@@ -129,7 +184,7 @@ def save_state_and_belief(
     save_believer(folder, trainer.believer, about)
 
 
-def build_objective(config_repr: ConfigDict, stored: StoredEpisodes) -> RepresentationObjective:
+def build_objective(config_repr: ConfigDict, stored: About) -> RepresentationObjective:
     """The objective that a config asks for, in the sizes of the data; draws from torch's global generator."""
     spec = stored.spec
     return RepresentationObjective(
@@ -193,7 +248,7 @@ def moments_of(encoder: Encoder, data: TransitionData, view: str) -> Moments:
     return Moments.of(z_UZ, weight.to(z_UZ.device))
 
 
-def load_objective(folder: str, objective: RepresentationObjective, stored: StoredEpisodes) -> None:
+def load_objective(folder: str, objective: RepresentationObjective, stored: About) -> None:
     """Takes over the weights of an earlier result: both encoders, and the rest where its sizes are the same.
 
     Raises:
@@ -225,7 +280,7 @@ def load_objective(folder: str, objective: RepresentationObjective, stored: Stor
 class Kind:
     """A kind of representations: how its trainer is made, what is saved of it, what is said of it in the end."""
 
-    make: Callable[[ConfigDict, StoredEpisodes, Settings, torch.device], EpochTrainer]
+    make: Callable[[ConfigDict, Data, Settings, torch.device], EpochTrainer]
     save: Callable[[Path, Any, ConfigDict, Mapping[str, Any]], None]
     report: Callable[[Any, StoredEpisodes, gym.Env[Any, Any], Settings], tuple[dict[str, Any], str]]
     shown: tuple[str, ...]  # metrics in the progress bar

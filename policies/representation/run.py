@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from buffers.recorded import STATE_FIELD, read_episodes
-from buffers.stored import StoredEpisodes
+from buffers.recorded import STATE_FIELD, open_episodes
+from buffers.stored import About, EpisodesOnDisk
 from envs.make import describing_env, make_vector_env
 from policies.models.on_disk import embedders_digest
 from policies.representation.keeper import Keeper
-from policies.representation.kinds import KINDS, Kind, Settings
+from policies.representation.kinds import KINDS, Data, Kind, Settings
 from policies.representation.training import EpochTrainer, train_representations
 from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import check_numbers, to_dict, warn_of_another_task
@@ -47,30 +47,33 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
     with closing(make_vector_env(config_env, 1, seed=0)) as envs:
-        stored = read_episodes(settings.data_path, config_env, envs.spec_sizes)
+        stored = open_episodes(settings.data_path, config_env, envs.spec_sizes, settings.max_rows)
     if not stored.has_states:
         raise UserError(f"{STATE_FIELD}: --data_path has no states, of which stage 2 learns; say where they are")
     warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), config_env)
     seed_everything(settings.seed)
     kind = choose(KINDS, config_repr.get("kind", "disentangled"), "--config_repr.kind")
     check_numbers("repr", config_repr, POSITIVE, ("anneal",), ("lr", "club_lr", "state_lr"))
-    trainer = kind.make(config_repr, stored, settings, device)
+    data = Data.of(stored, settings.max_rows, settings.seed)
+    trainer = kind.make(config_repr, data, settings, device)
     run = open_run(config_env, config_repr, settings, stored, command)
     try:
         check_schedule(run, config_repr)
         seconds = fit(trainer, run, settings, stored, kind, config_repr)
         with closing(describing_env(config_env)) as env:
-            result, text = kind.report(trainer, stored, env, settings)
+            result, text = kind.report(trainer, data.shown, env, settings)
         write_json(run.folder / "report.json", result)
         atomic_write(run.folder / "report.md", text)
         run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
     finally:
         run.close()
+        if isinstance(stored, EpisodesOnDisk):
+            stored.close()
     return f"{text}\nembedders and report are in {run.folder}"
 
 
 def open_run(
-    config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, stored: StoredEpisodes, command: Sequence[str]
+    config_env: ConfigDict, config_repr: ConfigDict, settings: Settings, stored: About, command: Sequence[str]
 ) -> Run:
     """The folder to write into; it may hold the same training, of fewer epochs or with its data elsewhere."""
     folder = Path(settings.save_dir).expanduser().resolve()
@@ -89,6 +92,8 @@ def open_run(
             "init_model_sha256": embedders_digest(settings.init_model, ("s_encoder", "o_encoder", "objective")),
         },
     }
+    if isinstance(stored, EpisodesOnDisk):  # else it changes nothing
+        config["run"]["max_rows"] = settings.max_rows
     may_differ = ("repr.num_epochs", "data.path", "env.eval", "env.rl", "env.seq")
     try:
         return Run.create(folder.parent, folder.name, config=config, command=command, may_differ=may_differ)
@@ -111,7 +116,7 @@ def check_schedule(run: Run, config_repr: ConfigDict) -> None:
 
 
 def fit(
-    trainer: EpochTrainer, run: Run, settings: Settings, stored: StoredEpisodes, kind: "Kind", config_repr: ConfigDict
+    trainer: EpochTrainer, run: Run, settings: Settings, stored: About, kind: "Kind", config_repr: ConfigDict
 ) -> float:
     """Trains to the end from the run's checkpoint, if it has one; returns the seconds of an epoch.
 

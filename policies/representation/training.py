@@ -24,6 +24,9 @@ from utils.errors import DivergenceError, UserError
 METRICS = ("total", "max_s_zs", "max_o_zo", "min_zs_zo", "state_dynamics", "obs_dynamics", "reward", "club_likelihood")
 
 
+Pieces = Callable[[torch.Generator], Iterator[TransitionData]]  # of an epoch, by the source of what is random in it
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Optimiser settings of stage 2.
@@ -49,7 +52,10 @@ class TrainingConfig:
 
 
 class RepresentationTrainer:
-    """Trains a `RepresentationObjective` on data in memory; the draw of an epoch depends on seed and epoch alone."""
+    """Trains a `RepresentationObjective` on data in memory; the draw of an epoch depends on seed and epoch alone.
+
+    Where not all of them fit there, `data` is a part, and an epoch goes through `pieces` of all, one after the other.
+    """
 
     def __init__(
         self,
@@ -58,10 +64,12 @@ class RepresentationTrainer:
         config: TrainingConfig,
         seed: int,
         device: torch.device,
+        pieces: Pieces | None = None,
     ):
         if not len(data):
             raise UserError("--data_path: the data set holds no transitions")
         self.objective, self.data, self.config = objective.to(device), data.to(device), config
+        self.pieces: Pieces = pieces or (lambda rng: iter([self.data]))
         self.seed, self.device, self.epoch, self.num_epochs = seed, device, 0, config.num_epochs
         self.batch_size = min(config.batch_size, len(data))
         if self.batch_size < config.batch_size:
@@ -74,40 +82,50 @@ class RepresentationTrainer:
         self.club_optimiser = Adam(objective.club.parameters(), config.club_lr)
 
     def train_epoch(self, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """One pass over the data in batches, the incomplete last one dropped; returns the means of `METRICS`.
+        """One pass over the data in batches, the incomplete last one of a piece dropped; the means of `METRICS`.
 
         Raises:
             DivergenceError: a loss is not finite.
         """
         rng = epoch_generator(self.seed, self.epoch)
-        batches = [self.data.batch(i, rng, self.device) for i in draw(len(self.data), self.batch_size, rng)]
         self._set_learning_rates()
-        total, width = torch.zeros(len(METRICS), device=self.device), self.objective.config.hidden_dim
+        total, count = torch.zeros(len(METRICS), device=self.device), 0
         recent: deque[Any] | None = deque(maxlen=self.config.club_steps) if self.config.club_rows == "recent" else None
+        for data in self.pieces(rng):
+            for shown in self._learn(data, recent, rng):
+                total, count = total + shown, count + 1
+                after_batch()
+        self.epoch += 1
+        return finite_means(self.epoch, METRICS, total / count)
+
+    def _learn(self, data: TransitionData, recent: deque[Any] | None, rng: torch.Generator) -> Iterator[Tensor]:
+        """A step for each batch of the data; yields its `METRICS`."""
+        batches = [data.batch(i, rng, self.device) for i in draw(len(data), self.batch_size, rng)]
+        width = self.objective.config.hidden_dim
         for batch in batches:
-            permutation_B = torch.randperm(self.batch_size, generator=rng).to(self.device)
+            permutation_B = torch.randperm(len(batch), generator=rng).to(self.device)
             self.optimiser.zero_grad()
             with products_of(len(batch.distinct_D), width, width):
                 with self._autocast():
-                    embedded = self.objective.embed(self.data, batch)
-                losses = self.objective.losses(self.data, batch, permutation_B, embedded)
+                    embedded = self.objective.embed(data, batch)
+                losses = self.objective.losses(data, batch, permutation_B, embedded)
                 losses["total"].backward(inputs=self.parameters)  # through CLUB, not into it
             self.optimiser.step()
             if recent is None:
                 picked = torch.randint(len(batches), (self.config.club_steps,), generator=rng).tolist()
-                likelihood = self.fit_club([batches[i] for i in picked])
+                likelihood = self.fit_club([batches[i] for i in picked], data)
             else:
                 recent.append((batch, tuple(view.z_DZ.detach() for view in embedded)))
                 likelihood = self._fit_club(recent)
-            total += torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
-            after_batch()
-        self.epoch += 1
-        return finite_means(self.epoch, METRICS, total / len(batches))
+            yield torch.stack([*[losses[name].detach() for name in METRICS[:-1]], likelihood])
 
-    def fit_club(self, batches: list[Batch]) -> Tensor:
-        """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached)."""
+    def fit_club(self, batches: list[Batch], data: TransitionData | None = None) -> Tensor:
+        """One likelihood step of CLUB a batch, the encoders left alone; returns the mean log-likelihood (detached).
+
+        The batches are of `data`, the trainer's own if not given.
+        """
         with self._autocast():
-            pairs = self.objective.embed_pairs(self.data, batches)
+            pairs = self.objective.embed_pairs(self.data if data is None else data, batches)
         return self._fit_club(list(zip(batches, pairs)))
 
     def _fit_club(self, pairs: Collection[tuple[Batch, tuple[Tensor, ...]]]) -> Tensor:

@@ -21,7 +21,7 @@ DEFAULTS = {"rl": "configs/rl/dqn.py:history", "seq": "configs/seq/gru.py"}  # c
 OF_TRAINING = (
     *("train_episodes", "num_envs", "batch_size", "updates_per_step", "start_training", "start_expert_training"),
     *("sampled_seq_len", "data_path", "time_limit", "checkpoint_minutes", "batch_seeds", "wandb", "tensorboard"),
-    *("group", "run_name", "gauge", "gauge_interval", "expert_policy_dir"),
+    *("group", "run_name", "gauge", "gauge_interval", "expert_policy_dir", "max_rows"),
 )
 
 flags.disclaim_key_flags()  # they belong to the script that asks for them
@@ -82,6 +82,13 @@ def define_flags() -> None:
         "expert_policy_dir", None, "a finished run or policy that teaches, of the row teacher or another"
     )
     flags.DEFINE_string("data_path", None, "stored episodes (stage 1), for a family that learns from them")
+    flags.DEFINE_integer(
+        "max_rows",
+        None,
+        "rows of --data_path in memory at a time, one more than steps in each episode; others are read when they are "
+        "drawn; all if not given",
+        lower_bound=1,
+    )
 
 
 def overrides(given: flags.FlagValues) -> dict[str, Any]:
@@ -113,6 +120,7 @@ def settings_of(given: flags.FlagValues, config: ConfigDict, seed: int) -> Setti
         threads=given.threads,
         data_path=given.data_path,
         expert_policy=given.expert_policy_dir,
+        max_rows=given.max_rows,
     )
 
 

@@ -138,7 +138,8 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
     if (digest := file_digest(config.env)) is not None:
         digests["env_file_sha256"] = digest
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
-    may_differ = ("run.threads", "env.rl", "env.seq")  # the domain's settings have gone into rl and seq
+    # the domain's settings have gone into rl and seq; and what is in memory changes nothing
+    may_differ = ("run.threads", "run.max_rows", "env.rl", "env.seq")
     may_grow = ("run.train_episodes", "rl.num_updates")
     return Run.create(
         options.save_dir, options.name, configs, options.command, may_differ=may_differ, may_grow=may_grow

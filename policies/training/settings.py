@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-LATER = ("data_path", "expert_policy")
+LATER = ("data_path", "expert_policy", "max_rows")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Settings:
     threads: int
     data_path: str | None = None
     expert_policy: str | None = None
+    max_rows: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What is kept of them; a flag that came later only where it is given, so that older runs can be taken up."""

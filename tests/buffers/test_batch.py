@@ -53,6 +53,17 @@ def test_on_real_rows_leaves_padding_out_and_puts_zeros_there():
     assert y[2:, 1].abs().sum() == 0
 
 
+def test_rows_before_or_after_steps_are_real_where_the_step_is():
+    batch, x, seen = batch_by_hand(), torch.randn(4, 2, 3), []
+    for part in (x[:-1], x[1:]):
+        y = batch.on_real_rows(lambda rows: seen.append(rows) or rows + 1, part)
+        assert torch.equal(y, (part + 1) * batch.mask[..., None])
+    assert torch.equal(batch.real_steps, batch.mask.flatten().nonzero().flatten())
+    assert all(torch.equal(rows[:4], part.flatten(0, 1)[batch.real_steps]) for rows, part in zip(seen, (x[:-1], x[1:])))
+    assert batch_by_hand().with_padding().real_steps is None
+    assert batch_by_hand().with_padding().public.real_steps is None
+
+
 def test_on_real_rows_has_the_gradients_of_the_plain_call():
     batch = batch_by_hand()
     x, weight = torch.randn(4, 2, 3), torch.randn(3, 5)

@@ -91,3 +91,30 @@ def test_what_says_nothing_without_an_expert_is_told(call):
         done = call("bc", "--config_rl.num_updates=1", "--data_path=odd/coins-v0", f"--run_name=told_{told}", *flags)
         assert done.returncode == 0, done.stderr
         assert ("warning: --data_path: no episode is said to be an expert's" in done.stderr) == told
+
+
+def test_what_does_not_fit_into_memory_is_learned_from_all_the_same(call, tmp_path):
+    common = ("awr", "--config_rl.num_updates=6", "--data_path=odd/coins-v0")
+    for name, flags in (("whole", ()), ("some", ("--max_rows=15",))):  # of 20 rows
+        done = call(*common, f"--run_name={name}", *flags)
+        assert done.returncode == 0, done.stderr
+    runs = [tmp_path / "default" / name for name in ("whole", "some")]
+    metrics = [[json.loads(line) for line in (run / "metrics.jsonl").open()] for run in runs]
+    timeless = [[{k: v for k, v in line.items() if not k.startswith("clock/")} for line in run] for run in metrics]
+    assert timeless[0] == timeless[1]
+    weights = [(run / "policy" / "policy.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+    longer = call(*common, "--run_name=some", "--config_rl.num_updates=9", "--max_rows=16")
+    assert longer.returncode == 0, longer.stderr
+    whole = call(*common, "--run_name=whole", "--config_rl.num_updates=9")
+    assert whole.returncode == 0, whole.stderr
+    weights = [(run / "policy" / "policy.safetensors").read_bytes() for run in runs]
+    assert weights[0] == weights[1]
+
+
+def test_a_bound_that_cannot_be_is_one_line(call):
+    common = ("awr", "--config_rl.num_updates=2", "--data_path=odd/coins-v0", "--run_name=refused")
+    assert_refused(call(*common, "--max_rows=14"), "--max_rows=14: 2 episodes at once of up to 4 steps need 15")
+    assert_refused(call(*common, "--max_rows=0"), "--max_rows")
+    then = "--config_rl.learns_from=stored_then_envs"
+    assert_refused(call(*common, then, "--max_rows=15"), "--max_rows=15: beside episodes that are played")

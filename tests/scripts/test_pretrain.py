@@ -338,3 +338,24 @@ def test_help_is_quick():
     done = pretrain("--help")
     assert done.returncode == 0 and "--init_model" in done.stdout
     assert time.monotonic() - began < 3
+
+
+def test_what_does_not_fit_into_memory_is_learned_in_pieces_and_goes_on(quick, data, tmp_path):
+    def train(name, epochs, *flags):
+        words = (f"--data_path={data}", f"--save_dir={tmp_path / name}", f"--num_epochs={epochs}", "--log_freq=1")
+        return quick(*words, *TINY, "--config_repr.anneal=0.0", *flags)
+
+    for name, flags in (("whole", ()), ("fits", ("--max_rows=100000",)), ("pieces", ("--max_rows=800",))):
+        done = train(name, 2, *flags)
+        assert done.returncode == 0, done.stderr
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "fits")
+    assert metrics(tmp_path / "whole") != metrics(tmp_path / "pieces")
+    refused = train("pieces", 3, "--max_rows=900")
+    assert_refused(refused, "already holds a run with run.max_rows = 800, not 900")
+    assert train("pieces", 3, "--max_rows=800").returncode == 0
+    assert train("at_once", 3, "--max_rows=800").returncode == 0
+    assert metrics(tmp_path / "pieces") == metrics(tmp_path / "at_once")
+    files = [(tmp_path / name / "o_encoder.safetensors").read_bytes() for name in ("pieces", "at_once")]
+    assert files[0] == files[1]
+    assert_refused(train("none", 1, "--max_rows=30"), "--max_rows=30: two pieces of two episodes")
+    assert_refused(train("none", 1, "--max_rows=0"), "--max_rows")

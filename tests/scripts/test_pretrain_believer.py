@@ -125,3 +125,11 @@ def test_what_has_been_seen_so_far_stays_within_its_episode():
     seen = torch.tensor([0, 1, 0, 0, 0, 1, 0]).bool().numpy()
     episode = torch.tensor([0, 0, 0, 1, 1, 2, 2]).numpy()
     assert _so_far(seen, episode).tolist() == [False, True, True, False, False, True, True]
+
+
+def test_what_does_not_fit_into_memory_is_learned_in_pieces(scripts, data, tmp_path):
+    done = scripts.run(*command(data, tmp_path / "pieces", "--max_rows=1500"))
+    assert done.returncode == 0, done.stderr
+    assert len(metrics(tmp_path / "pieces")) == 2
+    refused = scripts.run(*command(data, tmp_path / "narrow", "--max_rows=500"))
+    assert_refused(refused, "--max_rows=500: 4 episodes at once")

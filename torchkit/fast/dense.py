@@ -17,12 +17,13 @@ from torchkit.fast import has_compiler
 
 Array = NDArray[np.float32]
 
+BLOCK = 64  # rows that are looked at together
 FEW = 16  # rows of which a call costs more than it saves: to act, torch's operations serve
 
 
 class _Dense(torch.autograd.Function):
-    """x (R, K), shared inputs (U, D) and their place (R,), the numbers (M,) of the rows that count, each layer's weight
-    and bias -> the last layer's outputs (R, N), 0 on the other rows.
+    """x (R, K), shared inputs (U, D) and their place (R,), the numbers (M,) of the rows that count, whether the last
+    layer has a ReLU, each layer's weight and bias -> the last layer's outputs (R, N), 0 on the other rows.
 
     Without shared inputs these and their place are None, and the numbers where all rows count. What stands between the
     layers is this function's own and never a tensor of torch's, which costs more than it looks.
@@ -30,7 +31,13 @@ class _Dense(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, shared: Tensor | None, place: Tensor | None, rows: Tensor | None, *parameters: Tensor
+        ctx: Any,
+        x: Tensor,
+        shared: Tensor | None,
+        place: Tensor | None,
+        rows: Tensor | None,
+        rectified: bool,
+        *parameters: Tensor,
     ) -> Tensor:
         from torchkit.fast.kernels import dense_forward, rows_forward  # when they are needed: it takes a while
 
@@ -42,17 +49,17 @@ class _Dense(torch.autograd.Function):
         plain = ctx.shared is None and ctx.rows is None
         acts = [x.detach().numpy()]
         for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            last = layer == len(weights) - 1
+            through = rectified or layer < len(weights) - 1
             if layer == 0 and not plain:
                 added = _through(ctx.shared, weight, bias) if ctx.shared is not None else bias[None]
                 ctx.rows = np.arange(len(x)) if ctx.rows is None else ctx.rows
                 ctx.place = np.zeros(len(x), np.int64) if place is None else place.numpy()
                 acts.append(np.empty((len(ctx.rows), len(bias)), np.float32))
-                rows_forward(acts[0], ctx.rows, added, ctx.place, weight, not last, acts[1])
+                rows_forward(acts[0], ctx.rows, added, ctx.place, weight, through, acts[1])
             else:
                 acts.append(np.empty((len(acts[-1]), len(bias)), np.float32))
-                dense_forward(acts[-2], weight, bias, not last, acts[-1])
-        ctx.acts = acts[:-1]
+                dense_forward(acts[-2], weight, bias, through, acts[-1])
+        ctx.acts, ctx.last = acts[:-1], acts[-1] if rectified else None
         if rows is None:
             return torch.from_numpy(acts[-1])
         out = np.zeros((len(x), acts[-1].shape[1]), np.float32)
@@ -69,17 +76,21 @@ class _Dense(torch.autograd.Function):
         d_out = grads[0].contiguous().numpy()
         if ctx.rows is not None and len(ctx.rows) < ctx.count:
             d_out = d_out[ctx.rows]
-        out = d_out  # of the last layer's outputs nothing is read
+        d_out = _without_zeros(d_out)
+        some = slice(len(d_out))  # of the rows that were computed
+        acts = [ctx.acts[0], *(act[some] for act in ctx.acts[1:])]
+        rows = None if ctx.rows is None else ctx.rows[some]
+        out = d_out if ctx.last is None else ctx.last[some]  # without a ReLU nothing is read of it
         gradients: list[Tensor | None] = []
         d_shared: Any = None
         for layer in reversed(range(len(weights))):
-            weight, act, rectified = weights[layer], ctx.acts[layer], layer < len(weights) - 1
+            weight, act, rectified = weights[layer], acts[layer], ctx.last is not None or layer < len(weights) - 1
             d_weight, d_bias = np.empty_like(weight), np.empty(len(weight), np.float32)
             wanted = layer > 0 or ctx.needs_input_grad[0]
             if layer == 0 and ctx.place is not None:
                 d_act = np.zeros(act.shape if wanted else (0, act.shape[1]), np.float32)
                 d_added = np.empty((1 if ctx.shared is None else len(ctx.shared), len(weight)), np.float32)
-                rows_backward(act, ctx.rows, ctx.place, weight, out, rectified, d_out, d_act, d_added, d_weight)
+                rows_backward(act, rows, ctx.place, weight, out, rectified, d_out, d_act, d_added, d_weight)
                 if ctx.shared is None:
                     d_bias = d_added[0]
                 else:
@@ -91,11 +102,20 @@ class _Dense(torch.autograd.Function):
                         d_shared = torch.from_numpy(_through(d_added, rest.T, np.zeros(rest.shape[1], np.float32)))
             else:
                 d_act = np.empty(act.shape if wanted else (0, act.shape[1]), np.float32)
-                dense_backward(act, weight, out, rectified, d_out, d_act, d_weight, d_bias)
+                d_act[some.stop :] = 0.0
+                dense_backward(act[some], weight, out, rectified, d_out, d_act[some], d_weight, d_bias)
             gradients += [torch.from_numpy(d_bias), torch.from_numpy(d_weight)]
             out, d_out = act, d_act
         d_x = torch.from_numpy(d_out) if ctx.needs_input_grad[0] else None
-        return d_x, d_shared, None, None, *reversed(gradients)
+        return d_x, d_shared, None, None, None, *reversed(gradients)
+
+
+def _without_zeros(d_out: Array) -> Array:
+    """The gradients (M, N) of outputs but for those at the end that are all 0, as where a last row bootstraps."""
+    count = len(d_out)
+    while count and not d_out[max(0, count - BLOCK) : count].any():
+        count = max(0, count - BLOCK)
+    return d_out[:count]
 
 
 def _through(x: Array, weight: Array, bias: Array) -> Array:
@@ -127,6 +147,7 @@ def dense(
     layers: Sequence[tuple[Tensor, Tensor]],
     rows: Tensor | None = None,
     shared: tuple[Tensor, Tensor] | None = None,
+    rectified: bool = False,
 ) -> Tensor:
     """Rows (…, K) through layers of weight and bias, with ReLU between them: (…, N).
 
@@ -135,6 +156,7 @@ def dense(
         layers: weight (N, K) and bias (N,) of each.
         rows: the numbers (M,) of the rows that count, of those of x made flat; the others become 0. None for all.
         shared: further inputs behind those of x, (U, D) distinct ones and which each row reads, (…).
+        rectified: whether ReLU comes after the last layer as well.
 
     Raises:
         ValueError: shapes that do not fit each other.
@@ -154,4 +176,4 @@ def dense(
         raise TypeError(f"layers are float32, not {', '.join(sorted(kinds))}")
     distinct, place = (None, None) if shared is None else (shared[0].contiguous(), shared[1].flatten())
     flat = x.reshape(-1, x.shape[-1]).contiguous()
-    return _Dense.apply(flat, distinct, place, rows, *parameters).view(*x.shape[:-1], width)
+    return _Dense.apply(flat, distinct, place, rows, rectified, *parameters).view(*x.shape[:-1], width)

@@ -36,6 +36,7 @@ BIAS, MANTISSA = np.int32(127), np.int32(23)  # of float32's exponent, and the b
 # sums and products may be fused; no other liberty is taken: a NaN stays one
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}}
 inner = njit(**OPTIONS)  # becomes part of what calls it
+summing = njit(error_model="numpy", fastmath={"contract", "reassoc"})  # likewise; sums in the order that is fastest
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -218,6 +219,7 @@ def _tile_shape() -> tuple[int, int]:
 LANES, TALL = _tile_shape()
 WIDE = 2 * LANES
 BLOCK = 64  # rows between which a core's own cache holds what several products read
+NARROW = 8  # columns of a product up to which it is sums of its own, not tiles
 NONE, ZERO = np.float32(-np.inf), np.float32(0)  # floors of a product's values: ZERO is ReLU
 tall_tile, low_tile = _tile_of(LANES, TALL, 2), _tile_of(LANES, 1, 2)
 
@@ -310,13 +312,28 @@ def multiply(
             i += step
 
 
+@summing
+def dot(a_K: Any, b_K: Any) -> Any:
+    """Σ a b."""
+    total = ZERO
+    for k in range(len(a_K)):
+        total += a_K[k] * b_K[k]
+    return total
+
+
 @compiled
 def dense_forward(x_MK: Any, weight_NK: Any, bias_N: Any, rectified: bool, out_MN: Any) -> None:
     """Writes the outputs of a linear layer, through ReLU where `rectified`; all arrays contiguous."""
     (M, K), N = x_MK.shape, len(bias_N)
+    floor = ZERO if rectified else NONE
+    if N <= NARROW:  # of a tile most columns would be empty
+        for m in range(M):
+            for n in range(N):
+                value = bias_N[n] + dot(x_MK[m], weight_NK[n])
+                out_MN[m, n] = floor if value < floor else value
+        return
     panels_PKW = empty_panels(K, N)
     pack_turned(weight_NK, panels_PKW)
-    floor = ZERO if rectified else NONE
     for m in range(0, M, BLOCK):  # x's rows stay at hand for each panel
         rows = min(BLOCK, M - m)
         multiply(x_MK, m * K, K, 1, rows, K, panels_PKW, bias_N, 0, 0, out_MN, m * N, N, N, floor)

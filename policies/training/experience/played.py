@@ -84,6 +84,8 @@ class PlayedEnvs(Experience):
         settings, rl = origin.settings, origin.config.rl
         if settings.data_path is not None:
             warnings.warn(f"--data_path is not used by {origin.method}", RuntimeWarning, stacklevel=2)
+        if settings.max_rows is not None:
+            warnings.warn(f"--max_rows is not used by {origin.method}", RuntimeWarning, stacklevel=2)
         if settings.start_expert:
             cls.check_demonstrations(origin)
         buffer = EpisodeBuffer(

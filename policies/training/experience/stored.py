@@ -8,7 +8,9 @@ import numpy as np
 
 from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
-from buffers.recorded import read_episodes
+from buffers.recorded import open_episodes
+from buffers.stored import EpisodesOnDisk
+from buffers.streamed import StreamedEpisodes
 from envs.base import AsymmetricVectorEnv
 from policies.agents.base import Agent
 from policies.extensions import wants_expert
@@ -30,7 +32,12 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
         raise UserError(f"--data_path: needed by {origin.method}, which learns from stored episodes")
     if settings.start_expert:
         raise UserError(f"--start_expert_training: {rl.family} learns from --data_path alone; leave the flag out")
-    stored = read_episodes(settings.data_path, origin.config.env, origin.spec)
+    if room and settings.max_rows is not None:
+        raise UserError(
+            f"--max_rows={settings.max_rows}: beside episodes that are played (learns_from=stored_then_envs) all that "
+            "is stored is in memory; leave the flag out"
+        )
+    stored = open_episodes(settings.data_path, origin.config.env, origin.spec, settings.max_rows)
     if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
         said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
         warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
@@ -43,6 +50,14 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
     if carry_dim:
         raise UserError("--config_rl.carry=stored: a data set holds no carries; choose zero")
     drawn = (settings.window, seed, share, copies, burn_in)
+    if isinstance(stored, EpisodesOnDisk):
+        assert settings.max_rows is not None
+        sizes = [rl.batch_size, rl.get("aux_batch_size", 0) * agent.wants_aux_batch, MEASURED * agent.unmeasured]
+        batch_size = min(max(sizes), len(stored))
+        streamed = StreamedEpisodes(
+            stored, settings.max_rows, *drawn, limit_is_terminal=terminal, batch_size=batch_size
+        )
+        return streamed, stored.has_states
     return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
 
 
@@ -91,6 +106,9 @@ class StoredData(OfDataSet):
     def batches(self, agent: Agent) -> Batches:
         batch = self.buffer.sample(self.batch_size, agent.device)
         yield batch, self.buffer.sample(self.aux_batch_size, agent.device) if agent.wants_aux_batch else None
+
+    def close(self) -> None:
+        self.buffer.close()
 
     def metrics(self) -> dict[str, float]:
         return {"updates": self.updates, "data/epochs": self.updates * self.batch_size / len(self.buffer)}

@@ -9,7 +9,7 @@ import torch
 from buffers.batch import Rows
 from policies.agents.dqn import DQN
 from policies.agents.dreamer.dreamer import Dreamer
-from policies.agents.learner import has_dropout
+from policies.agents.learner import clip_gradients, has_dropout
 from policies.auxiliary.self_prediction import SelfPrediction
 from tests.helpers.agents import (
     A2C_VARIANTS,
@@ -161,6 +161,33 @@ def test_a_nan_in_the_state_reaches_only_what_may_see_it(method):
         torch.manual_seed(0)
         one.update(each)
     assert all(torch.equal(a, b) for a, b in zip(weights(plain).values(), weights(other).values(), strict=True))
+
+
+@pytest.mark.parametrize("most", [0.5, 100.0])
+def test_gradients_are_clipped_as_torch_clips_them(most):
+    torch.manual_seed(0)
+    mine = [torch.nn.Parameter(torch.zeros(n, 3)) for n in (4, 1, 2)]
+    for parameter in mine[:2]:  # the last one has none
+        parameter.grad = torch.randn_like(parameter)
+    theirs = copy.deepcopy(mine)
+    for one, other in zip(mine, theirs):
+        other.grad = None if one.grad is None else one.grad.clone()
+    norm = clip_gradients(mine, most)
+    assert torch.equal(norm, torch.nn.utils.clip_grad_norm_(theirs, most))
+    assert all(torch.equal(one.grad, other.grad) for one, other in zip(mine[:2], theirs))
+    assert mine[2].grad is None
+    assert clip_gradients(mine[2:], most) == 0
+
+
+@pytest.mark.parametrize("method", ["offline:iql", "offline:misa", "sac:history"])
+def test_stored_actions_are_judged_before_steps_and_the_next_ones_after_them(method):
+    agent, batch, sizes = make_agent(method, spec=CONTINUOUS), make_batch(spec=CONTINUOUS), []
+    for critic in (agent.critic, agent.target):
+        for head in critic.heads[:2]:
+            head.register_forward_hook(lambda head, given, out: sizes.append(len(out)))
+    agent.update(batch)
+    assert len(sizes) >= 4
+    assert set(sizes) == {len(batch.mask)}
 
 
 def test_whatever_drops_values_is_known_to():

@@ -29,8 +29,13 @@ from torchkit.actions import Categorical, TanhGaussian
 from utils.errors import UserError
 
 
+def numbered(*_):
+    """A view of three rows: their numbers, by which tables are read."""
+    return {"number": torch.arange(3)[:, None, None]}
+
+
 class Table(nn.Module):
-    """A head of fixed outputs (3, 1, X), whatever the batch; of continuous actions `value + slope · a`."""
+    """A head of fixed outputs (3, 1, X) of the rows that it is asked for; of continuous actions `value + slope · a`."""
 
     inputs = ("action",)
 
@@ -44,20 +49,21 @@ class FixedPolicy(nn.Module):
         super().__init__()
         self.output = nn.Parameter(torch.tensor(output)[:, None])
         self.actions = Categorical() if discrete else TanhGaussian()
-        self.public = lambda batch: {}
-        self.head = lambda views, batch: self.output
+        self.public = numbered
+        self.head = lambda views, batch: self.output[views["number"][:, 0, 0]]
 
 
 class FixedCritic(nn.Module):
     def __init__(self, *heads):
         super().__init__()
-        self.heads, self.public = nn.ModuleList(heads), None
+        self.heads, self.public, self.views = nn.ModuleList(heads), None, numbered
 
-    def views(self, batch, given):
-        return {}
-
-    def forward(self, views, batch, action=None):
-        return [head.rows + (head.slope * action.sum(-1, keepdim=True) if head.slope else 0.0) for head in self.heads]
+    def forward(self, views, batch, action=None, which=slice(None)):
+        number = views["number"][:, 0, 0]
+        return [
+            head.rows[number] + (head.slope * action.sum(-1, keepdim=True) if head.slope else 0.0)
+            for head in list(self.heads)[which]
+        ]
 
 
 def fixed_agent(row, policy, critic, target=None, marginal=None, **options):

@@ -30,15 +30,20 @@ from utils.errors import UserError
 LOG_2PI = math.log(2 * math.pi)
 
 
+def numbered(*_):
+    """A view of three rows: their numbers, by which tables are read."""
+    return {"number": torch.arange(3)[:, None, None]}
+
+
 class FixedPolicy(nn.Module):
-    """A policy whose head's outputs are the entries of a table, whatever the batch."""
+    """A policy whose head's outputs are the entries of a table, at the rows that it is asked for."""
 
     def __init__(self, output, discrete):
         super().__init__()
         self.output = nn.Parameter(torch.tensor(output)[:, None])
         self.actions = Categorical() if discrete else TanhGaussian()
-        self.public = lambda batch: {}
-        self.head = lambda views, batch: self.output
+        self.public = numbered
+        self.head = lambda views, batch: self.output[views["number"][:, 0, 0]]
 
 
 class FixedCritic(nn.Module):
@@ -47,14 +52,11 @@ class FixedCritic(nn.Module):
     def __init__(self, values, slope=None):
         super().__init__()
         self.values = nn.ParameterList([nn.Parameter(torch.tensor(v)[:, None]) for v in values])
-        self.slope, self.public = slope, None
-
-    def views(self, batch, given):
-        return {}
+        self.slope, self.public, self.views = slope, None, numbered
 
     def forward(self, views, batch, action):
         extra = 0 if self.slope is None else self.slope * action.sum(-1, keepdim=True)
-        return [v + extra for v in self.values]
+        return [v[views["number"][:, 0, 0]] + extra for v in self.values]
 
 
 def fixed_agent(policy, critic, target, **options):

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from buffers.batch import Rows
 from configs.envs.heaven_hell import get_config
 from envs.make import make_vector_env
 from policies.acting.evaluate import GreedyPolicy, evaluate
@@ -19,7 +20,7 @@ from policies.models.heads import Head
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.sources import Sources
 from policies.models.trunk import PUBLIC
-from policies.models.views import Fold, Inputs, PublicViews
+from policies.models.views import Fold, Inputs, PublicViews, after_steps, before_steps
 from tests.helpers.agents import (
     CPU,
     IMAGES,
@@ -202,6 +203,19 @@ def test_the_public_part_of_a_batch_is_the_same_data_and_has_the_same_padding():
     batch = make_batch()
     assert batch.public.obs is batch.obs and batch.public.real_rows is batch.real_rows
     assert make_batch().with_padding().public.real_rows is None
+
+
+def test_heads_on_rows_before_and_after_steps_are_those_on_all_rows():
+    """Few distinct rows stay few, and padding is left out."""
+    batch, agent = make_batch(), make_agent("dqn:history")
+    distinct, place = batch.obs.full().flatten(0, 1).unique(dim=0, return_inverse=True)
+    batch.obs = Rows(distinct, place.view(batch.start.shape))
+    views, head = agent.policy.public(batch), agent.policy.head
+    everywhere, real = head(views, batch), batch.mask[..., None]
+    for some, rows in ((before_steps, slice(None, -1)), (after_steps, slice(1, None))):
+        seen = some(views)
+        assert torch.equal(seen["observation"].few.full(), seen["observation"])
+        torch.testing.assert_close(head(seen, batch), everywhere[rows] * real, atol=1e-6, rtol=1e-5)
 
 
 def test_a_policys_head_may_read_public_views_alone():

@@ -6,7 +6,7 @@ from torch import nn
 
 from torchkit.fast import dense as fast
 from torchkit.fast import kernels
-from torchkit.networks import mlp
+from torchkit.networks import MLP, mlp
 
 
 def layers_of(net: nn.Sequential) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -60,6 +60,45 @@ def test_chosen_rows_and_inputs_of_which_few_differ_are_the_same_as_all_rows_mad
     gradients, right = (torch.autograd.grad(out, learns, given) for out in (found, expected))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     for gradient, exact in zip(gradients, right, strict=True):
+        torch.testing.assert_close(gradient, exact, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("chosen", [None, 100])
+@pytest.mark.parametrize("tail", [0, 1, 64, 90, 129, 200])
+@pytest.mark.parametrize("hidden", [(), (40, 70)])
+def test_rows_at_the_end_that_get_no_gradient_are_left_out_of_it(monkeypatch, hidden, tail, chosen):
+    torch.manual_seed(0)
+    net, x, given = mlp(33, hidden, 3, out_bound=None), torch.randn(200, 33, requires_grad=True), torch.randn(200, 3)
+    rows = None if chosen is None else torch.arange(chosen)
+    given[200 - tail :] = 0.0
+    given[5] = 0.0  # one in between counts as the others
+    sizes, plain, some = [], kernels.dense_backward, kernels.rows_backward
+    monkeypatch.setattr(kernels, "dense_backward", lambda *arrays: (sizes.append(len(arrays[0])), plain(*arrays)))
+    monkeypatch.setattr(kernels, "rows_backward", lambda *arrays: (sizes.append(len(arrays[1])), some(*arrays)))
+    found = torch.autograd.grad(net.of_rows(x, rows), [x, *net.parameters()], given)
+    counted = min(200 if chosen is None else chosen, 200 - tail)
+    assert all(counted <= size < counted + fast.BLOCK for size in sizes)
+    assert len(sizes) == len(hidden) + 1
+    if chosen is not None:
+        given[chosen:] = 0.0
+    net.fast = False
+    for gradient, exact in zip(found, torch.autograd.grad(net(x), [x, *net.parameters()], given), strict=True):
+        torch.testing.assert_close(gradient, exact, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("widths", [(11, 256), (5, 40, 3)])
+def test_a_relu_at_the_end_is_that_of_torch(widths):
+    torch.manual_seed(0)
+    net, x = MLP(*mlp(widths[0], widths[1:-1], widths[-1], out_bound=None), nn.ReLU()), torch.randn(70, widths[0])
+    given = torch.randn(70, widths[-1])
+    x.requires_grad_()
+    found = net.of_rows(x)
+    gradients = torch.autograd.grad(found, [x, *net.parameters()], given)
+    net.fast = False
+    expected = net(x)
+    assert (expected == 0).any()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for gradient, exact in zip(gradients, torch.autograd.grad(expected, [x, *net.parameters()], given), strict=True):
         torch.testing.assert_close(gradient, exact, atol=2e-5, rtol=1e-4)
 
 
