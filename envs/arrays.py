@@ -118,6 +118,10 @@ class Rules(ABC):
     def step(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
         """The joint states after one action each, drawn where chance has a say."""
 
+    def move(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
+        """Of domains with `particles`: as `step`, but for what is seen there, which may be left as it was."""
+        return self.step(rng, joint, action)
+
     @abstractmethod
     def observe(self, joint: NDArray[Any]) -> Floats:
         """What the agent sees (N, O); the hidden fact is in it where the information is only."""

@@ -21,12 +21,12 @@ PLACES = 8  # bins of either axis that probes look for
 def altitude(place_N2: NDArray[Any]) -> NDArray[np.float64]:
     """How high places (…, 2) are: three ridges on a slope; the reward of arriving there."""
     x_N, y_N = np.moveaxis(np.asarray(place_N2, np.float64), -1, 0)
-    highest_N = np.zeros(x_N.shape)
+    log_highest_N = np.full(x_N.shape, -np.inf)  # of the ridges' densities, of which one exp is enough
     for (mean_x, mean_y), (variance_x, variance_y) in RIDGES:
-        exponent_N = -0.5 * ((x_N - mean_x) ** 2 / variance_x + (y_N - mean_y) ** 2 / variance_y)
-        density_N = np.exp(exponent_N) / (2 * np.pi * np.sqrt(variance_x * variance_y))
-        highest_N = np.maximum(highest_N, density_N)
-    height: NDArray[np.float64] = -np.exp(-highest_N) + 0.2 * (x_N + y_N) - 0.02
+        exponent_N = -0.5 / variance_x * (x_N - mean_x) ** 2 - 0.5 / variance_y * (y_N - mean_y) ** 2
+        log_density_N = exponent_N - np.log(2 * np.pi * np.sqrt(variance_x * variance_y))
+        log_highest_N = np.maximum(log_highest_N, log_density_N)
+    height: NDArray[np.float64] = -np.exp(-np.exp(log_highest_N)) + 0.2 * (x_N + y_N) - 0.02
     return height
 
 
@@ -86,10 +86,16 @@ class MountainHikeRules(Rules):
         return numbered(action, num, ("north", "east", "south", "west"))
 
     def step(self, rng: np.random.Generator, joint: NDArray[np.float64], action: Ints) -> NDArray[np.float64]:
-        turn = joint[:, 2].astype(np.intp)
-        slip_N2 = SLIP * rng.standard_normal((len(joint), 2))
-        place_N2 = joint[:, :2] + STEP * MOVES[(action + turn) % 4] + slip_N2
-        return self._seen(rng, np.clip(place_N2, -1.0, 1.0), turn)
+        moved = self.move(rng, joint, action)
+        moved[:, 3] = altitude(moved[:, :2]) + HAZE * rng.standard_normal(len(moved))
+        return moved
+
+    def move(self, rng: np.random.Generator, joint: NDArray[np.float64], action: Ints) -> NDArray[np.float64]:
+        moved = joint.copy()
+        moved[:, :2] += (STEP * MOVES).take((action + joint[:, 2].astype(np.intp)) % 4, axis=0)
+        moved[:, :2] += SLIP * rng.standard_normal((len(joint), 2))
+        np.clip(moved[:, :2], -1.0, 1.0, out=moved[:, :2])
+        return moved
 
     def log_likelihood(self, joint: NDArray[np.float64], obs: NDArray[Any]) -> NDArray[np.float64]:
         off = (obs[:, 0] - altitude(joint[:, :2])) / HAZE
@@ -112,7 +118,8 @@ class MountainHikeRules(Rules):
         return np.where(self.ends(joint), 0.0, altitude(joint[:, :2]))
 
     def ends(self, joint: NDArray[np.float64]) -> Bools:
-        return np.hypot(*(joint[:, :2] - GOAL).T) <= REACH
+        off_N2 = joint[:, :2] - GOAL
+        return np.einsum("nd,nd->n", off_N2, off_N2) <= REACH**2
 
     def success(self, joint: NDArray[np.float64]) -> Bools:
         return self.ends(joint)

@@ -39,8 +39,8 @@ class Simulated(Protocol):
     def checked(self, action: NDArray[Any], num: int) -> NDArray[Any]:
         """`num` actions as `step` takes them."""
 
-    def step(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
-        """Draws the joint states after one action each."""
+    def move(self, rng: np.random.Generator, joint: NDArray[Any], action: NDArray[Any]) -> NDArray[Any]:
+        """Draws the joint states after one action each; what is seen there need not be drawn."""
 
     def ends(self, joint: NDArray[Any]) -> Bools:
         """Whether arriving there ends the episode (M,)."""
@@ -123,7 +123,7 @@ class ParticleFilter:
         """The particles after one more action and observation each, with which episodes ended, or else went on."""
         cloud = self._drawn_anew(cloud)
         action_N = self.rules.checked(np.asarray(action_N), len(cloud))
-        moved = self.rules.step(self.rng, cloud.flat(), self._each(action_N))
+        moved = self.rules.move(self.rng, cloud.flat(), self._each(action_N))
         cloud = Cloud(moved.reshape(cloud.joint.shape), cloud.log_weight_NGP)
         likely_M = self.rules.log_likelihood(moved, self._each(obs_NO))
         return self._weighed(cloud, np.where(self.rules.ends(moved) == self._each(ended_N), likely_M, -np.inf))

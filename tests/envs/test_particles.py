@@ -67,7 +67,7 @@ class Line:
     def checked(self, action, num):
         return action
 
-    def step(self, rng, joint, action):
+    def move(self, rng, joint, action):
         return 0.9 * joint + action + 0.2 * rng.standard_normal(joint.shape)
 
     def ends(self, joint):
@@ -102,7 +102,7 @@ def test_on_a_linear_gaussian_domain_it_is_kalmans_filter():
     for rows in (12, 12, 7, 1):
         x_R1, action_T1 = Line().initial(rng, 1), 0.3 * rng.normal(size=(rows - 1, 1))
         for action in action_T1:
-            x_R1 = np.append(x_R1, Line().step(rng, x_R1[-1:], action), axis=0)
+            x_R1 = np.append(x_R1, Line().move(rng, x_R1[-1:], action), axis=0)
         pasts.append(Past(x_R1 + 0.5 * rng.normal(size=(rows, 1)), action_T1, False))
     exact_N = [kalman(past.obs_RO[:, 0], past.action_T[:, 0]) for past in pasts]
 
