@@ -100,7 +100,8 @@ class RepresentationTrainer:
 
     def _learn(self, data: TransitionData, recent: deque[Any] | None, rng: torch.Generator) -> Iterator[Tensor]:
         """A step for each batch of the data; yields its `METRICS`."""
-        batches = [data.batch(i, rng, self.device) for i in draw(len(data), self.batch_size, rng)]
+        size = min(self.batch_size, len(data))  # else a piece that is smaller than the first would be passed over
+        batches = [data.batch(i, rng, self.device) for i in draw(len(data), size, rng)]
         width = self.objective.config.hidden_dim
         for batch in batches:
             permutation_B = torch.randperm(len(batch), generator=rng).to(self.device)

@@ -73,9 +73,9 @@ def test_an_epoch_goes_through_all_transitions_in_pieces_that_fit_beside_what_is
     assert torch.equal(first.obs, transition_data(data.shown).obs)
 
 
-def trainer_of(data):
+def trainer_of(data, batch_size=12):
     torch.manual_seed(0)
-    objective, config = RepresentationObjective(SIZES), TrainingConfig(batch_size=12, num_epochs=4)
+    objective, config = RepresentationObjective(SIZES), TrainingConfig(batch_size=batch_size, num_epochs=4)
     return RepresentationTrainer(objective, transition_data(data.shown), config, 0, CPU, data.pieces(CPU))
 
 
@@ -99,3 +99,14 @@ def test_of_one_piece_training_is_that_of_data_in_memory(path):
     single.pieces = lambda rng: iter([transition_data(stored)])
     assert [whole.train_epoch() for _ in range(2)] == [single.train_epoch() for _ in range(2)]
     assert same_weights(whole, single)
+
+
+@pytest.mark.filterwarnings("ignore:--config_repr.batch_size")
+def test_a_piece_smaller_than_a_batch_is_a_batch(path):
+    data = Data.of(on_disk(path), 60, 0)
+    trainer = trainer_of(data, batch_size=500)
+    pieces = list(data.pieces(CPU)(epoch_generator(0, 0)))
+    assert len(pieces) > 5 and min(map(len, pieces)) < len(pieces[0])
+    seen = []
+    trainer.train_epoch(lambda: seen.append(1))
+    assert len(seen) == len(pieces)
