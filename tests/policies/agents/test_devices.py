@@ -68,7 +68,7 @@ def elsewhere(monkeypatch):
 def update(agent, spec, elsewhere):
     batch = make_batch(spec=spec)
     there = moved(batch)
-    there.__dict__["real_rows"] = moved(batch.real_rows)
+    there.__dict__ |= {"real_rows": moved(batch.real_rows), "real_steps": moved(batch.real_steps)}
     return elsewhere(agent).update(there)
 
 
