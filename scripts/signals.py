@@ -36,7 +36,9 @@ _FEATURES = flags.DEFINE_list("features", None, "names of features of the state;
 _DISCOUNT = flags.DEFINE_float("discount", 0.99, "of the return", lower_bound=0.0, upper_bound=1.0)
 _EPISODES = flags.DEFINE_integer("episodes", 250, "of the data set, at most", lower_bound=FEWEST)
 _TREES = flags.DEFINE_integer("trees", 100, "of a random forest", lower_bound=1)
-_PERMUTATIONS = flags.DEFINE_integer("permutations", 1000, "of whole episodes, for p-values", lower_bound=19)
+_PERMUTATIONS = flags.DEFINE_integer(
+    "permutations", 1000, "of whole episodes, for p-values, each of one signal alone", lower_bound=19
+)
 _SEED = define_seed(0, "of forests and permutations")
 
 
