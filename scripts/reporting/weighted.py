@@ -22,7 +22,7 @@ NOTES = [
     "Theirs are numbers that others computed of the same definitions.",
     "",
     f"Then one regression on data of experts of whom {GUESS_SHARE:.0%} guess and the rest ask: heaven / hell by the",
-    "greedy policy. What networks make of such episodes, configs/sweeps/offline.py measures; it was not run yet.",
+    "greedy policy. What networks make of such episodes is in [offline.md](offline.md).",
 ]
 COLUMNS = ("critics see", "τ", "weights", "theirs", "ours")
 MARGINAL = "history and state, A averaged over states"
