@@ -69,10 +69,10 @@ often than at random if paid for information, and most often if paid for histori
 of cells or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
 
 The information gain of `mi` has no row in the maze, where nothing is hidden, and random network distillation none,
-whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. Not run: the rows of
-`dqn` on HeavenHell with networks ([configs/sweeps/exploration.py](../../configs/sweeps/exploration.py) is ready), the
-papers' MiniGrid domains (500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python
-scripts/exploration_criteria.py --out=docs/exploration --batches=500`.
+whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. What networks
+do on HeavenHell is in [exploration_heaven_hell.md](exploration_heaven_hell.md). Not run: the papers' MiniGrid domains
+(500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python scripts/exploration_criteria.py
+--out=docs/exploration --batches=500`.
 """.splitlines()
 COLUMNS = ("what", "theirs", "ours")
 THEIRS = {  # of soft policy iteration: H(q), E_d H(q(. | s, a)), H within an episode
