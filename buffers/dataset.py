@@ -229,9 +229,10 @@ def open_dataset(
                 stored = read(range(count))
             else:
                 stored = EpisodesOnDisk.of(lambda number: read([number]), count, file.close)
-                open_files.pop_all()  # the file stays open until it is closed by that
             if stored.length.sum() != steps:
                 raise ValueError(f"the lengths of the episodes do not add up to {steps} steps")
+            if isinstance(stored, EpisodesOnDisk):
+                open_files.pop_all()  # the file stays open until it is closed by that
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{flag}: the dataset at {path} is damaged ({first_line(error)}); collect it again") from error
     return stored

@@ -13,8 +13,11 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,6 +58,7 @@ MAKE = {
     "clean-demo": (),
 }  # fmt: skip
 LEFT_OUT = {"source .venv/bin/activate"}  # the tests run in an environment of their own
+LIMIT = 180  # seconds of a command
 OFFLINE = {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "CUDA_VISIBLE_DEVICES": ""}
 ALONE = {"scripts/deployed.py"}  # an interpreter of its own: it does without torch
 RUN_ELSEWHERE = {"docs/robot_domains.md": "tests/scripts/test_robot.py"}
@@ -121,7 +125,11 @@ def run(line, cwd, scripts, root=ROOT, **env):
     elif words[0] == "python" and words[1] in ALONE:
         words = [sys.executable, str(root / words[1]), *words[2:]]
     elif words[0] == "python" and words[1] in SMALLER:
-        done = scripts.run(*words[1:], *smaller(words), cwd=cwd, **OFFLINE, **env)
+        process = scripts.start(*words[1:], *smaller(words), cwd=cwd, **OFFLINE, **env)
+        limit = threading.Timer(LIMIT, process.kill, (signal.SIGKILL,))
+        limit.start()
+        done = process.wait()
+        limit.cancel()
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done
     elif words[0] == "tensorboard":  # as a server it would never end: it says what it would show
@@ -129,7 +137,7 @@ def run(line, cwd, scripts, root=ROOT, **env):
     else:
         pytest.fail(f"no test knows how to run {line!r}: teach tests/test_readme.py")
     env = os.environ | {"OMP_NUM_THREADS": "1", **OFFLINE, **env}
-    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done
 
@@ -210,11 +218,10 @@ def test_the_wandb_sweep_calls_main_as_its_agent_would(tmp_path, scripts):
 
 
 def test_every_command_of_the_other_pages_works_and_the_examples_take_part(extended):
-    scripts = Scripts(extended)
-    for name in (str(page.relative_to(ROOT)) for page in PAGES[1:]):
-        for line in commands(name) if name not in RUN_ELSEWHERE else ():
-            run(line, extended, scripts, extended)
-    scripts.close()
+    with closing(Scripts(extended)) as scripts:
+        for name in (str(page.relative_to(ROOT)) for page in PAGES[1:]):
+            for line in commands(name) if name not in RUN_ELSEWHERE else ():
+                run(line, extended, scripts, extended)
     folder = extended / "logs/default/together"  # the example env, memory, auxiliary loss, reward and method in one
     rows = [json.loads(text) for text in (folder / "metrics.jsonl").read_text().splitlines()]
     assert any(row.get("bonus/observation_change", 0) > 0 for row in rows)

@@ -125,3 +125,8 @@ def weights(module):
 def changed(before, module):
     """The names of the weights that are no longer what they were."""
     return {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def numbered(*_):
+    """A view of three rows: their numbers, by which tables are read."""
+    return {"number": torch.arange(3)[:, None, None]}

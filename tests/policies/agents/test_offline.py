@@ -23,15 +23,11 @@ from tests.helpers.agents import (
     make_agent,
     make_batch,
     make_config,
+    numbered,
     weights,
 )
 from torchkit.actions import Categorical, TanhGaussian
 from utils.errors import UserError
-
-
-def numbered(*_):
-    """A view of three rows: their numbers, by which tables are read."""
-    return {"number": torch.arange(3)[:, None, None]}
 
 
 class Table(nn.Module):

@@ -21,6 +21,7 @@ from tests.helpers.agents import (
     make_agent,
     make_batch,
     make_config,
+    numbered,
     weights,
 )  # fmt: skip
 from torchkit.actions import Categorical, TanhGaussian
@@ -28,11 +29,6 @@ from torchkit.distributions import mode_tanh_gaussian, sample_tanh_gaussian
 from utils.errors import UserError
 
 LOG_2PI = math.log(2 * math.pi)
-
-
-def numbered(*_):
-    """A view of three rows: their numbers, by which tables are read."""
-    return {"number": torch.arange(3)[:, None, None]}
 
 
 class FixedPolicy(nn.Module):
