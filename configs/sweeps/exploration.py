@@ -1,14 +1,33 @@
-"""HeavenHell without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both."""
+"""Without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both.
+
+--config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
+"""
+
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 EMBEDDERS = ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
-ENV = "--config_env=configs/envs/heaven_hell.py"
 
 
-def get_config() -> ConfigDict:
+class Domain(NamedTuple):
+    """Random episodes of stage 1, and episodes' worth of steps of stage 3."""
+
+    random: int
+    train: int
+
+
+DOMAINS = {
+    "heaven_hell": Domain(3000, 800),
+    "sphinx": Domain(3000, 1800),
+    "car_flag_2d": Domain(1500, 4000),
+}
+
+
+def get_config(variant: str = "heaven_hell") -> ConfigDict:
+    domain, env = DOMAINS[variant], f"--config_env=configs/envs/{variant}.py"
     config = ConfigDict()
-    config.name = "exploration"
+    config.name = "exploration" if variant == "heaven_hell" else f"exploration_{variant}"
     rows: dict[str, tuple[str, ...]] = {
         row: (f"--config_rl=configs/rl/dqn.py:{row}",) for row in ("history", "cv", "mv", "count", "rnd")
     }
@@ -18,16 +37,16 @@ def get_config() -> ConfigDict:
         {
             "collect": {
                 "script": "main_collect_data.py",
-                "flags": (ENV, "--episodes=3000", "--random_episodes=3000", "--seed=0"),
+                "flags": (env, "--episodes=3000", f"--random_episodes={domain.random}", "--seed=0"),
             },
             "pretrain": {
                 "script": "main_pretrain_representations.py",
-                "flags": (ENV, "--config_repr=configs/repr/heaven_hell.py", "--data_path={collect}", "--seed=0"),
+                "flags": (env, f"--config_repr=configs/repr/{variant}.py", "--data_path={collect}", "--seed=0"),
             },
             "train": {
                 "script": "main.py",
                 "over": ("method", "seed"),
-                "flags": (ENV, "--seed={seed}", "--train_episodes=800", "--film_episodes=0"),
+                "flags": (env, "--seed={seed}", f"--train_episodes={domain.train}", "--film_episodes=0"),
             },
         }
     )

@@ -220,6 +220,8 @@ NUMBER = {
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
     "memories:t_maze": 12 * 3,
     "exploration": 2 + 7 * 8,
+    "exploration:sphinx": 2 + 7 * 8,
+    "exploration:car_flag_2d": 2 + 7 * 8,
     "distill:heaven_hell": 5 * 5,
     "distill:heaven_hell_1": 5 * 5,
     "world_model": 2 + 5 * 3,
