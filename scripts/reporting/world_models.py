@@ -4,9 +4,9 @@ seed, equal updates.
 Dimension key: T steps, B batch, K steps ahead, D dreams, N bins.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,77 +33,103 @@ from torchkit.fast.adam import Adam
 from utils.device import prepare_cpu
 
 TITLE = "World models: what the latent must tell, and what it then holds"
-AHEAD = (1, 3, 6)  # steps
-AFTER = (50, 200)  # updates
-SEEDS, HORIZON, EPISODES, HELD_OUT, DREAMS = 5, 20, 150, 50, 4
+AHEAD = (1, 3, 6, 15)  # steps
+SEEDS, DREAMS = 5, 4
 ROWS = {"obs": "`observed`", "info": "`informed`", "both": "`both`"}
+COLUMNS = ("domain", "row", "updates", "fact", "place, R²", *(f"reward, {k} ahead" for k in AHEAD), "KL")
 NOTES = [
-    "Heaven-Hell-1, world model alone (`configs/rl/dreamer.py`, XS, 16 episodes an update): 150 episodes of random",
-    "actions and 150 of the expert, who guesses in half of them, and 50 of each held out. The mean over five seeds, of",
-    "data and of weights, with the least and the greatest.",
-    "",
-    "*Side*: how often a linear probe of the latent is right about where heaven lies, on held-out rows where the exact",
-    "belief is sure. *Reward*: nats of the reward so many steps ahead, by four dreams of the actions that were taken.",
-    "*KL*: of posterior and prior, in nats.",
-    "",
-    "Claim (Lambrechts, Bolland & Ernst, RLC 2024): to tell the information makes a better statistic of the history in",
-    "as many updates. In part: after 200 updates the side is read better from a latent that was made to tell the",
-    "state, alone or with the observation; rewards are not foreseen better, and six steps ahead worse where the state",
-    "alone is told. After 50 nothing can be said. Of the return of a policy this page says nothing.",
+    "World model alone (`configs/rl/dreamer.py`, XS, 16 episodes an update), the mean over five seeds, of data and of",
+    "weights, with the least and the greatest.",
 ]
-COLUMNS = ("row", "updates", "side", *(f"reward, {k} ahead" for k in AHEAD), "KL")
+
+
+class Facts(NamedTuple):
+    """Episodes, a fact of their states and the rows it is looked for on (T+1, B), and places (T+1, B, 2), if any."""
+
+    batch: EpisodeBatch
+    fact_TB: NDArray[np.int64]
+    looked_TB: NDArray[np.bool_]
+    place_TB2: NDArray[Any] | None = None
+
+
+class Domain(NamedTuple):
+    """What is modelled.
+
+    Attributes:
+        config, variant: of the env.
+        horizon: steps after which an episode is cut off.
+        episodes, held_out: of each of two policies.
+        after: updates, at which the model is looked at.
+        ahead: steps, of the rewards that are then asked for.
+        facts: what is looked for.
+    """
+
+    config: str
+    variant: str
+    horizon: int
+    episodes: int
+    held_out: int
+    after: tuple[int, ...]
+    ahead: tuple[int, ...]
+    facts: Callable[[EpisodeBatch], Facts]
+
+    def envs(self, seed: int) -> AsymmetricVectorEnv:
+        config: ConfigDict = import_module(f"configs.envs.{self.config}").get_config(self.variant)
+        with config.unlocked():
+            config.horizon = self.horizon
+        return make_vector_env(config, 20, seed=seed)
 
 
 def rows() -> list[list[str]]:
-    """All rows, in the order of `COLUMNS`; minutes."""
+    """All rows, in the order of `COLUMNS`; an hour."""
     prepare_cpu(1)
+    return [row for name, domain in DOMAINS.items() for row in _of_domain(name, domain)]
+
+
+def _of_domain(name: str, domain: Domain) -> list[list[str]]:
+    """The rows of one domain."""
     found: dict[tuple[int, str], list[dict[str, float]]] = {}
     for seed in range(SEEDS):
-        envs = make_vector_env(_domain(), 20, seed=seed)
-        played, held_out = (_episodes(envs, num, at) for num, at in ((EPISODES, seed), (HELD_OUT, 1000 + seed)))
-        sides = [Side(batch, *_sides(batch)) for batch in (_whole(played), _whole(held_out))]
+        envs = domain.envs(seed)
+        played, held_out = (
+            _episodes(envs, domain, num, at) for num, at in ((domain.episodes, seed), (domain.held_out, 1000 + seed))
+        )
+        facts = [domain.facts(_whole(played, domain.held_out)), domain.facts(_whole(held_out))]
         for decode in ROWS:
-            for updates, measured in _curve(envs, played, sides, decode, seed).items():
+            for updates, measured in _curve(envs, domain, played, facts, decode, seed).items():
                 found.setdefault((updates, decode), []).append(measured)
-            print(f"seed {seed}, {decode}", flush=True)
+            print(f"{name}: seed {seed}, {decode}", flush=True)
     return [
-        [ROWS[decode], str(updates), *(_spread([one[name] for one in found[updates, decode]]) for name in COLUMNS[2:])]
-        for updates in AFTER
+        [
+            name,
+            ROWS[decode],
+            str(updates),
+            *(_spread([one.get(column) for one in found[updates, decode]]) for column in COLUMNS[3:]),
+        ]
+        for updates in domain.after
         for decode in ROWS
     ]
 
 
-def _domain() -> ConfigDict:
-    config: ConfigDict = import_module("configs.envs.heaven_hell_n").get_config("1")
-    with config.unlocked():
-        config.horizon = HORIZON
-    return config
-
-
-def _episodes(envs: AsymmetricVectorEnv, num: int, seed: int) -> EpisodeBuffer:
-    """`num` episodes of random actions and as many of the expert, who guesses in half of them."""
+def _episodes(envs: AsymmetricVectorEnv, domain: Domain, num: int, seed: int) -> EpisodeBuffer:
+    """`num` episodes of random actions and as many of the expert, who guesses in half of them, in turns."""
     rng, spec = np.random.default_rng(seed), envs.spec_sizes
-    buffer = EpisodeBuffer(spec, 2 * num * (HORIZON + 1), HORIZON, seed)
-    for policy in (RandomPolicy(spec.action_dim, True, rng), ExpertPolicy(envs, 0.5, rng)):
-        for episode in run_episodes(envs, policy, num, seed):
+    buffer = EpisodeBuffer(spec, 2 * num * (domain.horizon + 1), domain.horizon, seed)
+    policies = (RandomPolicy(spec.action_dim, True, rng), ExpertPolicy(envs, 0.5, rng))
+    played = [run_episodes(envs, policy, num, seed) for policy in policies]
+    for pair in zip(*played, strict=True):
+        for episode in pair:
             buffer.add(episode)
     return buffer
 
 
-class Side(NamedTuple):
-    """Episodes, where heaven lies in them, and the rows on which the exact belief is sure of it, both (T+1, B)."""
-
-    batch: EpisodeBatch
-    side_TB: NDArray[np.int64]
-    sure_TB: NDArray[np.bool_]
-
-
-def _whole(buffer: EpisodeBuffer) -> EpisodeBatch:
-    return buffer.episodes(np.arange(len(buffer)))
+def _whole(buffer: EpisodeBuffer, pairs: int | None = None) -> EpisodeBatch:
+    """All of the episodes, or as many of each policy."""
+    return buffer.episodes(np.arange(len(buffer) if pairs is None else 2 * min(pairs, len(buffer) // 2)))
 
 
 def _curve(
-    envs: AsymmetricVectorEnv, played: EpisodeBuffer, sides: Sequence[Side], decode: str, seed: int
+    envs: AsymmetricVectorEnv, domain: Domain, played: EpisodeBuffer, facts: Sequence[Facts], decode: str, seed: int
 ) -> Mapping[int, dict[str, float]]:
     """What is measured, by the number of updates."""
     torch.manual_seed(seed)
@@ -119,7 +145,7 @@ def _curve(
     optimiser, told = Adam(learned, config.model_lr), {}
     model = extensions.auxiliary["world_model"]
     assert isinstance(model, WorldModel)
-    for update in range(1, max(AFTER) + 1):
+    for update in range(1, max(domain.after) + 1):
         batch = played.sample(config.batch_size)
         public.train()
         optimiser.zero_grad()
@@ -127,32 +153,44 @@ def _curve(
         torch.nn.utils.clip_grad_norm_(learned, config.max_grad_norm)
         optimiser.step()
         public.eval()
-        if update in AFTER:
-            told[update] = _measured(public, model, sides)
+        if update in domain.after:
+            told[update] = _measured(public, model, facts, domain.ahead)
     return told
 
 
 @torch.no_grad()
-def _measured(public: PublicViews, model: WorldModel, sides: Sequence[Side]) -> dict[str, float]:
-    """The columns of a row, but the first two; `sides` are of what was learned from and of what is held out."""
-    features = [public(one.batch)["latent"].numpy()[one.sure_TB] for one in sides]
-    labels = [one.side_TB[one.sure_TB] for one in sides]
+def _measured(public: PublicViews, model: WorldModel, facts: Sequence[Facts], ahead: Sequence[int]) -> dict[str, float]:
+    """The columns of a row, but the first three; `facts` are of what was learned from and of what is held out."""
+    features = [public(one.batch)["latent"].numpy()[one.looked_TB] for one in facts]
+    labels = [one.fact_TB[one.looked_TB] for one in facts]
     ones = [np.ones(len(label)) for label in labels]
-    found = {"side": linear_probe(features[0], labels[0], ones[0], features[1], labels[1], ones[1])}
-    batch = sides[1].batch
+    found = {"fact": linear_probe(features[0], labels[0], ones[0], features[1], labels[1], ones[1])}
+    places = [one.place_TB2[one.looked_TB] for one in facts if one.place_TB2 is not None]
+    if places:
+        found["place, R²"] = _r2(features[0], places[0], features[1], places[1])
+    batch = facts[1].batch
     public.train()  # samples, as in training
     views, fold = public(batch), public.folds["latent"]
     assert isinstance(fold, Latent)
     posterior, prior = views["latent_posterior"], views["latent_prior"]
     kl_TB = (posterior.exp() * (posterior - prior)).sum((-2, -1))
     found["KL"] = float(kl_TB[batch.row_mask > 0].mean())
-    found |= {f"reward, {k} ahead": _reward_nats(views["latent"], fold, model, batch, k) for k in AHEAD}
+    found |= {f"reward, {k} ahead": _reward_nats(views["latent"], fold, model, batch, k) for k in ahead}
     public.eval()
     return found
 
 
-def _sides(batch: EpisodeBatch) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where heaven lies (T+1, B), and whether the exact belief is sure of it, on rows that are real."""
+def _r2(train_RF: NDArray[Any], train_RX: NDArray[Any], test_RF: NDArray[Any], test_RX: NDArray[Any]) -> float:
+    """What a ridge regression on standardised features explains of the variance of numbers, the mean over them."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return float(make_pipeline(StandardScaler(), Ridge()).fit(train_RF, train_RX).score(test_RF, test_RX))
+
+
+def _sides(batch: EpisodeBatch) -> Facts:
+    """Where heaven lies, looked for on real rows on which the exact belief is sure of it."""
     pomdp = heaven_hell_model(1)
     belief = Filter(pomdp)
     right_S = np.array([name.startswith("right") for name in pomdp.states])
@@ -164,7 +202,19 @@ def _sides(batch: EpisodeBatch) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         ended = bool(batch.discount[length - 1, b] == 0)
         right_R = belief.episode(obs_TB[: length + 1, b], action_TB[:length, b], ended)[:, right_S].sum(axis=1)
         sure_TB[: length + 1, b] = np.abs(right_R - 0.5) > 0.5 - 1e-9
-    return right_S[state_TB].astype(np.int64), sure_TB
+    return Facts(batch, right_S[state_TB].astype(np.int64), sure_TB)
+
+
+def _turns(batch: EpisodeBatch) -> Facts:
+    """How actions are turned, and the place, on all real rows."""
+    state_TBS = batch.state.full().numpy()
+    return Facts(batch, state_TBS[..., 2:].argmax(-1), batch.row_mask.numpy() > 0, state_TBS[..., :2])
+
+
+DOMAINS = {
+    "Heaven-Hell-1": Domain("heaven_hell_n", "1", 20, 150, 50, (50, 200), (1, 3, 6), _sides),
+    "Varying Mountain Hike": Domain("mountain_hike", "varying", 64, 1000, 50, (100, 300), AHEAD, _turns),
+}
 
 
 def _reward_nats(latent: Tensor, fold: Latent, model: WorldModel, batch: EpisodeBatch, ahead: int) -> float:
@@ -181,6 +231,7 @@ def _reward_nats(latent: Tensor, fold: Latent, model: WorldModel, batch: Episode
     return float(nats[real].mean())
 
 
-def _spread(values: list[float]) -> str:
-    """The mean, and in brackets the least and the greatest."""
-    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+def _spread(values: list[float | None]) -> str:
+    """The mean, and in brackets the least and the greatest; a dash for what was not measured."""
+    told = [value for value in values if value is not None]
+    return f"{np.mean(told):.3f} ({min(told):.3f} to {max(told):.3f})" if told else "–"
