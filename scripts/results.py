@@ -38,9 +38,10 @@ PAGES = (
     "aliasing",
     "exploration",
     "world_models",
+    "encoders",
 )
 COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
-OF_GIVEN = ("information", "memories")  # whose rows() takes run folders
+OF_GIVEN = ("information", "memories", "encoders")  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "last", "notes", "add", "by"),

@@ -246,6 +246,11 @@ class Sweep:
         script = SCRIPTS[stage.script]
         output = script.output(self.save_dir, f"{self.name}/{stage.name}", name)
         threads = (f"--threads={stage.threads}",) if script.threads else ()
+        for flag in filled:
+            taken = re.match(r"--?(\w+)", flag)
+            if taken and any(own.startswith(f"--{taken[1]}=") for own in (*output, *threads)):
+                instead = f"; set stages.{stage.name}.threads" if taken[1] == "threads" else ""
+                raise UserError(f"{where}: {flag}: the sweep sets --{taken[1]} itself{instead}")
         folder = self.folder / stage.name / name
         words = (stage.script, *filled, *output, *threads)
         return Job(stage.name, name, words, folder, folder / script.done, tuple(needs.values()), stage.threads, trial)
