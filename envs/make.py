@@ -354,6 +354,8 @@ def imported(name: str, field: str, form: str) -> Any:
 
 def _module(name: str, given: str, field: str) -> ModuleType:
     """A module of others, which `field` of the config asks for by what is `given` there."""
+    if name.startswith("."):
+        raise UserError(f"{field}: cannot import {given!r} (a module is named from its root)")
     with blaming(field, name):
         try:
             return importlib.import_module(name)
