@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from utils.errors import UserError, first_line
+from utils.errors import UserError, first_line, staying
 
 Categories = tuple[tuple[int, int], ...]
 TOLD = ("state_groups", "obs_categories", "state_categories")  # fields that no file keeps
@@ -247,7 +247,8 @@ class AsymmetricVectorEnv(ManyEnvs, Protocol):
 def close_or_warn(env: Any, env_id: str) -> None:
     """Closes an env of anybody's; one that fails at it has been of use, and is warned of."""
     try:
-        env.close()
+        with staying():
+            env.close()
     except Exception as error:  # noqa: BLE001 whatever it is, what was done with the env is kept
         warnings.warn(f"{env_id}: close() failed: {first_line(error)}", RuntimeWarning, stacklevel=3)
 

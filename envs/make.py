@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -26,7 +27,7 @@ from envs.vectors import ForeignVectorEnv
 from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn, told_by
-from utils.errors import UserError, blaming, suggest
+from utils.errors import UserError, blaming, staying, suggest
 from utils.files import content_digest
 from utils.optional import what_lacks
 
@@ -44,7 +45,8 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     spec, kwargs = _find_spec(config_env), config_env.kwargs.to_dict()
     drawn: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not every env takes the argument
     try:
-        env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
+        with staying():
+            env = gym.make(spec, max_episode_steps=horizon_of(config_env), **drawn, **kwargs)
     except UserError:
         raise
     except (TypeError, ValueError) as error:
@@ -106,7 +108,8 @@ def _wrapped(env: gym.Env[Any, Any], config_env: ConfigDict) -> gym.Env[Any, Any
     for name in names_of(config_env.get("wrappers", ())):
         wrapper = imported(name, "config_env.wrappers", "'package.module:Class'")
         try:
-            env = wrapper(env)
+            with staying():
+                env = wrapper(env)
         except UserError:
             raise
         except Exception as error:  # whatever a wrapper of others raises
@@ -245,7 +248,8 @@ def _make_foreign(config_env: ConfigDict, num_envs: int, seed: int, render_mode:
             raise UserError(f"config_env.{wrong}: leave it to what config_env.vector_entry names")
     kwargs = config_env.kwargs.to_dict() | drawn
     try:
-        env = make(num_envs=num_envs, **kwargs)
+        with staying():
+            env = make(num_envs=num_envs, **kwargs)
     except TypeError as error:
         raise UserError(
             f"config_env.kwargs: {config_env.vector_entry} does not take {kwargs} ({_one_line(error)})"
@@ -301,7 +305,8 @@ def _asks_for_processes(spec: gym.envs.registration.EnvSpec) -> bool:
 def _creator(entry: Any) -> Any:
     """The class or function behind an entry point; None where it is not installed, and so not needed here either."""
     try:
-        return load_env_creator(entry) if isinstance(entry, str) else entry
+        with staying():
+            return load_env_creator(entry) if isinstance(entry, str) else entry
     except (ImportError, AttributeError, gym.error.Error):
         return None
 
@@ -311,10 +316,7 @@ def _find_spec(config_env: ConfigDict) -> gym.envs.registration.EnvSpec:
     if config_env.horizon < 0:
         raise UserError(f"config_env.horizon: {config_env.horizon} steps; at least 1, or 0 for that of the id")
     if config_env.module:
-        try:
-            importlib.import_module(config_env.module)
-        except ImportError as error:
-            raise UserError(f"config_env.module: cannot import {config_env.module!r} ({what_lacks(error)})") from error
+        _module(config_env.module, config_env.module, "config_env.module")
     try:
         return gym.spec(config_env.id)
     except (gym.error.Error, ValueError) as error:
@@ -342,12 +344,23 @@ def imported(name: str, field: str, form: str) -> Any:
     if not module or not inner:
         raise UserError(f"{field}: {name!r} is not {form}")
     try:
-        found: Any = getattr(importlib.import_module(module), inner)
-    except (ImportError, AttributeError) as error:
+        found: Any = getattr(_module(module, name, field), inner)
+    except AttributeError as error:
         raise UserError(f"{field}: cannot import {name!r} ({error})") from error
     if not callable(found):
         raise UserError(f"{field}: {name!r} is not a function")
     return found
+
+
+def _module(name: str, given: str, field: str) -> ModuleType:
+    """A module of others, which `field` of the config asks for by what is `given` there."""
+    if name.startswith("."):
+        raise UserError(f"{field}: cannot import {given!r} (a module is named from its root)")
+    with blaming(field, name):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise UserError(f"{field}: cannot import {given!r} ({what_lacks(error)})") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from envs.base import EnvSpec, info_of, portable_rng, restored_rng, told
 from envs.pictures import as_picture
 from envs.wrappers import AsymmetricWrapper, Bools, Floats, Views
-from utils.errors import UserError, blaming, first_line
+from utils.errors import UserError, blaming, first_line, staying
 
 Beginning = tuple[int, int, Floats | None, list[NDArray[Any]]]  # which env, its episode's seed, start, actions so far
 
@@ -224,7 +224,8 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         if self.render_mode != "rgb_array":
             raise UserError(f"{self.spec_sizes.env_id} draws no pictures (render_mode is {self.render_mode})")
         try:
-            frame = self._frame(index)
+            with staying():
+                frame = self._frame(index)
         except Exception as error:
             raise UserError(f"{self.spec_sizes.env_id} cannot be drawn: {first_line(error)}") from error
         return as_picture(frame, self.spec_sizes.env_id)

@@ -19,8 +19,8 @@ from envs.pictures import as_picture
 from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
 from envs.views import View, visible_entries
-from envs.wrappers import Adaptation, Bools, Floats, Views, numbers_of_each
-from utils.errors import UserError, blaming, first_line
+from envs.wrappers import Adaptation, Bools, Floats, Views, numbers_of_each, truths_of_each
+from utils.errors import UserError, blaming, first_line, staying
 
 FINAL = ("final_obs", "final_observation")  # where an info keeps the last observations of envs that were reset at once
 
@@ -198,16 +198,14 @@ class ForeignVectorEnv:
         self._final = None
         with blaming("config_env.vector_entry", self.env_id):
             obs, reward, terminated, truncated, info = self.env.step(self._make(self.actions.batch_to_native(actions)))
-        reward, terminated, truncated = (
-            self._of_each(told, f"the {name} of {self.env_id}")
-            for name, told in (("reward", reward), ("terminated", terminated), ("truncated", truncated))
-        )
+        what = f"the reward of {self.env_id}"
+        reward = numbers_of_each(_on_cpu(reward), self.num_envs, what, "config_env.vector_entry")
+        terminated = self._truths(terminated, f"the terminated of {self.env_id}")
+        truncated = self._truths(truncated, f"the truncated of {self.env_id}") & ~terminated
         if not isinstance(info, Mapping):
             raise UserError(
                 f"config_env.vector_entry: the info of {self.env_id} is a {type(info).__name__}, a dict is needed"
             )
-        terminated = terminated.astype(bool)
-        truncated = truncated.astype(bool) & ~terminated
         self._ended = terminated | truncated
         self._now = self._pending = self._views(obs)
         if self._own_resets and self._ended.any():
@@ -231,9 +229,9 @@ class ForeignVectorEnv:
         info = info_of(self._succeeded)
         return self._copy(self._now), np.asarray(reward, np.float64), terminated, truncated, info
 
-    def _of_each(self, told: Any, what: str) -> NDArray[Any]:
-        """What is told of each env (N,)."""
-        return numbers_of_each(_on_cpu(told), self.num_envs, what, "config_env.vector_entry")
+    def _truths(self, told: Any, what: str) -> Bools:
+        """What is told of each env (N,), true or false."""
+        return truths_of_each(_on_cpu(told), self.num_envs, what, "config_env.vector_entry")
 
     def _cut_off(self) -> tuple[Views, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """The end of all episodes where they were."""
@@ -273,8 +271,8 @@ class ForeignVectorEnv:
         for source, where in ((info, ~self._ended), (of_ended, self._ended)):
             for name in ("success", "is_success"):
                 if (told := source.get(name)) is not None:
-                    truth_N = self._of_each(_none_is_false(_on_cpu(told)), f"info[{name!r}] of {self.env_id}")
-                    found, any_told = found | (truth_N.astype(bool) & where), True
+                    truth_N = self._truths(_none_is_false(_on_cpu(told)), f"info[{name!r}] of {self.env_id}")
+                    found, any_told = found | (truth_N & where), True
         return found if any_told else None
 
     def lost_steps(self) -> Bools:
@@ -304,7 +302,8 @@ class ForeignVectorEnv:
             UserError: it cannot draw here, or draws none.
         """
         try:
-            drawn = _on_cpu(self.env.render())
+            with staying():
+                drawn = _on_cpu(self.env.render())
         except Exception as error:
             raise UserError(f"{self.env_id} cannot be drawn: {first_line(error)}") from error
         of_each = isinstance(drawn, list | tuple) or getattr(drawn, "ndim", 0) == 4

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from envs.base import told
 from envs.replayed import Beginning, Description, Played, ReplayedVectorEnv, StepResult, play
 from envs.wrappers import AsymmetricWrapper, Bools
-from utils.errors import UserError
+from utils.errors import UserError, staying
 
 Job = tuple[int, tuple[Any, ...]]  # which of the worker's envs, and the arguments
 PATIENCE = 300.0  # seconds for which a worker may be silent
@@ -259,9 +259,10 @@ def _serve(pipe: Connection, make: Callable[[], AsymmetricWrapper], num_envs: in
         while True:
             task, jobs = pipe.recv()
             try:
-                while len(envs) < num_envs:
-                    envs.append(make())
-                answers: Any = [TASKS[task](envs[place], *arguments) for place, arguments in jobs]
+                with staying():
+                    while len(envs) < num_envs:
+                        envs.append(make())
+                    answers: Any = [TASKS[task](envs[place], *arguments) for place, arguments in jobs]
             except Exception as error:  # noqa: BLE001 whatever it is, the parent is told
                 error.add_note(traceback.format_exc())  # which does not come along otherwise
                 answers = error

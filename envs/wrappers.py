@@ -237,9 +237,11 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             self._succeeded = success
         info = info if self._succeeded is None else {**info, "success": self._succeeded}
         views = {"obs": self._seen(obs), "state": self.get_state()}
-        reward = float(only_number(reward, f"a reward of {self.spec_sizes.env_id}"))
-        terminated = bool(terminated)
-        return views, reward, terminated, bool(truncated and not terminated), info
+        name = self.spec_sizes.env_id
+        reward = float(numbers_of_each(reward, 1, f"a reward of {name}", "config_env.id")[0])
+        terminated = only_truth(terminated, f"the terminated of {name}")
+        truncated = only_truth(truncated, f"the truncated of {name}")
+        return views, reward, terminated, truncated and not terminated, info
 
     def _success(self, info: Any) -> bool | None:
         """What an info says of success; None where it says nothing."""
@@ -247,7 +249,7 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         if not isinstance(info, Mapping):
             raise UserError(f"config_env.id: the info of {name} is a {type(info).__name__}, a dict is needed")
         success = info.get("success", info.get("is_success"))
-        return None if success is None else bool(only_number(success, f"the success of {name}"))
+        return None if success is None else only_truth(success, f"the success of {name}")
 
     def expert_action(self, guess: bool = False) -> Any:
         """The env's own expert, or that of a wrapper around it, in this wrapper's actions.
@@ -300,7 +302,8 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
     def saw_information(self) -> bool | None:
         """Whether this episode has shown the hidden fact; None where the env does not say."""
         saw = told_by(self.env, "saw_information")
-        return None if saw is None else bool(saw())
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            return None if saw is None else bool(saw())
 
     def close(self) -> None:
         """Frees what the env holds; where that fails it is warned of."""
@@ -349,13 +352,27 @@ def _as_row(state: Any, name: str) -> Floats:
         raise UserError(f"config_env.state_fn: a state of {name} is no array of numbers ({state!r:.80})") from error
 
 
-def only_number(told: Any, what: str) -> Any:
-    """One number, whatever array of one it is.
+def only_truth(told: Any, what: str) -> bool:
+    """One truth value, whatever array of one it is.
 
     Raises:
         UserError: it is something else; `what` says of whom it is told.
     """
-    return numbers_of_each(told, 1, what, "config_env.id")[0]
+    if isinstance(told, bool | np.bool_):
+        return bool(told)
+    return bool(truths_of_each(told, 1, what, "config_env.id")[0])
+
+
+def truths_of_each(told: Any, num: int, what: str, field: str) -> Bools:
+    """Truth values (N,) of N envs; see `numbers_of_each`, but a NaN is none.
+
+    Raises:
+        UserError: they are something else.
+    """
+    found = numbers_of_each(told, num, what, field)
+    if (found != found).any():
+        raise UserError(f"{field}: {what} is nan, which is neither true nor false")
+    return found.astype(bool)
 
 
 def numbers_of_each(told: Any, num: int, what: str, field: str) -> NDArray[Any]:

@@ -38,7 +38,6 @@ def main() -> None:
     from policies.deployed import export
     from policies.deployed.files import check_deployable, check_fits, load_policy
     from policies.deployed.trust import config_of
-    from utils.config import to_dict
     from utils.errors import choose
 
     suffix = choose(export.FORMATS, _FORMAT.value, "--format")[0]
@@ -67,7 +66,7 @@ def main() -> None:
         **signature.to_json(),
         "longest_episode": export.context_of(policy),
         "action": action,
-        "domain": {name: to_dict(config.env)[name] for name in ("id", "kwargs", "horizon", "hidden")},
+        "domain": export.domain_of(config.env),
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
         "git_revision": git_revision(),

@@ -16,7 +16,7 @@ from absl import flags
 
 from utils.errors import DivergenceError, ForeignError, UserError, first_line, suggest
 from utils.standards import check_kind
-from utils.stopping import UNFINISHED, handling, never_lost
+from utils.stopping import UNFINISHED, Stopped, handling, never_lost
 
 flags.disclaim_key_flags()  # a flag belongs to the script that asks for it
 
@@ -230,7 +230,7 @@ def _show_warning(
 def _end(number: int) -> NoReturn:
     """Ends the script at a stop signal that nothing in it listens to."""
     _tell(f"stopped by {signal.Signals(number).name}")
-    raise SystemExit(UNFINISHED)
+    raise Stopped(UNFINISHED)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
+from utils.stopping import Stopped
+
 T = TypeVar("T")
 
 
@@ -24,6 +26,21 @@ class ForeignError(Exception):
 
 
 @contextmanager
+def staying() -> Iterator[None]:
+    """Has a `sys.exit()` in code of others be an error like any other; a stop signal ends the script all the same.
+
+    Raises:
+        RuntimeError: in its place.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})") from error
+
+
+@contextmanager
 def blaming(field: str, name: str) -> Iterator[None]:
     """Has what code of others raises name the field of a config that asks for the code, and what it is called.
 
@@ -31,7 +48,8 @@ def blaming(field: str, name: str) -> Iterator[None]:
         ForeignError: it raised something else than a `UserError`.
     """
     try:
-        yield
+        with staying():
+            yield
     except (UserError, ForeignError):
         raise
     except Exception as error:

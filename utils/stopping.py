@@ -11,6 +11,10 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 SOON = 0.01  # seconds, by when a callback has mostly returned
 
 
+class Stopped(SystemExit):
+    """A stop signal ends the script; any other SystemExit is a `sys.exit()` of ours or of others."""
+
+
 @contextmanager
 def handling(take: Callable[[int], None], numbers: Sequence[int] = STOP_SIGNALS) -> Iterator[None]:
     """Calls `take` with the number of each of these signals while the block runs; then handlers are as they were."""
@@ -85,4 +89,4 @@ class StopRequest:
         if self.number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.number is not None:
-            raise SystemExit(UNFINISHED)
+            raise Stopped(UNFINISHED)

@@ -6,7 +6,7 @@ It is traced from a `HistoryPolicy` alone, whose step has no argument for the st
 import copy
 import io
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +21,7 @@ from policies.acting.rollout import RandomPolicy, run_episodes
 from policies.models.policy import HistoryPolicy, to_tensors
 from policies.models.views import Inputs
 from torchkit.sequence import Carry, Memory
+from utils.config import to_dict
 from utils.errors import UserError, choose
 from utils.optional import need
 
@@ -38,6 +39,7 @@ MEANING = {
     "action": "what the policy does; -1, or NaN if continuous, beyond longest_episode or where obs is no number",
     "next_carry": "the carry of the next step",
 }
+SEEN = ("vector_entry", "wrappers", "obs_keys", "obs_image", "resize", "gray")  # what else may change observations
 OUTPUT = {
     "value": "the value of each action, the action being the best",
     "logit": "the unnormalised log-probability of each action, the action being the likeliest",
@@ -170,6 +172,13 @@ FORMATS: dict[str, tuple[str, Writer, Callable[[Path, Signature], Exported]]] = 
     "torchscript": (".pt", _write_torchscript, TorchScriptFile),
 }
 NEEDS = {"onnx": ("onnx", "onnxruntime")}  # packages of a format that the core has not
+
+
+def domain_of(config_env: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to know of a domain, in plain values, to make of its observations what the step reads."""
+    fields = to_dict(config_env)
+    asked = {name: fields[name] for name in SEEN if fields.get(name)}
+    return {name: fields[name] for name in ("id", "kwargs", "horizon", "hidden")} | asked
 
 
 @torch.no_grad()

@@ -170,6 +170,7 @@ def _read(path: Path, flag: str) -> tuple[dict[str, Any], EnvSpec, dict[str, Any
         if not {"rl", "seq"} <= about["config"].keys():
             raise ValueError("its config lacks rl or seq")
         about["config"] = with_new_fields(about["config"])
+        ConfigDict(json_tuples(about["config"]))  # which refuses names that no field can have
         for group in ("env", "rl", "seq"):
             if group in about["config"]:
                 check_kind(group, about["config"][group], f"config.{group}")

@@ -20,7 +20,7 @@ from policies.acting.evaluate import GreedyPolicy
 from policies.acting.rollout import ExpertPolicy, Policy, check_expert
 from policies.deployed.files import load_policy, sees_state
 from utils.config import warn_of_another_task
-from utils.errors import UserError, first_line
+from utils.errors import UserError, first_line, staying
 
 Array = NDArray[Any]
 
@@ -97,7 +97,8 @@ def in_one_line(name: str) -> Iterator[None]:
         UserError: begins with `name`.
     """
     try:
-        yield
+        with staying():
+            yield
     except UserError:
         raise
     except Exception as error:

@@ -40,7 +40,7 @@ from utils.errors import DivergenceError, UserError
 from utils.files import lock_folder
 from utils.progress import Say, progress
 from utils.run import Run
-from utils.stopping import STOP_SIGNALS, UNFINISHED, handling
+from utils.stopping import STOP_SIGNALS, UNFINISHED, Stopped, handling
 
 TELL_SECONDS = 0.2  # at most so often does a seed tell how far it is
 LOCK_SECONDS = 3.0  # processes of a command that was killed may take so long to end
@@ -346,7 +346,7 @@ class _Told:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """Ends a seed at a stop signal that nothing in it listens to, without a word."""
-    raise SystemExit(UNFINISHED)
+    raise Stopped(UNFINISHED)
 
 
 def _child(

@@ -293,6 +293,7 @@ def test_huge_bounds_are_no_bounds():
         ({"id": "HeavenHell-v7"}, r"config_env\.id: unknown env 'HeavenHell-v7' \(did you mean 'HeavenHell-v0'\?\)"),
         ({"id": "no/such/id"}, r"config_env\.id: unknown env"),
         ({"module": "no_such_module"}, r"config_env\.module: cannot import 'no_such_module'"),
+        ({"module": "../x"}, r"config_env\.module: cannot import '\.\./x'"),
         ({"horizon": -1}, r"config_env\.horizon: -1 steps"),
         (
             {"id": "CartPole-v1"},

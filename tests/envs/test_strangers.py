@@ -360,6 +360,9 @@ MISBEHAVING = {
         r"the success of Base has shape \(2,\), one",
     ),
     "success in words": ("tell", {"is_success": "yes"}, r"the success of Base is 'yes', which is no number"),
+    "success no number": ("tell", {"success": float("nan")}, "the success of Base is nan, which is neither true nor"),
+    "ending untold": ("step", (np.zeros(2), 0.0, None, False, {}), "the terminated of Base is None, which is no"),
+    "cut off in words": ("step", (np.zeros(2), 0.0, False, "no", {}), "the truncated of Base is 'no', which is no"),
     "info no dict": ("tell", [], "the info of Base is a list, a dict is needed"),
     "complex reward": ("pay", 1j, r"a reward of Base is 1j, which is no number"),
     "complex array": ("pay", np.array([1 + 1j]), "a reward of Base is .*, which is no number"),
@@ -419,6 +422,29 @@ def test_an_error_of_the_envs_own_names_the_field(where, num_envs):
             envs.step(np.zeros(num_envs, np.int64))
             envs.expert_action(np.zeros(num_envs, bool))
         assert isinstance(caught.value.__cause__, kind) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["init", "reset", "step", "state", "expert"])
+def test_an_env_that_calls_sys_exit_does_not_end_the_script_without_a_word(where):
+    config = config_of("Failing", kwargs={"where": where, "kind": "SystemExit"})
+    with pytest.raises(ForeignError, match=r"^config_env\.id: Failing-v0 raised RuntimeError: it called sys\.exit\("):
+        envs = make_vector_env(config, 2, seed=0)
+        envs.reset(seed=0)
+        envs.step(np.zeros(2, np.int64))
+        envs.expert_action(np.zeros(2, bool))
+
+
+@pytest.mark.parametrize("field", ["module", "state_fn", "wrappers", "vector_entry"])
+@pytest.mark.parametrize("line", ["raise KeyError('x')", "nothing", "import sys; sys.exit()", "1 +"])
+def test_what_a_module_raises_when_it_is_imported_names_its_field(field, line, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"raising_{field}_{len(line)}"
+    (tmp_path / f"{name}.py").write_text(f"{line}\n")
+    config = with_fields(config_of("Base"), horizon=10)
+    with_fields(config, **{"module": ""} if field == "vector_entry" else {})
+    with_fields(config, **{field: name if field == "module" else f"{name}:Thing"})
+    with pytest.raises(ForeignError, match=rf"^config_env\.{field}: {name} raised "):
+        make_vector_env(config, 2, seed=0)
 
 
 def test_an_error_of_a_state_function_names_it():

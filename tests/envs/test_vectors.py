@@ -165,6 +165,7 @@ def answering(**fields):
         ),
         ("info", lambda told: [told], "vector_entry: the info of Vector-v0 is a list"),
         ("info", lambda told: {"success": True}, r"vector_entry: info\['success'\] of Vector-v0 has shape \(\)"),
+        ("truncated", lambda told: [float("nan")] * 5, "vector_entry: the truncated of Vector-v0 is nan, which is ne"),
         ("info", lambda told: {"is_success": ["a"] * 5}, r"vector_entry: info\['is_success'\] of .* no number"),
     ],
 )

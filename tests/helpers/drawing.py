@@ -51,6 +51,11 @@ class Raising(Coin):
         raise RuntimeError("no display here")
 
 
+class Leaving(Coin):
+    def render(self):
+        raise SystemExit
+
+
 class Unmade(Coin):
     def __init__(self, render_mode=None):
         if render_mode is not None:
@@ -67,6 +72,6 @@ class Unclosed(Coin):
 
 
 DRAWN = {"Coin": Coin, "Grey": Grey, "Rgba": Rgba, "Float": Float, "Growing": Growing, "Many": Many}
-FAILING = {"Raising": Raising, "Unmade": Unmade, "Mute": Mute, "Unclosed": Unclosed}
+FAILING = {"Raising": Raising, "Leaving": Leaving, "Unmade": Unmade, "Mute": Mute, "Unclosed": Unclosed}
 for name, kind in (DRAWN | FAILING).items():
     gym.register(f"drawing/{name}-v0", entry_point=kind)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from policies.acting.evaluate import GreedyPolicy
+from policies.deployed.export import domain_of
 from policies.deployed.files import load_policy
+from tests.helpers.configs import config_named
 from tests.helpers.scripts import ROOT, assert_refused
 
 SCRATCH = (
@@ -82,6 +84,14 @@ def test_a_run_of_every_memory_goes_without_torch(scripts, runs, tmp_path, memor
         assert line == action.tolist()
         past = np.eye(4, dtype=np.float32)[action]
     assert t == 11
+
+
+def test_what_makes_an_observation_of_the_envs_own_is_described():
+    pong = domain_of(config_named("envs", "third_party:pong"))
+    assert {name: pong[name] for name in pong if name not in ("id", "kwargs", "horizon")} == {
+        "hidden": "", "obs_image": "hwc", "resize": [84, 84], "gray": True,
+    }  # fmt: skip
+    assert domain_of(config_named("envs", "third_party:minigrid_memory"))["obs_keys"] == "image,direction"
 
 
 def test_continuous_actions_and_torchscript(scripts, tmp_path):

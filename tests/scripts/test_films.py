@@ -71,7 +71,7 @@ def test_a_film_that_the_disk_has_no_room_for_is_one_error(tmp_path):
     assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (0, "", [])
 
 
-@pytest.mark.parametrize("name", ["Growing", "Raising", "Unmade", "Mute", "Unclosed"])
+@pytest.mark.parametrize("name", ["Growing", "Raising", "Leaving", "Unmade", "Mute", "Unclosed"])
 def test_a_run_is_finished_whatever_its_film_comes_to(scripts, tmp_path, name):
     flags = (*TRAIN, f"--config_env.id=drawing/{name}-v0", f"--save_dir={tmp_path}")
     done = scripts.run("main.py", *flags)

@@ -192,6 +192,13 @@ def test_an_error_of_the_users_own_code_is_shown_and_ends_with_the_field(script)
     assert done.stderr.splitlines()[-1] == "error: config_env.id: A-v0 raised MemoryError: all of it"
 
 
+def test_a_stop_signal_ends_code_of_others_with_its_code(script):
+    stopped = "with blaming('a', 'b'): os.kill(os.getpid(), signal.SIGTERM)"
+    done = script(f"--then=import os, signal\nfrom utils.errors import blaming\n{stopped}")
+    assert done.returncode == 75, done.stderr
+    assert done.stderr == "stopped by SIGTERM\n"
+
+
 @needs_full_device
 def test_full_disk_behind_stdout_is_one_line(script):
     with Path("/dev/full").open("w") as full:

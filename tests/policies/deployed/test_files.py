@@ -84,6 +84,21 @@ def places(value, path=()):
         yield from places(one, (*path, key))
 
 
+@pytest.mark.parametrize("group", ["config", "config/rl", "config/rl/belief", "config/seq/kwargs", "spec", "views"])
+@pytest.mark.parametrize("name", ["a.b", "../../x", "", " ", "items", "__class__", "_locked", "9", "ψ"])
+def test_a_field_of_any_name_is_passed_over_or_refused(saved, group, name):
+    def change(about):
+        for key in group.split("/"):
+            about = about[key]
+        about[name] = {"x": 1}
+
+    edit(saved[0], change)
+    try:
+        load_policy(str(saved[0]))
+    except UserError as error:
+        assert "\n" not in str(error) and str(error).startswith("--policy_dir: ")
+
+
 def put(value, path, new):
     *parents, last = path
     for key in parents:
