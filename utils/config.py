@@ -1,5 +1,6 @@
 """Configs as flags: files, variants, overrides, and what a domain asks of a method's config."""
 
+import ast
 import importlib.util
 import inspect
 import math
@@ -168,11 +169,16 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
     def parse(self, path: str) -> ConfigDict:
         """The locked config of `FILE.py[:VARIANT]`."""
         file, _, variant = path.partition(":")
-        config = load_config(self._find(file), variant, f"--{self.name}={path}")
-        given = re.compile(rf"--?(?:no)?{re.escape(self.name)}\.([^=]+)")
-        fields = [match[1] for match in map(given.match, sys.argv[1:]) if match]
-        check_fields(fields, config, f"--{self.name}")
-        check_leaves(fields, config, f"--{self.name}")
+        given = re.compile(rf"--?(no)?{re.escape(self.name)}\.([^=]+)(?:=(.*))?", re.DOTALL)
+        values: dict[str, str] = {}
+        for word, after in zip(sys.argv[1:], [*sys.argv[2:], "--"]):
+            if match := given.fullmatch(word):
+                no, field, value = match.groups()
+                alone = "False" if no else "True" if after.startswith("--") else after
+                values[field] = alone if value is None else value
+        config = load_config(self._find(file), variant, f"--{self.name}={path}", values)
+        check_fields(values, config, f"--{self.name}")
+        check_leaves(values, config, f"--{self.name}")
         return config.lock()
 
     def _find(self, file: str) -> Path:
@@ -186,8 +192,10 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
         raise UserError(f"--{self.name}: no config file {file!r}{hint}")
 
 
-def load_config(file: Path, variant: str, flag: str) -> ConfigDict:
+def load_config(file: Path, variant: str, flag: str, given: Mapping[str, str] | None = None) -> ConfigDict:
     """Runs a config file and calls its `get_config`, with the variant unless that is empty.
+
+    The file may name groups that are `OPEN`: to these, what is `given` to a field that they have not is added.
 
     Raises:
         UserError: begins with `flag`; it does not run, has no such variant, or gives something else than fields.
@@ -216,7 +224,25 @@ def load_config(file: Path, variant: str, flag: str) -> ConfigDict:
         config = ConfigDict(dict(config)) if isinstance(config, Mapping) else config
     if not isinstance(config, ConfigDict):
         raise UserError(f"{flag}: get_config() of {file} gives {type(config).__name__}, not a ConfigDict")
+    for name, text in (given or {}).items():
+        group, _, field = name.partition(".")
+        if group in getattr(module, "OPEN", ()) and re.fullmatch(r"[^\W\d]\w*", field) and field not in config[group]:
+            with config.unlocked():
+                config[group][field] = _value_of(text, f"{flag.partition('=')[0]}.{name}")
     return config
+
+
+def _value_of(text: str, flag: str) -> Any:
+    """What a text is whose type nothing tells: a number, a truth value, a tuple of such, or else the text itself."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    kinds = bool | int | float | str
+    inside = value if isinstance(value, tuple | list) else (value,)
+    if not all(isinstance(one, kinds) for one in inside):
+        raise UserError(f"{flag}={text}: a number, a text, True or False, or a tuple of such is needed")
+    return tuple(value) if isinstance(value, list) else value
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from configs.envs._shared import domain
 
+OPEN = ("kwargs",)  # takes arguments of any constructor: --config_env.kwargs.NAME=VALUE
+
 
 def minigrid_memory(size: str, side: int) -> dict[str, Any]:
     """Remember an object, look for its like at the end of a corridor; sees 7x7 cells in front."""

@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from tests.helpers.configs import config_named
-from utils.config import check_fields, flatten, json_tuples, to_dict, warn_of_another_task
+from utils.config import _ConfigParser, check_fields, flatten, json_tuples, to_dict, warn_of_another_task
 from utils.errors import UserError
 from utils.merging import apply_domain, apply_domain_memory
 from utils.standards import with_new_fields
@@ -159,3 +159,33 @@ def test_another_task_of_the_same_domain_is_warned_of():
     other = same | {"horizon": 12, "kwargs": {"noise": True}}
     with pytest.warns(UserWarning, match="is of Maze-v0 with horizon = 12, not 50, kwargs.noise = True, not"):
         warn_of_another_task("--data_path", other, now)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("=1.5",), 1.5),
+        (("=-3",), -3),
+        (("", "-3"), -3),
+        (("=True",), True),
+        (("",), True),
+        (("=a b=c",), "a b=c"),
+        (("=(1,2)",), (1, 2)),
+        (("=[0.5]",), (0.5,)),
+        (("=007",), "007"),
+    ],
+)
+def test_an_open_group_takes_a_field_of_any_name(monkeypatch, words, value):
+    flag, parser = "--config_env.kwargs.new", _ConfigParser("config_env", None)
+    monkeypatch.setattr("sys.argv", ["main.py", flag + words[0], *words[1:]])
+    config = parser.parse("configs/envs/third_party.py:any")
+    assert config.kwargs.to_dict() == {"new": value} and isinstance(config.kwargs.new, type(value))
+    with pytest.raises(UserError, match=r"unknown field 'kwargs\.new'"):
+        parser.parse("configs/envs/heaven_hell.py")
+
+
+@pytest.mark.parametrize("word", ["kwargs.new=None", "kwargs.new={}", "kwargs.new=(1,(2,))", "kwargs.a.b=1", "idd=3"])
+def test_what_an_open_group_cannot_take_names_the_flag(monkeypatch, word):
+    monkeypatch.setattr("sys.argv", ["main.py", f"--config_env.{word}"])
+    with pytest.raises(UserError, match=r"^--config_env.*(a number, a text, True or False|unknown field)"):
+        _ConfigParser("config_env", None).parse("configs/envs/third_party.py:any")
