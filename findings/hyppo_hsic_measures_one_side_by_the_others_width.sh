@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# hyppo 0.5.2: `Hsic` takes the width of its Gaussian kernel from x alone, and uses it for y as well. A good guess is what
-# the method asks for and its page calls a "Gaussian median kernel": each side is measured by the median distance of its
-# own. So the answer hangs on the unit of y and on which of the two comes first: a dependence that is plain while both
-# have about the same spread is gone once y is told in thousandths, or in thousands. In `tools/common.py`, compute_kern
-# works `gamma` out of x and keeps it in the arguments of both kernels.
+# hyppo 0.5.2: `Hsic` takes the width of its Gaussian kernel from x alone, and uses it for y as well. A good guess is
+# what the method asks for and its page calls a "Gaussian median kernel": each side is measured by the median distance
+# of its own. So the answer hangs on the unit of y and on which of the two comes first: a dependence that is plain while
+# both have about the same spread is gone once y is told in thousandths, or in thousands. In `tools/common.py`,
+# compute_kern works `gamma` out of x and keeps it in the arguments of both kernels.
 #
 # Seen: y = x² and some noise, 100 pairs: p is 1e-10, and 0.06 for 1000 y; with y before x 6e-11, and 0.09 for y / 1000.
 # Both sides times 1000: 1e-10 again.

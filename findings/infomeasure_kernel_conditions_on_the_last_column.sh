@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # infomeasure 0.6.3: conditional mutual information by kernels reads one column of each vector that it is given. A good
 # guess is that it hangs on the order of columns as little as `ksg` does. But of a condition of several numbers it takes
-# the last one, and for x and y the first columns of all there are, so that of a vector x the second column stands for y;
-# only the density of everything together is whole. Nothing is refused, and what comes out is no information: it is
+# the last one, and for x and y the first columns of all there are, so that of a vector x the second column stands for
+# y; only the density of everything together is whole. Nothing is refused, and what comes out is no information: it is
 # far below 0 where it should be 0. In `mutual_information/kernel.py`, KernelCMIEstimator takes joint_all[:, [i, -1]].
 #
 # Seen: x and y have z1 in common and z2 is noise, 500 rows: given z1 it is 0.00 nats, given (z1, z2) 0.08 and given

@@ -4,8 +4,8 @@
 # refused. In `pscan.py` the gradient is written by hand and multiplies by a and h where complex ones need their
 # conjugates. A memory learns by it nevertheless, and slowly: of real numbers it is right.
 #
-# Seen: states are those of a loop to 1e-12; so are gradients of real numbers; of complex ones those of the decays
-# are off by as much as they are long, those of the inputs by half of it.
+# Seen: states are those of a loop to 1e-12; so are gradients of real numbers; of complex ones those of the decays are
+# off by as much as they are long, those of the inputs by half of it.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -4,8 +4,8 @@
 # such a copy. A good guess is that it tells how uncertainty grows; it stays as it is, or shrinks with the dynamics, and
 # a copy that is given measurements collapses onto few places. In `pfilter.py`, copy passes all but this to __init__.
 #
-# Seen: particles at 0 on a random walk of variance 1: after ten steps 10.2, of a copy 0. Five steps ahead from 10.2: 10.2
-# at each of them, where 11.2 to 15.2 is right.
+# Seen: particles at 0 on a random walk of variance 1: after ten steps 10.2, of a copy 0. Five steps ahead from 10.2:
+# 10.2 at each of them, where 11.2 to 15.2 is right.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # rotary-embedding-torch 0.9.1: with `use_xpos` a transformer that acts step by step is another than the one that was
-# trained. A good guess is that rotate_queries_with_cached_keys gives the newest query what rotate_queries_and_keys gives
-# it among all others. Plain rotations do. Those with a scale count from the middle of what they are given, which is the
-# middle of the sequence for its keys and the query itself for one query, so that all products come out smaller, and the
-# smaller the longer the sequence: attention is flatter than it was learned. In `rotary_embedding_torch.py`, get_scale
-# takes len(t) // 2 off the places of queries and of keys.
+# trained. A good guess is that rotate_queries_with_cached_keys gives the newest query what rotate_queries_and_keys
+# gives it among all others. Plain rotations do. Those with a scale count from the middle of what they are given, which
+# is the middle of the sequence for its keys and the query itself for one query, so that all products come out smaller,
+# and the smaller the longer the sequence: attention is flatter than it was learned. In `rotary_embedding_torch.py`,
+# get_scale takes len(t) // 2 off the places of queries and of keys.
 #
-# Seen: 32 numbers, 1024 steps, all ones: the last query times the last key is 32 among all and 19.9 with cached keys, times
-# the first key 5.3 and 4.6; without xpos both ways give the same.
+# Seen: 32 numbers, 1024 steps, all ones: the last query times the last key is 32 among all and 19.9 with cached keys,
+# times the first key 5.3 and 4.6; without xpos both ways give the same.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)
