@@ -5,7 +5,7 @@
 # other is not on its own. In `control.py`, sample_action hands `rng_key` to jax.random.categorical once a factor.
 #
 # Seen: of 400 draws with all four policies equally likely: (0, 0) and (1, 1), half of them each; (0, 1) and (1, 0)
-# never. `sampling_mode="full"`, which draws a policy, has all four.
+# never. That is how an Agent with `sampling_mode="marginal"` draws; with "full", which draws a policy, all four come.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)
