@@ -2,7 +2,7 @@
 # mambapy 1.2.0: `pscan`, the parallel scan of h[t] = a[t] h[t-1] + x[t], takes complex numbers as an LRU or S5 has them
 # and gives the right states, with the wrong gradients. A good guess is that what runs forwards is differentiated, or
 # refused. In `pscan.py` the gradient is written by hand and multiplies by a and h where complex ones need their
-# conjugates. A memory learns by it nevertheless, and slowly: of real numbers it is right.
+# conjugates. Of real numbers it is right.
 #
 # Seen: states are those of a loop to 1e-12; so are gradients of real numbers; of complex ones those of the decays are
 # off by as much as they are long, those of the inputs by half of it.

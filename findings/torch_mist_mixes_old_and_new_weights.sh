@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # torch-mist 0.2.17: an estimator that is given other weights tells a number that is of neither. A good guess is that
 # after load_state_dict, as of the best epoch, the same validation set gives what those weights gave. But the critic's
-# values of the pairs are kept from the last call, for they are known by the pairs alone, and only a backward pass
-# forgets them: what is new is the normaliser, and the difference of the two is no estimate of anything. A copy of the
-# pairs does not help, since they are compared by their values. In `utils/caching.py`, cached_method.
+# values of the pairs are kept from the last call, for they are known by the pairs alone, until other pairs or a
+# backward pass come: what is new is the normaliser, and the difference of the two is no estimate of anything. A copy of
+# the pairs does not help, since they are compared by their values. In `utils/caching.py`, cached_method.
 #
 # Seen: weights a tell -4.39 and weights b 0.19 by InfoNCE of 200 pairs; a with b loaded tells -3.24, and 0.19 once it
 # was asked about other pairs in between.
