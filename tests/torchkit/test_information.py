@@ -91,6 +91,15 @@ def test_ksg_is_scikit_learns_where_that_has_one():
     assert KSG().fit(x, y) == pytest.approx(theirs, abs=0.01)
 
 
+def test_ksg_reads_every_column_in_any_order():
+    x, y = pairs(partial(known.gaussian, 2, 0.7), 500)
+    noise = torch.randn(500, 1, generator=torch.Generator().manual_seed(1))
+    vector = torch.cat([x, noise], dim=1)
+    found = KSG().fit(vector, y)
+    assert KSG().fit(vector.flip(1), y) == KSG().fit(vector, y.flip(1)) == pytest.approx(found, abs=1e-6)
+    assert found == pytest.approx(known.of_gaussian(2, 0.7), abs=0.15)
+
+
 def test_a_feature_that_never_varies_where_it_is_fitted_does_no_harm():
     x, y = pairs(partial(known.discrete, 64, 0.0), 400)
     assert 2 < ESTIMATORS["infonce"](EFFORT).fit(x, y) < math.log(64) + 0.1

@@ -1,6 +1,7 @@
 """What a signal tells of the return beyond the history: by hand, and on the synthetic POMDP of the paper."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,14 @@ def test_the_published_order_comes_out():
     assert seen.gain < third.gain < min(every.gain, paid.gain)
     assert max(paid.p_dependence, paid.p_gain) == 0.01 and min(seen.p_dependence, seen.p_gain) > 0.1
     assert found[0].gain == max(one.gain for one in found)
+
+
+def test_nothing_hangs_on_the_unit_of_the_return():
+    steps, effort = synthetic.drawn(0, 30), Effort(trees=2, permutations=19)
+    told, in_other_units = (
+        ranked(replace(steps, return_M=unit * steps.return_M), synthetic.SIGNALS[-1:], effort)[0] for unit in (1, 1024)
+    )
+    np.testing.assert_allclose(in_other_units[1:], told[1:], rtol=1e-6)
 
 
 def test_signals_are_in_units_of_their_own_spread():
