@@ -22,6 +22,8 @@ FOUR_ROOMS = (
     ".........",
     "....#....",
 )  # 68 cells
+EMPTY = 14 * (14 * ".",)  # the inside of MiniGrid's Empty-16x16
+CROSSING = (*3 * ("....#....",), ".........", *5 * ("....#....",))  # of a SimpleCrossing-S11N1, of which each is drawn
 
 
 def rooms_model(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from envs.finite import FinitePOMDP
-from envs.open_rooms import FOUR_ROOMS, deep_sea_model, rooms_model
+from envs.open_rooms import CROSSING, EMPTY, FOUR_ROOMS, deep_sea_model, rooms_model
 from policies.exact.criteria import TERMS, Hill, Maze, coherence, local_maxima
 from policies.exact.exploring import BONUSES, Explorers, Settings
 from scripts.reporting.figures import COLOURS
@@ -90,6 +90,9 @@ GRIDWORLDS: dict[str, tuple[Callable[[], FinitePOMDP], dict[str, Any]]] = {
     "four rooms, exploration only": (lambda: rooms_model(FOUR_ROOMS), {"reward": 0.0}),
     "four rooms, control": (lambda: rooms_model(FOUR_ROOMS, goal=(8, 8)), {}),
     "four rooms, control, less log Z": (lambda: rooms_model(FOUR_ROOMS, goal=(8, 8)), {"relative": True}),
+    "an empty room, exploration only": (lambda: rooms_model(EMPTY), {"reward": 0.0}),
+    "an empty room, control": (lambda: rooms_model(EMPTY, goal=(13, 13)), {}),
+    "a crossing, control": (lambda: rooms_model(CROSSING, goal=(8, 8)), {}),
     "deep sea of 10 rows, control": (lambda: deep_sea_model(10), {"horizon": 10}),
 }
 SHOWN = {"across": "entropy of visits across episodes", "within": "within one", "return": "discounted return"}
@@ -100,7 +103,9 @@ def gridworlds(steps: int, seeds: int, told: Callable[[str], None] = lambda line
     import matplotlib.pyplot as plt
 
     numbers: Numbers = {}
-    figure, axes = plt.subplots(len(SHOWN), len(GRIDWORLDS), figsize=(17, 9), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(
+        len(SHOWN), len(GRIDWORLDS), figsize=(4.2 * len(GRIDWORLDS), 9), layout="constrained", sharex=True
+    )
     for column, (world, (make, settings)) in zip(axes.T, GRIDWORLDS.items()):
         for colour, bonus in zip(COLOURS, BONUSES):
             model = make()
