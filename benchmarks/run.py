@@ -84,11 +84,13 @@ times that of one, on one thread; on a GPU, for which it is meant, it has not be
 
 `python benchmarks/bonuses.py --rounds=8`, an update of `dqn:history` at B = 16, whole episodes of 50 steps, one thread,
 by the processor's time, other programs taking most of the machine (2026-11-30): with `cv` it takes 1.26 times as long,
-1.11 given the state and 1.25 of the memory's features; with `mv` and `count` 1.01, with `rnd` 1.04. Beside the
-public code of the visitation measures an update is cheaper where agents are tables, all seeds at once: `python
-benchmarks/gridworlds.py`, one thread, in turns (2026-12-01). Of `future`, a step and an update of 15 seeds take 1.06 ms
-in four rooms, of one seed of theirs 33 ms: 475 times as long for 15; of `marginal` 0.51 and 21 ms, 609 times. Theirs
-are networks of two and four layers of 256, so that this says what the experiment costs, not whose networks are faster.
+1.11 given the state and 1.25 of the memory's features; with `mv` and `count` 1.01, with `rnd` 1.04.
+
+The gridworld experiment beside the public code of the visitation measures (`python benchmarks/gridworlds.py
+--peer=FOLDER --peer_python=PROGRAM`, one thread, in turns, 2026-12-01): of `future` a step and an update of 15 seeds
+take 1.06 ms in four rooms, of one seed of theirs 33 ms, 475 times as long for 15; of `marginal` 0.51 and 21 ms, 609
+times. Ours are tables of all seeds at once, theirs networks of two and four layers of 256, so that this says what the
+experiment costs, not whose networks are faster.
 
 ## A whole run
 

@@ -274,14 +274,16 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief | None:
         """The env's own belief from what is seen and done; None where it has none, or entries are hidden from it."""
-        own = self._own("belief")
-        found: Belief | None = None if own is None else own(obs_RO, action_T, terminated)
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            own = self._own("belief")
+            found: Belief | None = None if own is None else own(obs_RO, action_T, terminated)
         return found
 
     def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
         """The env's own beliefs at the last rows of episodes; None where it has none, or entries are hidden from it."""
-        own = self._own("last_beliefs")
-        found: list[Belief] | None = last_of_each(self.belief, pasts) if own is None else own(pasts)
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            own = self._own("last_beliefs")
+            found: list[Belief] | None = last_of_each(self.belief, pasts) if own is None else own(pasts)
         return found
 
     def _own(self, name: str) -> Any:
@@ -291,18 +293,20 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """What the env says a probe can look for; nothing where the views are not its own."""
-        own = told_by(self.env, "factors") if self._as_declared() else None
-        return {} if own is None else dict(own(obs_RO, state_RS))
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            own = told_by(self.env, "factors") if self._as_declared() else None
+            return {} if own is None else dict(own(obs_RO, state_RS))
 
     def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
         """Which actions (R, A) are best for one who knows the state; None where the env cannot tell."""
-        own = told_by(self.env, "informed_actions") if self._as_declared() else None
-        return None if own is None else own(state_RS)
+        with blaming("config_env.id", self.spec_sizes.env_id):
+            own = told_by(self.env, "informed_actions") if self._as_declared() else None
+            return None if own is None else own(state_RS)
 
     def saw_information(self) -> bool | None:
         """Whether this episode has shown the hidden fact; None where the env does not say."""
-        saw = told_by(self.env, "saw_information")
         with blaming("config_env.id", self.spec_sizes.env_id):
+            saw = told_by(self.env, "saw_information")
             return None if saw is None else bool(saw())
 
     def close(self) -> None:

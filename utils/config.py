@@ -3,12 +3,13 @@
 import ast
 import importlib.util
 import inspect
+import keyword
 import math
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,11 @@ def to_dict(config: ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
 def warn_of_another_task(flag: str, before: Mapping[str, Any], config_env: ConfigDict) -> None:
     """Warns where what `flag` names was made on the same domain with other settings; `before` are those, if known."""
     was, is_now = (flatten({k: v for k, v in to_dict(each).items() if k in TASK}) for each in (before, config_env))
+    if "wrappers" in before:  # of a third party: kwargs are all that was given, and a new field of ours is none of them
+        for one, other in ((was, is_now), (is_now, was)):
+            for name in [name for name in other if name.startswith("kwargs.")]:
+                one.setdefault(name, "the env's own")
+            one.pop("kwargs", None)
     differs = [f"{name} = {was[name]}, not {value}" for name, value in is_now.items() if was.get(name, value) != value]
     if differs and before.get("id") == config_env.id:
         warnings.warn(f"{flag} is of {config_env.id} with {', '.join(differs)}", stacklevel=3)
@@ -170,12 +176,12 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
         """The locked config of `FILE.py[:VARIANT]`."""
         file, _, variant = path.partition(":")
         given = re.compile(rf"--?(no)?{re.escape(self.name)}\.([^=]+)(?:=(.*))?", re.DOTALL)
-        values: dict[str, str] = {}
+        values: dict[str, list[str]] = {}
         for word, after in zip(sys.argv[1:], [*sys.argv[2:], "--"]):
             if match := given.fullmatch(word):
                 no, field, value = match.groups()
                 alone = "False" if no else "True" if after.startswith("--") else after
-                values[field] = alone if value is None else value
+                values.setdefault(field, []).append(alone if value is None else value)
         config = load_config(self._find(file), variant, f"--{self.name}={path}", values)
         check_fields(values, config, f"--{self.name}")
         check_leaves(values, config, f"--{self.name}")
@@ -192,7 +198,7 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
         raise UserError(f"--{self.name}: no config file {file!r}{hint}")
 
 
-def load_config(file: Path, variant: str, flag: str, given: Mapping[str, str] | None = None) -> ConfigDict:
+def load_config(file: Path, variant: str, flag: str, given: Mapping[str, Sequence[str]] | None = None) -> ConfigDict:
     """Runs a config file and calls its `get_config`, with the variant unless that is empty.
 
     The file may name groups that are `OPEN`: to these, what is `given` to a field that they have not is added.
@@ -224,24 +230,44 @@ def load_config(file: Path, variant: str, flag: str, given: Mapping[str, str] | 
         config = ConfigDict(dict(config)) if isinstance(config, Mapping) else config
     if not isinstance(config, ConfigDict):
         raise UserError(f"{flag}: get_config() of {file} gives {type(config).__name__}, not a ConfigDict")
-    for name, text in (given or {}).items():
+    for name, texts in (given or {}).items():
         group, _, field = name.partition(".")
-        if group in getattr(module, "OPEN", ()) and re.fullmatch(r"[^\W\d]\w*", field) and field not in config[group]:
+        new = group in getattr(module, "OPEN", ()) and isinstance(config.get(group), ConfigDict)
+        named = field.isidentifier() and not keyword.iskeyword(field)
+        if new and named and not hasattr(config[group], field):  # nor a method of its own
             with config.unlocked():
-                config[group][field] = _value_of(text, f"{flag.partition('=')[0]}.{name}")
+                config[group][field] = _value_of(texts, f"{flag.partition('=')[0]}.{name}")
     return config
 
 
-def _value_of(text: str, flag: str) -> Any:
-    """What a text is whose type nothing tells: a number, a truth value, a tuple of such, or else the text itself."""
+def _value_of(texts: Sequence[str], flag: str) -> Any:
+    """What the last of texts is whose type nothing tells: a number, a truth value, a tuple of such, or else a text."""
+    values = [_literal(text, flag) for text in texts]
+    kinds = {type(value) for value in values}
+    if kinds == {int, float}:
+        return float(values[-1])
+    if len(kinds) > 1:
+        raise UserError(f"{flag}: given as {texts[0]!r} and as {texts[-1]!r}, which are of two kinds; give it once")
+    return values[-1]
+
+
+def _literal(text: str, flag: str) -> Any:
+    """See `_value_of`."""
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return word == "true"
+    if re.fullmatch(r"[+-]?(nan|inf|infinity)", word):
+        return float(word)
     try:
-        value = ast.literal_eval(text)
+        value = ast.literal_eval("None" if word == "none" else text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return text
     kinds = bool | int | float | str
     inside = value if isinstance(value, tuple | list) else (value,)
     if not all(isinstance(one, kinds) for one in inside):
         raise UserError(f"{flag}={text}: a number, a text, True or False, or a tuple of such is needed")
+    if isinstance(value, str):
+        raise UserError(f"{flag}={text}: a text is given without quotes of its own; one of digits, in a config file")
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from configs.sweeps.sure import DOMAINS
 
+VARIANTS = DOMAINS
+
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
     domain = DOMAINS[variant]

@@ -22,6 +22,7 @@ DOMAINS = {
     "sphinx": Domain(3000, 1800),
     "car_flag_2d": Domain(1500, 4000),
 }
+VARIANTS = DOMAINS
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:

@@ -36,11 +36,11 @@ DOMAINS = {
         {"shown": ("--train_episodes=1000", "--start_expert_training=200")},
     ),
 }
+VARIANTS = {f"{domain}{of}": domain for domain in DOMAINS for of in ("", "_avx2", "_others")}
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
-    which, _, _ = variant.partition("_avx2") if variant.endswith("_avx2") else variant.partition("_others")
-    domain = DOMAINS[which]
+    domain = DOMAINS[VARIANTS[variant]]
     env = f"--config_env=configs/envs/{domain.env}.py"
     others = variant.endswith("_others")
     config = ConfigDict()

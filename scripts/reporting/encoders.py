@@ -3,7 +3,7 @@
 Dimension key: R rows, Z embedding.
 """
 
-import shlex
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ NOTES = [
     "*Of facts*: the share that hidden factors make. *Shared*: nats that `z_state` and `z_obs` share, by a bound.",
     "*Spread*: E‖z - E z‖² of `z_state`, all that a predictor can gain. *Read*: how often a probe of it is right",
     "about the hidden factors. *Likeness*: linear CKA (Kornblith et al., ICML 2019) with the embeddings of the",
-    f"env's first row, on {ROWS:,} rows of its data: 1 where they are the same but for a rotation and a scale.",
+    f"env's first row, on up to {ROWS:,} rows of its data: 1 where they are the same but for a rotation and a scale.",
 ]
 COLUMNS = (
     *("env", "data", "seed", "threads", "processor", "hidden", "of facts", "shared, nats", "spread", "read"),
@@ -54,18 +54,21 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     Raises:
         UserError: no run, or one that is damaged.
     """
-    found = [path.parent for folder in folders for path in sorted(Path(folder).glob("**/report.json"))]
-    if not found:
+    reports = [path for folder in folders for path in sorted(Path(folder).glob("**/report.json"))]
+    if not reports:
         raise UserError(f"--runs: no finished run of stage 2 in {', '.join(folders)}")
-    try:
-        runs = [Trained(one, _json(one / "config.json"), _json(one / "report.json")) for one in found]
-        first: dict[str, Trained] = {}
-        for run in runs:
-            first.setdefault(run.env, run)
-        seen = {env: _embedded_rows(run) for env, run in first.items()}
-        return [_row(run, first[run.env], seen[run.env]) for run in runs]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"--runs: a run lacks what stage 2 records ({type(error).__name__}: {error})") from error
+    table: list[list[str]] = []
+    first: dict[str, tuple[Trained, dict[str, NDArray[np.float32]]]] = {}  # of each env, with the rows of its data
+    for folder in dict.fromkeys(path.parent.resolve() for path in reports):
+        try:
+            run = Trained(folder, _json(folder / "config.json"), _json(folder / "report.json"))
+            if run.env not in first:
+                first[run.env] = run, _embedded_rows(run)
+            table.append(_row(run, *first[run.env]))
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            lacks = f"it lacks what stage 2 records ({type(error).__name__}: {error})"
+            raise UserError(f"--runs: {folder} cannot be read: {lacks}") from error
+    return table
 
 
 def _json(file: Path) -> Mapping[str, Any]:
@@ -87,6 +90,10 @@ def _embeddings(run: Trained, seen: Mapping[str, NDArray[np.float32]]) -> dict[s
     """Of the rows (R, Z), by the name of the embedding."""
     stored = read_dataset(run.about["config"]["data"]["path"], flag="--runs")
     config = ConfigDict({"repr": dict(run.about["config"]["repr"])})
+    for name, dim in (("z_state", stored.spec.state_dim), ("z_obs", stored.spec.obs_dim)):
+        if seen[name].shape[1] != dim:
+            others = f"the first run of {run.env} {seen[name].shape[1]}"
+            raise UserError(f"--runs: the {name} of {run.folder} is of {dim} numbers, of {others}; make a page of each")
     with torch.no_grad():
         return {
             name: load_embedder(name, str(run.folder), stored.spec, config)(torch.from_numpy(row_RF)).double().numpy()
@@ -101,10 +108,10 @@ def _row(run: Trained, first: Trained, seen: Mapping[str, NDArray[np.float32]]) 
     instructions = ", ".join(f"{name}={value}" for name, value in about.get("instructions", {}).items())
     told = [
         f"{report['unseen_share']['z_state']:.3f}",
-        f"{sum(factor['variance_share']['z_state'] for factor in hidden):.3f}",
+        f"{sum(factor['variance_share']['z_state'] for factor in hidden):.3f}" if hidden else "–",
         f"{report['shared_nats']['z_state_z_obs']:.2f}",
         "–" if moments is None else f"{moments.spread:.2f}",
-        f"{min((factor['accuracy']['z_state'] for factor in hidden), default=float('nan')):.3f}",
+        f"{min(factor['accuracy']['z_state'] for factor in hidden):.3f}" if hidden else "–",
     ]
     own, firsts = _embeddings(run, seen), _embeddings(first, seen)
     like = ["–" if run is first else f"{cka(own[name], firsts[name]):.3f}" for name in seen]
@@ -115,7 +122,7 @@ def _row(run: Trained, first: Trained, seen: Mapping[str, NDArray[np.float32]]) 
 
 def _threads(about: Mapping[str, Any]) -> str:
     """The last --threads of the command; 1 without one."""
-    given = [word.partition("=")[2] for word in shlex.split(about["command"]) if word.startswith("--threads=")]
+    given = re.findall(r"(?<!\S)--?threads[= ](\d+)", about["command"])
     return given[-1] if given else "1"
 
 

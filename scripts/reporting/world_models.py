@@ -37,9 +37,18 @@ AHEAD = (1, 3, 6, 15)  # steps
 SEEDS, DREAMS = 5, 4
 ROWS = {"obs": "`observed`", "info": "`informed`", "both": "`both`"}
 COLUMNS = ("domain", "row", "updates", "fact", "place, R²", *(f"reward, {k} ahead" for k in AHEAD), "KL")
+CLAIM: tuple[str, ...] = ()
 NOTES = [
     "World model alone (`configs/rl/dreamer.py`, XS, 16 episodes an update), the mean over five seeds, of data and of",
-    "weights, with the least and the greatest.",
+    "weights, with the least and the greatest. Heaven-Hell-1: 150 episodes of up to 20 steps of random actions and",
+    "150 of the expert, who guesses in half of them; Varying Mountain Hike: 1,000 of each, of up to 64 steps. 50 of",
+    "each are held out, and probes are fitted on 50 of each.",
+    "",
+    "*Fact*: how often a linear probe of the latent is right about where heaven lies, on rows where the exact belief",
+    "is sure, or about how actions are turned, on all rows. *Place*: the share of the variance of x and y that a ridge",
+    "regression tells. *Reward*: nats of the reward so many steps ahead, by four dreams of the actions that were",
+    "taken. *KL*: of posterior and prior, in nats.",
+    *CLAIM,
 ]
 
 
@@ -213,7 +222,7 @@ def _turns(batch: EpisodeBatch) -> Facts:
 
 DOMAINS = {
     "Heaven-Hell-1": Domain("heaven_hell_n", "1", 20, 150, 50, (50, 200), (1, 3, 6), _sides),
-    "Varying Mountain Hike": Domain("mountain_hike", "varying", 64, 1000, 50, (100, 300), AHEAD, _turns),
+    "Varying Mountain Hike": Domain("mountain_hike", "varying", 64, 1000, 50, (100, 200), AHEAD, _turns),
 }
 
 

@@ -3,6 +3,7 @@
 import re
 import warnings
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -432,6 +433,32 @@ def test_an_env_that_calls_sys_exit_does_not_end_the_script_without_a_word(where
         envs.reset(seed=0)
         envs.step(np.zeros(2, np.int64))
         envs.expert_action(np.zeros(2, bool))
+
+
+ASKED = {
+    "belief": (np.zeros((1, 2)), np.zeros(0), False),
+    "last_beliefs": ([],),
+    "factors": (np.zeros((1, 2)), np.zeros((1, 2))),
+    "informed_actions": (np.zeros((1, 2)),),
+    "saw_information": (),
+}
+
+
+@pytest.mark.parametrize("as_property", [False, True])
+@pytest.mark.parametrize("name", ASKED)
+def test_nor_does_one_that_calls_it_where_it_is_asked_what_it_knows(name, as_property):
+    def leave(*_):
+        raise SystemExit(0)
+
+    box = spaces.Box(-1, 1, (2,))
+    told = {"observation_space": box, "state_space": box, "action_space": spaces.Discrete(2)}
+    told["reset"] = lambda self, *, seed=None, options=None: (np.zeros(2, np.float32), {})
+    told["get_state"] = lambda self: np.zeros(2, np.float32)
+    told["belief"] = lambda self, *asked: None
+    env = AsymmetricWrapper(type("Leaving", (gym.Env,), told | {name: property(leave) if as_property else leave})())
+    env.reset()
+    with pytest.raises(ForeignError, match=r"raised RuntimeError: it called sys\.exit\(0\)"):
+        getattr(env, name)(*ASKED[name])
 
 
 @pytest.mark.parametrize("field", ["module", "state_fn", "wrappers", "vector_entry"])

@@ -1,6 +1,7 @@
 """Configs: what a domain asks is below the command line, and a wrong field is answered with the right one."""
 
 import json
+import math
 import warnings
 
 import pytest
@@ -173,6 +174,9 @@ def test_another_task_of_the_same_domain_is_warned_of():
         (("=(1,2)",), (1, 2)),
         (("=[0.5]",), (0.5,)),
         (("=007",), "007"),
+        (("=false",), False),
+        (("=-inf",), -math.inf),
+        (("=1.5", "--config_env.kwargs.new=2"), 2.0),
     ],
 )
 def test_an_open_group_takes_a_field_of_any_name(monkeypatch, words, value):
@@ -184,8 +188,44 @@ def test_an_open_group_takes_a_field_of_any_name(monkeypatch, words, value):
         parser.parse("configs/envs/heaven_hell.py")
 
 
-@pytest.mark.parametrize("word", ["kwargs.new=None", "kwargs.new={}", "kwargs.new=(1,(2,))", "kwargs.a.b=1", "idd=3"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("kwargs.new=None", "kwargs.new=none", "kwargs.new={}", "kwargs.new=(1,(2,))", "kwargs.a.b=1", "idd=3"),
+        *("kwargs.class=1", "kwargs.items=1", "kwargs._fields=1", "kwargs.new='a'"),
+    ],
+)
 def test_what_an_open_group_cannot_take_names_the_flag(monkeypatch, word):
     monkeypatch.setattr("sys.argv", ["main.py", f"--config_env.{word}"])
-    with pytest.raises(UserError, match=r"^--config_env.*(a number, a text, True or False|unknown field)"):
+    with pytest.raises(
+        UserError, match=r"^--config_env.*(a number, a text, True or False|unknown field|without quotes)"
+    ):
         _ConfigParser("config_env", None).parse("configs/envs/third_party.py:any")
+
+
+def test_an_argument_of_two_kinds_is_given_once(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["main.py", "--config_env.kwargs.new=1", "--config_env.kwargs.new=a"])
+    with pytest.raises(UserError, match=r"kwargs\.new: given as '1' and as 'a'"):
+        _ConfigParser("config_env", None).parse("configs/envs/third_party.py:any")
+
+
+def test_a_config_whose_open_group_is_none_refuses_the_field(monkeypatch, tmp_path):
+    file = tmp_path / "odd.py"
+    file.write_text("from ml_collections import ConfigDict\nOPEN = ('kwargs',)\n\n\n"
+                    "def get_config():\n    return ConfigDict({'id': 'x'})\n")  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["main.py", "--config_env.kwargs.new=1"])
+    with pytest.raises(UserError, match=r"unknown field 'kwargs\.new'"):
+        _ConfigParser("config_env", None).parse(str(file))
+
+
+def test_arguments_of_a_third_party_that_one_side_has_are_another_task():
+    plain = {"id": "Pendulum-v1", "kwargs": {}, "wrappers": "", "horizon": 20}
+    light = plain | {"kwargs": {"g": 5.0}}
+    with pytest.warns(UserWarning, match="is of Pendulum-v1 with kwargs.g = 5.0, not the env's own"):
+        warn_of_another_task("--data_path=x", light, ConfigDict(plain))
+    with pytest.warns(UserWarning, match="with kwargs.g = the env's own, not 5.0"):
+        warn_of_another_task("--data_path=x", plain, ConfigDict(light))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for same in (plain, light):
+            warn_of_another_task("--data_path=x", same, ConfigDict(same))

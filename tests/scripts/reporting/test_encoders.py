@@ -1,5 +1,7 @@
 """How alike encoders are: CKA on known answers, and a row a run of stage 2."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -60,5 +62,25 @@ def test_what_is_no_run_of_stage_2_is_one_line(trained, tmp_path):
     with pytest.raises(UserError, match="--runs: no finished run of stage 2"):
         rows([str(tmp_path / "nowhere")])
     (trained / "repr/s1/report.json").write_text("{}")
-    with pytest.raises(UserError, match="--runs: a run lacks what stage 2 records"):
+    with pytest.raises(UserError, match=r"--runs: .*s1 cannot be read: it lacks what stage 2 records \(KeyError"):
+        rows([str(trained / "repr")])
+
+
+def test_a_folder_named_twice_is_one_and_other_sizes_are_one_line(trained):
+    config, report = (json.loads((trained / f"repr/s1/{name}.json").read_text()) for name in ("config", "report"))
+    assert len(rows([str(trained / "repr"), str(trained / "repr/s0/..")])) == 2
+    report["factors"] = {}  # as of a domain that names none
+    (trained / "repr/s1/report.json").write_text(json.dumps(report))
+    named = dict(zip(COLUMNS, rows([str(trained / "repr")])[1], strict=True))
+    assert named["of facts"] == named["read"] == "–"
+    config_env = config_named("envs", "sphinx")
+    played = collect_episodes(
+        lambda count, seed: make_vector_env(config_env, count, seed=seed), 2, 0, num_envs=2, seed=0, guess_share=0.0
+    )
+    spec = make_vector_env(config_env, 1, seed=0).spec_sizes
+    space = make_vector_env(config_env, 1, seed=0).single_action_space
+    write_dataset(trained / "wider", played, spec, {"seed": 5}, space)
+    config["config"]["data"]["path"] = str(trained / "wider")
+    (trained / "repr/s1/config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"--runs: the z_state of .*s1 is of .* numbers, of the first run of Heaven"):
         rows([str(trained / "repr")])
