@@ -72,7 +72,8 @@ of cells or of observations does not help with it, and paid by the future measur
 
 The information gain of `mi` has no row in the maze, where nothing is hidden, and random network distillation none,
 whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. What networks
-do on HeavenHell is in [exploration_heaven_hell.md](exploration_heaven_hell.md). Not run: the papers' MiniGrid domains
+do is in [exploration_heaven_hell.md](exploration_heaven_hell.md) and, on Sphinx,
+[exploration_sphinx.md](exploration_sphinx.md). Not run: the papers' MiniGrid domains
 (500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python scripts/exploration_criteria.py
 --out=docs/exploration --batches=500`.
 """.splitlines()
