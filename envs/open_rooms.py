@@ -23,7 +23,11 @@ FOUR_ROOMS = (
     "....#....",
 )  # 68 cells
 EMPTY = 14 * (14 * ".",)  # the inside of MiniGrid's Empty-16x16
-CROSSING = (*3 * ("....#....",), ".........", *5 * ("....#....",))  # of a SimpleCrossing-S11N1, of which each is drawn
+CROSSING = (
+    *3 * ("....#....",),
+    ".........",
+    *5 * ("....#....",),
+)  # one wall and a gap, as SimpleCrossing-S11N1 draws them
 
 
 def rooms_model(

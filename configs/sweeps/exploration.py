@@ -3,26 +3,12 @@
 --config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
 """
 
-from typing import NamedTuple
-
 from ml_collections import ConfigDict
 
+from configs.sweeps.sure import DOMAINS
+
 EMBEDDERS = ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
-
-
-class Domain(NamedTuple):
-    """Random episodes of stage 1, and episodes' worth of steps of stage 3."""
-
-    random: int
-    train: int
-
-
-DOMAINS = {
-    "heaven_hell": Domain(3000, 800),
-    "sphinx": Domain(3000, 1800),
-    "car_flag_2d": Domain(1500, 4000),
-}
-VARIANTS = DOMAINS
+VARIANTS = {"heaven_hell": 800, "sphinx": 1800, "car_flag_2d": 4000}  # episodes' worth of steps
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
@@ -38,16 +24,16 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
         {
             "collect": {
                 "script": "main_collect_data.py",
-                "flags": (env, "--episodes=3000", f"--random_episodes={domain.random}", "--seed=0"),
+                "flags": (env, "--episodes=3000", *domain.collect, "--seed=0"),
             },
             "pretrain": {
                 "script": "main_pretrain_representations.py",
-                "flags": (env, f"--config_repr=configs/repr/{variant}.py", "--data_path={collect}", "--seed=0"),
+                "flags": (env, f"--config_repr=configs/repr/{domain.repr}.py", "--data_path={collect}", "--seed=0"),
             },
             "train": {
                 "script": "main.py",
                 "over": ("method", "seed"),
-                "flags": (env, "--seed={seed}", f"--train_episodes={domain.train}", "--film_episodes=0"),
+                "flags": (env, "--seed={seed}", f"--train_episodes={VARIANTS[variant]}", "--film_episodes=0"),
             },
         }
     )

@@ -6,7 +6,7 @@ Dimension key: R rows, Z embedding.
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from buffers.dataset import read_dataset
+from buffers.stored import StoredEpisodes
 from policies.models.on_disk import EMBEDDERS, load_embedder, load_moments
 from scripts.reporting.runs import parse
 from utils.errors import UserError
@@ -36,16 +37,31 @@ Numbers = NDArray[np.float64]
 
 
 class Trained(NamedTuple):
-    """A finished run of stage 2, as its files tell it."""
+    """A finished run of stage 2, as its files tell it, with the data that it learned from."""
 
     folder: Path
     about: Mapping[str, Any]
     report: Mapping[str, Any]
+    stored: StoredEpisodes
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        about, report = (
+            parse((folder / name).read_bytes(), str(folder / name)) for name in ("config.json", "report.json")
+        )
+        return cls(folder, about, report, read_dataset(about["config"]["data"]["path"], flag="--runs"))
 
     @property
     def env(self) -> str:
-        name: str = self.report["env_id"]
-        return name
+        return str(self.report["env_id"])
+
+
+class First(NamedTuple):
+    """What the other runs of an env are held against: rows of the first one's data, and what it makes of them."""
+
+    folder: Path
+    seen: dict[str, NDArray[np.float32]]
+    embedded: dict[str, Numbers]
 
 
 def rows(folders: Sequence[str]) -> list[list[str]]:
@@ -58,50 +74,43 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     if not reports:
         raise UserError(f"--runs: no finished run of stage 2 in {', '.join(folders)}")
     table: list[list[str]] = []
-    first: dict[str, tuple[Trained, dict[str, NDArray[np.float32]]]] = {}  # of each env, with the rows of its data
+    first: dict[str, First] = {}  # of each env
     for folder in dict.fromkeys(path.parent.resolve() for path in reports):
         try:
-            run = Trained(folder, _json(folder / "config.json"), _json(folder / "report.json"))
+            run = Trained.read(folder)
             if run.env not in first:
-                first[run.env] = run, _embedded_rows(run)
-            table.append(_row(run, *first[run.env]))
+                seen = _rows_of(run)
+                first[run.env] = First(folder, seen, _embeddings(run, seen))
+            table.append(_row(run, first[run.env]))
         except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-            lacks = f"it lacks what stage 2 records ({type(error).__name__}: {error})"
-            raise UserError(f"--runs: {folder} cannot be read: {lacks}") from error
+            why = f"{type(error).__name__}: {error}"
+            raise UserError(f"--runs: {folder} is not what stage 2 writes, or is damaged ({why})") from error
     return table
 
 
-def _json(file: Path) -> Mapping[str, Any]:
-    try:
-        return parse(file.read_bytes(), str(file))
-    except OSError as error:
-        raise UserError(f"--runs: {file} cannot be read ({error.strerror})") from error
-
-
-def _embedded_rows(run: Trained) -> dict[str, NDArray[np.float32]]:
+def _rows_of(run: Trained) -> dict[str, NDArray[np.float32]]:
     """Rows of the run's data that are spread evenly over its steps, by embedding what it is made of."""
-    stored = read_dataset(run.about["config"]["data"]["path"], flag="--runs")
-    step_R = stored.transitions().row
+    step_R = run.stored.transitions().row
     row_R = step_R[np.linspace(0, len(step_R) - 1, min(ROWS, len(step_R))).astype(np.int64)]
-    return {"z_state": stored.read("state", row_R), "z_obs": stored.read("obs", row_R)}
+    return {"z_state": run.stored.read("state", row_R), "z_obs": run.stored.read("obs", row_R)}
 
 
 def _embeddings(run: Trained, seen: Mapping[str, NDArray[np.float32]]) -> dict[str, Numbers]:
     """Of the rows (R, Z), by the name of the embedding."""
-    stored = read_dataset(run.about["config"]["data"]["path"], flag="--runs")
+    spec = run.stored.spec
     config = ConfigDict({"repr": dict(run.about["config"]["repr"])})
-    for name, dim in (("z_state", stored.spec.state_dim), ("z_obs", stored.spec.obs_dim)):
+    for name, dim in (("z_state", spec.state_dim), ("z_obs", spec.obs_dim)):
         if seen[name].shape[1] != dim:
             others = f"the first run of {run.env} {seen[name].shape[1]}"
             raise UserError(f"--runs: the {name} of {run.folder} is of {dim} numbers, of {others}; make a page of each")
     with torch.no_grad():
         return {
-            name: load_embedder(name, str(run.folder), stored.spec, config)(torch.from_numpy(row_RF)).double().numpy()
+            name: load_embedder(name, str(run.folder), spec, config)(torch.from_numpy(row_RF)).double().numpy()
             for name, row_RF in seen.items()
         }
 
 
-def _row(run: Trained, first: Trained, seen: Mapping[str, NDArray[np.float32]]) -> list[str]:
+def _row(run: Trained, first: First) -> list[str]:
     about, report = run.about, run.report
     hidden = [factor for factor in report["factors"].values() if factor["kind"] == "hidden"]
     moments = load_moments(run.folder, EMBEDDERS["z_state"][0], about["config"]["repr"]["embedding_dim"], "--runs")
@@ -113,8 +122,10 @@ def _row(run: Trained, first: Trained, seen: Mapping[str, NDArray[np.float32]]) 
         "–" if moments is None else f"{moments.spread:.2f}",
         f"{min(factor['accuracy']['z_state'] for factor in hidden):.3f}" if hidden else "–",
     ]
-    own, firsts = _embeddings(run, seen), _embeddings(first, seen)
-    like = ["–" if run is first else f"{cka(own[name], firsts[name]):.3f}" for name in seen]
+    like = ["–"] * len(first.seen)
+    if run.folder != first.folder:
+        own = _embeddings(run, first.seen)
+        like = [f"{cka(own[name], embedded_RZ):.3f}" for name, embedded_RZ in first.embedded.items()]
     where = ", ".join(filter(None, (about.get("processor", "unknown"), instructions)))
     config = about["config"]
     return [run.env, str(config["data"]["seed"]), str(config["run"]["seed"]), _threads(about), where, *told, *like]

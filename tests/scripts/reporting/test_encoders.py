@@ -62,7 +62,7 @@ def test_what_is_no_run_of_stage_2_is_one_line(trained, tmp_path):
     with pytest.raises(UserError, match="--runs: no finished run of stage 2"):
         rows([str(tmp_path / "nowhere")])
     (trained / "repr/s1/report.json").write_text("{}")
-    with pytest.raises(UserError, match=r"--runs: .*s1 cannot be read: it lacks what stage 2 records \(KeyError"):
+    with pytest.raises(UserError, match=r"--runs: .*s1 is not what stage 2 writes, or is damaged \(KeyError"):
         rows([str(trained / "repr")])
 
 
