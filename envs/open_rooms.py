@@ -23,11 +23,7 @@ FOUR_ROOMS = (
     "....#....",
 )  # 68 cells
 EMPTY = 14 * (14 * ".",)  # the inside of MiniGrid's Empty-16x16
-CROSSING = (
-    *3 * ("....#....",),
-    ".........",
-    *5 * ("....#....",),
-)  # one wall and a gap, as SimpleCrossing-S11N1 draws them
+CROSSING = (*3 * ("....#....",), ".........", *5 * ("....#....",))  # one wall and a gap, as in a SimpleCrossing
 
 
 def rooms_model(

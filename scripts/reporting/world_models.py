@@ -48,14 +48,14 @@ NOTES = [
     "regression tells. *Reward*: nats of the reward so many steps ahead, by four dreams of the actions that were",
     "taken. *KL*: of posterior and prior, in nats.",
     "",
-    "Claim (Lambrechts, Bolland & Ernst, RLC 2024): to tell the information makes a better statistic of the history in",
-    "as many updates. By means it mostly does, by little; ranges of five seeds overlap throughout. Heaven-Hell-1,",
+    "Claim (Lambrechts, Bolland & Ernst, RLC 2024): to tell the information makes a better statistic of the history",
+    "in as many updates. By means it mostly does, by little; ranges of five seeds overlap throughout. Heaven-Hell-1,",
     "after 200 updates: the side is read better from a latent that was made to tell the state; rewards are not",
     "foreseen better, and six steps ahead worse where the state alone is told. After 50 `both` reads the side worst.",
     "Varying Mountain Hike: after 100 updates the place is read better and nothing else, after 200 turns are (0.41",
-    "against 0.37, where 0.25 is chance) and rewards are foreseen a little better at every distance. 15 steps ahead all",
-    "three then foresee worse than after 100; our reading, untested, is that dreams have grown surer and go astray. 200",
-    "updates are few: of a model that is trained out, and of a policy, this page says nothing.",
+    "against 0.37, where 0.25 is chance) and rewards are foreseen a little better at every distance. 15 steps ahead",
+    "all three then foresee worse than after 100; our reading, untested, is that dreams have grown surer and go",
+    "astray. 200 updates are few: of a model that is trained out, and of a policy, this page says nothing.",
 ]
 
 
