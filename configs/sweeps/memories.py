@@ -1,9 +1,12 @@
-"""Every memory, and none: under the method and without it, on HeavenHell and Sphinx; five seeds.
+"""Every memory, and none, with `mi`: --config_sweep=configs/sweeps/memories.py:DOMAIN; without one, HeavenHell.
 
-With `:t_maze` all of them 32 wide, two also warmed up, on T-Maze of 10 steps with demonstrations; three seeds.
+Five seeds, each with data and encoders of its own. With `:t_maze` `history` with all of them 32 wide on T-Maze of 10
+steps with demonstrations; three seeds.
 """
 
 from ml_collections import ConfigDict
+
+from configs.sweeps.sure import DOMAINS
 
 WIDTH, WARM = "--config_seq.kwargs.out_dim=32", "--config_seq.warmup=100"
 T_MAZE = {
@@ -15,10 +18,18 @@ T_MAZE = {
     "mgu": ("mgu", WIDTH),
     "mgu_warmed": ("mgu", WIDTH, WARM),
 }
+MEMORIES = {
+    **{
+        memory: (memory,)
+        for memory in ("gru", "lstm", "mgu", "brc", "nbrc", "bmru", "mingru", "lru", "hybrid", "gpt", "frame_stack")
+    },
+    "gru_warmed": ("gru", WARM),
+    "markov": ("markov",),
+}
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
-    return t_maze() if variant == "t_maze" else heaven_hell()
+    return t_maze() if variant == "t_maze" else with_mi(variant)
 
 
 def t_maze() -> ConfigDict:
@@ -57,53 +68,46 @@ def t_maze() -> ConfigDict:
     return config.lock()
 
 
-def heaven_hell() -> ConfigDict:
+def with_mi(name: str) -> ConfigDict:
+    domain, env = DOMAINS[name], f"--config_env=configs/envs/{name}.py"
     config = ConfigDict()
-    config.name = "memories"
-    config.axes = ConfigDict(
-        {
-            "env": {
-                "heaven_hell": {"train": ("--train_episodes=1200",)},
-                "sphinx": {"train": ("--train_episodes=1500",)},
-            },
-            "method": {
-                "history": ("--config_rl=configs/rl/dqn.py:history",),
-                "mi": (
-                    "--config_rl=configs/rl/dqn.py:mi",
-                    "--state_embedder_dir={pretrain}",
-                    "--obs_embedder_dir={pretrain}",
-                ),
-            },
-            "memory": ("gru", "lstm", "gpt", "markov", "mlp"),
-            "seed": (0, 1, 2, 3, 4),
-        }
-    )
+    config.name = f"memories_{name}"
+    memories = {
+        label: {"train": (f"--config_seq=configs/seq/{memory}.py", *flags)}
+        for label, (memory, *flags) in MEMORIES.items()
+    }
+    config.axes = ConfigDict({"memory": memories, "seed": (0, 1, 2, 3, 4)})
     config.stages = ConfigDict(
         {
             "collect": {
                 "script": "main_collect_data.py",
-                "over": ("env",),
-                "flags": ("--config_env=configs/envs/{env}.py", "--episodes=3000", "--random_episodes=3000"),
+                "over": ("seed",),
+                "flags": (env, "--episodes=3000", "--seed={seed}", *domain.collect),
             },
             "pretrain": {
                 "script": "main_pretrain_representations.py",
-                "over": ("env",),
+                "over": ("seed",),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
-                    "--config_repr=configs/repr/{env}.py",
+                    env,
+                    f"--config_repr=configs/repr/{domain.repr}.py",
                     "--data_path={collect}",
+                    "--seed={seed}",
                 ),
             },
             "train": {
                 "script": "main.py",
-                "over": ("env", "method", "memory", "seed"),
+                "over": ("memory", "seed"),
                 "flags": (
-                    "--config_env=configs/envs/{env}.py",
-                    "--config_seq=configs/seq/{memory}.py",
+                    env,
+                    "--config_rl=configs/rl/dqn.py:mi",
+                    "--state_embedder_dir={pretrain}",
+                    "--obs_embedder_dir={pretrain}",
+                    *next(iter(domain.train.values())),
                     "--seed={seed}",
+                    "--film_episodes=0",
                 ),
             },
         }
     )
-    config.slurm = ConfigDict({"hours": 12.0, "memory_gb": 3.0, "runs_per_job": 5})
+    config.slurm = ConfigDict({"hours": 2.0, "memory_gb": 3.0, "runs_per_job": 5})
     return config.lock()
