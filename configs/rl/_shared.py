@@ -71,7 +71,9 @@ def learner(family: str, variant: str) -> ConfigDict:
     config.intrinsic.information_gain = ConfigDict(
         {
             "weight": 1.0,  # α, reward for each unit of `error` that a prediction gains
-            "bonus_target": "common",  # common z_t (paper), own_step (released code), potential, foreseen
+            # what counts as gained: best (known of the episode), common z_t (paper), own_step (released code),
+            # potential, foreseen
+            "bonus_target": "best",
         }
     )
     # weight: reward for an error as large as the variance of what is predicted; the rest: of its networks, which map
