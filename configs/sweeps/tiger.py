@@ -53,8 +53,6 @@ def get_config() -> ConfigDict:
                         "--config_rl.discount=0.9",
                         "--config_rl.cut_traces=False",
                         "--config_rl.exploration.steps=20000",
-                        # z_state changes with every step, and common pays for that: it asks, and then walks about
-                        "--config_rl.intrinsic.information_gain.bonus_target=foreseen",
                     ),
                 },
             },

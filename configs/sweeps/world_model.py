@@ -47,7 +47,6 @@ def get_config() -> ConfigDict:
                 "history": ("--config_rl=configs/rl/dqn.py:history", *DQN),
                 "mi": (
                     "--config_rl=configs/rl/dqn.py:mi",
-                    "--config_rl.intrinsic.information_gain.bonus_target=foreseen",  # as in tiger.py
                     *DQN,
                     *EMBEDDERS,
                 ),

@@ -40,7 +40,8 @@ class InformationGain(IntrinsicReward):
         discount: float,
         nothing: float = math.inf,
     ):
-        """
+        """An information gain by a measure of its own.
+
         Args:
             errors: of predictions (…, X) of states (…, Z), (…).
             bonus_target: one of `BONUS_TARGETS`.

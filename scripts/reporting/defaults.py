@@ -16,6 +16,7 @@ from utils.standards import with_new_fields
 GROUPS = ("env", "rl", "seq", "repr")
 # Where a domain's settings went, and what differs without another result.
 LEFT_OUT = ("env.rl", "env.seq", "env.eval")
+EXTENSIONS = {"auxiliary": ("use", "use_actor"), "intrinsic": ("use",)}  # and the fields that name those in use
 
 
 def command_today(command: str) -> dict[str, Any]:
@@ -61,8 +62,18 @@ def command_today(command: str) -> dict[str, Any]:
 def settings_of(configs: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of groups of configs by dotted name, those that make no difference left out; tuples as lists."""
     flat = flatten({group: configs[group] for group in GROUPS if configs.get(group) is not None})
-    kept = {name: value for name, value in flat.items() if not name.startswith(LEFT_OUT)}
+    kept = {name: value for name, value in flat.items() if not name.startswith(LEFT_OUT) and read(name, flat)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(kept.items())}
+
+
+def read(name: str, flat: Mapping[str, Any]) -> bool:
+    """Whether a field makes a difference: those of losses and bonuses that are not in use make none."""
+    group, _, rest = name.partition(".")
+    kind, _, rest = rest.partition(".")
+    part, _, field = rest.partition(".")
+    if group != "rl" or kind not in EXTENSIONS or not field:
+        return True
+    return any(part in flat.get(f"rl.{kind}.{use}", ()) for use in EXTENSIONS[kind])
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

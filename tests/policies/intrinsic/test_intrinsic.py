@@ -1,5 +1,6 @@
 """The information gain worked out by hand, and the sums to which it comes over an episode."""
 
+import math
 from functools import partial
 
 import pytest
@@ -20,8 +21,8 @@ def batch_of(steps, terminated=True):
     return EpisodeBatch.from_transitions(rows, rows, torch.zeros(steps, 1, dtype=torch.long), ones, discount, ones, 2)
 
 
-def gain(error, bonus_target, discount):
-    return InformationGain(partial(prediction_error, kind=error), bonus_target, discount)
+def gain(error, bonus_target, discount, nothing=math.inf):
+    return InformationGain(partial(prediction_error, kind=error), bonus_target, discount, nothing)
 
 
 def views_of(predictions, targets):
@@ -38,11 +39,18 @@ VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
         ("common", [(0 - 4) ** 2 - (1 - 4) ** 2, (1 - 3) ** 2 - 0]),  # both histories against the state after the step
         ("own_step", [(0 - 2) ** 2 - (1 - 4) ** 2, (1 - 4) ** 2 - 0]),  # each against its own
         ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5; nothing follows a true ending
+        ("best", [0.0, 4 - 0]),  # errors of 4, 9, 0: the second is none that is less
     ],
 )
 def test_the_bonus_by_hand(bonus_target, expected):
     bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2))
     assert bonus[:, 0].tolist() == pytest.approx(expected)
+
+
+def test_by_the_share_none_knows_less_than_nothing():
+    """Errors of 4, 9 and 0 where knowing nothing costs 1: what is known is 0, 0 and all."""
+    bonus = gain("l2", "best", 0.5, nothing=1.0).reward(VIEWS, batch_of(2))
+    assert bonus[:, 0].tolist() == [0.0, 1.0]
 
 
 def test_the_cosine_bonus_pays_for_turning_towards_the_state():
@@ -74,6 +82,17 @@ def test_the_own_step_bonus_telescopes(steps, seed, error):
     torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
 
 
+@given(steps=st.integers(1, 12), seed=st.integers(0, 999), nothing=st.sampled_from([0.5, 2.0, math.inf]))
+@settings(max_examples=40, deadline=None)
+def test_an_episode_is_paid_what_it_came_to_know_at_best_and_never_more(steps, seed, nothing):
+    views = made_up(steps, seed)
+    bonus = gain("l2", "best", 0.9, nothing).reward(views, batch_of(steps))
+    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[:, 0].clamp(max=nothing)
+    assert (bonus >= 0).all()
+    torch.testing.assert_close(bonus.sum(), errors[0] - errors.min(), rtol=1e-4, atol=1e-4)
+    assert bonus.sum() <= nothing
+
+
 @given(
     steps=st.integers(1, 12),
     seed=st.integers(0, 999),
@@ -96,7 +115,7 @@ def test_the_discounted_sum_of_the_potential_form_depends_on_the_first_and_the_l
 def test_no_gradient_leaves_the_bonus():
     views = made_up(4, 0)
     views["predicted_state"].requires_grad_()
-    for bonus_target in ("common", "own_step", "potential"):
+    for bonus_target in ("common", "own_step", "potential", "best"):
         assert not gain("cosine", bonus_target, 0.9).reward(views, batch_of(4)).requires_grad
 
 
@@ -108,8 +127,8 @@ def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
     after = torch.stack([place, believed], dim=-1)[:, None]
     before = torch.stack([place, believed.roll(1)], dim=-1)[:, None]  # foreseen: the place to come, the old belief
     views = {"predicted_state": after, "foreseen_state": before, "state_target": target}
-    paid = {t: gain("l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "common")}
-    assert paid["foreseen"].tolist() == [0.0, 1.0, 0.0]
+    paid = {t: gain("l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "best", "common")}
+    assert paid["foreseen"].tolist() == paid["best"].tolist() == [0.0, 1.0, 0.0]
     assert paid["common"].tolist() == [1.0, 2.0, 1.0]  # every step of the walk is paid
 
 

@@ -64,6 +64,17 @@ def test_differences_are_told_field_by_field():
     assert differing([older]) == ["mi: rl.deploy was online, is average"]  # as it was done before there was a choice
 
 
+def test_what_is_not_in_use_makes_no_difference():
+    """The row predicts the state and is paid for it; it has no world model, and nothing is paid for visits."""
+    of_others = recorded({"auxiliary.world_model.free_nats": 7.0, "intrinsic.visit_count.weight": 7.0})
+    assert differing([of_others]) == []
+    its_own = recorded({"auxiliary.state_prediction.weight": 7.0, "intrinsic.information_gain.weight": 7.0})
+    assert [line.partition(" was ")[0] for line in differing([its_own])] == [
+        "mi: rl.auxiliary.state_prediction.weight",
+        "mi: rl.intrinsic.information_gain.weight",
+    ]
+
+
 def recorded(changes=None):
     """The configs of COMMAND as a run of today would have recorded them, but for some fields of the method."""
     nested = {"env": {}, "rl": {}, "seq": {}}
