@@ -1,4 +1,4 @@
-"""What each part of the method is worth on HeavenHell: one part taken away at a time, five seeds.
+"""What each part of the method is worth on HeavenHell: one part taken away or put back at a time, five seeds.
 
 `--config_rl.variant` names what is compared in the runs' summaries.
 """
@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
             "ablation": {
                 "full": (STATE, OBS, "--config_rl.variant=mi"),
                 "no_bonus": (STATE, OBS, "--config_rl.intrinsic.use=()"),
+                "published_bonus": (STATE, OBS, "--config_rl.intrinsic.information_gain.bonus_target=common"),
                 # the predictor still learns, and tells the bonus; the memory no longer learns from it
                 "no_auxiliary_loss": (STATE, OBS, "--config_rl.auxiliary.state_prediction.weight=0"),
                 "no_psi": (STATE, SIZES, "--config_rl.z_obs=scratch"),

@@ -213,7 +213,7 @@ NUMBER = {
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
     "search": 4,
-    "ablations": 1 + 2 + 9 * 5,
+    "ablations": 1 + 2 + 10 * 5,
     "memories": 5 + 5 + 13 * 5,
     "memories:sphinx": 5 + 5 + 13 * 5,
     "memories:car_flag_2d": 5 + 5 + 13 * 5,
