@@ -16,9 +16,19 @@ import numpy as np
 
 from scripts.reporting.defaults import GROUPS, differing, settings_of
 from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs
+from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
 
 TOLD = ("success", "return")  # what pages show, where the env tells it
+BOTH = "z_obs, z_state (zero-off)"
+REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and where in it they are
+    "share of `z_state` that is hidden": ("unseen_share", "z_state"),
+    "nats that `z_state` and `z_obs` share": ("shared_nats", "z_state_z_obs"),
+    "reward told by both, R²": ("decisions", "reward_r2", BOTH),
+    "the informed expert's action told by both": ("decisions", "informed_action", BOTH),
+    "the same by `z_state` alone": ("decisions", "informed_action", "z_state (zero-on)"),
+}
+FEWEST = 4  # encoders of which a rank correlation is told
 
 
 def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
@@ -79,11 +89,26 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
             described = encoders
             stage_2 = parse(described.read_bytes(), str(described))
             run["encoders"] = {"seed": stage_2["config"]["run"]["seed"], "of": _of(stage_2)}
+            if (report := encoders.parent / "report.json").is_file():
+                described = report
+                run["encoders"]["report"] = _reported(parse(report.read_bytes(), str(report)))
             run["data"] = {"seed": stage_2["config"]["data"]["seed"]}
             _remember(settings, "stage 2", stage_2)
     except (AttributeError, KeyError, TypeError) as error:
         raise damaged(str(described), f"it lacks what a run records ({type(error).__name__}: {error})") from error
     return run
+
+
+def _reported(report: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a report of stage 2 that a page sets beside what became of its encoders; {} where it has none."""
+    found = {}
+    for name, path in REPORTED.items():
+        value: Any = report
+        for key in path:
+            value = value.get(key, {})
+        if isinstance(value, float):
+            found[name] = round(value, 4)
+    return found
 
 
 def _of(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +163,7 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
     names = {key: _name(key, several=len({env for env, *_ in groups}) > 1) for key in groups}
     named = {names[key]: runs for key, runs in groups.items()}
     lines += _overview(named, metric, target, last)
+    lines += _foretold(named)
     for name, runs in named.items():
         lines += [f"## {name}", "", *_table(runs, metric, target, last), ""]
     return "\n".join([*lines, *([notes.strip(), ""] if notes.strip() else [])])
@@ -190,6 +216,32 @@ def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, ta
             f"{_steps(max(reached, default=float(np.median(good))))} | {never} |"
         )
     return [*lines, ""]
+
+
+def _foretold(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """How numbers of stage 2's reports go with the steps that policies needed, encoder by encoder.
+
+    Of an encoder the mean over its policies counts, one that never gets there as infinite, by Spearman's correlation.
+    """
+    table = []
+    for group, runs in groups.items():
+        of: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+        for run in runs:
+            if run.get("encoders", {}).get("report"):
+                of.setdefault((run["data"]["seed"], run["encoders"]["seed"]), []).append(run)
+        steps = [sum(map(_for_good, mine)) / len(mine) for mine in of.values()]
+        if len(of) < FEWEST or math.isnan(sum(steps)):
+            continue
+        for name in REPORTED:
+            told = [mine[0]["encoders"]["report"].get(name, math.nan) for mine in of.values()]
+            if not math.isnan(sum(told)):
+                found, _ = correlations(ranks(np.array(told)), ranks(np.array(steps)))
+                rank = "–" if math.isnan(found) else f"{found:.2f}"
+                table.append(f"| {group} | {len(of)} | {name} | {min(told):.2f} to {max(told):.2f} | {rank} |")
+    if not table:
+        return []
+    head = "| runs | encoders | number of stage 2's report | from, to | Spearman with steps to 0.9 for good |"
+    return ["## What stage 2 told before", "", head, "| --- | --- | --- | --- | --- |", *table, ""]
 
 
 def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float, of: int) -> list[str]:

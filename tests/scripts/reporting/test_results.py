@@ -103,6 +103,28 @@ def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_targe
     assert "not of today's settings" not in text
 
 
+def with_report(of, told, *, never=False):
+    """Two policies of one pair of encoders, which are there after `of` thousand steps and one more."""
+    name = "share of `z_state` that is hidden"
+    found = [run(10 * of + i, [0.0] * (of - 1 + i) + [float(not never)] * (20 - of), data=of) for i in (0, 1)]
+    return [one | {"encoders": one["encoders"] | {"report": {name: told}}} for one in found]
+
+
+def test_what_a_report_told_stands_beside_the_steps_that_policies_needed():
+    """Ranks 3 1 2 0 of what is hidden against 0 1 2 3 of steps: 1 - 6 (9 + 0 + 0 + 9) / (4 (16 - 1)) = -0.8."""
+    given = ((1, 0.9), (3, 0.7), (5, 0.8), (7, 0.1))
+    runs = [one for of, told in given for one in with_report(of, told)]
+    (row,) = [
+        line for line in page({"runs": runs, "settings": []}, "R", "success", 0.9).splitlines() if "hidden" in line
+    ]
+    assert row == "| `dqn:mi`, gru, no demonstrations | 4 | share of `z_state` that is hidden | 0.10 to 0.90 | -0.80 |"
+    last = with_report(7, 0.1, never=True)
+    again = page({"runs": [*runs[:-2], *last], "settings": []}, "R", "success", 0.9)
+    assert row in again.splitlines()  # never is later than any
+    few = page({"runs": runs[:6], "settings": []}, "R", "success", 0.9)
+    assert "What stage 2 told" not in few
+
+
 def test_a_median_of_an_even_number_lies_between_the_two_in_the_middle():
     early, late = [0.0] * 3 + [1.0] * 17, [0.0] * 17 + [1.0] * 3
     text = page({"runs": [run(0, early), run(1, late)], "settings": []}, "Two", "success", 0.95)
