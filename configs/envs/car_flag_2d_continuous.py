@@ -14,6 +14,5 @@ def get_config() -> ConfigDict:
         "tau": 0.01,
         "temperature": {"initial": 0.01},  # by 0.1 wandering, for its entropy, is worth more than the flag
         "updates_per_step": 0.1,
-        "intrinsic": {"anneal_steps": 50_000},
     }
-    return domain("CarFlag-2D-Continuous-v0", horizon=50, interval=5000, rl={"dqn": {}, "sac": sac}).lock()
+    return domain("CarFlag-2D-Continuous-v0", horizon=50, interval=2000, rl={"dqn": {}, "sac": sac}).lock()
