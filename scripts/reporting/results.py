@@ -48,14 +48,24 @@ def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """A page's record with more runs; one with the method and seeds of another takes its place."""
+    """A page's record with more runs; one with the method and seeds of another takes its place.
+
+    Settings of which no run is left are left out.
+    """
 
     def key(run: Mapping[str, Any]) -> tuple[Any, ...]:
         made_of = (run.get(name, {}).get("seed") for name in ("data", "encoders"))
         return (*(run.get(name) or "" for name in ("env", *TOGETHER, "seed")), *made_of)
 
     runs = {key(run): run for run in (*before["runs"], *more["runs"])}
-    settings = {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in before["settings"]}
+    replaced = {key(run) for run in more["runs"]}
+    stay = [run for run in before["runs"] if key(run) not in replaced]
+    of = {f"{run['method']}, {run['memory']}" for run in stay} | {"stage 2" for run in stay if "encoders" in run}
+    settings = {
+        json.dumps(settings_of(one["configs"]), sort_keys=True): one
+        for one in before["settings"]
+        if ", ".join(one["what"].split(", ")[:2]) in of
+    }
     settings |= {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in more["settings"]}
     notes = dict.fromkeys((*before.get("left_out", ()), *more["left_out"]))
     return {**before, "runs": list(runs.values()), "settings": list(settings.values()), "left_out": list(notes)}
@@ -108,6 +118,10 @@ def _reported(report: Mapping[str, Any]) -> dict[str, float]:
             value = value.get(key, {})
         if isinstance(value, float):
             found[name] = round(value, 4)
+    factors = [one for one in report.get("factors", {}).values() if one.get("kind") == "hidden"]
+    shares = [one["variance_share"]["z_state"] for one in factors if "z_state" in one.get("variance_share", {})]
+    if shares:
+        found["share of `z_state`'s variance by the hidden factor"] = round(max(shares), 4)
     return found
 
 
@@ -232,12 +246,12 @@ def _foretold(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         steps = [sum(map(_for_good, mine)) / len(mine) for mine in of.values()]
         if len(of) < FEWEST or math.isnan(sum(steps)):
             continue
-        for name in REPORTED:
+        for name in next(iter(of.values()))[0]["encoders"]["report"]:
             told = [mine[0]["encoders"]["report"].get(name, math.nan) for mine in of.values()]
             if not math.isnan(sum(told)):
                 found, _ = correlations(ranks(np.array(told)), ranks(np.array(steps)))
                 rank = "–" if math.isnan(found) else f"{found:.2f}"
-                table.append(f"| {group} | {len(of)} | {name} | {min(told):.2f} to {max(told):.2f} | {rank} |")
+                table.append(f"| {group} | {len(of)} | {name} | {min(told):.3g} to {max(told):.3g} | {rank} |")
     if not table:
         return []
     head = "| runs | encoders | number of stage 2's report | from, to | Spearman with steps to 0.9 for good |"

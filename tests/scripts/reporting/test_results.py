@@ -117,7 +117,7 @@ def test_what_a_report_told_stands_beside_the_steps_that_policies_needed():
     (row,) = [
         line for line in page({"runs": runs, "settings": []}, "R", "success", 0.9).splitlines() if "hidden" in line
     ]
-    assert row == "| `dqn:mi`, gru, no demonstrations | 4 | share of `z_state` that is hidden | 0.10 to 0.90 | -0.80 |"
+    assert row == "| `dqn:mi`, gru, no demonstrations | 4 | share of `z_state` that is hidden | 0.1 to 0.9 | -0.80 |"
     last = with_report(7, 0.1, never=True)
     again = page({"runs": [*runs[:-2], *last], "settings": []}, "R", "success", 0.9)
     assert row in again.splitlines()  # never is later than any
@@ -179,6 +179,24 @@ def test_a_page_gets_more_runs_and_one_of_the_same_seeds_takes_its_place():
     ]  # fmt: skip
     assert after["settings"] == before["settings"] and after["notes"] == "kept"
     assert after["left_out"] == ["an older one", "a newer one"]
+
+
+def test_settings_go_with_the_last_run_of_theirs():
+    """Of three groups one is run anew whole, another in part; encoders are read by the first alone."""
+    other = {"encoders": {"seed": 0}, "data": {"seed": 0}}
+    groups = {
+        name: recorded({"discount": x}) | {"what": f"{name}, gru, start_expert=0"}
+        for name, x in (("a", 0.1), ("b", 0.2))
+    }
+    runs = [run(0, [0.1], method="a") | other, run(0, [0.2], method="b"), run(1, [0.2], method="b")]
+    for one in runs[1:]:
+        del one["encoders"]
+    stage_2 = recorded({"discount": 0.3}) | {"what": "stage 2"}
+    before = {"runs": runs, "settings": [*groups.values(), stage_2]}
+    anew = {name: recorded({"discount": 0.9}) | {"what": one["what"]} for name, one in groups.items()}
+    for replaced, left in ((runs[:1], [groups["b"], anew["a"]]), (runs[1:2], [*groups.values(), stage_2, anew["a"]])):
+        after = joined(before, {"runs": replaced, "settings": [anew["a"]], "left_out": []})
+        assert after["settings"] == left
 
 
 def write_run(folder, about):
