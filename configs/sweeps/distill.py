@@ -18,7 +18,7 @@ class Domain(NamedTuple):
     rows: dict[str, tuple[str, ...]]
 
 
-DOMAINS = {
+VARIANTS = {
     "heaven_hell": Domain(
         ("--config_env=configs/envs/heaven_hell.py",),
         {"clone": ("--train_episodes=400",), "dagger": ("--train_episodes=400",), "elf": ("--train_episodes=1200",)},
@@ -49,7 +49,7 @@ DOMAINS = {
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
-    domain = DOMAINS[variant]
+    domain = VARIANTS[variant]
     methods = {
         f"{row}_{teacher}": (f"--config_rl=configs/rl/distill.py:{row}", f"--config_rl.teacher={teacher}", *flags)
         for row, flags in domain.rows.items()

@@ -26,6 +26,7 @@ MEMORIES = {
     "gru_warmed": ("gru", WARM),
     "markov": ("markov",),
 }
+VARIANTS: dict[str, object] = {**DOMAINS, "t_maze": T_MAZE}
 
 
 def get_config(variant: str = "heaven_hell") -> ConfigDict:
@@ -99,7 +100,7 @@ def with_mi(name: str) -> ConfigDict:
                 "over": ("memory", "seed"),
                 "flags": (
                     env,
-                    "--config_rl=configs/rl/dqn.py:mi",
+                    f"--config_rl=configs/rl/{domain.rl}.py:mi",
                     "--state_embedder_dir={pretrain}",
                     "--obs_embedder_dir={pretrain}",
                     *next(iter(domain.train.values())),

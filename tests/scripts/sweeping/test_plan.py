@@ -11,6 +11,7 @@ from scripts.sweeping import search
 from scripts.sweeping.plan import Sweep
 from tests.helpers.scripts import assert_refused
 from tests.helpers.sweeps import QUICK, ROOT, sweep_of, train
+from utils.config import load_config
 from utils.errors import UserError
 
 
@@ -217,6 +218,7 @@ NUMBER = {
     "memories": 5 + 5 + 13 * 5,
     "memories:sphinx": 5 + 5 + 13 * 5,
     "memories:car_flag_2d": 5 + 5 + 13 * 5,
+    "memories:car_flag_2d_continuous": 5 + 5 + 13 * 5,
     "grid_domains": 3 * 4 + 4 * 10 * 5,
     "continuous": 3 * 2 + 2 * 9 * 3,
     "robot_cloning": 3 * 3 + 3 * 3,
@@ -241,6 +243,12 @@ NUMBER = {
 
 def test_no_sweep_file_is_left_out():
     assert {name.partition(":")[0] for name in NUMBER} == {path.stem for path in (ROOT / "configs/sweeps").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", sorted({name.partition(":")[0] for name in NUMBER if ":" in name}))
+def test_a_variant_that_is_none_is_refused_with_those_there_are(name):
+    with pytest.raises(UserError, match=r"variant: unknown value 'nothing'; choose from \w+"):
+        load_config(ROOT / f"configs/sweeps/{name}.py", "nothing", "--config_sweep")
 
 
 @pytest.mark.parametrize("name", NUMBER)
