@@ -22,7 +22,7 @@ from envs.base import EnvSpec
 from policies.agents.dqn import DQN
 from policies.agents.sac import SAC
 from policies.auxiliary.state_prediction import StatePrediction
-from policies.extensions import IntrinsicReward
+from policies.intrinsic.information_gain import InformationGain
 from policies.losses import lambda_returns, last_steps, masked_mean, prediction_error, taken
 from policies.models.heads import Critic, Head
 from policies.models.history import History
@@ -92,8 +92,8 @@ class PlainLearner:
         assert isinstance(predictor, StatePrediction), "the straightforward implementation is of mi"
         self.predictor = predictor
         bonus = self.agent.extensions.intrinsic["information_gain"]
-        assert isinstance(bonus, IntrinsicReward)
-        self.bonus_weight = bonus.weight
+        assert isinstance(bonus, InformationGain) and bonus.bonus_target in ("best", "common")
+        self.gain = bonus
         self.predictor_optimiser = torch.optim.Adam(predictor.parameters(), self.config.predictor_lr, eps=1e-8)
         self.losses: dict[str, Tensor] = {}
 
@@ -124,11 +124,17 @@ class PlainLearner:
         return masked_mean(prediction_error(self.predictor.net(scaled), target, self.predictor.error), batch.row_mask)
 
     def bonus(self, batch: EpisodeBatch) -> Tensor:
-        """The information gain (T, B), of the common target."""
+        """The information gain (T, B), by the best of the episode or of the common target."""
         prediction = self.predictor.net(public_views(self.remembering(), batch)["history"]).detach()
-        target = self.predictor.unit(state_embedding(self.agent.state_views, batch))[1:]
-        before, after = (prediction_error(p, target, self.predictor.error) for p in (prediction[:-1], prediction[1:]))
-        return self.bonus_weight * (before - after)
+        target = self.predictor.unit(state_embedding(self.agent.state_views, batch))
+        after = prediction_error(prediction, target, self.predictor.error)
+        if self.gain.bonus_target == "common":
+            return self.gain.weight * (prediction_error(prediction[:-1], target[1:], self.predictor.error) - after[1:])
+        paid, least = [], after[0].clamp(max=self.gain.nothing)
+        for error in after[1:]:
+            paid.append(least - torch.minimum(least, error))
+            least = torch.minimum(least, error)
+        return self.gain.weight * torch.stack(paid)
 
     def returns(
         self, batch: EpisodeBatch, next_TB: Tensor, keep_TB: Tensor, entropy_TB: Tensor | float = 0.0

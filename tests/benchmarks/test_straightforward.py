@@ -53,6 +53,11 @@ def image_agent():
 CASES = {
     "dqn gru": (SPEC, lambda: make_agent("mi", **ROW), PlainDQN),
     "dqn gpt": (SPEC, lambda: make_agent("mi", "gpt", **ROW), PlainDQN),
+    "dqn common": (
+        SPEC,
+        lambda: make_agent("mi", intrinsic__information_gain__bonus_target="common", **ROW),
+        PlainDQN,
+    ),
     "dqn cosine": (
         SPEC,
         lambda: make_agent("mi", auxiliary__state_prediction__error="cosine", return_lambda=0.0, **ROW),

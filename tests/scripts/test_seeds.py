@@ -223,7 +223,7 @@ def test_bad_input_is_one_line(runs):
     assert_refused(refused, "--batch_seeds", "gru", "--nobatch_seeds")
     refused = runs.several("bad", "--policy_dir=nowhere").wait()
     assert_refused(refused, "--num_seeds", "--policy_dir")
-    assert_refused(runs.alone("other_s5", 5, "--time_limit=0.00002").wait(), "--time_limit")  # of what is begun
+    assert_refused(runs.alone("other_s5", 5, "--time_limit=1e-9").wait(), "--time_limit")  # of what is begun
     assert_refused(runs.several("other", "--config_rl.lr=0.1").wait(), "--run_name", "rl.lr")
     assert_refused(runs.several("other", "--batch_size=9").wait(), "--run_name", "rl.batch_size")
 
