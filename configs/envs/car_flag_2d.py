@@ -11,7 +11,7 @@ def get_config() -> ConfigDict:
         "cut_traces": False,
         "exploration": {"end": 0.05},
         "lr": 1e-3,
-        # many flags, each seen anew: what is played now tells more than what is replayed again
+        # rate and updates by probes of one run each (docs/learning.md)
         "updates_per_step": 0.02,
     }
     return domain("CarFlag-2D-v0", horizon=50, interval=5000, rl={"dqn": dqn}).lock()

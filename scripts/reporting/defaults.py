@@ -62,11 +62,11 @@ def command_today(command: str) -> dict[str, Any]:
 def settings_of(configs: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of groups of configs by dotted name, those that make no difference left out; tuples as lists."""
     flat = flatten({group: configs[group] for group in GROUPS if configs.get(group) is not None})
-    kept = {name: value for name, value in flat.items() if not name.startswith(LEFT_OUT) and read(name, flat)}
+    kept = {name: value for name, value in flat.items() if not name.startswith(LEFT_OUT) and in_use(name, flat)}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in sorted(kept.items())}
 
 
-def read(name: str, flat: Mapping[str, Any]) -> bool:
+def in_use(name: str, flat: Mapping[str, Any]) -> bool:
     """Whether a field makes a difference: those of losses and bonuses that are not in use make none."""
     group, _, rest = name.partition(".")
     kind, _, rest = rest.partition(".")

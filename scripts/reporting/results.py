@@ -249,6 +249,7 @@ def _foretold(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
         for name in next(iter(of.values()))[0]["encoders"]["report"]:
             told = [mine[0]["encoders"]["report"].get(name, math.nan) for mine in of.values()]
             if not math.isnan(sum(told)):
+                # of ranks, which are finite where steps are not
                 found, _ = correlations(ranks(np.array(told)), ranks(np.array(steps)))
                 rank = "–" if math.isnan(found) else f"{found:.2f}"
                 table.append(f"| {group} | {len(of)} | {name} | {min(told):.3g} to {max(told):.3g} | {rank} |")
