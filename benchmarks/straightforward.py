@@ -130,7 +130,7 @@ class PlainLearner:
         after = prediction_error(prediction, target, self.predictor.error)
         if self.gain.bonus_target == "common":
             return self.gain.weight * (prediction_error(prediction[:-1], target[1:], self.predictor.error) - after[1:])
-        paid, least = [], after[0].clamp(max=self.gain.nothing)
+        paid, least = [], after[0]
         for error in after[1:]:
             paid.append(least - torch.minimum(least, error))
             least = torch.minimum(least, error)

@@ -1,6 +1,5 @@
 """Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Self
 
@@ -26,30 +25,22 @@ class InformationGain(IntrinsicReward):
     error after the step discounted, which makes it potential-based shaping (Ng et al., 1999); `foreseen`, the state
     after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
     outcome is known pays nothing; `best`, the least error of the episode so far, so that only what was never known as
-    well is paid, and an episode all in all by what it came to know, however it moves. The share of what there is to be
-    known counts as no error above 1 there, that of knowing nothing.
+    well is paid, and an episode all in all by its first error less its least, however it moves.
     """
 
     under_vmap = True
     reads: ClassVar[Reads] = {"bonus_target": ANY}
 
-    def __init__(
-        self,
-        errors: Callable[[Tensor, Tensor], Tensor],
-        bonus_target: str,
-        discount: float,
-        nothing: float = math.inf,
-    ):
+    def __init__(self, errors: Callable[[Tensor, Tensor], Tensor], bonus_target: str, discount: float):
         """An information gain by a measure of its own.
 
         Args:
             errors: of predictions (…, X) of states (…, Z), (…).
             bonus_target: one of `BONUS_TARGETS`.
             discount: γ of the family, which `potential` reads.
-            nothing: the error of who knows nothing, above which none counts in `best`.
         """
         super().__init__()
-        self.errors, self.bonus_target, self.discount, self.nothing = errors, bonus_target, discount, nothing
+        self.errors, self.bonus_target, self.discount = errors, bonus_target, discount
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -61,8 +52,7 @@ class InformationGain(IntrinsicReward):
             raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
         if bonus_target == "foreseen":
             predictor.look_ahead(trunk.spec.action_dim)
-        nothing = 1.0 if predictor.error == "share" else math.inf
-        return cls(predictor.errors, bonus_target, trunk.config.rl.discount, nothing)
+        return cls(predictor.errors, bonus_target, trunk.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
@@ -74,7 +64,7 @@ class InformationGain(IntrinsicReward):
             return self.errors(prediction[:-1], target[1:]) - after_TB
         before_TB = self.errors(prediction[:-1], target[:-1])
         if self.bonus_target == "best":
-            least_TB = torch.cat([before_TB[:1], after_TB]).clamp(max=self.nothing).cummin(0).values
+            least_TB = torch.cat([before_TB[:1], after_TB]).cummin(0).values
             return least_TB[:-1] - least_TB[1:]
         if self.bonus_target == "potential":
             return before_TB - self.discount * batch.discount * after_TB
