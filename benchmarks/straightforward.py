@@ -128,11 +128,13 @@ class PlainLearner:
         prediction = self.predictor.net(public_views(self.remembering(), batch)["history"]).detach()
         target = self.predictor.unit(state_embedding(self.agent.state_views, batch))
         after = prediction_error(prediction, target, self.predictor.error)
+        goes_on = (batch.discount != 0).to(after.dtype)  # nothing is paid for a true ending
         if self.gain.bonus_target == "common":
-            return self.gain.weight * (prediction_error(prediction[:-1], target[1:], self.predictor.error) - after[1:])
+            before = prediction_error(prediction[:-1], target[1:], self.predictor.error)
+            return self.gain.weight * goes_on * (before - after[1:])
         paid, least = [], after[0]
-        for error in after[1:]:
-            paid.append(least - torch.minimum(least, error))
+        for error, open_ in zip(after[1:], goes_on, strict=True):
+            paid.append(open_ * (least - torch.minimum(least, error)))
             least = torch.minimum(least, error)
         return self.gain.weight * torch.stack(paid)
 

@@ -25,7 +25,9 @@ class InformationGain(IntrinsicReward):
     error after the step discounted, which makes it potential-based shaping (Ng et al., 1999); `foreseen`, the state
     after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
     outcome is known pays nothing; `best`, the least error of the episode so far, so that only what was never known as
-    well is paid, and an episode all in all by its first error less its least, however it moves.
+    well is paid, and an episode all in all by its first error less its least, however it moves. A step that truly ends
+    the episode is paid for nothing: no state after it was embedded with a target in stage 2, so that an error there
+    says nothing. `potential` alone pays back what is left there, as shaping must.
     """
 
     under_vmap = True
@@ -55,17 +57,18 @@ class InformationGain(IntrinsicReward):
         return cls(predictor.errors, bonus_target, trunk.config.rl.discount)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        """The unweighted bonus of each step: rows (T+1, B, ·) -> (T, B)."""
+        """The unweighted bonus of each step: R = T+1 rows (R, B, ·) -> (T, B)."""
         prediction, target = views["predicted_state"].detach(), views["state_target"]
         after_TB = self.errors(prediction[1:], target[1:])
-        if self.bonus_target == "foreseen":
-            return self.errors(views["foreseen_state"].detach()[1:], target[1:]) - after_TB
-        if self.bonus_target == "common":
-            return self.errors(prediction[:-1], target[1:]) - after_TB
-        before_TB = self.errors(prediction[:-1], target[:-1])
-        if self.bonus_target == "best":
-            least_TB = torch.cat([before_TB[:1], after_TB]).cummin(0).values
-            return least_TB[:-1] - least_TB[1:]
         if self.bonus_target == "potential":
-            return before_TB - self.discount * batch.discount * after_TB
-        return before_TB - after_TB
+            return self.errors(prediction[:-1], target[:-1]) - self.discount * batch.discount * after_TB
+        ends_TB = batch.discount == 0
+        if self.bonus_target == "best":
+            first_1B = self.errors(prediction[:1], target[:1])
+            least_RB = torch.cat([first_1B, after_TB.masked_fill(ends_TB, torch.inf)]).cummin(0).values
+            return least_RB[:-1] - least_RB[1:]
+        if self.bonus_target == "foreseen":
+            before_TB = self.errors(views["foreseen_state"].detach()[1:], target[1:])
+        else:
+            before_TB = self.errors(prediction[:-1], target[1:] if self.bonus_target == "common" else target[:-1])
+        return (before_TB - after_TB).masked_fill(ends_TB, 0.0)

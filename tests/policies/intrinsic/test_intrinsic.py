@@ -37,27 +37,41 @@ VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
     [
         ("common", [(0 - 4) ** 2 - (1 - 4) ** 2, (1 - 3) ** 2 - 0]),  # both histories against the state after the step
         ("own_step", [(0 - 2) ** 2 - (1 - 4) ** 2, (1 - 4) ** 2 - 0]),  # each against its own
-        ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5; nothing follows a true ending
+        ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5
         ("best", [0.0, 4 - 0]),  # errors of 4, 9, 0: the second is none that is less
     ],
 )
 def test_the_bonus_by_hand(bonus_target, expected):
-    bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2))
+    bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2, terminated=False))
     assert bonus[:, 0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("bonus_target", "expected"),
+    [("common", 0.0), ("own_step", 0.0), ("foreseen", 0.0), ("best", 0.0), ("potential", 9.0)],
+)
+def test_a_step_that_truly_ends_the_episode_is_paid_for_nothing(bonus_target, expected):
+    """No state after it was embedded with a target; `potential` pays back what is left, 9."""
+    views = VIEWS | {"foreseen_state": torch.zeros(3, 1, 1)}
+    instead = VIEWS["state_target"].clone()
+    instead[-1] = 100.0  # whatever is arrived at
+    for target in (VIEWS["state_target"], instead):
+        bonus = gain("l2", bonus_target, 0.5).reward(views | {"state_target": target}, batch_of(2))
+        assert bonus[1, 0].item() == expected
 
 
 def test_the_cosine_bonus_pays_for_turning_towards_the_state():
     views = views_of([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0]] * 3)
     for error, expected in (("cosine", [1.0, -2.0]), ("abs_cosine", [1.0, 0.0])):
         for bonus_target in ("common", "own_step"):
-            bonus = gain(error, bonus_target, 0.9).reward(views, batch_of(2))
+            bonus = gain(error, bonus_target, 0.9).reward(views, batch_of(2, terminated=False))
             assert bonus[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_common_and_own_step_agree_where_the_state_stands_still():
     k, z = torch.randn(6, 1, 3), torch.randn(1, 1, 3).expand(6, 1, 3)
     views = {"predicted_state": k, "state_target": z}
-    left, right = (gain("l2", t, 0.9).reward(views, batch_of(5)) for t in ("common", "own_step"))
+    left, right = (gain("l2", t, 0.9).reward(views, batch_of(5, terminated=False)) for t in ("common", "own_step"))
     torch.testing.assert_close(left, right)
 
 
@@ -70,17 +84,17 @@ def made_up(steps, seed):
 @settings(max_examples=40, deadline=None)
 def test_the_own_step_bonus_telescopes(steps, seed, error):
     views = made_up(steps, seed)
-    total = gain(error, "own_step", 0.9).reward(views, batch_of(steps)).sum()
+    total = gain(error, "own_step", 0.9).reward(views, batch_of(steps, terminated=False)).sum()
     errors = prediction_error(views["predicted_state"], views["state_target"], error)
     torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
 
 
-@given(steps=st.integers(1, 12), seed=st.integers(0, 999))
+@given(steps=st.integers(1, 12), seed=st.integers(0, 999), terminated=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_an_episode_is_paid_its_first_error_less_its_least(steps, seed):
+def test_an_episode_is_paid_its_first_error_less_its_least(steps, seed, terminated):
     views = made_up(steps, seed)
-    bonus = gain("l2", "best", 0.9).reward(views, batch_of(steps))
-    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[:, 0]
+    bonus = gain("l2", "best", 0.9).reward(views, batch_of(steps, terminated))
+    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[: steps + 1 - terminated, 0]
     assert (bonus >= 0).all()
     torch.testing.assert_close(bonus.sum(), errors[0] - errors.min(), rtol=1e-4, atol=1e-4)
 
@@ -119,7 +133,9 @@ def test_a_foreseen_motion_pays_nothing_and_what_is_learned_by_it_does():
     after = torch.stack([place, believed], dim=-1)[:, None]
     before = torch.stack([place, believed.roll(1)], dim=-1)[:, None]  # foreseen: the place to come, the old belief
     views = {"predicted_state": after, "foreseen_state": before, "state_target": target}
-    paid = {t: gain("l2", t, 0.9).reward(views, batch_of(3))[:, 0] for t in ("foreseen", "best", "common")}
+    paid = {
+        t: gain("l2", t, 0.9).reward(views, batch_of(3, terminated=False))[:, 0] for t in ("foreseen", "best", "common")
+    }
     assert paid["foreseen"].tolist() == paid["best"].tolist() == [0.0, 1.0, 0.0]
     assert paid["common"].tolist() == [1.0, 2.0, 1.0]  # every step of the walk is paid
 
