@@ -187,6 +187,21 @@ def test_a_step_that_differs_is_refused(tmp_path):
             export.check(policy, shifted(which, by), signature, envs, 10, seed=0)
 
 
+@pytest.mark.parametrize("memory", ["gru", "lstm"])
+def test_recurrent_nodes_are_of_the_form_that_runtimes_agree_on(memory, tmp_path):
+    """Forwards, without lengths, clipping or other activations; a GRU's reset gate after the product."""
+    onnx = pytest.importorskip("onnx")
+    spec = envs_of("heaven_hell").spec_sizes
+    exported(make_policy(spec, memory=memory), spec, tmp_path)
+    nodes = [n for n in onnx.load(tmp_path / "step.onnx").graph.node if n.op_type == memory.upper()]
+    assert nodes
+    for node in nodes:
+        told = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        assert told.pop("direction", b"forward") == b"forward" and told.pop("hidden_size") > 0
+        assert told == ({"linear_before_reset": 1} if memory == "gru" else {})
+        assert node.input[4] == ""  # no lengths
+
+
 @pytest.mark.parametrize("memory", ["gru", "gpt", "mlp"])
 def test_a_file_that_is_nearer_to_the_weights_than_the_policys_own_rounding_passes(memory, tmp_path, monkeypatch):
     envs = envs_of("heaven_hell")
