@@ -8,6 +8,7 @@ from configs.envs._shared import domain
 def get_config() -> ConfigDict:
     dqn = {
         "discount": 0.95,
+        "cut_traces": False,
         "batch_size": 32,
         "updates_per_step": 0.05,
     }

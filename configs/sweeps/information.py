@@ -1,16 +1,30 @@
-"""What memories hold of the belief on Tiger and Heaven-Hell-1, and what mi is paid: docs/results/information.md.
+"""What memories hold of the belief, and what mi is paid: docs/results/information.md.
 
-The settings are those of configs/sweeps/tiger.py. Runs of several lengths are one run as it was after so many episodes.
+Without a variant Tiger and Heaven-Hell-1 by the settings of configs/sweeps/tiger.py; runs of several lengths are one
+run as it was after so many episodes. With `:t_maze` every memory on a T-Maze of ten steps by those of
+configs/sweeps/memories.py, and some of them behind two variables that mean nothing.
 """
 
 from ml_collections import ConfigDict
 
-from configs.sweeps import tiger
+from configs.sweeps import memories, tiger
 
 LOOKS = {"tiger": "--gauge_interval=1500", "heaven_hell_1": "--gauge_interval=3000"}
+VARIANTS: dict[str, object] = {"finite": LOOKS, "t_maze": memories.T_MAZE}
+IRRELEVANT = (
+    "--config_env=configs/envs/irrelevant.py:t_maze",
+    "--config_env.kwargs.variables=2",
+    "--config_env.kwargs.of.length=10",
+    "--config_env.kwargs.of.noise=0.0",
+    "--config_env.horizon=30",
+)
 
 
-def get_config() -> ConfigDict:
+def get_config(variant: str = "finite") -> ConfigDict:
+    return t_maze() if variant == "t_maze" else finite()
+
+
+def finite() -> ConfigDict:
     config = tiger.get_config().unlock()
     config.name = "information"
     for env, look in LOOKS.items():
@@ -18,4 +32,20 @@ def get_config() -> ConfigDict:
     config.axes.method = {name: config.axes.method[name] for name in ("history", "mi")}
     config.axes.length = {str(n): {"train": (f"--train_episodes={n}",)} for n in (300, 600, 900, 1200)}
     config.stages.train.over = ("env", "method", "length", "seed")
+    return config.lock()
+
+
+def t_maze() -> ConfigDict:
+    config = memories.get_config("t_maze").unlock()
+    config.name = "information_t_maze"
+    plain, interval, *flags = config.stages.train.flags
+    config.axes.env = ConfigDict(
+        {"plain": {"train": (plain, interval)}, "irrelevant": {"train": (*IRRELEVANT, interval)}}
+    )
+    config.stages.train.over = ("env", "seed", "memory")
+    config.stages.train.list = (
+        ["plain", "*", "*"],
+        *(["irrelevant", "*", memory] for memory in ("gru", "gru_warmed", "nbrc")),
+    )
+    config.stages.train.flags = (*flags, "--gauge=belief", "--gauge_interval=1000")
     return config.lock()
