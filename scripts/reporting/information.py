@@ -32,6 +32,8 @@ TITLE = "Information, measured while learning"
 NOTES = [
     "What a memory holds of the exact belief about the hidden fact, I(memory; belief) in nats, and the entropy of that",
     "belief, the most that it can hold (`--gauge=belief`): medians over seeds, in brackets the least and the greatest.",
+    "With return: Spearman's correlation of both over all looks at the runs of a row. Irrelevant: I(memory; belief) of",
+    "variables that mean nothing, as training ends, and the most of any look, the first included.",
     f"Held from: env steps at which a memory first had {HELD:.0%} of it, for each seed, where the entropy was above",
     f"{LITTLE:g} nats: before the policy seeks the fact there is nothing to hold.",
     "",
@@ -41,11 +43,12 @@ NOTES = [
     "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
     "",
     "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of each domain one data set with",
-    "one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is heaven's side.",
+    "one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is heaven's side; of the",
+    "T-Maze of ten steps, whose runs begin with 64 demonstrations, the treasure's.",
 ]
 COLUMNS = (
-    *("env", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
-    *("r", "slope", "paid for nothing"),
+    *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from", "with return"),
+    *("irrelevant, last, most", "r", "slope", "paid for nothing"),
 )
 
 
@@ -64,21 +67,26 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
         UserError: no run, or one without a gauge.
     """
     records, _ = read_runs(folders)
-    groups: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, int], list[Record]] = defaultdict(list)
     for record in records:
         if "gauge/belief" not in record.learning:
             raise UserError(f"--runs: {record.folder} has no gauge; train it with --gauge=belief")
-        groups[record.key.env, record.key.method, _rounded(record)].append(record)
+        groups[record.key.env, _memory(record), record.key.method, _rounded(record)].append(record)
     table = []
     with progress(len(records), 0, "information") as bar:
-        for (env, method, _), group in sorted(groups.items()):
+        for (env, memory, method, _), group in sorted(groups.items()):
             paid = []
             for record in group:
                 if any(name.startswith("bonus/") for name in record.learning):
                     paid.append(agreement(record.folder))
                 bar.update(1)
-            table.append([env, f"`{method}`", *_told(group, paid)])
+            table.append([env, memory, f"`{method}`", *_told(group, paid)])
     return table
+
+
+def _memory(record: Record) -> str:
+    """Its memory, and whether it was warmed up."""
+    return f"`{record.key.memory}`{', warmed' * bool(record.config.get('seq.warmup'))}"
 
 
 def _rounded(record: Record) -> int:
@@ -93,9 +101,21 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     for what in ("gauge/return", name, f"{name}_entropy"):
         yield _spread([one.learning[what][1, -1] for one in group])
     yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
+    yield _number(correlations(*(_looks(group, what) for what in (name, "gauge/return")))[1])
+    irrelevant = [one.learning["gauge/irrelevant"][1] for one in group if "gauge/irrelevant" in one.learning]
+    yield ", ".join(_spread([f(look) for look in irrelevant]) for f in (lambda x: x[-1], max)) if irrelevant else "–"
     for values in zip(*paid, strict=True) if paid else ():
         yield _spread(values)
     yield from () if paid else ("–",) * len(Paid._fields)
+
+
+def _looks(group: Sequence[Record], name: str) -> Array:
+    """What every look at every run found."""
+    return np.concatenate([one.learning[name][1] for one in group])
+
+
+def _number(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"
 
 
 def _held_from(one: Record, name: str) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scripts.reporting.information import agreed
+from scripts.reporting.information import agreed, rows
 from scripts.reporting.page import page
 from scripts.reporting.runs import read_runs
 from scripts.reporting.statistics import correlations, ranks
@@ -64,6 +64,26 @@ def test_the_report_holds_information_against_return(folder):
     assert "| HeavenHell-v0 | without demonstrations | belief | 9 | 1 | 1 |" in markdown(found)
 
 
+def test_a_row_a_memory_and_method_by_hand(folder):
+    """History: looks of 0, 0.2 and 0.6 nats, and a return that goes with them; of mi two seeds."""
+    history, mi = rows([str(folder)])
+    assert history[:6] == ["HeavenHell-v0", "`gru`", "`dqn:history`", "200", "1", "0.20 [0.20, 0.20]"]
+    assert history[6:11] == ["0.60 [0.60, 0.60]", "0.69 [0.69, 0.69]", "never", "1.00", "–"]
+    assert mi[2] == "`dqn:mi`" and mi[4] == "2"
+
+
+def test_what_is_held_of_variables_that_mean_nothing_is_told_at_the_end_and_at_most(tmp_path):
+    for seed in (0, 1):
+        run = write_run(tmp_path / str(seed), [0.0, 0.5, 1.0], seed)
+        with (run / "metrics.jsonl").open("a") as file:
+            for k, nats in enumerate((0.1, 0.4 + seed, 0.2)):
+                belief = {"gauge/belief": 0.1 * k, "gauge/belief_entropy": 0.69, "gauge/return": 0.0}
+                file.write(json.dumps({"step": 100 * k, **belief, "gauge/irrelevant": nats}) + "\n")
+    ((*_, with_return, irrelevant, r, slope, for_nothing),) = rows([str(tmp_path)])
+    assert irrelevant == "0.20 [0.20, 0.20], 0.90 [0.40, 1.40]"
+    assert with_return == r == slope == for_nothing == "–"  # all returns are alike, and nothing is paid
+
+
 def test_a_page_of_gauged_runs(scripts, tmp_path):
     env = (
         "--config_env=configs/envs/pomdp_file.py", "--config_env.kwargs.path=configs/envs/tiger.pomdp",
@@ -78,7 +98,7 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     done = scripts.run("scripts/results.py", tmp_path / "default", *flags)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in (tmp_path / "information.md").read_text().splitlines() if line.startswith("| tiger")]
-    assert "`dqn:mi`" in line and line.count("|") == 12
+    assert "`dqn:mi`" in line and line.count("|") == 15
     assert str(tmp_path) not in (tmp_path / "information.md").read_text()
     assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information needs run folders")
     theory = ("--computed=theory", f"--page={tmp_path / 'x.md'}")

@@ -213,6 +213,7 @@ NUMBER = {
     "offline": 5 + 9 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
+    "information:t_maze": 12 * 3 + 3 * 3,
     "search": 4,
     "ablations": 1 + 2 + 10 * 5,
     "memories": 5 + 5 + 13 * 5,
