@@ -1,5 +1,7 @@
 """Without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both.
 
+On HeavenHell what counts as visited is the observation, in two rows more the state.
+
 --config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
 """
 
@@ -19,6 +21,11 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
         row: (f"--config_rl=configs/rl/dqn.py:{row}",) for row in ("history", "cv", "mv", "count", "rnd")
     }
     rows |= {row: (f"--config_rl=configs/rl/dqn.py:{row}", *EMBEDDERS) for row in ("mi", "mi_cv")}
+    if variant == "heaven_hell":  # what is paid may see the state, what acts does not
+        rows |= {
+            f"{row}_state": (*rows[row], f"--config_rl.intrinsic.{bonus}.features=('state',)")
+            for row, bonus in (("cv", "future_visitation"), ("mv", "marginal_visitation"))
+        }
     config.axes = ConfigDict({"method": rows, "seed": (0, 1, 2, 3, 4, 5, 6, 7)})
     config.stages = ConfigDict(
         {

@@ -226,7 +226,7 @@ NUMBER = {
     "robot_domains": 3 * 3 + 3 * 6 * 3,
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
     "memories:t_maze": 12 * 3,
-    "exploration": 2 + 7 * 8,
+    "exploration": 2 + 9 * 8,
     "exploration:sphinx": 2 + 7 * 8,
     "exploration:car_flag_2d": 2 + 7 * 8,
     "distill:heaven_hell": 5 * 5,
