@@ -132,7 +132,7 @@ class PlainLearner:
         if self.gain.bonus_target == "common":
             before = prediction_error(prediction[:-1], target[1:], self.predictor.error)
             return self.gain.weight * goes_on * (before - after[1:])
-        paid, least = [], after[0]
+        paid, least = [], after[0].clamp(max=self.gain.nothing)
         for error, open_ in zip(after[1:], goes_on, strict=True):
             paid.append(open_ * (least - torch.minimum(least, error)))
             least = torch.minimum(least, error)

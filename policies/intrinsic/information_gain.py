@@ -1,5 +1,6 @@
 """Pay for each gain of information about the state: r_int ∝ I(h_t; z^s_t) - I(h_{t-1}; z^s_t) (Nguyen et al., 2024)."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Self
 
@@ -25,7 +26,8 @@ class InformationGain(IntrinsicReward):
     error after the step discounted, which makes it potential-based shaping (Ng et al., 1999); `foreseen`, the state
     after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
     outcome is known pays nothing; `best`, the least error of the episode so far, so that only what was never known as
-    well is paid, and an episode all in all by its first error less its least, however it moves. A step that truly ends
+    well is paid, and an episode all in all by what it came to know, however it moves. The share of what there is to be
+    known counts as no error above 1 there, that of knowing nothing in the mean. A step that truly ends
     the episode is paid for nothing: no state after it was embedded with a target in stage 2, so that an error there
     says nothing. `potential` alone pays back what is left there, as shaping must.
     """
@@ -33,16 +35,23 @@ class InformationGain(IntrinsicReward):
     under_vmap = True
     reads: ClassVar[Reads] = {"bonus_target": ANY}
 
-    def __init__(self, errors: Callable[[Tensor, Tensor], Tensor], bonus_target: str, discount: float):
+    def __init__(
+        self,
+        errors: Callable[[Tensor, Tensor], Tensor],
+        bonus_target: str,
+        discount: float,
+        nothing: float = math.inf,
+    ):
         """An information gain by a measure of its own.
 
         Args:
             errors: of predictions (…, X) of states (…, Z), (…).
             bonus_target: one of `BONUS_TARGETS`.
             discount: γ of the family, which `potential` reads.
+            nothing: the error of who knows nothing, above which none counts in `best`.
         """
         super().__init__()
-        self.errors, self.bonus_target, self.discount = errors, bonus_target, discount
+        self.errors, self.bonus_target, self.discount, self.nothing = errors, bonus_target, discount, nothing
 
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
@@ -54,7 +63,8 @@ class InformationGain(IntrinsicReward):
             raise UserError("--config_rl.intrinsic.use: information_gain needs auxiliary.use=('state_prediction',)")
         if bonus_target == "foreseen":
             predictor.look_ahead(trunk.spec.action_dim)
-        return cls(predictor.errors, bonus_target, trunk.config.rl.discount)
+        nothing = 1.0 if predictor.error == "share" else math.inf
+        return cls(predictor.errors, bonus_target, trunk.config.rl.discount, nothing)
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """The unweighted bonus of each step: R = T+1 rows (R, B, ·) -> (T, B)."""
@@ -65,7 +75,8 @@ class InformationGain(IntrinsicReward):
         ends_TB = batch.discount == 0
         if self.bonus_target == "best":
             first_1B = self.errors(prediction[:1], target[:1])
-            least_RB = torch.cat([first_1B, after_TB.masked_fill(ends_TB, torch.inf)]).cummin(0).values
+            known_RB = torch.cat([first_1B, after_TB.masked_fill(ends_TB, torch.inf)])
+            least_RB = known_RB.clamp(max=self.nothing).cummin(0).values
             return least_RB[:-1] - least_RB[1:]
         if self.bonus_target == "foreseen":
             before_TB = self.errors(views["foreseen_state"].detach()[1:], target[1:])

@@ -1,5 +1,6 @@
 """The information gain worked out by hand, and the sums to which it comes over an episode."""
 
+import math
 from functools import partial
 
 import pytest
@@ -20,8 +21,8 @@ def batch_of(steps, terminated=True):
     return EpisodeBatch.from_transitions(rows, rows, torch.zeros(steps, 1, dtype=torch.long), ones, discount, ones, 2)
 
 
-def gain(error, bonus_target, discount):
-    return InformationGain(partial(prediction_error, kind=error), bonus_target, discount)
+def gain(error, bonus_target, discount, nothing=math.inf):
+    return InformationGain(partial(prediction_error, kind=error), bonus_target, discount, nothing)
 
 
 def views_of(predictions, targets):
@@ -44,6 +45,12 @@ VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
 def test_the_bonus_by_hand(bonus_target, expected):
     bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2, terminated=False))
     assert bonus[:, 0].tolist() == pytest.approx(expected)
+
+
+def test_by_the_share_none_knows_less_than_nothing():
+    """Errors of 4, 9 and 0 where knowing nothing costs 1: what is known is 0, 0 and all."""
+    bonus = gain("l2", "best", 0.5, nothing=1.0).reward(VIEWS, batch_of(2, terminated=False))
+    assert bonus[:, 0].tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -89,14 +96,22 @@ def test_the_own_step_bonus_telescopes(steps, seed, error):
     torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
 
 
-@given(steps=st.integers(1, 12), seed=st.integers(0, 999), terminated=st.booleans())
+@given(
+    steps=st.integers(1, 12),
+    seed=st.integers(0, 999),
+    nothing=st.sampled_from([0.5, 2.0, math.inf]),
+    terminated=st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
-def test_an_episode_is_paid_its_first_error_less_its_least(steps, seed, terminated):
+def test_an_episode_is_paid_what_it_came_to_know_at_best_and_never_more(steps, seed, nothing, terminated):
     views = made_up(steps, seed)
-    bonus = gain("l2", "best", 0.9).reward(views, batch_of(steps, terminated))
-    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[: steps + 1 - terminated, 0]
+    bonus = gain("l2", "best", 0.9, nothing).reward(views, batch_of(steps, terminated))
+    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[: steps + 1 - terminated, 0].clamp(
+        max=nothing
+    )
     assert (bonus >= 0).all()
     torch.testing.assert_close(bonus.sum(), errors[0] - errors.min(), rtol=1e-4, atol=1e-4)
+    assert bonus.sum() <= nothing
 
 
 @given(
