@@ -26,7 +26,7 @@ DOMAINS = {
         *("heaven_hell", "heaven_hell", "dqn", RANDOM),
         {"alone": ("--train_episodes=1200",), "shown": ("--train_episodes=800", "--start_expert_training=64")},
     ),
-    "sphinx": Domain("sphinx", "sphinx", "dqn", RANDOM, {"alone": ("--train_episodes=2400",)}),
+    "sphinx": Domain("sphinx", "sphinx", "dqn", RANDOM, {"alone": ("--train_episodes=1800",)}),
     "car_flag_2d": Domain(
         *("car_flag_2d", "car_flag_2d", "dqn", HALF),
         {"shown": ("--train_episodes=5000", "--start_expert_training=200")},
