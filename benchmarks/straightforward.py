@@ -128,10 +128,9 @@ class PlainLearner:
         prediction = self.predictor.net(public_views(self.remembering(), batch)["history"]).detach()
         target = self.predictor.unit(state_embedding(self.agent.state_views, batch))
         after = prediction_error(prediction, target, self.predictor.error)
-        goes_on = (batch.discount != 0).to(after.dtype)  # nothing is paid for a true ending
         if self.gain.bonus_target == "common":
-            before = prediction_error(prediction[:-1], target[1:], self.predictor.error)
-            return self.gain.weight * goes_on * (before - after[1:])
+            return self.gain.weight * (prediction_error(prediction[:-1], target[1:], self.predictor.error) - after[1:])
+        goes_on = (batch.discount != 0).to(after.dtype)  # nothing is paid for a true ending
         paid, least = [], after[0].clamp(max=self.gain.nothing)
         for error, open_ in zip(after[1:], goes_on, strict=True):
             paid.append(open_ * (least - torch.minimum(least, error)))

@@ -27,9 +27,8 @@ class InformationGain(IntrinsicReward):
     after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
     outcome is known pays nothing; `best`, the least error of the episode so far, so that only what was never known as
     well is paid, and an episode all in all by what it came to know, however it moves. The share of what there is to be
-    known counts as no error above 1 there, that of knowing nothing in the mean. A step that truly ends
-    the episode is paid for nothing: no state after it was embedded with a target in stage 2, so that an error there
-    says nothing. `potential` alone pays back what is left there, as shaping must.
+    known counts as no error above 1 there, that of knowing nothing, and nothing is paid for a true ending: in stage 2
+    no state after one was embedded with a target, so that an error there cannot be held against one before.
     """
 
     under_vmap = True
@@ -70,16 +69,15 @@ class InformationGain(IntrinsicReward):
         """The unweighted bonus of each step: R = T+1 rows (R, B, ·) -> (T, B)."""
         prediction, target = views["predicted_state"].detach(), views["state_target"]
         after_TB = self.errors(prediction[1:], target[1:])
-        if self.bonus_target == "potential":
-            return self.errors(prediction[:-1], target[:-1]) - self.discount * batch.discount * after_TB
-        ends_TB = batch.discount == 0
-        if self.bonus_target == "best":
-            first_1B = self.errors(prediction[:1], target[:1])
-            known_RB = torch.cat([first_1B, after_TB.masked_fill(ends_TB, torch.inf)])
-            least_RB = known_RB.clamp(max=self.nothing).cummin(0).values
-            return least_RB[:-1] - least_RB[1:]
         if self.bonus_target == "foreseen":
-            before_TB = self.errors(views["foreseen_state"].detach()[1:], target[1:])
-        else:
-            before_TB = self.errors(prediction[:-1], target[1:] if self.bonus_target == "common" else target[:-1])
-        return (before_TB - after_TB).masked_fill(ends_TB, 0.0)
+            return self.errors(views["foreseen_state"].detach()[1:], target[1:]) - after_TB
+        if self.bonus_target == "common":
+            return self.errors(prediction[:-1], target[1:]) - after_TB
+        before_TB = self.errors(prediction[:-1], target[:-1])
+        if self.bonus_target == "best":
+            after_TB = after_TB.masked_fill(batch.discount == 0, torch.inf)
+            least_RB = torch.cat([before_TB[:1], after_TB]).clamp(max=self.nothing).cummin(0).values
+            return least_RB[:-1] - least_RB[1:]
+        if self.bonus_target == "potential":
+            return before_TB - self.discount * batch.discount * after_TB
+        return before_TB - after_TB
