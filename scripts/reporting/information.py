@@ -32,10 +32,11 @@ TITLE = "Information, measured while learning"
 NOTES = [
     "What a memory holds of the exact belief about the hidden fact, I(memory; belief) in nats, and the entropy of that",
     "belief, the most that it can hold (`--gauge=belief`): medians over seeds, in brackets the least and the greatest.",
-    "With return: Spearman's correlation of both over all looks at the runs of a row. Irrelevant: I(memory; belief) of",
-    "variables that mean nothing, as training ends, and the most of any look, the first included.",
-    f"Held from: env steps at which a memory first had {HELD:.0%} of it, for each seed, where the entropy was above",
-    f"{LITTLE:g} nats: before the policy seeks the fact there is nothing to hold.",
+    f"Held from: env steps from which on a memory had {HELD:.0%} of it at every look, for each seed, but for looks with",
+    f"less than {LITTLE:g} nats of entropy: before the policy seeks the fact there is nothing to hold. All, nats: the same",
+    "of all that the belief tells, with its entropy; where the fact is all, it is not told again. With return:",
+    "Spearman's correlation of that with the mean return over all looks at the runs of a row. Irrelevant: I(memory;",
+    "belief) of variables that mean nothing, as training ends, and the most of any look, the first included.",
     "",
     f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its exploration,",
     "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
@@ -47,8 +48,8 @@ NOTES = [
     "T-Maze of ten steps, whose runs begin with 64 demonstrations, the treasure's.",
 ]
 COLUMNS = (
-    *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from", "with return"),
-    *("irrelevant, last, most", "r", "slope", "paid for nothing"),
+    *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
+    *("all, nats, of", "with return", "irrelevant, last, most", "r", "slope", "paid for nothing"),
 )
 
 
@@ -101,7 +102,10 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     for what in ("gauge/return", name, f"{name}_entropy"):
         yield _spread([one.learning[what][1, -1] for one in group])
     yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
-    yield _number(correlations(*(_looks(group, what) for what in (name, "gauge/return")))[1])
+    whole = ("gauge/belief", "gauge/belief_entropy")
+    told = [_spread([one.learning[what][1, -1] for one in group]) for what in whole if what in group[0].learning]
+    yield ", ".join(told) if name != whole[0] else "–"
+    yield _number(correlations(*(_looks(group, what) for what in (whole[0], "gauge/return")))[1])
     irrelevant = [one.learning["gauge/irrelevant"][1] for one in group if "gauge/irrelevant" in one.learning]
     yield ", ".join(_spread([f(look) for look in irrelevant]) for f in (lambda x: x[-1], max)) if irrelevant else "–"
     for values in zip(*paid, strict=True) if paid else ():
@@ -121,8 +125,10 @@ def _number(value: float) -> str:
 def _held_from(one: Record, name: str) -> str:
     steps, held = one.learning[name]
     most = one.learning[f"{name}_entropy"][1]
-    there = (most > LITTLE) & (held >= HELD * most)
-    return f"{steps[there.argmax()]:,.0f}" if there.any() else "never"
+    is_there = most > LITTLE
+    steps, lacking = steps[is_there], np.flatnonzero((held < HELD * most)[is_there])
+    since = lacking[-1] + 1 if lacking.size else 0
+    return f"{steps[since]:,.0f}" if since < steps.size else "never"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -68,8 +68,21 @@ def test_a_row_a_memory_and_method_by_hand(folder):
     """History: looks of 0, 0.2 and 0.6 nats, and a return that goes with them; of mi two seeds."""
     history, mi = rows([str(folder)])
     assert history[:6] == ["HeavenHell-v0", "`gru`", "`dqn:history`", "200", "1", "0.20 [0.20, 0.20]"]
-    assert history[6:11] == ["0.60 [0.60, 0.60]", "0.69 [0.69, 0.69]", "never", "1.00", "–"]
+    assert history[6:12] == ["0.60 [0.60, 0.60]", "0.69 [0.69, 0.69]", "never", "–", "1.00", "–"]
     assert mi[2] == "`dqn:mi`" and mi[4] == "2"
+
+
+def test_a_fact_is_held_from_the_look_after_which_none_lacks_it(tmp_path):
+    """Of 0.69 nats 0.65, 0.1, 0.66 and 0.69 of 0.69; the look at which there was nothing to hold does not count."""
+    run = write_run(tmp_path / "0", [0.0, 0.5, 1.0], 0)
+    looks = ((0.65, 0.69), (0.1, 0.69), (0.0, 0.0), (0.66, 0.69), (0.69, 0.69))
+    with (run / "metrics.jsonl").open("a") as file:
+        for k, (held, most) in enumerate(looks):
+            fact = {"gauge/treasure": held, "gauge/treasure_entropy": most}
+            belief = {"gauge/belief": 2 * k, "gauge/belief_entropy": 9.0, "gauge/return": k**2}
+            file.write(json.dumps({"step": 100 * k, **fact, **belief}) + "\n")
+    ((*_, held_from, whole, with_return, _, _, _, _),) = rows([str(tmp_path)])
+    assert held_from == "300" and whole == "8.00 [8.00, 8.00], 9.00 [9.00, 9.00]" and with_return == "1.00"
 
 
 def test_what_is_held_of_variables_that_mean_nothing_is_told_at_the_end_and_at_most(tmp_path):
@@ -98,7 +111,7 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     done = scripts.run("scripts/results.py", tmp_path / "default", *flags)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in (tmp_path / "information.md").read_text().splitlines() if line.startswith("| tiger")]
-    assert "`dqn:mi`" in line and line.count("|") == 15
+    assert "`dqn:mi`" in line and line.count("|") == 16
     assert str(tmp_path) not in (tmp_path / "information.md").read_text()
     assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information needs run folders")
     theory = ("--computed=theory", f"--page={tmp_path / 'x.md'}")
