@@ -130,10 +130,10 @@ class PlainLearner:
         after = prediction_error(prediction, target, self.predictor.error)
         if self.gain.bonus_target == "common":
             return self.gain.weight * (prediction_error(prediction[:-1], target[1:], self.predictor.error) - after[1:])
-        goes_on = (batch.discount != 0).to(after.dtype)  # nothing is paid for a true ending
+        after[1:] = after[1:].masked_fill(batch.discount == 0, torch.inf)  # nothing is paid for a true ending
         paid, least = [], after[0].clamp(max=self.gain.nothing)
-        for error, open_ in zip(after[1:], goes_on, strict=True):
-            paid.append(open_ * (least - torch.minimum(least, error)))
+        for error in after[1:]:
+            paid.append(least - torch.minimum(least, error))
             least = torch.minimum(least, error)
         return self.gain.weight * torch.stack(paid)
 

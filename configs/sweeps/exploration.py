@@ -1,6 +1,6 @@
 """Without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both.
 
-On HeavenHell what counts as visited is the observation, in two rows more the state.
+What counts as visited is the observation; on HeavenHell two rows more count states.
 
 --config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
 """

@@ -1,8 +1,8 @@
 """What memories hold of the belief, and what mi is paid: docs/results/information.md.
 
 Without a variant Tiger and Heaven-Hell-1 by the settings of configs/sweeps/tiger.py; runs of several lengths are one
-run as it was after so many episodes. With `:t_maze` every memory on a T-Maze of ten steps by those of
-configs/sweeps/memories.py, and some of them behind two variables that mean nothing.
+run as it was after so many episodes. With `:t_maze` the memories of configs/sweeps/memories.py:t_maze, by its settings,
+and some of them behind two variables that mean nothing.
 """
 
 from ml_collections import ConfigDict

@@ -26,9 +26,9 @@ class InformationGain(IntrinsicReward):
     error after the step discounted, which makes it potential-based shaping (Ng et al., 1999); `foreseen`, the state
     after the step, which a second predictor foresees from the history before it and the action, so that a motion whose
     outcome is known pays nothing; `best`, the least error of the episode so far, so that only what was never known as
-    well is paid, and an episode all in all by what it came to know, however it moves. The share of what there is to be
-    known counts as no error above 1 there, that of knowing nothing, and nothing is paid for a true ending: in stage 2
-    no state after one was embedded with a target, so that an error there cannot be held against one before.
+    well is paid, and an episode all in all by what it came to know, however it moves. There an error by `share` is cut
+    at 1, that of knowing nothing, and a step that truly ends the episode is paid nothing: in stage 2 no state after one
+    was embedded with a target, so that its error cannot be compared with those before.
     """
 
     under_vmap = True

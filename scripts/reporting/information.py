@@ -32,20 +32,22 @@ TITLE = "Information, measured while learning"
 NOTES = [
     "What a memory holds of the exact belief about the hidden fact, I(memory; belief) in nats, and the entropy of that",
     "belief, the most that it can hold (`--gauge=belief`): medians over seeds, in brackets the least and the greatest.",
-    f"Held from: env steps from which on a memory had {HELD:.0%} of it at every look, for each seed, but for",
-    f"looks with less than {LITTLE:g} nats of entropy: before the policy seeks the fact there is nothing to hold.",
-    "All, nats: the same of all that the belief tells, with its entropy; where the fact is all, it is not told again.",
-    "With return: Spearman's correlation of that with the mean return over all looks at the runs of a row. Irrelevant:",
-    "I(memory; belief) of variables that mean nothing, as training ends, and the most of any look, the first included.",
+    f"Held from: env steps from which on a memory had {HELD:.0%} of it at every look, for each seed, but for looks",
+    f"with less than {LITTLE:g} nats of entropy: before the policy seeks the fact there is nothing to hold. An",
+    "untrained memory may hold it: compare with the first look. All, nats: what is held of the whole belief, and",
+    "its entropy; left out where the fact is all that it tells. With return: Spearman's correlation of what is",
+    "held of the whole belief with the mean return, over all looks at the runs of a row. Irrelevant: I(memory;",
+    "belief) of variables that mean nothing, as training ends, and the most of any look, the first included.",
     "",
     f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its exploration,",
     "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
     "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
     "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
     "",
-    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of each domain one data set with",
-    "one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is heaven's side; of the",
-    "T-Maze of ten steps, whose runs begin with 64 demonstrations, the treasure's.",
+    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of Tiger and Heaven-Hell-1 one",
+    "data set with one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is",
+    "heaven's side; of the T-Maze of ten steps, whose runs begin with 64 demonstrations, the treasure's, the",
+    "first look being before any update. Irrelevant-v0 is that T-Maze behind two variables that mean nothing.",
 ]
 COLUMNS = (
     *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
@@ -62,7 +64,7 @@ class Paid(NamedTuple):
 
 
 def rows(folders: Sequence[str]) -> list[list[str]]:
-    """A row a domain, method and number of env steps; runs that were measured on the way are read at each.
+    """A row a domain, memory, method and number of env steps; runs that were measured on the way are read at each.
 
     Raises:
         UserError: no run, or one without a gauge.
@@ -103,7 +105,11 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
         yield _spread([one.learning[what][1, -1] for one in group])
     yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
     whole = ("gauge/belief", "gauge/belief_entropy")
-    told = [_spread([one.learning[what][1, -1] for one in group]) for what in whole if what in group[0].learning]
+    told = [
+        _spread([one.learning[what][1, -1] for one in group])
+        for what in whole
+        if all(what in one.learning for one in group)
+    ]
     yield ", ".join(told) if name != whole[0] else "–"
     yield _number(correlations(*(_looks(group, what) for what in (whole[0], "gauge/return")))[1])
     irrelevant = [one.learning["gauge/irrelevant"][1] for one in group if "gauge/irrelevant" in one.learning]
@@ -126,7 +132,7 @@ def _held_from(one: Record, name: str) -> str:
     steps, held = one.learning[name]
     most = one.learning[f"{name}_entropy"][1]
     is_there = most > LITTLE
-    steps, lacking = steps[is_there], np.flatnonzero((held < HELD * most)[is_there])
+    steps, lacking = steps[is_there], np.flatnonzero(~(held >= HELD * most)[is_there])
     since = lacking[-1] + 1 if lacking.size else 0
     return f"{steps[since]:,.0f}" if since < steps.size else "never"
 

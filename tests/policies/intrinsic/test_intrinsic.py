@@ -38,12 +38,12 @@ VIEWS = views_of([[0.0], [1.0], [3.0]], [[2.0], [4.0], [3.0]])
     [
         ("common", [(0 - 4) ** 2 - (1 - 4) ** 2, (1 - 3) ** 2 - 0]),  # both histories against the state after the step
         ("own_step", [(0 - 2) ** 2 - (1 - 4) ** 2, (1 - 4) ** 2 - 0]),  # each against its own
-        ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5
+        ("potential", [4 - 0.5 * 9, 9 - 0.0]),  # γ = 0.5; nothing follows a true ending
         ("best", [0.0, 4 - 0]),  # errors of 4, 9, 0: the second is none that is less
     ],
 )
 def test_the_bonus_by_hand(bonus_target, expected):
-    bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2, terminated=False))
+    bonus = gain("l2", bonus_target, 0.5).reward(VIEWS, batch_of(2, terminated=bonus_target != "best"))
     assert bonus[:, 0].tolist() == pytest.approx(expected)
 
 
@@ -65,14 +65,14 @@ def test_the_cosine_bonus_pays_for_turning_towards_the_state():
     views = views_of([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], [[1.0, 0.0]] * 3)
     for error, expected in (("cosine", [1.0, -2.0]), ("abs_cosine", [1.0, 0.0])):
         for bonus_target in ("common", "own_step"):
-            bonus = gain(error, bonus_target, 0.9).reward(views, batch_of(2, terminated=False))
+            bonus = gain(error, bonus_target, 0.9).reward(views, batch_of(2))
             assert bonus[:, 0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_common_and_own_step_agree_where_the_state_stands_still():
     k, z = torch.randn(6, 1, 3), torch.randn(1, 1, 3).expand(6, 1, 3)
     views = {"predicted_state": k, "state_target": z}
-    left, right = (gain("l2", t, 0.9).reward(views, batch_of(5, terminated=False)) for t in ("common", "own_step"))
+    left, right = (gain("l2", t, 0.9).reward(views, batch_of(5)) for t in ("common", "own_step"))
     torch.testing.assert_close(left, right)
 
 
@@ -85,7 +85,7 @@ def made_up(steps, seed):
 @settings(max_examples=40, deadline=None)
 def test_the_own_step_bonus_telescopes(steps, seed, error):
     views = made_up(steps, seed)
-    total = gain(error, "own_step", 0.9).reward(views, batch_of(steps, terminated=False)).sum()
+    total = gain(error, "own_step", 0.9).reward(views, batch_of(steps)).sum()
     errors = prediction_error(views["predicted_state"], views["state_target"], error)
     torch.testing.assert_close(total, errors[0, 0] - errors[-1, 0], rtol=1e-4, atol=1e-4)
 
