@@ -17,6 +17,7 @@ IRRELEVANT = (
     "--config_env.kwargs.of.length=10",
     "--config_env.kwargs.of.noise=0.0",
     "--config_env.horizon=30",
+    "--config_env.eval.interval=1000",
 )
 
 
@@ -38,10 +39,8 @@ def finite() -> ConfigDict:
 def t_maze() -> ConfigDict:
     config = memories.get_config("t_maze").unlock()
     config.name = "information_t_maze"
-    plain, interval, *flags = config.stages.train.flags
-    config.axes.env = ConfigDict(
-        {"plain": {"train": (plain, interval)}, "irrelevant": {"train": (*IRRELEVANT, interval)}}
-    )
+    flags = (flag for flag in config.stages.train.flags if flag not in memories.TEN_STEPS)
+    config.axes.env = ConfigDict({"plain": {"train": memories.TEN_STEPS}, "irrelevant": {"train": IRRELEVANT}})
     config.stages.train.over = ("env", "seed", "memory")
     config.stages.train.list = (
         ["plain", "*", "*"],

@@ -18,6 +18,7 @@ T_MAZE = {
     "mgu": ("mgu", WIDTH),
     "mgu_warmed": ("mgu", WIDTH, WARM),
 }
+TEN_STEPS = ("--config_env=configs/envs/t_maze.py:10", "--config_env.eval.interval=1000")
 MEMORIES = {
     **{
         memory: (memory,)
@@ -45,8 +46,7 @@ def t_maze() -> ConfigDict:
         "script": "main.py",
         "over": ("seed", "memory"),
         "flags": (
-            "--config_env=configs/envs/t_maze.py:10",
-            "--config_env.eval.interval=1000",
+            *TEN_STEPS,
             "--config_rl=configs/rl/dqn.py:history",
             "--config_seq.vector.obs_dim=16",
             "--config_seq.vector.action_dim=16",

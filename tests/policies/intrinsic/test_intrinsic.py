@@ -100,9 +100,8 @@ def test_the_own_step_bonus_telescopes(steps, seed, error):
 def test_an_episode_is_paid_what_it_came_to_know_at_best_and_never_more(steps, seed, nothing, terminated):
     views = made_up(steps, seed)
     bonus = gain("l2", "best", 0.9, nothing).reward(views, batch_of(steps, terminated))
-    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[: steps + 1 - terminated, 0].clamp(
-        max=nothing
-    )
+    errors = prediction_error(views["predicted_state"], views["state_target"], "l2")[:, 0].clamp(max=nothing)
+    errors = errors[: steps + 1 - terminated]
     assert (bonus >= 0).all()
     torch.testing.assert_close(bonus.sum(), errors[0] - errors.min(), rtol=1e-4, atol=1e-4)
     assert bonus.sum() <= nothing
