@@ -1,7 +1,8 @@
 """What exploration terms do to an objective, to its gradient estimates and to agents; pictures, and numbers beside.
 
-The maze is a corridor whose returns are exact, the hill a car in a valley of two hollows: `policies/exact/criteria.py`
-says what is measured there. In gridworlds agents on tables learn by each bonus, all seeds as one array.
+The maze is a corridor whose returns are exact, the fork one with a priest who knows where heaven is, the hill a car in
+a valley of two hollows: `policies/exact/criteria.py` says what is measured there. In gridworlds agents on tables learn
+by each bonus, all seeds as one array.
 
 Example: python scripts/exploration_criteria.py --out=docs/exploration
 """
@@ -19,11 +20,11 @@ if __name__ == "__main__":
 from utils.app import run
 from utils.files import atomic_path, atomic_write
 
-PROBLEMS = ("maze", "hill", "gridworlds")
+PROBLEMS = ("maze", "fork", "hill", "gridworlds")
 _OUT = flags.DEFINE_string("out", None, "the folder of pictures and numbers", required=True)
 _PROBLEMS = flags.DEFINE_list("problems", list(PROBLEMS), f"what to look at, out of {', '.join(PROBLEMS)}")
 _GRID = flags.DEFINE_integer("grid", 24, "policies along an axis of the grid", lower_bound=3)
-_BATCHES = flags.DEFINE_integer("batches", 2000, "gradient estimates of each policy of the maze", lower_bound=1)
+_BATCHES = flags.DEFINE_integer("batches", 2000, "gradient estimates of each policy of maze and fork", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps", 30_000, "of each seed in gridworlds", lower_bound=1)
 _SEEDS = flags.DEFINE_integer("seeds", 15, "in gridworlds", lower_bound=2)
 _TRAJECTORIES = flags.DEFINE_integer("trajectories", 128, "of each policy of the hill", lower_bound=2)
@@ -34,11 +35,12 @@ def main() -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from scripts.reporting.criteria import gridworlds, hill, maze
+    from scripts.reporting.criteria import fork, gridworlds, hill, maze
     from utils.errors import choose
 
     looks = {
         "maze": lambda: maze(_GRID.value, _BATCHES.value),
+        "fork": lambda: fork(_GRID.value, _BATCHES.value),
         "hill": lambda: hill(_GRID.value, _TRAJECTORIES.value),
         "gridworlds": lambda: gridworlds(_STEPS.value, _SEEDS.value, lambda line: print(f"done: {line}", flush=True)),
     }

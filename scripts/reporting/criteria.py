@@ -7,12 +7,13 @@ import numpy as np
 
 from envs.finite import FinitePOMDP
 from envs.open_rooms import CROSSING, EMPTY, FOUR_ROOMS, deep_sea_model, rooms_model
-from policies.exact.criteria import TERMS, Hill, Maze, coherence, local_maxima
+from policies.exact.criteria import Fork, Hill, Judged, Maze, coherence, local_maxima
 from policies.exact.exploring import BONUSES, Explorers, Settings
 from scripts.reporting.figures import COLOURS
 from scripts.reporting.statistics import CURVE_DRAWS, DRAWS, estimates
 
 WEIGHT = 0.02  # λ of the maze's terms, the papers'
+FORK_WEIGHTS = (0.1, 1.0)
 HILL_WEIGHTS = {"marginal": (0.05, 0.1, 1.0), "policy": (0.01, 0.1, 0.5), "future": (0.05, 0.1, 1.0)}
 NAMES = {
     "none": "no term",
@@ -20,7 +21,9 @@ NAMES = {
     "marginal": "marginal visitation",
     "future": "future visitation",
     "count": "1/√n of visits",
+    "rnd": "random network distillation",
     "dense": "±1 a move",
+    "information": "information gain",
 }
 
 Numbers = dict[str, dict[str, Any]]
@@ -31,10 +34,10 @@ def maze(grid: int, batches: int) -> tuple[Any, Numbers]:
     import matplotlib.pyplot as plt
 
     theta_G = (np.arange(grid) + 0.5) / grid  # neither 0 nor 1, where the score has no value
-    judged = Maze().judged(dict.fromkeys(TERMS, WEIGHT), theta_G, batches)
+    judged = Maze().judged(dict.fromkeys(Maze.TERMS, WEIGHT), theta_G[:, None], batches)
     figure, axes = plt.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for colour, (term, one) in zip(COLOURS, judged.items()):
-        for cell, line_G in zip(axes, (one.objective_G, one.efficiency_G, one.attraction_G)):
+        for cell, line_G in zip(axes, (one.objective_X, one.efficiency_X, one.attraction_X)):
             cell.plot(theta_G, line_G, color=colour, label=NAMES[term], marker=".")
     titles = ("objective L(θ)", "efficiency: P(a step raises L)", "P(a step raises J)")
     for cell, title in zip(axes, titles):
@@ -45,15 +48,43 @@ def maze(grid: int, batches: int) -> tuple[Any, Numbers]:
     figure.suptitle(
         f"the maze: 15 cells, λ = {WEIGHT}, {batches:,} gradient estimates a policy, each of 8 trajectories"
     )
-    numbers = {
-        term: {
-            "coherence": round(one.coherence, 3),
-            "local maxima": one.maxima,
-            "efficiency": round(float(one.efficiency_G.min()), 3),
-            "attraction": round(one.attraction(), 3),
-        }
-        for term, one in judged.items()
+    return figure, {term: _criteria(one) for term, one in judged.items()}
+
+
+def _criteria(one: Judged) -> dict[str, Any]:
+    return {
+        "coherence": round(one.coherence, 3),
+        "local maxima": one.maxima,
+        "efficiency": round(float(one.efficiency_X.min()), 3),
+        "efficiency, mean": round(float(one.efficiency_X.mean()), 3),
+        "attraction": round(one.attraction(), 3),
     }
+
+
+def fork(grid: int, batches: int) -> tuple[Any, Numbers]:
+    """Objectives, efficiency and attraction over both parameters, of the greater weight; the criteria of each."""
+    import matplotlib.pyplot as plt
+
+    problem, numbers = Fork(), {}
+    theta_X = (np.arange(grid) + 0.5) / grid
+    theta_XYP = np.stack(np.meshgrid(theta_X, theta_X, indexing="ij"), axis=-1)
+    figure, axes = plt.subplots(3, len(problem.TERMS), figsize=(3.1 * len(problem.TERMS), 8.6), layout="constrained")
+    for weight in FORK_WEIGHTS:
+        judged = problem.judged(dict.fromkeys(problem.TERMS, weight), theta_XYP, batches)
+        for column, (term, one) in zip(axes.T, judged.items()):
+            if term != "none" or weight == FORK_WEIGHTS[0]:  # no term has no weight
+                numbers[term if term == "none" else f"{term}, λ = {weight}"] = _criteria(one)
+            surfaces = (one.objective_X, one.efficiency_X, one.attraction_X)
+            for cell, surface, limits in zip(column, surfaces, ((None, None), (0, 1), (0, 1))):
+                cell.clear()
+                cell.pcolormesh(theta_X, theta_X, surface.T, shading="nearest", vmin=limits[0], vmax=limits[1])
+            best = np.unravel_index(one.objective_X.argmax(), one.objective_X.shape)
+            column[0].plot(theta_X[best[0]], theta_X[best[1]], "w*", markersize=12)
+            column[0].set_title(NAMES[term])
+            column[-1].set_xlabel("θ₀, towards the priest")
+    for cell, what in zip(axes[:, 0], ("L, ☆ greatest", "P(a step raises L)", "P(a step raises J)")):
+        cell.set_ylabel(f"{what}\nθ₁, do as told")
+    figure.suptitle(f"the fork, λ = {FORK_WEIGHTS[-1]}, {batches:,} gradient estimates a policy; dark 0, light 1 below")
     return figure, numbers
 
 

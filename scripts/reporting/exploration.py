@@ -70,8 +70,17 @@ The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who e
 often than at random if paid for information, and most often if paid for histories that are rare; the marginal measure
 of cells or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
 
-The information gain of `mi` has no row in the maze, where nothing is hidden, and random network distillation none,
-whose bonus is no function of the policy; `count`, 1/√n of visits, stands for bonuses of that kind. What networks
+What `mi` is paid for needs something hidden: in the fork a priest knows which side of it is heaven. Paid for the
+information gained, the best policy is the best by the return, whatever the weight: it is paid once, and sooner is more.
+Terms that are paid step by step, the policy's entropy, visits and their counts, have their best half-way to the priest
+at either weight. Who asks now and then is led to asking by nearly every estimate; who hardly ever asks is paid nothing
+for it, so that estimates say as little as without a term, where those by visits point to the priest: the two do not
+replace each other. `rnd` is what SGD leaves of a table's error; its reward hangs on the policy, as does the future
+term's, so that rewards held fixed can point the other way.
+
+![Objectives, efficiency and attraction at the fork](../exploration/fork.png)
+
+What networks
 do is in [exploration_heaven_hell.md](exploration_heaven_hell.md) and, on Sphinx,
 [exploration_sphinx.md](exploration_sphinx.md). Not run: the papers' MiniGrid domains
 (500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python scripts/exploration_criteria.py
@@ -201,9 +210,12 @@ def _nothing(process: Process, policy_SA: Floats) -> Floats:
 
 
 def _criteria() -> Iterator[list[str]]:
-    for term, found in drawn("maze").items():
-        told = f"{found['coherence']:g}, {found['local maxima']}, {found['efficiency']:g}, {found['attraction']:g}"
-        yield [f"the maze, `{term}`: coherence, local maxima, efficiency, attraction", "-", told]
+    for problem in ("maze", "fork"):
+        for term, found in drawn(problem).items():
+            efficiency = f"{found['efficiency']:g} ({found['efficiency, mean']:g})"
+            told = f"{found['coherence']:g}, {found['local maxima']}, {efficiency}, {found['attraction']:g}"
+            what = "coherence, local maxima, efficiency (its mean), attraction"
+            yield [f"the {problem}, `{term}`: {what}", "-", told]
     for name, found in drawn("hill").items():
         told = f"{found['coherence']:g}, {found['local maxima']}, {found['greatest at']}"
         yield [f"the hill, `{name}`: coherence, local maxima, greatest at", "-", told]

@@ -213,6 +213,7 @@ NUMBER = {
     "offline": 5 + 9 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
+    "information:methods": 3 * 3 + 3 * 6 * 5,
     "information:t_maze": 12 * 3 + 3 * 3,
     "search": 4,
     "ablations": 1 + 2 + 10 * 5,
