@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from buffers.batch import EpisodeBatch
 from envs.open_rooms import rooms_model
 from policies.intrinsic.cells import Cells, Codebook, SimHash
+from policies.intrinsic.random_network_distillation import RandomNetworkDistillation
 from policies.intrinsic.visit_count import VisitCount
 from policies.intrinsic.visitation import MarginalVisitation
 from policies.losses import visit_targets
@@ -182,6 +183,22 @@ def test_counts_are_of_real_rows():
     one.learn(batch)
     assert one.count_K.tolist() == [1, 2, 0, 0]
     assert one.reward({}, batch)[0].item() == pytest.approx(2**-0.5)
+
+
+def test_novelty_is_of_the_row_after_the_step_that_ends_an_episode_too():
+    """Three steps from place 0 to 3, which ends the episode; padded by a step that would lead to place 0."""
+    torch.manual_seed(0)
+    one, mask = RandomNetworkDistillation(4, (8,), 3, 1e-2), torch.tensor([1.0, 1.0, 1.0, 0.0])[:, None]
+    rows, zeros = torch.eye(4)[torch.tensor([0, 1, 2, 3, 0])[:, None]], torch.zeros(4, 1)
+    batch = EpisodeBatch.from_transitions(rows, rows, zeros.long(), zeros, 1 - mask, mask, 2)
+    assert one.reward({}, batch).abs().max() == 0.0  # nothing to measure by
+    one.learn(batch)
+    place = torch.eye(4)
+    error = (one.predictor(place) - one.target(place)).square().sum(1) / one.target(place).var(0, correction=0).sum()
+    torch.testing.assert_close(one.reward({}, batch)[:3, 0], error[1:])
+    for _ in range(300):
+        one.learn(batch)
+    assert one.reward({}, batch)[2, 0] < 0.05 * error[3]  # what it ended at is learned from as well
 
 
 def test_cells_are_the_first_rows_that_lie_apart_and_then_the_nearest():
