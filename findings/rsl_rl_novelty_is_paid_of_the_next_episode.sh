@@ -4,8 +4,8 @@
 # bonus is to find. An env here resets by itself, so that `PPO.process_env_step` is given the observation after the
 # reset and no other; what is learned from are the observations acted on, so that the goal's is never seen either.
 #
-# Seen, a corridor of 0, 1, 2 and the goal 3, which ends it: each last step is paid 0.37, what being at 0 is worth; 3 would
-# be worth 0.49. Of the 60 observations that are learned from none is the goal's.
+# Seen: in a corridor of 0, 1, 2 and the goal 3, which ends it, each last step is paid 0.37, what being at 0 is worth; 3
+# would be worth 0.49. Of the 60 observations that are learned from none is the goal's.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)
