@@ -1,6 +1,7 @@
 """Without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both.
 
-What counts as visited is the observation; on HeavenHell two rows more count states.
+What counts as visited is the observation; on HeavenHell two rows more count states. `mi_unpaid` learns all that `mi` does
+and is paid nothing for it: what is left is what its prediction of the state does.
 
 --config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
 """
@@ -21,6 +22,7 @@ def get_config(variant: str = "heaven_hell") -> ConfigDict:
         row: (f"--config_rl=configs/rl/dqn.py:{row}",) for row in ("history", "cv", "mv", "count", "rnd")
     }
     rows |= {row: (f"--config_rl=configs/rl/dqn.py:{row}", *EMBEDDERS) for row in ("mi", "mi_cv")}
+    rows["mi_unpaid"] = (*rows["mi"], "--config_rl.intrinsic.information_gain.weight=0.0")
     if variant == "heaven_hell":  # what is paid may see the state, what acts does not
         rows |= {
             f"{row}_state": (*rows[row], f"--config_rl.intrinsic.{bonus}.features=('state',)")
