@@ -1,7 +1,7 @@
 """Without demonstrations: a memory alone, with each bonus for visits, with that of `mi`, and with both.
 
-What counts as visited is the observation; on HeavenHell two rows more count states. `mi_unpaid` learns all that `mi` does
-and is paid nothing for it: what is left is what its prediction of the state does.
+What counts as visited is the observation; on HeavenHell two rows more count states. `mi_unpaid` learns all that `mi`
+does and is paid nothing for it: what is left is what its prediction of the state does.
 
 --config_sweep=configs/sweeps/exploration.py:DOMAIN; without one, HeavenHell.
 """
