@@ -35,13 +35,14 @@ PAGES = (
     "estimators",
     "information",
     "signals",
+    "signal_worth",
     "aliasing",
     "exploration",
     "world_models",
     "encoders",
 )
 COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
-OF_GIVEN = ("information", "memories", "encoders")  # whose rows() takes run folders
+OF_GIVEN = ("information", "memories", "encoders", "signal_worth")  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "last", "notes", "add", "by"),

@@ -73,7 +73,8 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     draw(found, out / "signals.png", spec.env_id)
     settings = {name: flags.FLAGS[name].value for name in ("data_path", "discount", "trees", "permutations", "seed")}
-    atomic_write(out / "signals.json", json.dumps(settings | {"found": [one._asdict() for one in found]}, indent=1))
+    record = {"env": spec.env_id, **settings, "found": [one._asdict() for one in found]}
+    atomic_write(out / "signals.json", json.dumps(record, indent=1))
     print("\n".join(told(found)))
     print(f"written to {out}: signals.json, signals.png")
 

@@ -44,6 +44,9 @@ SCRIPTS = {
     "main_pretrain_representations.py": Script(
         "summary.json", True, lambda root, group, name: (f"--save_dir={root / group / name}",), {}
     ),
+    "scripts/signals.py": Script(
+        "signals.json", False, lambda root, group, name: (f"--out={root / group / name}",), {}
+    ),
     "main.py": Script(
         "summary.json",
         True,

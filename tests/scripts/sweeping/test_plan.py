@@ -215,6 +215,7 @@ NUMBER = {
     "information": 2 + 2 + 2 * 2 * 4 * 3,
     "information:methods": 3 * 3 + 3 * 6 * 5,
     "information:t_maze": 12 * 3 + 3 * 3,
+    "signals": 2 + 2 + (6 + 6 + 4) * 5,
     "search": 4,
     "ablations": 1 + 2 + 10 * 5,
     "memories": 5 + 5 + 13 * 5,

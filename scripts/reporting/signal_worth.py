@@ -1,0 +1,91 @@
+"""Does the test before training tell which signal helps a critic? Both beside each other, as rows of a page.
+
+The folders are those of the sweep `configs/sweeps/signals.py`, each with `signals`, what `scripts/signals.py` found,
+and `train`, runs by each signal.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.reporting.runs import Record, read_runs
+from scripts.reporting.statistics import correlations
+from utils.errors import UserError, first_line
+
+NONE, STATE = "none", "the whole state"
+TITLE = "Is a signal worth giving? The test before training beside what training comes to"
+NOTES = [
+    "A critic V(h, i) or Q(h, i, a) is given a signal i of the state besides the history; the policy is not. Before",
+    "any training, on random episodes, two tests ask what the signal tells of the return that the history does not",
+    "([docs/information.md](../information.md)): *gain* is the share of the return's variance that it tells, below 0",
+    "where it does harm, *dependence* HSIC as a share of the most, each with its p-value. After it: the mean of all",
+    "evaluations' returns of a run (the area under its curve), and that of the last ten; medians over seeds, in",
+    "brackets the least and the greatest. Rank correlation: Spearman's, of the gain with the median area, over the",
+    "signals of a domain that were tested. CartPole's entries 1 and 3, both hidden, are the velocities of cart and",
+    "pole, 0 and 2 are seen. The whole state and no signal have no test.",
+]
+COLUMNS = (
+    *("env", "learner", "signal", "gain, p", "dependence, p", "seeds"),
+    *("return, all of a run", "return, last ten"),
+)
+
+
+def rows(folders: Sequence[str]) -> list[list[str]]:
+    """A row a domain, learner and signal, and one for how the ranks of both agree.
+
+    Raises:
+        UserError: there are no runs, or no tests of a domain that was trained on.
+    """
+    records, _ = read_runs([str(Path(folder) / "train") for folder in folders])
+    tested: dict[str, Any] = {}
+    for file in (file for folder in folders for file in Path(folder).glob("signals/*/signals.json")):
+        tested |= _read(file)
+    groups: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        groups[record.key.env, record.config["rl.family"]][signal_of(record.config)].append(record)
+    table = []
+    for (env, family), by_signal in sorted(groups.items()):
+        if env not in tested:
+            raise UserError(f"--runs: nothing was tested on {env}; of the sweep's folder signals/ is needed as well")
+        pairs = []
+        for signal in sorted(by_signal, key=lambda name: (name != NONE, name == STATE, name)):
+            group, found = by_signal[signal], tested[env].get(frozenset(signal.split(", ")))
+            areas = [float(record.curves["return"].mean()) for record in group]
+            if found:
+                pairs.append((found["gain"], float(np.median(areas))))
+            tests = (_told(found, "gain", "p_gain"), _told(found, "share", "p_dependence")) if found else ("–", "–")
+            ends = [record.last("return") for record in group]
+            table.append([env, family, signal, *tests, str(len(group)), _spread(areas), _spread(ends)])
+        rank = correlations(*np.array(pairs).T)[1] if len(pairs) > 2 else np.nan  # two are always in one order
+        told = "–" if np.isnan(rank) else f"{rank:.2f}"
+        table.append([env, family, f"rank correlation, {len(pairs)} signals", told, "–", "–", "–", "–"])
+    return table
+
+
+def signal_of(config: Mapping[str, Any]) -> str:
+    """What a run's critic was given besides the history."""
+    inputs = config["rl.critic_inputs"]
+    if "state" in inputs:
+        return STATE
+    return ", ".join(sorted(config["rl.critic.signal"])) if "signal" in inputs else NONE
+
+
+def _read(file: Path) -> dict[str, dict[frozenset[str], Mapping[str, Any]]]:
+    """What was found of an env's signals, by their names."""
+    try:
+        record = json.loads(file.read_text())
+        return {record["env"]: {frozenset(one["names"]): one for one in record["found"]}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--runs: {file} is not what scripts/signals.py writes ({first_line(error)})") from error
+
+
+def _told(found: Mapping[str, Any], effect: str, p: str) -> str:
+    return f"{found[effect]:+.3f}, {found[p]:.3f}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
