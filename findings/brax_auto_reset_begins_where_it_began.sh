@@ -2,7 +2,7 @@
 # brax 0.14.2: with `auto_reset=True`, the default of `envs.create`, all episodes of an env begin in the one state that
 # `reset` drew: what is drawn per episode, such as the place of a goal, stays for the whole run. A good guess is a new
 # draw at each reset, as other vector envs have it. `envs/wrappers/training.py`, AutoResetWrapper, keeps the first state
-# and puts it back. With N envs a hidden fact takes N values in all of training.
+# and puts it back. With N envs what is drawn takes at most N values.
 #
 # Seen: of reacher, whose goal is drawn, ten episodes of two envs have two goals, those of the first two; ten calls of
 # `reset`, each with a key of its own, have twenty.
@@ -37,7 +37,8 @@ for t in range(1, STEPS * (EPISODES - 1) + 1):
     if state.done.all():
         begun.append(goals(state))  # after the reset
 drawn = {goal for key in range(EPISODES) for goal in goals(reset(jax.random.PRNGKey(key)))}
-print("brax", version("brax"), "goals of", len(begun), "episodes of", NUM, "envs:", len({g for row in begun for g in row}))
+seen = {goal for row in begun for goal in row}
+print("brax", version("brax"), "goals of", len(begun), "episodes of", NUM, "envs:", len(seen))
 print("goals of", EPISODES, "calls of reset:", len(drawn))
 assert len(begun) == EPISODES and all(row == first for row in begun)
 assert len(drawn) == EPISODES * NUM

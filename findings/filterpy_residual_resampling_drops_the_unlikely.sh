@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# filterpy 2.0.0: `monte_carlo.residual_resample` drops every particle that is not worth a whole copy. After whole copies
-# the rest should be drawn by what is left of N·w; the code takes w less the copies, not N·w less them, so that what
-# is left is least where most was taken, and negative: the shares it draws by are those of the likely particles again.
+# filterpy 2.0.0: `monte_carlo.residual_resample` drops every particle that is not worth a whole copy. After whole
+# copies the rest should be drawn by what is left of N·w; the code takes w less the copies, not N·w less them, so that
+# what is left is least where most was taken, and negative: the shares it draws by are those of the likely again.
 #
 # Seen: of 1,000 particles, half of each of two facts, all hold the likelier one after a signal that is right in 0.85 of
 # all cases, in each of 200 draws, in whichever order they lie; 0.85 by systematic, stratified and multinomial

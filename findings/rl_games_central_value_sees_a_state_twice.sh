@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# rl-games 1.6.5: a central value with a memory, its asymmetric critic, is given the last state of each rollout twice: for
-# the value that the rollout is bootstrapped from, and as the next rollout's first step; its memory takes both. A good
-# guess is that asking for a value changes nothing, as it does for an agent without one: `common/a2c_common.py`,
-# get_values, leaves the agent's own memory alone, but `algos_torch/central_value.py`, get_value, keeps its new one.
+# rl-games 1.6.5: a central value with a memory, its asymmetric critic, is given the last state of each rollout twice:
+# for the value that the rollout is bootstrapped from, and as the next rollout's first step; its memory takes both. A
+# good guess is that asking for a value changes nothing, as it is with an agent that has no central value:
+# get_values of `common/a2c_common.py` leaves the agent's own memory alone, get_value of `algos_torch/central_value.py`
+# keeps its new one.
 #
 # Seen: of steps 0 to 12 in rollouts of 4, the critic's memory is given 0 1 2 3 4 4 5 6 7 8 8 9 10 11 12, and the second
 # rollout is stored, and learned from, to begin with the memory of 0 to 4 where that of 0 to 3 is right.

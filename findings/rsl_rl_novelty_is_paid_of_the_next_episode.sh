@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # rsl-rl-lib 5.5.1: what random network distillation pays for the step that ends an episode is the novelty of the next
-# episode's first observation. A good guess is that of the place it ended at: a goal that ends the episode is what such a
-# bonus is to find. An env here resets by itself, so that `PPO.process_env_step` is given the observation after the
+# episode's first observation. A good guess is that of the place it ended at: a goal that ends the episode is what such
+# a bonus is to find. An env here resets by itself, so that `PPO.process_env_step` is given the observation after the
 # reset and no other; what is learned from are the observations acted on, so that the goal's is never seen either.
 #
-# Seen: in a corridor of 0, 1, 2 and the goal 3, which ends it, each last step is paid 0.37, what being at 0 is worth; 3
-# would be worth 0.49. Of the 60 observations that are learned from none is the goal's.
+# Seen: in a corridor of 0, 1, 2 and the goal 3, which ends it, each last step is paid what being at 0 is worth, about
+# 0.37; 3 would be worth about 0.49. Of the 60 observations that are learned from none is the goal's.
 # Exit code 0: still so; 1: the behaviour has changed; 2: the packages could not be installed.
 set -euo pipefail
 folder=$(mktemp -d)
@@ -80,7 +80,8 @@ runner.learn(1)
 
 last = [(by[before == GOAL - 1], novelty) for before, by, novelty in paid if (before == GOAL - 1).any()]
 print("rsl-rl-lib", version("rsl-rl-lib"), "paid into the goal:", [round(float(by[0]), 4) for by, _ in last])
-print("novelty of the start:", [round(float(n[0]), 4) for _, n in last], "of the goal:", round(float(last[0][1][GOAL]), 4))
+start, goal = ([round(float(novelty[place]), 4) for _, novelty in last] for place in (0, GOAL))
+print("novelty of the start:", start, "of the goal:", goal)
 print("learned from, of", len(learned_from), ":", {place: learned_from.count(place) for place in range(GOAL + 1)})
 assert len(last) == 5 and all(torch.allclose(by, novelty[0].expand_as(by)) for by, novelty in last)
 assert all(abs(float(novelty[GOAL] - novelty[0])) > 0.01 for _, novelty in last)

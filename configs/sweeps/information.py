@@ -1,4 +1,4 @@
-"""What memories hold of the belief, and what mi is paid: docs/results/information.md.
+"""What memories hold of the belief, and what mi is paid: docs/results/information.md and, of a variant, beside it.
 
 Without a variant Tiger and Heaven-Hell-1 by the settings of configs/sweeps/tiger.py; runs of several lengths are one
 run as it was after so many episodes. With `:methods` HeavenHell, Sphinx and Tiger, five seeds of six rows of DQN. With

@@ -1,13 +1,14 @@
 """Is a signal worth giving to a critic? Asked before training, of random episodes, and after it, of five seeds by each.
 
 `python scripts/results.py logs/signals --computed=signal_worth --page=…` holds both against each other. A2C learns
-CartPole, whose velocities are hidden, and the T-Maze within these steps; Heaven-Hell and Car-Flag it does not.
+CartPole, whose velocities are hidden, and the T-Maze within these steps; of Heaven-Hell-1, -3 and Car-Flag a run each
+of 200,000 steps, given the fact, learned nothing.
 """
 
 from ml_collections import ConfigDict
 
 LOOKS = "--config_env.eval.episodes=20"
-CARTPOLE = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.eval.interval=2000", LOOKS)
+CARTPOLE = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.eval.interval=1000", LOOKS)
 T_MAZE = (
     "--config_env=configs/envs/t_maze.py",
     "--config_env.kwargs.length=10",

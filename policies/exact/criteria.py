@@ -5,7 +5,7 @@ J and the learning objective L = J + λ J_int: *coherence*, the return that the 
 *pseudoconcavity*, that L is stationary at its maximum alone; *efficiency*, the least probability over policies that a
 step along a stochastic gradient raises L; *attraction*, the same of J near its optimum.
 
-Dimension key: X axes of a grid of policies, G all of them, P parameters, S states, A actions, Z features, T steps,
+Dimension key: X, Y axes of a grid of policies, G all of them, P parameters, S states, A actions, Z features, T steps,
 N trajectories, B batches of them, K bins.
 """
 
@@ -91,7 +91,7 @@ class Landscape:
     Args:
         process: what is visited, by features of states alone; the measure of what will be visited has no horizon.
         reward_S: of being in a state.
-        over_S: where an episode has ended: nothing is paid, nothing counts.
+        over_S: where an episode has ended: nothing is paid there and no visit counts; the future measure stays there.
         horizon: T.
     """
 
@@ -121,8 +121,8 @@ class Landscape:
     def paid(self, term: str, theta_P: Floats) -> Floats:
         """The intrinsic reward of a term (S, A) under a policy.
 
-        `count` is 1/√n of a feature's n visits, in the unit of an episode's. `rnd` is what is left of a table's error
-        after n steps of SGD, (1 - α)^2n ≈ exp(-2αn), in the unit of the visits of 1/2α episodes.
+        `count` is 1/√n of a feature's n visits, in the unit of all that an episode makes. `rnd` is what is left of a
+        table's error after n steps of SGD, (1 - α)^2n ≈ exp(-2αn), in the unit of the visits of 1/2α episodes.
         """
         policy_SA, feature_SZ = self.policy(theta_P), self.process.feature_SAZ[:, 0]
         visits_Z = self.visits(theta_P) @ feature_SZ
@@ -221,11 +221,11 @@ class Maze(Landscape):
         super().__init__(process, np.eye(cells)[-1], np.zeros(cells, bool), horizon)
 
     def policy(self, theta_P: Floats) -> Floats:
-        """Pr(left), Pr(right) in every cell."""
+        """Pr(left), Pr(right) in every cell (S, 2)."""
         return np.tile([1 - theta_P[0], theta_P[0]], (len(self.reward_S), 1))
 
     def score(self, theta_P: Floats) -> Floats:
-        """The same in every cell."""
+        """∇ log Pr (S, 2, 1), the same in every cell."""
         return np.tile([[-1 / (1 - theta_P[0])], [1 / theta_P[0]]], (len(self.reward_S), 1, 1))
 
     def _own_terms(self, policy_SA: Floats) -> dict[str, Callable[[], Floats]]:
@@ -260,21 +260,23 @@ class Fork(Landscape):
         super().__init__(process, every[heaven] - every[hell], every[-2] + every[-1] > 0, horizon)
 
     def policy(self, theta_P: Floats) -> Floats:
-        """The first action wherever it makes no difference."""
+        """Pr(a | s) (S, 2); the first action wherever it makes no difference."""
         found = np.tile([1.0, 0.0], (len(self.reward_S), 1))
         found[1 : self.fork] = theta_P[0], 1 - theta_P[0]
         found[self.told[-1]] = theta_P[1], 1 - theta_P[1]
         return found
 
     def score(self, theta_P: Floats) -> Floats:
-        """Of the first parameter on the way, of the second at the fork."""
+        """∇ log Pr (S, 2, 2): of the first parameter on the way, of the second at the fork."""
         found = np.zeros((len(self.reward_S), 2, 2))
         found[1 : self.fork, :, 0] = 1 / theta_P[0], -1 / (1 - theta_P[0])
         found[self.told[-1], :, 1] = 1 / theta_P[1], -1 / (1 - theta_P[1])
         return found
 
     def _own_terms(self, policy_SA: Floats) -> dict[str, Callable[[], Floats]]:
-        """What the exact belief gains, in nats: log 2 for being told."""
+        """What the exact belief gains, in nats: log 2 for being told. What a guess shows is paid for as little as by
+        `bonus_target=best`, which pays for no true ending.
+        """
         told_SA = self.process.transition_ASS[:, :, self.told[0]].T * np.log(2)
         return {"information": lambda: told_SA}
 

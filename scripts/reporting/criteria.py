@@ -13,7 +13,7 @@ from scripts.reporting.figures import COLOURS
 from scripts.reporting.statistics import CURVE_DRAWS, DRAWS, estimates
 
 WEIGHT = 0.02  # λ of the maze's terms, the papers'
-FORK_WEIGHTS = (0.1, 1.0)
+FORK_WEIGHTS = (0.1, 1.0, 10.0)
 HILL_WEIGHTS = {"marginal": (0.05, 0.1, 1.0), "policy": (0.01, 0.1, 0.5), "future": (0.05, 0.1, 1.0)}
 NAMES = {
     "none": "no term",

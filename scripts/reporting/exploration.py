@@ -56,9 +56,11 @@ The papers' claims, one by one:
   than be paid once, in all three plans; less log Z, where to end is to be spared a negative reward, they go to the goal
   (held to by a test in a small room). In the empty room's 30,000 steps it is hardly found without a term either.
 - *Terms make gradient estimates point the right way where returns are all alike* (Behind the myth). In the maze they
-  do, the policy's entropy up to even odds only, beyond which it pulls back. The future term's reward hangs on the
-  policy, so that rewards held fixed are no gradient of it: there its efficiency falls.
-- *Weights that are too great cost coherence.* On the hill they do, the policy's entropy from the smallest on.
+  do, the policy's entropy up to even odds only, beyond which it pulls back, `rnd` not everywhere. The rewards of `rnd`
+  and of the future term hang on the policy in a way that no gradient with rewards held fixed takes in: there their
+  efficiency falls.
+- *Weights that are too great cost coherence.* On the hill they do, the policy's entropy from the smallest on; at the
+  fork all but the information gained, all that is paid step by step from the smallest on.
 
 ![Objectives, efficiency and attraction in the maze](../exploration/maze.png)
 
@@ -70,21 +72,22 @@ The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who e
 often than at random if paid for information, and most often if paid for histories that are rare; the marginal measure
 of cells or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
 
-What `mi` is paid for needs something hidden: in the fork a priest knows which side of it is heaven. Paid for the
-information gained, the best policy is the best by the return, whatever the weight: it is paid once, and sooner is more.
-Terms that are paid step by step, the policy's entropy, visits and their counts, have their best half-way to the priest
-at either weight. Who asks now and then is led to asking by nearly every estimate; who hardly ever asks is paid nothing
-for it, so that estimates say as little as without a term, where those by visits point to the priest: the two do not
-replace each other. `rnd` is what SGD leaves of a table's error; its reward hangs on the policy, as does the future
-term's, so that rewards held fixed can point the other way.
+What `mi` is paid for needs something hidden: in the fork a priest, nearer than the fork, knows which side of it is
+heaven. Paid for the information that he gives, the best policy is the best by the return at each of three weights: it
+is paid once, and sooner is more. (What a guess shows is not paid, as true endings are not by `bonus_target=best`.) Each
+other term loses return at some weight: what is paid step by step at 0.1 already, 0.09 to 0.31 of 0.57, since it asks
+with detours, or does less of what it is told; `rnd` at 10. To gradient estimates information gives less than visits
+do: their mean efficiency is 0.76, 0.77 and 0.83 by weight, 0.76 without a term and 0.86 to 0.90 by the marginal
+measure, for who hardly ever asks is hardly ever paid. But near the best policy those by visits raise the return in 0.12
+of the cases or fewer, by information in as many as without a term, 0.51: the two do not replace each other. `rnd` is
+what SGD leaves of a table's error; with its rewards held fixed, estimates often point away from its own objective.
 
 ![Objectives, efficiency and attraction at the fork](../exploration/fork.png)
 
-What networks
-do is in [exploration_heaven_hell.md](exploration_heaven_hell.md) and, on Sphinx,
-[exploration_sphinx.md](exploration_sphinx.md). Not run: the papers' MiniGrid domains
-(500,000 updates, 15 seeds), and their switch maze. The pictures are made by `python scripts/exploration_criteria.py
---out=docs/exploration --batches=500`.
+What networks do is in [exploration_heaven_hell.md](exploration_heaven_hell.md),
+[exploration_sphinx.md](exploration_sphinx.md) and [exploration_car_flag_2d.md](exploration_car_flag_2d.md). Not run:
+the papers' MiniGrid domains (500,000 updates, 15 seeds), and their switch maze. The pictures are made by
+`python scripts/exploration_criteria.py --out=docs/exploration --batches=500`.
 """.splitlines()
 COLUMNS = ("what", "theirs", "ours")
 THEIRS = {  # of soft policy iteration: H(q), E_d H(q(. | s, a)), H within an episode

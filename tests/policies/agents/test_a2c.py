@@ -165,6 +165,15 @@ def test_the_frozen_critic_is_replaced_every_so_many_updates():
             assert not changed(weights(agent.critic), agent.target)
 
 
+@pytest.mark.parametrize("variant", ["a2c:history", "a2c:ua"])
+def test_the_critic_keeps_no_memory_between_updates(variant):
+    agent, batch, other = make_agent(variant), make_batch(seed=1), make_batch(seed=2)
+    first = agent.losses(batch, {})
+    agent.losses(other, {})
+    again = agent.losses(batch, {})
+    assert first.keys() == again.keys() and all(torch.equal(first[name], again[name]) for name in first)
+
+
 def test_dropout_is_in_what_learns_and_not_in_what_it_learns_from(monkeypatch):
     """What learns is in training mode: without it cuDNN refuses the gradient of a recurrent layer."""
     parts = {"auxiliary__use": ("state_prediction",), "intrinsic__use": ("information_gain",)}

@@ -89,19 +89,19 @@ def test_the_fork_by_hand():
     )
 
 
-def test_paid_for_information_no_weight_leads_away_from_the_optimum_and_paid_a_step_most_do():
-    fork, axis = Fork(), np.linspace(0.05, 0.95, 7)
+@pytest.mark.parametrize("weight", [0.1, 1.0, 10.0])
+def test_at_the_fork_information_moves_no_optimum_and_what_is_paid_a_step_does(weight):
+    axis = np.linspace(0.05, 0.95, 7)
     theta_XYP = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1)
-    for weight in (0.1, 1.0, 100.0):
-        judged = fork.judged(dict.fromkeys(Fork.TERMS, weight), theta_XYP, 20)
-        for term in ("none", "information"):
-            assert judged[term].coherence == 0.0 and judged[term].maxima == 1, (term, weight)
-        for term in ("policy", "marginal", "future", "count"):
-            assert judged[term].coherence > 0.05, (term, weight)
-    paid = judged["information"].efficiency_X
-    assert paid[-3:, 1:].min() > 0.7  # who asks now and then is led to asking
-    assert paid[0].max() < 0.75 < judged["marginal"].efficiency_X[1].min()  # visits lead there who hardly ever asks
-    assert paid[1].mean() < judged["marginal"].efficiency_X[1].mean()
+    judged = Fork().judged(dict.fromkeys(Fork.TERMS, weight), theta_XYP, 50)
+    for term in ("none", "information"):
+        assert judged[term].coherence == 0.0 and judged[term].maxima == 1, term
+    for term in ("policy", "marginal", "future", "count"):
+        assert judged[term].coherence > 0.05, term
+    asks_often, hardly_asks = slice(-3, None), 1  # in 0.86 of the episodes and more, and in 0.02
+    paid, visits = judged["information"].efficiency_X, judged["marginal"].efficiency_X
+    assert paid[asks_often, 1:].min() > 0.7
+    assert paid[hardly_asks].mean() < 0.75 < visits[hardly_asks].mean()
 
 
 def test_equal_returns_are_no_estimate(maze):
