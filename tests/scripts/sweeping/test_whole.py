@@ -58,3 +58,39 @@ def unbroken(scripts, broken_and_mended, tmp_path_factory):
 
 def test_the_mended_run_is_the_unbroken_one(broken_and_mended, unbroken):
     assert_same(broken_and_mended[0] / "quick/train/history_s0", unbroken)
+
+
+SIGNALS = """
+from ml_collections import ConfigDict
+
+ENV = "--config_env=configs/envs/heaven_hell_n.py:1"
+
+
+def get_config():
+    test = (ENV, "--data_path={collect}", "--features=cell", "--trees=2", "--permutations=19")
+    return ConfigDict({
+        "name": "asked",
+        "axes": {"seed": (0, 1)},
+        "stages": {
+            "collect": {
+                "script": "main_collect_data.py",
+                "over": ("seed",),
+                "flags": (ENV, "--episodes=20", "--random_episodes=20", "--seed={seed}"),
+            },
+            "signals": {"script": "scripts/signals.py", "over": ("seed",), "flags": test},
+        },
+    })
+"""
+
+
+def test_a_script_in_a_folder_is_a_stage_that_is_not_run_again(scripts, tmp_path):
+    pytest.importorskip("sklearn")
+    (tmp_path / "asked.py").write_text(SIGNALS)
+    flags = (f"--config_sweep={tmp_path / 'asked.py'}", f"--save_dir={tmp_path}")
+    first = scripts.run("scripts/sweep.py", *flags, cwd=tmp_path)
+    assert first.returncode == 0, first.stdout + first.stderr
+    found = {path: path.stat().st_mtime_ns for path in tmp_path.glob("asked/signals/*/signals.json")}
+    assert len(found) == 2 and all(json.loads(path.read_text())["env"] == "HeavenHell-1-v0" for path in found)
+    again = scripts.run("scripts/sweep.py", *flags, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert {path: path.stat().st_mtime_ns for path in found} == found
