@@ -44,10 +44,11 @@ NOTES = [
     "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
     "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
     "",
-    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of Tiger and Heaven-Hell-1 one",
-    "data set with one pair of encoders, for all seeds. Of Tiger the fact is the state; of Heaven-Hell-1 it is",
-    "heaven's side; of the T-Maze of ten steps, whose runs begin with 64 demonstrations, the treasure's, the",
-    "first look being before any update. Irrelevant-v0 is that T-Maze behind two variables that mean nothing.",
+    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of all but the T-Maze one data set",
+    "with one pair of encoders for each domain, for all seeds. Of Tiger the fact is the state; of HeavenHell and",
+    "Heaven-Hell-1 it is heaven's side, of Sphinx the right corner; of the T-Maze of ten steps, whose runs begin with",
+    "64 demonstrations, the treasure's, the first look being before any update. Irrelevant-v0 is that T-Maze behind",
+    "two variables that mean nothing.",
 ]
 COLUMNS = (
     *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
