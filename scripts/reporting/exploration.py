@@ -72,7 +72,7 @@ The papers' agents see the state. Over the exact beliefs of Heaven-Hell-3, who e
 often than at random if paid for information, and most often if paid for histories that are rare; the marginal measure
 of cells or of observations does not help with it, and paid by the future measure, of whichever, one asks less.
 
-What `mi` is paid for needs something hidden: in the fork a priest, nearer than the fork, knows which side of it is
+What `mi` is paid for needs something hidden: in the fork a priest, no farther than the fork, knows which side of it is
 heaven. Paid for the information that he gives, the best policy is the best by the return at each of three weights: it
 is paid once, and sooner is more. (What a guess shows is not paid, as true endings are not by `bonus_target=best`.) Each
 other term loses return at some weight: what is paid step by step at 0.1 already, 0.09 to 0.31 of 0.57, since it asks
