@@ -42,7 +42,8 @@ NOTES = [
     f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its exploration,",
     "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
     "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
-    "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
+    "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing. Left out where",
+    "the state does not stand for the fact, one number a value, as on HeavenHell.",
     "",
     "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of all but the T-Maze one data set",
     "with one pair of encoders for each domain, for all seeds. Of Tiger the fact is the state; of HeavenHell and",
@@ -82,7 +83,8 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
             paid = []
             for record in group:
                 if any(name.startswith("bonus/") for name in record.learning):
-                    paid.append(agreement(record.folder))
+                    found = agreement(record.folder)
+                    paid += [] if found is None else [found]
                 bar.update(1)
             table.append([env, memory, f"`{method}`", *_told(group, paid)])
     return table
@@ -145,7 +147,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
-def agreement(folder: Path, seed: int = 0) -> Paid:
+def agreement(folder: Path, seed: int = 0) -> Paid | None:
     """How the bonuses of a run's agent, as of its newest checkpoint, agree with what the exact belief gains."""
     _, about = load_policy(str(folder))
     config, settings = config_of(about, None, False, "--runs"), settings_of(about)
@@ -157,8 +159,11 @@ def agreement(folder: Path, seed: int = 0) -> Paid:
         episodes = run_episodes(envs, agent.exploring(), EPISODES, seed)
     bonus = [sum(judge(agent, one, gauge.spec).bonuses.values()) for one in episodes]
     kept = [len(one) - int(one.discount[-1] == 0) for one in episodes]
-    gain_T = np.concatenate([gains(gauge, one)[:steps] for one, steps in zip(episodes, kept)])
-    return agreed(np.concatenate([np.asarray(one)[:steps] for one, steps in zip(bonus, kept)]), gain_T)
+    gained = [(gains(gauge, one), steps) for one, steps in zip(episodes, kept)]
+    told = [gain_T[:steps] for gain_T, steps in gained if gain_T is not None]
+    if not told:
+        return None
+    return agreed(np.concatenate([np.asarray(one)[:steps] for one, steps in zip(bonus, kept)]), np.concatenate(told))
 
 
 def agreed(bonus_T: Array, gain_T: Array) -> Paid:
@@ -169,8 +174,8 @@ def agreed(bonus_T: Array, gain_T: Array) -> Paid:
     return Paid(r, float(slope), float(above_T[none_T].sum() / above_T.sum()) if above_T.any() else np.nan)
 
 
-def gains(gauge: BeliefGauge, episode: Episode) -> Array:
-    """By how many nats the exact belief in the true fact rises over each step (T,)."""
+def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
+    """By how many nats the exact belief in the true fact rises over each step (T,); None of a state that is no fact."""
     told = gauge.belief(episode, len(episode)).probability_RK
     groups = dict(gauge.spec.state_groups)
     name = next((fact for fact in FACTS if fact in groups), None)
@@ -179,6 +184,6 @@ def gains(gauge: BeliefGauge, episode: Episode) -> Array:
         share_KV = np.eye(max(groups[name]) + 1)[np.array(groups[name])]
         told, state_RK = told @ share_KV, state_RK @ share_KV
     if told.shape != state_RK.shape:
-        raise UserError(f"--runs: the state of {gauge.spec.env_id} does not tell the fact")
+        return None
     log_R = np.log(np.maximum((told * state_RK).sum(axis=1), 1e-300))
     return np.asarray(np.diff(log_R))

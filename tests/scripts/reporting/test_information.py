@@ -1,12 +1,13 @@
 """What memories came to hold and what mi was paid: correlations by hand, and a page of runs."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from scripts.reporting.information import agreed, rows
+from scripts.reporting.information import agreed, gains, rows
 from scripts.reporting.page import page
 from scripts.reporting.runs import read_runs
 from scripts.reporting.statistics import correlations, ranks
@@ -32,6 +33,23 @@ def test_agreement_of_bonus_and_gain_by_hand():
     assert found.for_nothing == pytest.approx(0.4 / 2.5)
     assert found.r == pytest.approx(np.corrcoef([0.1, 2.1, -0.4, 0.3], [0, 1, 0, 0])[0, 1])
     assert np.isnan(agreed(np.zeros(3), np.zeros(3))).all()
+
+
+def test_gains_are_in_the_fact_that_the_state_stands_for_and_none_where_it_stands_for_none():
+    told = np.array([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]])
+
+    def gauge(**groups):
+        spec = SimpleNamespace(state_groups=groups)
+        return SimpleNamespace(belief=lambda episode, row: SimpleNamespace(probability_RK=told), spec=spec)
+
+    class Walked(SimpleNamespace):
+        def __len__(self):
+            return 2
+
+    one_hot = Walked(state=np.tile([1.0, 0.0], (3, 1)))
+    np.testing.assert_allclose(gains(gauge(), one_hot), [0.0, np.log(2)])
+    np.testing.assert_allclose(gains(gauge(heaven=(0, 1)), one_hot), [0.0, np.log(2)])
+    assert gains(gauge(), Walked(state=np.tile([3.0, 4.0, 1.0], (3, 1)))) is None  # column, row and side
 
 
 @pytest.fixture(scope="module")
