@@ -131,7 +131,7 @@ def placeless(words: Sequence[str], job: Job) -> tuple[str, ...]:
 
 def length_before(job: Job, command: Sequence[str]) -> int | None:
     """How long a run is that was begun by `command`, if the job differs from it only in that it is to be longer."""
-    fields = SCRIPTS[job.words[0]].grows
+    fields = next(script.grows for name, script in SCRIPTS.items() if job.words[0].endswith(name))  # wherever it lies
 
     def parted(words: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         """The flags by which a run grows, and the other words."""
