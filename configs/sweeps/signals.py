@@ -9,14 +9,7 @@ from ml_collections import ConfigDict
 
 LOOKS = "--config_env.eval.episodes=20"
 CARTPOLE = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.eval.interval=1000", LOOKS)
-T_MAZE = (
-    "--config_env=configs/envs/t_maze.py",
-    "--config_env.kwargs.length=10",
-    "--config_env.kwargs.noise=0.0",
-    "--config_env.horizon=30",
-    "--config_env.eval.interval=4000",
-    LOOKS,
-)
+T_MAZE = ("--config_env=configs/envs/t_maze.py:10", "--config_env.eval.interval=4000", LOOKS)
 LEARNERS = {
     "cartpole_a2c": (*CARTPOLE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=500"),
     "cartpole_sac": (*CARTPOLE, "--config_rl=configs/rl/sac.py:history", "--train_episodes=50"),

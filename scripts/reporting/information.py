@@ -19,7 +19,7 @@ from policies.deployed.inspection import judge, rebuilt_agent
 from policies.deployed.trust import config_of
 from policies.probing.gauge import BeliefGauge
 from scripts.reporting.runs import Record, read_runs
-from scripts.reporting.statistics import Array, correlations
+from scripts.reporting.statistics import Array, correlations, spread
 from utils.errors import UserError
 from utils.progress import progress
 
@@ -105,20 +105,20 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     yield f"{np.median([one.learning[name][0, -1] for one in group]):,.0f}"
     yield str(len(group))
     for what in ("gauge/return", name, f"{name}_entropy"):
-        yield _spread([one.learning[what][1, -1] for one in group])
+        yield spread([one.learning[what][1, -1] for one in group])
     yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
     whole = ("gauge/belief", "gauge/belief_entropy")
     told = [
-        _spread([one.learning[what][1, -1] for one in group])
+        spread([one.learning[what][1, -1] for one in group])
         for what in whole
         if all(what in one.learning for one in group)
     ]
     yield ", ".join(told) if name != whole[0] else "–"
     yield _number(correlations(*(_looks(group, what) for what in (whole[0], "gauge/return")))[1])
     irrelevant = [one.learning["gauge/irrelevant"][1] for one in group if "gauge/irrelevant" in one.learning]
-    yield ", ".join(_spread([f(look) for look in irrelevant]) for f in (lambda x: x[-1], max)) if irrelevant else "–"
+    yield ", ".join(spread([f(look) for look in irrelevant]) for f in (lambda x: x[-1], max)) if irrelevant else "–"
     for values in zip(*paid, strict=True) if paid else ():
-        yield _spread(values)
+        yield spread(values)
     yield from () if paid else ("–",) * len(Paid._fields)
 
 
@@ -138,13 +138,6 @@ def _held_from(one: Record, name: str) -> str:
     steps, lacking = steps[is_there], np.flatnonzero(~(held >= HELD * most)[is_there])
     since = lacking[-1] + 1 if lacking.size else 0
     return f"{steps[since]:,.0f}" if since < steps.size else "never"
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Median, least and greatest."""
-    if np.isnan(values).any():
-        return "–"
-    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
 def agreement(folder: Path, seed: int = 0) -> Paid | None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from scripts.reporting.runs import Record, read_runs
-from scripts.reporting.statistics import correlations
+from scripts.reporting.statistics import correlations, spread
 from utils.errors import UserError, first_line
 
+EFFECTS = ("gain", "p_gain", "share", "p_dependence")  # of what a test found
 NONE, STATE = "none", "the whole state"
 TITLE = "Is a signal worth giving? The test before training beside what training comes to"
 NOTES = [
@@ -40,14 +41,16 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     """A row a domain, learner and signal, and one for how the ranks of both agree.
 
     Raises:
-        UserError: there are no runs, or no tests of a domain that was trained on.
+        UserError: there are no runs, one has no critic, or nothing was tested on a domain that was trained on.
     """
     records, _ = read_runs([str(Path(folder) / "train") for folder in folders])
-    tested: dict[str, Any] = {}
+    tested: dict[str, dict[frozenset[str], Mapping[str, float]]] = {}
     for file in (file for folder in folders for file in Path(folder).glob("signals/*/signals.json")):
         tested |= _read(file)
     groups: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
+        if "rl.critic_inputs" not in record.config:
+            raise UserError(f"--runs: {record.folder} has no critic that a signal may be given to, as a2c and sac have")
         groups[record.key.env, record.config["rl.family"]][signal_of(record.config)].append(record)
     table = []
     for (env, family), by_signal in sorted(groups.items()):
@@ -61,7 +64,7 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
                 pairs.append((found["gain"], float(np.median(areas))))
             tests = (_told(found, "gain", "p_gain"), _told(found, "share", "p_dependence")) if found else ("–", "–")
             ends = [record.last("return") for record in group]
-            table.append([env, family, signal, *tests, str(len(group)), _spread(areas), _spread(ends)])
+            table.append([env, family, signal, *tests, str(len(group)), spread(areas), spread(ends)])
         rank = correlations(*np.array(pairs).T)[1] if len(pairs) > 2 else np.nan  # two are always in one order
         told = "–" if np.isnan(rank) else f"{rank:.2f}"
         table.append([env, family, f"rank correlation, {len(pairs)} signals", told, "–", "–", "–", "–"])
@@ -76,18 +79,16 @@ def signal_of(config: Mapping[str, Any]) -> str:
     return ", ".join(sorted(config["rl.critic.signal"])) if "signal" in inputs else NONE
 
 
-def _read(file: Path) -> dict[str, dict[frozenset[str], Mapping[str, Any]]]:
+def _read(file: Path) -> dict[str, dict[frozenset[str], Mapping[str, float]]]:
     """What was found of an env's signals, by their names."""
     try:
         record = json.loads(file.read_text())
-        return {record["env"]: {frozenset(one["names"]): one for one in record["found"]}}
+        return {
+            record["env"]: {frozenset(one["names"]): {k: float(one[k]) for k in EFFECTS} for one in record["found"]}
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"--runs: {file} is not what scripts/signals.py writes ({first_line(error)})") from error
 
 
-def _told(found: Mapping[str, Any], effect: str, p: str) -> str:
+def _told(found: Mapping[str, float], effect: str, p: str) -> str:
     return f"{found[effect]:+.3f}, {found[p]:.3f}"
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"

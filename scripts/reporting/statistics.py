@@ -28,6 +28,13 @@ def correlations(x: Array, y: Array) -> tuple[float, float]:
     return pearson, spearman
 
 
+def spread(values: Sequence[float]) -> str:
+    """Median, least and greatest, as a cell of a table; a dash where one is not a number."""
+    if np.isnan(values).any():
+        return "–"
+    return f"{np.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
 def ranks(values: Array) -> Array:
     """The rank of each, from 0; of equal ones the mean of theirs."""
     _, which, count = np.unique(values, return_inverse=True, return_counts=True)

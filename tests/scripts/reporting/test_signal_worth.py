@@ -52,6 +52,13 @@ def test_two_signals_have_no_rank_and_a_domain_needs_its_test(sweep):
     file.write_text(json.dumps(record | {"env": "Pendulum-v1"}))
     with pytest.raises(UserError, match=r"^--runs: nothing was tested on CartPole-v1; of the sweep's folder signals/"):
         rows([str(sweep)])
-    file.write_text("[]")
-    with pytest.raises(UserError, match=r"^--runs: .*signals.json is not what scripts/signals.py writes"):
-        rows([str(sweep)])
+    for damaged in ("[]", json.dumps(record | {"found": [{"names": ["0"]}]})):
+        file.write_text(damaged)
+        with pytest.raises(UserError, match=r"^--runs: .*signals.json is not what scripts/signals.py writes"):
+            rows([str(sweep)])
+
+
+def test_a_run_without_a_critic_is_one_line(tmp_path):
+    write_run(tmp_path / "train" / "plain", [0.5, 1.0])
+    with pytest.raises(UserError, match=r"^--runs: .*plain has no critic that a signal may be given to"):
+        rows([str(tmp_path)])
