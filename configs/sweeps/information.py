@@ -2,17 +2,42 @@
 
 Without a variant Tiger and Heaven-Hell-1 by the settings of configs/sweeps/tiger.py; runs of several lengths are one
 run as it was after so many episodes. With `:methods` HeavenHell, Sphinx and Tiger, five seeds of six rows of DQN. With
-`:t_maze` the memories of configs/sweeps/memories.py:t_maze, by its settings, and some of them behind two variables that
-mean nothing.
+`:t_maze` the memories of configs/sweeps/memories.py:t_maze, by its settings, some of them behind two variables that mean
+nothing, and some where every fifth action is another. With `:hikes` memories on Mountain Hike and the varying one, whose
+beliefs are told by particles.
 """
 
 from ml_collections import ConfigDict
 
 from configs.sweeps import grid_domains, memories, sure, tiger
 
+NOISY = (*memories.TEN_STEPS, "--config_env.kwargs.noise=0.2", "--config_env.horizon=38")
 LOOKS = {"tiger": "--gauge_interval=1500", "heaven_hell_1": "--gauge_interval=3000"}
 METHODS = ("history", "mi", "ua", "ba", "zp", "believer")
-VARIANTS: dict[str, object] = {"finite": LOOKS, "methods": METHODS, "t_maze": memories.T_MAZE}
+HIKES = {
+    "fixed": (
+        "--config_env=configs/envs/mountain_hike.py",
+        "--config_env.eval.interval=4000",
+        "--config_rl.lr=0.003",
+        "--config_rl.return_lambda=0.8",
+        "--config_rl.exploration.steps=8000",
+        "--updates_per_step=0.3",
+        "--train_episodes=300",
+        "--gauge_interval=6000",
+    ),
+    "varying": (
+        "--config_env=configs/envs/mountain_hike.py:varying",
+        "--config_env.eval.interval=16000",
+        "--config_rl.lr=0.002",
+        "--config_rl.return_lambda=0.9",
+        "--config_rl.exploration.steps=40000",
+        "--updates_per_step=0.05",
+        "--train_episodes=1250",
+        "--gauge_interval=50000",
+    ),
+}
+HIKERS = ("gru", "lstm", "gpt", "mgu", "brc", "nbrc", "mingru", "lru")
+VARIANTS: dict[str, object] = {"finite": LOOKS, "methods": METHODS, "t_maze": memories.T_MAZE, "hikes": HIKES}
 IRRELEVANT = (
     "--config_env=configs/envs/irrelevant.py:t_maze",
     "--config_env.kwargs.variables=2",
@@ -24,7 +49,7 @@ IRRELEVANT = (
 
 
 def get_config(variant: str = "finite") -> ConfigDict:
-    return {"finite": finite, "methods": methods, "t_maze": t_maze}[variant]()
+    return {"finite": finite, "methods": methods, "t_maze": t_maze, "hikes": hikes}[variant]()
 
 
 def finite() -> ConfigDict:
@@ -67,11 +92,22 @@ def t_maze() -> ConfigDict:
     config = memories.get_config("t_maze").unlock()
     config.name = "information_t_maze"
     flags = (flag for flag in config.stages.train.flags if flag not in memories.TEN_STEPS)
-    config.axes.env = ConfigDict({"plain": {"train": memories.TEN_STEPS}, "irrelevant": {"train": IRRELEVANT}})
+    config.axes.env = ConfigDict({"plain": memories.TEN_STEPS, "irrelevant": IRRELEVANT, "noisy": NOISY})
     config.stages.train.over = ("env", "seed", "memory")
     config.stages.train.list = (
         ["plain", "*", "*"],
-        *(["irrelevant", "*", memory] for memory in ("gru", "gru_warmed", "nbrc")),
+        *([env, "*", memory] for env in ("irrelevant", "noisy") for memory in ("gru", "gru_warmed", "nbrc")),
     )
     config.stages.train.flags = (*flags, "--gauge=belief", "--gauge_interval=1000")
+    return config.lock()
+
+
+def hikes() -> ConfigDict:
+    config = memories.get_config("t_maze").unlock()
+    config.name = "information_hikes"
+    config.axes.env = ConfigDict(HIKES)
+    config.axes.memory = {memory: config.axes.memory[memory] for memory in HIKERS}
+    config.stages.train.over = ("env", "seed", "memory")
+    config.stages.train.flags = (*memories.SMALL, "--gauge=belief")
+    config.slurm.hours = 2.0
     return config.lock()

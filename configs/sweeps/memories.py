@@ -9,8 +9,19 @@ from ml_collections import ConfigDict
 from configs.sweeps.sure import DOMAINS
 
 WIDTH, WARM = "--config_seq.kwargs.out_dim=32", "--config_seq.warmup=100"
+SMALL = (  # a small learner of short episodes
+    "--config_rl=configs/rl/dqn.py:history",
+    "--config_seq.vector.obs_dim=16",
+    "--config_seq.vector.action_dim=16",
+    "--config_rl.head_dims=(64,64)",
+    "--config_rl.tau=0.02",
+    "--batch_size=32",
+    "--start_training=0",
+    "--film_episodes=0",
+    "--seed={seed}",
+)
 T_MAZE = {
-    **{memory: (memory, WIDTH) for memory in ("gru", "mingru", "bmru", "lru", "nbrc", "hybrid")},
+    **{memory: (memory, WIDTH) for memory in ("gru", "lstm", "mingru", "bmru", "lru", "nbrc", "hybrid")},
     "gru_warmed": ("gru", WIDTH, WARM),
     "gpt": ("gpt",),  # as wide as its inputs
     "frame_stack": ("frame_stack", WIDTH),
@@ -47,21 +58,13 @@ def t_maze() -> ConfigDict:
         "over": ("seed", "memory"),
         "flags": (
             *TEN_STEPS,
-            "--config_rl=configs/rl/dqn.py:history",
-            "--config_seq.vector.obs_dim=16",
-            "--config_seq.vector.action_dim=16",
-            "--config_rl.head_dims=(64,64)",
+            *SMALL,
             "--config_rl.lr=0.003",
-            "--config_rl.tau=0.02",
             "--config_rl.return_lambda=1.0",
             "--config_rl.exploration.steps=4000",
-            "--batch_size=32",
             "--updates_per_step=0.3",
-            "--start_training=0",
             "--start_expert_training=64",
             "--train_episodes=200",
-            "--film_episodes=0",
-            "--seed={seed}",
         ),
     }
     config.stages = ConfigDict({"train": train})

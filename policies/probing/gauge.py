@@ -18,6 +18,7 @@ from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv, Belief, EnvSpec, Past
+from envs.factors import factors
 from envs.make import describing_env
 from policies.acting.evaluate import GreedyPolicy, measures
 from policies.acting.rollout import Policy, run_episodes
@@ -138,6 +139,13 @@ class BeliefGauge:
         told = self.domain.belief(*self._past(episode, row))
         assert told is not None, "it was told before"
         return told
+
+    def true_fact(self, episode: Episode) -> int | None:
+        """Which of the K facts that its belief is about holds in an episode, of a domain where one hides and stays."""
+        past = self._past(episode, len(episode))
+        facts = factors(self.domain, past.obs_RO, episode.state).values()
+        staying = [one.label_R for one in facts if one.is_hidden and (one.label_R == one.label_R[0]).all()]
+        return int(staying[0][0]) if len(staying) == 1 else None
 
     def _last_beliefs(self, episodes: Sequence[Episode], row_N: Sequence[int]) -> list[Belief]:
         """Those at one row of each episode."""

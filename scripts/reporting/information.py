@@ -73,10 +73,11 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     """
     records, _ = read_runs(folders)
     groups: dict[tuple[str, str, str, int], list[Record]] = defaultdict(list)
+    named = _envs(records)
     for record in records:
         if "gauge/belief" not in record.learning:
             raise UserError(f"--runs: {record.folder} has no gauge; train it with --gauge=belief")
-        groups[record.key.env, _memory(record), record.key.method, _rounded(record)].append(record)
+        groups[named[record.folder], _memory(record), record.key.method, _rounded(record)].append(record)
     table = []
     with progress(len(records), 0, "information") as bar:
         for (env, memory, method, _), group in sorted(groups.items()):
@@ -88,6 +89,20 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
                 bar.update(1)
             table.append([env, memory, f"`{method}`", *_told(group, paid)])
     return table
+
+
+def _envs(records: Sequence[Record]) -> dict[Path, str]:
+    """The domain of each run by its folder, with those of its own arguments in which runs of it differ."""
+    told = {
+        one.folder: {name.rpartition(".")[2]: value for name, value in one.config.items() if "env.kwargs." in name}
+        for one in records
+    }
+    named = {}
+    for one in records:
+        others = [told[other.folder] for other in records if other.key.env == one.key.env]
+        differing = [n for n, value in told[one.folder].items() if any(other.get(n) != value for other in others)]
+        named[one.folder] = ", ".join([one.key.env, *(f"{name} {told[one.folder][name]}" for name in differing)])
+    return named
 
 
 def _memory(record: Record) -> str:
@@ -168,7 +183,7 @@ def agreed(bonus_T: Array, gain_T: Array) -> Paid:
 
 
 def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
-    """By how many nats the exact belief in the true fact rises over each step (T,); None of a state that is no fact."""
+    """By how many nats the exact belief in the true fact rises over each step (T,); None where no fact can be told."""
     told = gauge.belief(episode, len(episode)).probability_RK
     groups = dict(gauge.spec.state_groups)
     name = next((fact for fact in FACTS if fact in groups), None)
@@ -176,7 +191,10 @@ def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
     if name is not None:
         share_KV = np.eye(max(groups[name]) + 1)[np.array(groups[name])]
         told, state_RK = told @ share_KV, state_RK @ share_KV
-    if told.shape != state_RK.shape:
-        return None
+    if told.shape != state_RK.shape:  # the state does not stand for the fact
+        fact = gauge.true_fact(episode)
+        if fact is None or fact >= told.shape[1]:
+            return None
+        state_RK = np.eye(told.shape[1])[[fact]]
     log_R = np.log(np.maximum((told * state_RK).sum(axis=1), 1e-300))
     return np.asarray(np.diff(log_R))

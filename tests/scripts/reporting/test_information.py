@@ -1,18 +1,25 @@
 """What memories came to hold and what mi was paid: correlations by hand, and a page of runs."""
 
 import json
+import shutil
+from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from envs.make import make_vector_env
+from policies.acting.rollout import RandomPolicy, run_episodes
+from policies.probing.gauge import BeliefGauge
 from scripts.reporting.information import agreed, gains, rows
 from scripts.reporting.page import page
 from scripts.reporting.runs import read_runs
 from scripts.reporting.statistics import correlations, ranks
 from scripts.reporting.study import gauged, study
 from scripts.reporting.tables import markdown
+from tests.helpers.agents import make_config
+from tests.helpers.configs import config_named
 from tests.helpers.runs import write_run
 from tests.helpers.scripts import assert_refused
 
@@ -35,12 +42,16 @@ def test_agreement_of_bonus_and_gain_by_hand():
     assert np.isnan(agreed(np.zeros(3), np.zeros(3))).all()
 
 
-def test_gains_are_in_the_fact_that_the_state_stands_for_and_none_where_it_stands_for_none():
+def test_gains_are_in_the_fact_that_the_state_stands_for_and_none_where_there_is_none():
     told = np.array([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]])
 
     def gauge(**groups):
         spec = SimpleNamespace(state_groups=groups)
-        return SimpleNamespace(belief=lambda episode, row: SimpleNamespace(probability_RK=told), spec=spec)
+        return SimpleNamespace(
+            belief=lambda episode, row: SimpleNamespace(probability_RK=told),
+            true_fact=lambda episode: episode.fact,
+            spec=spec,
+        )
 
     class Walked(SimpleNamespace):
         def __len__(self):
@@ -49,7 +60,27 @@ def test_gains_are_in_the_fact_that_the_state_stands_for_and_none_where_it_stand
     one_hot = Walked(state=np.tile([1.0, 0.0], (3, 1)))
     np.testing.assert_allclose(gains(gauge(), one_hot), [0.0, np.log(2)])
     np.testing.assert_allclose(gains(gauge(heaven=(0, 1)), one_hot), [0.0, np.log(2)])
-    assert gains(gauge(), Walked(state=np.tile([3.0, 4.0, 1.0], (3, 1)))) is None  # column, row and side
+    place = np.tile([3.0, 4.0, 1.0], (3, 1))  # column, row and side
+    np.testing.assert_allclose(gains(gauge(), Walked(state=place, fact=0)), [0.0, np.log(2)])
+    assert gains(gauge(), Walked(state=place, fact=None)) is None
+
+
+@pytest.mark.parametrize("name", ["heaven_hell", "sphinx", "car_flag_1d", "car_flag_2d"])
+def test_gains_of_an_episode_are_what_the_belief_in_the_true_fact_gained(name):
+    """Who comes to know, comes to know the truth: what all steps gain is what was lacking, where all was told."""
+    config = make_config()
+    config.env = config_named("envs", name)
+    with closing(make_vector_env(config.env, 64, seed=0)) as envs:
+        gauge, spec = BeliefGauge(config, envs, "--gauge=belief"), envs.spec_sizes
+        policy = RandomPolicy(spec.action_dim, spec.discrete, np.random.default_rng(0))
+        known = 0
+        for episode in run_episodes(envs, policy, 128, seed=0):
+            told_RK, fact = gauge.belief(episode, len(episode)).probability_RK, gauge.true_fact(episode)
+            log_true_R = np.log(told_RK[:, fact])
+            assert np.isfinite(log_true_R).all()  # the truth is never ruled out
+            np.testing.assert_allclose(gains(gauge, episode), np.diff(log_true_R), atol=1e-12)
+            known += told_RK[-1].max() > 0.99
+    assert known
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +119,16 @@ def test_a_row_a_memory_and_method_by_hand(folder):
     assert history[:6] == ["HeavenHell-v0", "`gru`", "`dqn:history`", "200", "1", "0.20 [0.20, 0.20]"]
     assert history[6:12] == ["0.60 [0.60, 0.60]", "0.69 [0.69, 0.69]", "never", "–", "1.00", "–"]
     assert mi[2] == "`dqn:mi`" and mi[4] == "2"
+
+
+def test_a_domain_is_told_with_the_arguments_in_which_runs_of_it_differ(folder, tmp_path):
+    for noise in (0.0, 0.2):
+        run = tmp_path / str(noise)
+        shutil.copytree(folder / "history0", run)
+        stored = json.loads((run / "config.json").read_text())
+        stored["config"]["env"]["kwargs"] = {"length": 10, "noise": noise}
+        (run / "config.json").write_text(json.dumps(stored))
+    assert [row[0] for row in rows([str(tmp_path)])] == ["HeavenHell-v0, noise 0.0", "HeavenHell-v0, noise 0.2"]
 
 
 def test_a_fact_is_held_from_the_look_after_which_none_lacks_it(tmp_path):
