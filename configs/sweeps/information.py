@@ -2,9 +2,9 @@
 
 Without a variant Tiger and Heaven-Hell-1 by the settings of configs/sweeps/tiger.py; runs of several lengths are one
 run as it was after so many episodes. With `:methods` HeavenHell, Sphinx and Tiger, five seeds of six rows of DQN. With
-`:t_maze` the memories of configs/sweeps/memories.py:t_maze, by its settings, some of them behind two variables that mean
-nothing, and some where every fifth action is another. With `:hikes` memories on Mountain Hike and the varying one, whose
-beliefs are told by particles.
+`:t_maze` the memories of configs/sweeps/memories.py:t_maze, by its settings, some of them behind two variables that
+mean nothing, and some where every fifth action is drawn. With `:hikes` memories on Mountain Hike and the varying one,
+whose beliefs are told by particles.
 """
 
 from ml_collections import ConfigDict

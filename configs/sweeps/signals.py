@@ -11,7 +11,16 @@ LOOKS = "--config_env.eval.episodes=20"
 CARTPOLE = ("--config_env=configs/envs/cartpole_hidden.py", "--config_env.eval.interval=1000", LOOKS)
 T_MAZE = ("--config_env=configs/envs/t_maze.py:10", "--config_env.eval.interval=4000", LOOKS)
 LEARNERS = {
-    "cartpole_a2c": (*CARTPOLE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=500"),
+    "cartpole_a2c": (
+        *CARTPOLE,
+        "--config_env.eval.interval=4000",
+        "--config_rl=configs/rl/a2c.py:history",
+        "--config_rl.actor_lr=0.001",
+        "--config_rl.entropy.start=0.0",
+        "--config_rl.entropy.end=0.0",
+        "--batch_size=8",
+        "--train_episodes=1000",
+    ),
     "cartpole_sac": (*CARTPOLE, "--config_rl=configs/rl/sac.py:history", "--train_episodes=50"),
     "t_maze_a2c": (*T_MAZE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=4000"),
 }
