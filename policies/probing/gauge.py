@@ -35,6 +35,7 @@ EFFORT = Effort(steps=120, batch=128, hidden_dims=(64, 64), lr=4e-3)
 ESTIMATOR = "infonce"  # as near as any on values as few as beliefs have, and the steadiest
 READ_EPISODES, READ_STEPS = 256, 600  # of a readout
 READ_PARTICLES = 250  # of a belief, at most: every so many of equally weighted ones, which are drawn in order
+AT_ONCE = 128  # episodes whose memories are worked out together; samples of beliefs take many times their room
 SAME = 1e-6  # beliefs that differ by less are one
 
 
@@ -211,15 +212,18 @@ def memories(policy: HistoryPolicy, episodes: Sequence[Episode], spec: EnvSpec) 
     names = list(policy.public.folds)
     if not names:
         raise UserError("--gauge: the policy has no memory")
-    rows = sum(len(episode) + 1 for episode in episodes)
-    buffer = EpisodeBuffer(spec, rows, spec.max_episode_steps, seed=0)
-    for episode in episodes:
-        buffer.add(episode)
     device = next(policy.parameters()).device
-    with torch.inference_mode():
-        views = policy.public(buffer.newest(len(episodes), device))
-        memory_RNH = torch.cat([views[name].float() for name in names], dim=-1).cpu()
-    return [memory_RNH[: len(episode) + 1, n].clone() for n, episode in enumerate(episodes)]
+    found: list[Tensor] = []
+    for some in (episodes[i : i + AT_ONCE] for i in range(0, len(episodes), AT_ONCE)):
+        rows = sum(len(episode) + 1 for episode in some)
+        buffer = EpisodeBuffer(spec, rows, spec.max_episode_steps, seed=0)
+        for episode in some:
+            buffer.add(episode)
+        with torch.inference_mode():
+            views = policy.public(buffer.newest(len(some), device))
+            memory_RNH = torch.cat([views[name].float() for name in names], dim=-1).cpu()
+        found += [memory_RNH[: len(episode) + 1, n].clone() for n, episode in enumerate(some)]
+    return found
 
 
 def _last(rows: Any) -> Tensor:
