@@ -144,6 +144,17 @@ def test_a_fact_is_held_from_the_look_after_which_none_lacks_it(tmp_path):
     assert held_from == "300" and whole == "8.00 [8.00, 8.00], 9.00 [9.00, 9.00]" and with_return == "1.00"
 
 
+def test_of_particles_there_is_no_entropy_but_what_was_held_at_first(tmp_path):
+    run = write_run(tmp_path / "0", [0.0, 0.5, 1.0], 0)
+    with (run / "metrics.jsonl").open("a") as file:
+        for k, held in enumerate((0.5, 0.75)):
+            row = {"step": 100 * k, "gauge/turn": held, "gauge/belief": 2 * held, "gauge/return": k}
+            file.write(json.dumps(row) + "\n")
+    ((*_, held, at_first, held_from, whole, with_return, _, _, _, _),) = rows([str(tmp_path)])
+    assert (held, at_first, held_from) == ("0.75 [0.75, 0.75]", "at first 0.50 [0.50, 0.50]", "–")
+    assert (whole, with_return) == ("1.50 [1.50, 1.50]", "1.00")
+
+
 def test_what_is_held_of_variables_that_mean_nothing_is_told_at_the_end_and_at_most(tmp_path):
     for seed in (0, 1):
         run = write_run(tmp_path / str(seed), [0.0, 0.5, 1.0], seed)
