@@ -88,6 +88,15 @@ def test_nothing_hangs_on_the_unit_of_the_return():
     np.testing.assert_allclose(in_other_units[1:], told[1:], rtol=1e-6)
 
 
+def test_nothing_hangs_on_the_unit_of_a_signal():
+    steps, effort = synthetic.drawn(0, 30), Effort(trees=2, permutations=19)
+    in_units = {unit: {name: unit * told for name, told in steps.signals.items()} for unit in (1, 1024)}
+    told, in_other_units = (
+        ranked(replace(steps, signals=signals), synthetic.SIGNALS[-1:], effort)[0] for signals in in_units.values()
+    )
+    np.testing.assert_allclose(in_other_units[1:], told[1:], rtol=1e-6)
+
+
 def test_signals_are_in_units_of_their_own_spread():
     steps = Steps(
         EPISODE_M, np.zeros((300, 1)), np.zeros(300), {"a": np.arange(300.0)[:, None], "b": np.ones((300, 1))}
