@@ -2,7 +2,8 @@
 
 With --computed the page is a table that is computed, mostly of no runs. With --refresh the pages that are there are
 made anew, from what stands beside them: each says at its top which of its settings are no longer today's. With --add a
-page gets more runs; one with the method and seeds of a run that is there takes its place.
+page gets more runs; one with the method and seeds of a run that is there takes its place. A table that is computed of
+runs gets more rows by it; one of the same runs takes the place of that which is there.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
@@ -46,7 +47,7 @@ OF_GIVEN = ("information", "memories", "encoders", "signal_worth")  # whose rows
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "last", "notes", "add", "by"),
-    "computed": ("metric", "target", "last", "notes", "add", "by"),
+    "computed": ("metric", "target", "last", "notes", "by"),
 }
 
 _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they may also stand without a flag")
@@ -58,7 +59,7 @@ _LAST = flags.DEFINE_integer("last", 10, "of how many evaluations the mean count
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
 _BY = flags.DEFINE_list("by", [], "fields of config.json that tell groups apart, such as rl.expectile")
 _COMPUTED = flags.DEFINE_enum("computed", None, tuple(COMPUTED), "what to compute instead of reading runs")
-_ADD = flags.DEFINE_boolean("add", False, "add the runs to those of the page that is there, and keep its words")
+_ADD = flags.DEFINE_boolean("add", False, "add runs, or rows, to those of the page that is there, and keep its words")
 _REFRESH = flags.DEFINE_boolean("refresh", False, "make the pages of the folder --page anew")
 
 
@@ -135,9 +136,31 @@ def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
     if bool(runs) != (name in OF_GIVEN):
         has = "needs run folders" if name in OF_GIVEN else "has no use for run folders"
         raise UserError(f"--runs: --computed={name} {has}")
+    before = addable(name, where.with_suffix(".json")) if _ADD.value else None
     command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
-    return {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
+    record = {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
+    if before is None:
+        return record
+    rows = {source.row_key(row): row for row in [*before["rows"], *record["rows"]]}
+    commands = dict.fromkeys([*before["command"].split("\n"), f"{command} --add"])
+    words = {"title": _TITLE.value or before["title"], "notes": before["notes"], "command": "\n".join(commands)}
+    return {**record, **words, "rows": [rows[key] for key in sorted(rows)]}
+
+
+def addable(name: str, beside: Path) -> dict[str, Any]:
+    """The table that is there, to which rows can be added.
+
+    Raises:
+        UserError: its rows have nothing to tell them apart by, or it has other columns.
+    """
+    able = [name for name in OF_GIVEN if hasattr(importlib.import_module(COMPUTED[name]), "row_key")]
+    if name not in able:
+        raise UserError(f"--add: no rows can be added to --computed={name}; choose from {', '.join(able)}")
+    before = usable(read_record(beside, of=OF_TABLE), beside)
+    if list(before["columns"]) != list(importlib.import_module(COMPUTED[name]).COLUMNS):
+        raise UserError(f"--add: {beside} has other columns than today's; compute it anew")
+    return before
 
 
 def read(file: Path, flag: str) -> str:

@@ -92,6 +92,11 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     return table
 
 
+def row_key(row: Sequence[str]) -> tuple[str, str, str, int]:
+    """What tells rows apart: domain, memory, method and how long they trained, a few steps more or less."""
+    return row[0], row[1], row[2], _two_digits(float(row[3].replace(",", "")))
+
+
 def _envs(records: Sequence[Record]) -> dict[Path, str]:
     """The domain of each run by its folder, with those of its own arguments in which runs of it differ."""
     told = {
@@ -113,7 +118,11 @@ def _memory(record: Record) -> str:
 
 def _rounded(record: Record) -> int:
     """Env steps at its end, to two digits: a few more or less are the same length."""
-    return int(float(f"{record.learning['gauge/belief'][0, -1]:.1e}"))
+    return _two_digits(record.learning["gauge/belief"][0, -1])
+
+
+def _two_digits(steps: float) -> int:
+    return int(float(f"{steps:.1e}"))
 
 
 def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:

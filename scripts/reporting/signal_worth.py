@@ -17,7 +17,7 @@ from scripts.reporting.statistics import correlations, spread
 from utils.errors import UserError, first_line
 
 EFFECTS = ("gain", "p_gain", "share", "p_dependence")  # of what a test found
-NONE, STATE = "none", "the whole state"
+NONE, STATE, RANKS = "none", "the whole state", "rank correlation"
 TITLE = "Is a signal worth giving? The test before training beside what training comes to"
 NOTES = [
     "A critic V(h, i) or Q(h, i, a) is given a signal i of the state besides the history; the policy is not. Before",
@@ -25,9 +25,8 @@ NOTES = [
     "([docs/information.md](../information.md)): *gain* is the share of the return's variance that it tells, below 0",
     "where it does harm, *dependence* HSIC as a share of the most, each with its p-value. After it: the mean of all",
     "evaluations' returns of a run (the area under its curve), and that of the last ten; medians over seeds, in",
-    "brackets the least and the greatest. A run of SAC, where there is one, has eleven evaluations in all. Rank",
-    "correlation: Spearman's, of the gain with the median area, over the signals of a domain that were given and",
-    "tested: four of CartPole, of which one is two of the others, so that little follows from it. CartPole's entries 1",
+    "brackets the least and the greatest. Rank correlation: Spearman's, of the gain with the median area, over the",
+    "signals of a domain that were given and tested: two to four, so that little follows from it. CartPole's entries 1",
     "and 3, both hidden, are the velocities of cart and pole, 0 and 2 are seen. No test is looked up for the whole",
     "state.",
 ]
@@ -35,6 +34,12 @@ COLUMNS = (
     *("env", "learner", "signal", "gain, p", "dependence, p", "seeds"),
     *("return, all of a run", "return, last ten"),
 )
+
+
+def row_key(row: Sequence[str]) -> tuple[str, str, bool, bool, str]:
+    """What tells rows apart, domain, learner and signal, in the order in which they stand."""
+    env, learner, signal = row[:3]
+    return env, learner, signal.startswith(RANKS), signal == STATE, "" if signal == NONE else signal
 
 
 def rows(folders: Sequence[str]) -> list[list[str]]:
@@ -67,7 +72,7 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
             table.append([env, family, signal, *tests, str(len(group)), spread(areas), spread(ends)])
         rank = correlations(*np.array(pairs).T)[1] if len(pairs) > 2 else np.nan  # two are always in one order
         told = "–" if np.isnan(rank) else f"{rank:.2f}"
-        table.append([env, family, f"rank correlation, {len(pairs)} signals", told, "–", "–", "–", "–"])
+        table.append([env, family, f"{RANKS}, {len(pairs)} signals", told, "–", "–", "–", "–"])
     return table
 
 

@@ -184,5 +184,21 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     assert "`dqn:mi`" in line and line.count("|") == 16
     assert str(tmp_path) not in (tmp_path / "information.md").read_text()
     assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information needs run folders")
+    record = json.loads((tmp_path / "information.json").read_text())
+    (row,) = record["rows"]
+    others = [["Another-v0", *row[1:]], [*row[:4], "9", *row[5:]]]  # the second is of the same runs
+    record |= {"rows": others, "notes": ["Words."], "command": "made before"}
+    (tmp_path / "information.json").write_text(json.dumps(record))
+    done = scripts.run("scripts/results.py", tmp_path / "default", *flags, "--add")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "information.json").read_text())
+    assert found["rows"] == [others[0], row] and found["notes"] == ["Words."]
+    before, more = found["command"].split("\n")
+    assert before == "made before" and more.endswith(" --add") and more in (tmp_path / "information.md").read_text()
+    (tmp_path / "information.json").write_text(json.dumps(record | {"columns": ["one"], "rows": [["1"]]}))
+    refused = scripts.run("scripts/results.py", tmp_path / "default", *flags, "--add")
+    assert_refused(refused, "--add", "other columns than today's")
+    refused = scripts.run("scripts/results.py", "--computed=theory", f"--page={tmp_path / 'x.md'}", "--add")
+    assert_refused(refused, "--add: no rows can be added to --computed=theory; choose from information, signal_worth")
     theory = ("--computed=theory", f"--page={tmp_path / 'x.md'}")
     assert_refused(scripts.run("scripts/results.py", tmp_path, *theory), "--computed=theory has no use for run folders")
