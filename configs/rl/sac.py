@@ -68,7 +68,7 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.critic_lr = 3e-4
     config.temperature = ConfigDict(
         {
-            "initial": 0.1,  # α
+            "initial": 0.1,  # α; to stay alive is worth α × entropy / (1 - γ), which must be less than what an end pays
             "auto": True,  # α follows the entropy; False keeps the initial one
             "lr": 3e-4,  # by which α follows
             "target_entropy": -1.0,  # floor of the entropy in nats, for each dimension of a continuous action
