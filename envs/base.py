@@ -99,7 +99,8 @@ class Belief:
         probability_RK: their probabilities at each of R rows, exact but where there are particles.
         irrelevant_RD: the means of D variables that mean nothing, given the same; None where there are none.
         particles_RPS: P equally weighted states, which are the belief where it cannot be told exactly; else None.
-        features: by name, which number of a feature each fact (K,) has, where that is not the state's to say.
+        features: by name, which number of a feature each fact (K,) has, where that is not the state's to say; a factor
+            of the domain that has the name is numbered alike.
     """
 
     names: tuple[str, ...]

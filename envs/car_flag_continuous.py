@@ -144,9 +144,8 @@ class CarFlag1DRules(ContinuousRules):
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """Both sides are equally likely until one is read; no place and no ending tells of it."""
         side_R = np.sign(np.cumsum(np.asarray(obs_RO)[:, 2]))
-        return Belief(
-            ("left flag", "right flag"), np.stack([1.0 - side_R, 1.0 + side_R], axis=1).astype(np.float64) / 2
-        )
+        probability_RK = np.stack([1.0 - side_R, 1.0 + side_R], axis=1).astype(np.float64) / 2
+        return Belief(("left flag", "right flag"), probability_RK, features={"side": np.arange(2)})
 
     @cached_property
     def _switching_curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

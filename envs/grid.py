@@ -250,7 +250,9 @@ class GridRules(Rules):
         belief_RM = self.followed(seen_R, action_T, terminated)
         places = (f"goal in row {goal // self.cols}, column {goal % self.cols}" for goal in self.goal_K)
         hidden_M = self.hidden_J[self._open_M]
-        return Belief(tuple(places), np.stack([np.bincount(hidden_M, row, self.num_hidden) for row in belief_RM]))
+        told = np.stack([np.bincount(hidden_M, row, self.num_hidden) for row in belief_RM])
+        probability_RK: NDArray[np.float64] = told.astype(np.float64)
+        return Belief(tuple(places), probability_RK, features={"goal": np.arange(self.num_hidden)})
 
     def factors(self, obs_RO: NDArray[Any], state_RS: NDArray[Any]) -> dict[str, Factor]:
         """The agent's cell, and the goal, hidden away from the information.

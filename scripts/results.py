@@ -3,7 +3,8 @@
 With --computed the page is a table that is computed, mostly of no runs. With --refresh the pages that are there are
 made anew, from what stands beside them: each says at its top which of its settings are no longer today's. With --add a
 page gets more runs; one with the method and seeds of a run that is there takes its place. A table that is computed of
-runs gets more rows by it; one of the same runs takes the place of that which is there.
+runs gets more rows by it; a row of the same domain, memory and method takes the place of the one that is there,
+whatever its seeds, so that all runs of a row are given together.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md
@@ -136,30 +137,38 @@ def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
     if bool(runs) != (name in OF_GIVEN):
         has = "needs run folders" if name in OF_GIVEN else "has no use for run folders"
         raise UserError(f"--runs: --computed={name} {has}")
-    before = addable(name, where.with_suffix(".json")) if _ADD.value else None
+    before = addable(name, source, where.with_suffix(".json")) if _ADD.value else None
     command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
     record = {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
     if before is None:
         return record
     rows = {source.row_key(row): row for row in [*before["rows"], *record["rows"]]}
-    commands = dict.fromkeys([*before["command"].split("\n"), f"{command} --add"])
-    words = {"title": _TITLE.value or before["title"], "notes": before["notes"], "command": "\n".join(commands)}
+    more = f"{command} --add"
+    commands = [*(line for line in before["command"].split("\n") if line != more), more]
+    words = {"title": _TITLE.value or before["title"], "command": "\n".join(commands)}
     return {**record, **words, "rows": [rows[key] for key in sorted(rows)]}
 
 
-def addable(name: str, beside: Path) -> dict[str, Any]:
+def addable(name: str, source: Any, beside: Path) -> dict[str, Any]:
     """The table that is there, to which rows can be added.
 
     Raises:
-        UserError: its rows have nothing to tell them apart by, or it has other columns.
+        UserError: it is not there, is another one, or its rows have nothing to tell them apart by.
     """
-    able = [name for name in OF_GIVEN if hasattr(importlib.import_module(COMPUTED[name]), "row_key")]
+    able = [other for other in OF_GIVEN if hasattr(importlib.import_module(COMPUTED[other]), "row_key")]
     if name not in able:
         raise UserError(f"--add: no rows can be added to --computed={name}; choose from {', '.join(able)}")
-    before = usable(read_record(beside, of=OF_TABLE), beside)
-    if list(before["columns"]) != list(importlib.import_module(COMPUTED[name]).COLUMNS):
-        raise UserError(f"--add: {beside} has other columns than today's; compute it anew")
+    if not beside.exists():
+        raise UserError(f"--add: there is no {beside}; leave --add out")
+    before = usable(read_record(beside), beside)
+    if list(before.get("columns", ())) != list(source.COLUMNS):
+        raise UserError(f"--add: {beside} has not the columns of today's --computed={name}; leave --add out")
+    try:
+        for row in before["rows"]:
+            source.row_key(row)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(f"--page: {beside} is damaged ({type(error).__name__}: {first_line(error)})") from error
     return before
 
 

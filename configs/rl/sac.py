@@ -68,7 +68,8 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.critic_lr = 3e-4
     config.temperature = ConfigDict(
         {
-            "initial": 0.1,  # α; to stay alive is worth α × entropy / (1 - γ), which must be less than what an end pays
+            # α; where an end alone pays, to stay alive is worth α × entropy / (1 - γ), which must be less than that
+            "initial": 0.1,
             "auto": True,  # α follows the entropy; False keeps the initial one
             "lr": 3e-4,  # by which α follows
             "target_entropy": -1.0,  # floor of the entropy in nats, for each dimension of a continuous action

@@ -24,8 +24,7 @@ SAC = (  # a small one
     "--config_rl.tau=0.02",
     "--batch_size=16",
 )
-# what is paid at the end alone: staying alive is worth temperature × entropy / (1 - discount), which must be less
-SHOWN = (
+SHOWN = (  # with demonstrations
     *SAC,
     "--config_rl.actor_lr=0.0005",
     "--config_rl.critic_lr=0.002",
@@ -53,6 +52,7 @@ LEARNERS = {
         "--train_episodes=50",
     ),
     "t_maze_a2c": (*T_MAZE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=4000"),
+    # paid at the end alone: to stay alive is worth temperature × entropy / (1 - discount), which must be less
     "heaven_hell_sac": (
         *HEAVEN_HELL,
         *SHOWN,

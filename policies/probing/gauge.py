@@ -129,7 +129,10 @@ class BeliefGauge:
         if (first := told[0].particles_RPS) is not None:
             every = -(-first.shape[1] // READ_PARTICLES)
             beliefs["belief"] = _last(one.particles_RPS for one in told)[:, ::every]
-        beliefs |= {name: probability_NK @ share_KV for name, share_KV in self._features(told[0])}
+        shares = self.features(told[0])
+        beliefs |= {
+            name: probability_NK @ torch.from_numpy(shares[name]) for name in shares if not _whole(shares[name])
+        }
         if told[0].irrelevant_RD is not None:
             beliefs["irrelevant"] = _last(one.irrelevant_RD for one in told)
         memory_NH = torch.stack([memory_RH[row] for memory_RH, row in zip(memory_NRH, row_N)])
@@ -141,12 +144,13 @@ class BeliefGauge:
         assert told is not None, "it was told before"
         return told
 
-    def true_fact(self, episode: Episode) -> int | None:
-        """Which of the K facts that its belief is about holds in an episode, of a domain where one hides and stays."""
-        past = self._past(episode, len(episode))
-        facts = factors(self.domain, past.obs_RO, episode.state).values()
-        staying = [one.label_R for one in facts if one.is_hidden and (one.label_R == one.label_R[0]).all()]
-        return int(staying[0][0]) if len(staying) == 1 else None
+    def labels(self, episode: Episode) -> dict[str, NDArray[np.int64]]:
+        """The true value of each factor that the domain declares, at each row (R,)."""
+        obs_RO, state_RS = (
+            row_storages(self.spec)[view].decode(torch.from_numpy(rows)).numpy()
+            for view, rows in (("obs", episode.obs), ("state", episode.state))
+        )
+        return {name: factor.label_R for name, factor in factors(self.domain, obs_RO, state_RS).items()}
 
     def _last_beliefs(self, episodes: Sequence[Episode], row_N: Sequence[int]) -> list[Belief]:
         """Those at one row of each episode."""
@@ -168,15 +172,15 @@ class BeliefGauge:
         ended = row == len(episode) and episode.discount[-1] == 0
         return Past(obs_RO, episode.action[:row], bool(ended))
 
-    def _features(self, told: Belief) -> list[tuple[str, Tensor]]:
-        """Of each feature of the state of which the belief says something, by which facts it has which value (K, V)."""
+    def features(self, told: Belief) -> dict[str, NDArray[np.float64]]:
+        """Of each feature of which the belief says something, by name, which facts it has which value of (K, V)."""
         groups = ((name, [number for number in number_S if number >= 0]) for name, number_S in self.spec.state_groups)
         features = dict(told.features) | {name: np.array(number) for name, number in groups}
-        return [
-            (name, torch.from_numpy(np.eye(number_K.max() + 1)[number_K]))
+        return {
+            name: np.eye(number_K.max() + 1)[number_K]
             for name, number_K in features.items()
             if len(number_K) == len(told.names)
-        ]
+        }
 
     def readout(self, policy: HistoryPolicy, seed: int) -> Callable[[Tensor], NDArray[np.float64]]:
         """What can be read from memories (R, H): the probabilities of the facts (R, K), by a network that has learned
@@ -224,6 +228,11 @@ def memories(policy: HistoryPolicy, episodes: Sequence[Episode], spec: EnvSpec) 
             memory_RNH = torch.cat([views[name].float() for name in names], dim=-1).cpu()
         found += [memory_RNH[: len(episode) + 1, n].clone() for n, episode in enumerate(some)]
     return found
+
+
+def _whole(share_KV: NDArray[np.float64]) -> bool:
+    """Whether a feature is all that the belief is about."""
+    return np.array_equal(share_KV, np.eye(len(share_KV)))
 
 
 def _last(rows: Any) -> Tensor:

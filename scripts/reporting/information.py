@@ -26,7 +26,8 @@ from utils.progress import progress
 EPISODES = 200  # of a run, to hold bonuses against exact gains
 HELD = 0.9  # of the entropy: what counts as holding the belief
 LITTLE = 0.1  # nats of entropy, below which there is nothing to hold
-FACTS = ("heaven", "treasure", "fact", "turn")  # features that hide; else it is all that the domain tells
+FACTS = ("heaven", "treasure", "fact", "turn", "goal", "side")  # features that hide; else all that the domain tells
+NAMED = ("noise",)  # own arguments of a domain that are told beside its name
 
 TITLE = "Information, measured while learning"
 NOTES = [
@@ -34,23 +35,23 @@ NOTES = [
     "belief, the most that it can hold (`--gauge=belief`): medians over seeds, in brackets the least and the greatest.",
     f"Held from: env steps from which on a memory had {HELD:.0%} of it at every look, for each seed, but for looks",
     f"with less than {LITTLE:g} nats of entropy: before the policy seeks the fact there is nothing to hold. An",
-    "untrained memory may hold it: compare with the first look. Of beliefs by particles no entropy is known; in its",
-    "place is what the memory held at first. All, nats: what is held of the whole belief, and its entropy; left out",
-    "where the fact is all that it tells. With return: Spearman's correlation of what is held of the whole belief",
-    "with the mean return, over all looks at the runs of a row. Irrelevant: I(memory; belief) of variables that mean",
-    "nothing, as training ends, and the most of any look, the first included.",
+    "untrained memory may hold it: compare with the first look. Where no entropy can be counted, as of beliefs by",
+    "particles, what the memory held at first stands in its place. All, nats: what is held of the whole belief, and",
+    "its entropy; left out where the fact is all that it tells. With return: Spearman's correlation of what is held",
+    "of the whole belief with the mean return, over all looks at the runs of a row. Irrelevant: I(memory; belief) of",
+    "variables that mean nothing, as training ends, and the most of any look, the first included.",
     "",
     f"Of `mi`, as its agent was then: what its bonus says of {EPISODES} episodes that it plays with its exploration,",
     "against log b'(fact) - log b(fact), the nats by which the exact belief in the true fact rises over a step; the",
     "step that ends an episode is left out. r: Pearson's correlation over steps. Slope: bonus a nat, by least squares.",
     "Paid for nothing: the share of all that is paid above 0 which is paid for steps that gain nothing.",
     "",
-    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of all but the T-Maze one data set",
-    "with one pair of encoders for each domain, for all seeds. Of Tiger the fact is the state; of HeavenHell and",
-    "Heaven-Hell-1 it is heaven's side, of Sphinx the right corner; of the T-Maze of ten steps, whose runs begin with",
-    "64 demonstrations, the treasure's, the first look being before any update; with noise 0.2 every fifth action is",
-    "drawn. Irrelevant-v0 is that T-Maze behind two variables that mean nothing. Of Mountain Hike it is all that the",
-    "particles tell, of the varying one the turn of the actions.",
+    "Runs of [configs/sweeps/information.py](../../configs/sweeps/information.py): of Tiger, HeavenHell,",
+    "Heaven-Hell-1 and Sphinx one data set with one pair of encoders each, for all seeds. Of Tiger the fact is the",
+    "state; of HeavenHell and Heaven-Hell-1 it is heaven's side, of Sphinx the right corner; of the T-Maze of ten",
+    "steps, whose runs begin with 64 demonstrations, the treasure's, the first look being before any update; with",
+    "noise 0.2 every fifth action is drawn. Irrelevant-v0 is that T-Maze behind two variables that mean nothing. Of",
+    "Mountain Hike it is all that the particles tell, of the varying one the turn of the actions.",
 ]
 COLUMNS = (
     *("env", "memory", "method", "env steps", "seeds", "return", "held, nats", "of", "held from"),
@@ -74,11 +75,10 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     """
     records, _ = read_runs(folders)
     groups: dict[tuple[str, str, str, int], list[Record]] = defaultdict(list)
-    named = _envs(records)
     for record in records:
         if "gauge/belief" not in record.learning:
             raise UserError(f"--runs: {record.folder} has no gauge; train it with --gauge=belief")
-        groups[named[record.folder], _memory(record), record.key.method, _rounded(record)].append(record)
+        groups[_env(record), _memory(record), record.key.method, _rounded(record)].append(record)
     table = []
     with progress(len(records), 0, "information") as bar:
         for (env, memory, method, _), group in sorted(groups.items()):
@@ -97,18 +97,10 @@ def row_key(row: Sequence[str]) -> tuple[str, str, str, int]:
     return row[0], row[1], row[2], _two_digits(float(row[3].replace(",", "")))
 
 
-def _envs(records: Sequence[Record]) -> dict[Path, str]:
-    """The domain of each run by its folder, with those of its own arguments in which runs of it differ."""
-    told = {
-        one.folder: {name.rpartition(".")[2]: value for name, value in one.config.items() if "env.kwargs." in name}
-        for one in records
-    }
-    named = {}
-    for one in records:
-        others = [told[other.folder] for other in records if other.key.env == one.key.env]
-        differing = [n for n, value in told[one.folder].items() if any(other.get(n) != value for other in others)]
-        named[one.folder] = ", ".join([one.key.env, *(f"{name} {told[one.folder][name]}" for name in differing)])
-    return named
+def _env(record: Record) -> str:
+    """Its domain, with what of its own arguments makes it another."""
+    told = ((name, record.config.get(f"env.kwargs.{name}")) for name in NAMED)
+    return ", ".join([record.key.env, *(f"{name} {value:g}" for name, value in told if value)])
 
 
 def _memory(record: Record) -> str:
@@ -131,7 +123,7 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     yield str(len(group))
     for what in ("gauge/return", name):
         yield spread([one.learning[what][1, -1] for one in group])
-    if all(f"{name}_entropy" in one.learning for one in group):
+    if all(_at_all_looks(one, name, f"{name}_entropy") for one in group):
         yield spread([one.learning[f"{name}_entropy"][1, -1] for one in group])
         yield ", ".join(sorted((_held_from(one, name) for one in group), key=lambda text: (len(text), text)))
     else:
@@ -141,7 +133,7 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     told = [
         spread([one.learning[what][1, -1] for one in group])
         for what in whole
-        if all(what in one.learning for one in group)
+        if all(_at_all_looks(one, whole[0], what) for one in group)
     ]
     yield ", ".join(told) if name != whole[0] else "–"
     yield _number(correlations(*(_looks(group, what) for what in (whole[0], "gauge/return")))[1])
@@ -150,6 +142,11 @@ def _told(group: Sequence[Record], paid: Sequence[Paid]) -> Iterator[str]:
     for values in zip(*paid, strict=True) if paid else ():
         yield spread(values)
     yield from () if paid else ("–",) * len(Paid._fields)
+
+
+def _at_all_looks(one: Record, name: str, what: str) -> bool:
+    """Whether a run's every look that found something of `name` found `what` too: an entropy may not be countable."""
+    return what in one.learning and one.learning[what].shape == one.learning[name].shape
 
 
 def _looks(group: Sequence[Record], name: str) -> Array:
@@ -199,17 +196,17 @@ def agreed(bonus_T: Array, gain_T: Array) -> Paid:
 
 def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
     """By how many nats the exact belief in the true fact rises over each step (T,); None where no fact can be told."""
-    told = gauge.belief(episode, len(episode)).probability_RK
-    groups = dict(gauge.spec.state_groups)
-    name = next((fact for fact in FACTS if fact in groups), None)
-    state_RK = episode.state.astype(np.float64)
-    if name is not None:
-        share_KV = np.eye(max(groups[name]) + 1)[np.array(groups[name])]
-        told, state_RK = told @ share_KV, state_RK @ share_KV
-    if told.shape != state_RK.shape:  # the state does not stand for the fact
-        fact = gauge.true_fact(episode)
-        if fact is None or fact >= told.shape[1]:
-            return None
-        state_RK = np.eye(told.shape[1])[[fact]]
-    log_R = np.log(np.maximum((told * state_RK).sum(axis=1), 1e-300))
-    return np.asarray(np.diff(log_R))
+    told = gauge.belief(episode, len(episode))
+    shares, state_RS = gauge.features(told), episode.state.astype(np.float64)
+    name = next((fact for fact in FACTS if fact in shares), None)
+    if name is not None and name in (labels := gauge.labels(episode)):
+        true_R = (told.probability_RK @ shares[name])[np.arange(len(episode) + 1), labels[name]]
+    elif state_RS.shape == told.probability_RK.shape and _one_hot(state_RS):  # the state is the fact
+        true_R = (told.probability_RK * state_RS).sum(axis=1)
+    else:
+        return None
+    return np.asarray(np.diff(np.log(np.maximum(true_R, 1e-300))))
+
+
+def _one_hot(rows_RK: Array) -> bool:
+    return bool(((rows_RK == 0) | (rows_RK == 1)).all() and (rows_RK.sum(axis=1) == 1).all())

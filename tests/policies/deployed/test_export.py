@@ -189,7 +189,7 @@ def test_a_step_that_differs_is_refused(tmp_path):
 
 @pytest.mark.parametrize("memory", ["gru", "lstm"])
 def test_recurrent_nodes_are_of_the_form_that_runtimes_agree_on(memory, tmp_path):
-    """Forwards, without lengths, clipping or other activations; a GRU's reset gate after the product."""
+    """Forwards, without lengths, peepholes, clipping or other activations; a GRU's reset gate after the product."""
     onnx = pytest.importorskip("onnx")
     spec = envs_of("heaven_hell").spec_sizes
     exported(make_policy(spec, memory=memory), spec, tmp_path)

@@ -9,12 +9,12 @@ import torch
 from envs.base import entropies
 from envs.irrelevant import VARIANCE, filtered
 from envs.make import make_vector_env, seen_model_of
-from policies.acting.rollout import RandomPolicy
+from policies.acting.rollout import RandomPolicy, run_episodes
 from policies.build import build_policy
 from policies.deployed.solved import solved_config, solved_policy
 from policies.exact.point_based import Solver, controller
 from policies.models.sources import Sources
-from policies.probing.gauge import BeliefGauge
+from policies.probing.gauge import BeliefGauge, memories
 from policies.training.observers import Gauge
 from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
@@ -209,3 +209,12 @@ def test_what_cannot_be_measured_is_one_line(scripts, tmp_path):
     )
     assert_refused(scripts.run("main.py", *TINY, "--gauge_interval=5"), "--gauge_interval: it is for --gauge")
     assert_refused(scripts.run("main.py", *TINY, "--gauge=beliefs"), "--gauge", "belief")
+
+
+def test_memories_of_some_at_a_time_are_those_of_all(exact, monkeypatch):
+    gauge, policy, random = exact
+    episodes = run_episodes(gauge.envs, random, 30, seed=0)
+    together = memories(policy, episodes, gauge.spec)
+    monkeypatch.setattr("policies.probing.gauge.AT_ONCE", 7)
+    for one, alone in zip(together, memories(policy, episodes, gauge.spec), strict=True):
+        torch.testing.assert_close(alone, one)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scripts.reporting.signal_worth import rows
+from scripts.reporting.signal_worth import row_key, rows
 from tests.helpers.runs import write_run
 from utils.errors import UserError
 
@@ -62,3 +62,11 @@ def test_a_run_without_a_critic_is_one_line(tmp_path):
     write_run(tmp_path / "train" / "plain", [0.5, 1.0])
     with pytest.raises(UserError, match=r"^--runs: .*plain has no critic that a signal may be given to"):
         rows([str(tmp_path)])
+
+
+def test_rows_stand_none_first_and_ranks_last_and_a_rank_is_of_a_learner_whatever_it_counts(sweep):
+    table = rows([str(sweep)])
+    assert sorted(table, key=row_key) == table
+    *_, rank = table
+    assert row_key([*rank[:2], "rank correlation, 9 signals"]) == row_key(rank)
+    assert len({row_key(row) for row in table}) == len(table)
