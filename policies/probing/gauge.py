@@ -69,6 +69,9 @@ class BeliefGauge:
         estimator: one of `ESTIMATORS`.
         episodes: that are played for a measure.
 
+    Attributes:
+        by_particles: whether beliefs are told by particles.
+
     Raises:
         UserError: the domain tells no belief, or one by particles to an estimator of vectors.
     """
@@ -93,7 +96,8 @@ class BeliefGauge:
             raise UserError(f"{none} ({error})") from error
         if told is None:
             raise UserError(none)
-        if told.particles_RPS is not None and not self.estimator.of_sets:
+        self.by_particles = told.particles_RPS is not None
+        if self.by_particles and not self.estimator.of_sets:
             able = ", ".join(name for name, made in ESTIMATORS.items() if made.of_sets)
             raise UserError(f"--estimator: {estimator!r} is not of beliefs by particles; choose from {able}")
 
@@ -109,11 +113,11 @@ class BeliefGauge:
             acting: what plays them; the policy, greedily, if not given.
         """
         pairs = self.pairs(policy, seed, acting)
-        found, by_particles = {"return": float(np.mean(pairs.returns))}, pairs.beliefs["belief"].dim() == 3
+        found = {"return": float(np.mean(pairs.returns))}
         for name, belief_NK in pairs.beliefs.items():
             label_N, num = numbered((belief_NK / SAME).round())
             found[name] = self.estimator.fit(pairs.memory_NH, belief_NK) if num > 1 else 0.0
-            if 2 * num <= len(label_N) and not by_particles:
+            if 2 * num <= len(label_N) and not self.by_particles:
                 found[f"{name}_entropy"] = entropy_of(label_N)
         return found
 

@@ -72,7 +72,10 @@ def define_flags() -> None:
     flags.DEFINE_integer("threads", 1, "CPU threads of one process", lower_bound=1)
     flags.DEFINE_enum("gauge", None, ("belief",), "measure how much the memory holds of this while it learns")
     flags.DEFINE_integer(
-        "gauge_interval", None, "env steps between measures; a fifth of the run if not given", lower_bound=1
+        "gauge_interval",
+        None,
+        "env steps between measures; if not given a fifth of the run, by particles half",
+        lower_bound=1,
     )
     flags.DEFINE_boolean("wandb", False, "mirror the metrics to Weights & Biases (offline without an account)")
     flags.DEFINE_boolean("tensorboard", False, "mirror the metrics to TensorBoard")

@@ -31,7 +31,7 @@ from utils.progress import Say, Show, progress
 from utils.run import Run
 from utils.seeding import seed_everything
 
-LOOKS = 5  # of a gauge, in a run
+LOOKS, LOOKS_BY_PARTICLES = 5, 2  # of a gauge, in a run, besides the first; those by particles take ten times as long
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,9 @@ def gauges(origin: Origin, options: Options, total: int) -> list[Observer]:
         return []
     config, seed = origin.config, origin.settings.seed
     envs = origin.make_envs(width_for(config.env, EPISODES), seed=seed)
-    interval = options.gauge_interval or max(1, total // LOOKS)
-    return [Gauge(BeliefGauge(config, envs, f"--gauge={options.gauge}"), interval, seed)]
+    gauge = BeliefGauge(config, envs, f"--gauge={options.gauge}")
+    looks = LOOKS_BY_PARTICLES if gauge.by_particles else LOOKS
+    return [Gauge(gauge, options.gauge_interval or max(1, total // looks), seed)]
 
 
 def plain_configs(config: ConfigDict) -> dict[str, Any]:

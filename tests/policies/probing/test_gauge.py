@@ -1,6 +1,7 @@
 """What memories hold of the belief: memories that are known to hold it, and those that cannot."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from policies.exact.point_based import Solver, controller
 from policies.models.sources import Sources
 from policies.probing.gauge import BeliefGauge, memories
 from policies.training.observers import Gauge
+from policies.training.run import gauges
 from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
 from tests.helpers.runs import assert_identical, metrics
@@ -209,6 +211,22 @@ def test_what_cannot_be_measured_is_one_line(scripts, tmp_path):
     )
     assert_refused(scripts.run("main.py", *TINY, "--gauge_interval=5"), "--gauge_interval: it is for --gauge")
     assert_refused(scripts.run("main.py", *TINY, "--gauge=beliefs"), "--gauge", "belief")
+
+
+@pytest.mark.parametrize(("name", "looks"), [("t_maze:10", 5), ("mountain_hike", 2)])
+def test_what_is_dear_is_looked_at_less_often(name, looks):
+    """By particles a look takes some ten times as long."""
+    config = make_config()
+    config.env = config_named("envs", name)
+    origin = SimpleNamespace(
+        config=config,
+        settings=SimpleNamespace(seed=0),
+        make_envs=lambda num, seed: make_vector_env(config.env, 2, seed=seed),
+    )
+    for given, expected in ((None, 1000 // looks), (70, 70)):
+        (gauge,) = gauges(origin, SimpleNamespace(gauge="belief", gauge_interval=given), 1000)
+        assert gauge.interval == expected and gauge.gauge.by_particles == (looks == 2)
+        gauge.close()
 
 
 def test_memories_of_some_at_a_time_are_those_of_all(exact, monkeypatch):
