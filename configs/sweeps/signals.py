@@ -13,7 +13,12 @@ CARTPOLE = ("--config_env=configs/envs/cartpole_hidden.py", LOOKS)
 T_MAZE = ("--config_env=configs/envs/t_maze.py:10", "--config_env.eval.interval=4000", LOOKS)
 HEAVEN_HELL = ("--config_env=configs/envs/heaven_hell_n.py:3", "--config_env.eval.interval=2000", LOOKS)
 CAR_FLAG = ("--config_env=configs/envs/car_flag_1d.py", "--config_env.eval.interval=3000", LOOKS)
-ENVS = {"cartpole": CARTPOLE, "t_maze": T_MAZE, "heaven_hell": HEAVEN_HELL, "car_flag": CAR_FLAG}
+ENVS = {
+    "cartpole": CARTPOLE,
+    "t_maze": T_MAZE,
+    "heaven_hell": HEAVEN_HELL,
+    "car_flag": {"collect": CAR_FLAG, "signals": (*CAR_FLAG, "--episodes=60")},  # of 150 steps each
+}
 SAC = (  # a small one
     "--config_rl=configs/rl/sac.py:history",
     "--config_seq=configs/seq/gru.py",
