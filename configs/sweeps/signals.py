@@ -1,9 +1,9 @@
 """Is a signal worth giving to a critic? Asked before training, of random episodes, and after it, of five seeds by each.
 
-`python scripts/results.py logs/signals --computed=signal_worth --page=…` holds both against each other. SAC learns
-CartPole, whose velocities are hidden, and from demonstrations Heaven-Hell-3 and Car-Flag on a line; A2C learns
-CartPole, and the T-Maze to the returns of a guess. Given the fact, it learned nothing of Heaven-Hell-3 in 800,000 steps
-of one run, of Heaven-Hell-1 and Car-Flag in 200,000.
+`python scripts/results.py logs/signals --computed=signal_worth --page=…` holds both against each other. From
+demonstrations SAC learns Car-Flag on a line, and Heaven-Hell-3 with one to three of five seeds; A2C learns CartPole,
+whose velocities are hidden, and the T-Maze to the returns of a guess. Given the fact, it learned nothing of
+Heaven-Hell-3 in 800,000 steps of one run, of Heaven-Hell-1 and Car-Flag in 200,000.
 """
 
 from ml_collections import ConfigDict
