@@ -4,7 +4,7 @@ With --computed the page is a table that is computed, mostly of no runs. With --
 made anew, from what stands beside them: each says at its top which of its settings are no longer today's. With --add a
 page gets more runs; one with the method and seeds of a run that is there takes its place. A table that is computed of
 runs gets more rows by it; a row of the same domain, memory and method takes the place of the one that is there,
-whatever its seeds, so that all runs of a row are given together.
+whatever its seeds, so that all runs of a row are given together; the title stays, the notes are today's.
 
 Example: python scripts/results.py logs/sure_heaven_hell logs/sure_heaven_hell_avx2 --page=docs/results/heaven_hell.md
 Example: python scripts/results.py --computed=theory --page=docs/results/tabular.md

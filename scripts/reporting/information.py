@@ -100,7 +100,7 @@ def row_key(row: Sequence[str]) -> tuple[str, str, str, int]:
 def _env(record: Record) -> str:
     """Its domain, with what of its own arguments makes it another."""
     told = ((name, record.config.get(f"env.kwargs.{name}")) for name in NAMED)
-    return ", ".join([record.key.env, *(f"{name} {value:g}" for name, value in told if value)])
+    return ", ".join([record.key.env, *(f"{name} {value}" for name, value in told if value)])
 
 
 def _memory(record: Record) -> str:

@@ -38,7 +38,7 @@ NOTES = [
     "(`gpt`: 32, as its inputs; `hybrid`: two blocks), 64 demonstrations, 6,000 env steps and 2,000 updates of 32",
     "episodes, at L = 10 alone; *warmed* is `--config_seq.warmup=100`. The greedy policy at the end, by the share of",
     f"{EPISODES} episodes that find the treasure in 3 L steps: the mean over seeds, and in brackets each of them. Who",
-    "forgets the cue and walks on has 0.5. The sweep is of 12 memories and three seeds; what is not in the table was",
+    "forgets the cue and walks on has 0.5. The sweep is of 13 memories and three seeds; what is not in the table was",
     "not run, and one seed tells nothing of the next.",
 ]
 COLUMNS = ("memory", "seeds", *(f"L = {length:,}" for length in LENGTHS))

@@ -93,13 +93,16 @@ def test_gains_of_an_episode_are_what_was_lacking_of_the_truth(name):
 def test_a_belief_by_particles_gains_in_the_turn_of_the_actions():
     config = make_config()
     config.env = config_named("envs", "mountain_hike:varying")
-    config.env.horizon = 8
+    config.env.horizon = 40
     with closing(make_vector_env(config.env, 2, seed=0)) as envs:
         gauge = BeliefGauge(config, envs, "--gauge=belief")
         (episode,) = run_episodes(envs, RandomPolicy(4, True, np.random.default_rng(0)), 1, seed=0)
         turn_R = gauge.labels(episode)["turn"]
         assert (turn_R == episode.state[0, 2:].argmax()).all()
-        assert np.abs(gains(gauge, episode)).max() < 5  # of four turns, not of 256 places with turns
+        told_RXYK = gauge.belief(episode, len(episode)).probability_RK.reshape(-1, 8, 8, 4)
+        log_true_R = np.log(told_RXYK.sum(axis=(1, 2))[:, turn_R[0]])
+        assert np.ptp(log_true_R) > 1  # much is learned, of four turns and not of 256 places with turns
+        np.testing.assert_allclose(gains(gauge, episode), np.diff(log_true_R), atol=1e-9)
 
 
 @pytest.fixture(scope="module")
