@@ -2,9 +2,9 @@
 
 `python scripts/results.py logs/signals --computed=signal_worth --page=…` holds both against each other. From
 demonstrations SAC learns Car-Flag on a line, and Heaven-Hell-3 with one to three of five seeds; A2C learns CartPole,
-whose velocities are hidden, and the T-Maze to the returns of a guess. Of Heaven-Hell-3 and Car-Flag it learned nothing
-by its policy's gradient alone, in 1,000,000 and 200,000 steps of a run; with a memory that learns to tell the state it
-does. A critic's signal is another matter: it is seen by the critic alone.
+whose velocities are hidden. By its policy's gradient alone it learned nothing of Heaven-Hell-3 and Car-Flag, in
+1,000,000 and 200,000 steps of a run, and the T-Maze to the returns of a guess; with a memory that learns to tell the
+state it does. A critic's signal is another matter: it is seen by the critic alone.
 """
 
 from ml_collections import ConfigDict
@@ -69,7 +69,7 @@ LEARNERS = {
         "--updates_per_step=0.25",
         "--train_episodes=50",
     ),
-    "t_maze_a2c": (*T_MAZE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=4000"),
+    "t_maze_a2c": (*T_MAZE, *A2C, "--config_rl.discount=0.98", "--train_episodes=4000"),
     "heaven_hell_a2c": (
         *HEAVEN_HELL,
         "--config_env.eval.interval=20000",
