@@ -29,7 +29,7 @@ SMALL = (
     "--batch_size=16",
 )
 SAC = ("--config_rl=configs/rl/sac.py:history", *SMALL, "--config_rl.tau=0.02")
-A2C = (  # the policy's memory learns to tell the state as well: of rare rewards alone it learns nothing for long
+TOLD = (  # the policy's memory learns to tell the state as well: of rare rewards alone it learns nothing for long
     "--config_rl=configs/rl/a2c.py:history",
     *SMALL,
     "--config_rl.auxiliary.use_actor=('state_prediction',)",
@@ -69,18 +69,19 @@ LEARNERS = {
         "--updates_per_step=0.25",
         "--train_episodes=50",
     ),
-    "t_maze_a2c": (*T_MAZE, *A2C, "--config_rl.discount=0.98", "--train_episodes=4000"),
-    "heaven_hell_a2c": (
+    "t_maze_a2c": (*T_MAZE, "--config_rl=configs/rl/a2c.py:history", "--train_episodes=4000"),
+    "t_maze_told": (*T_MAZE, *TOLD, "--config_rl.discount=0.98", "--train_episodes=4000"),
+    "heaven_hell_told": (
         *HEAVEN_HELL,
         "--config_env.eval.interval=20000",
-        *A2C,
+        *TOLD,
         "--config_rl.discount=0.97",
         "--train_episodes=7000",
     ),
-    "car_flag_a2c": (
+    "car_flag_told": (
         *CAR_FLAG,
         "--config_env.eval.interval=20000",
-        *A2C,
+        *TOLD,
         "--config_rl.discount=0.98",
         "--train_episodes=2800",
     ),

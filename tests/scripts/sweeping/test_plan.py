@@ -216,7 +216,7 @@ NUMBER = {
     "information:methods": 3 * 3 + 3 * 6 * 5,
     "information:t_maze": 13 * 3 + 2 * 3 * 3,
     "information:hikes": 2 * 8 * 3,
-    "signals": 4 + 4 + (6 + 6 + 4 + 4 + 5 + 4 + 5) * 5,
+    "signals": 4 + 4 + (6 + 6 + 4 + 4 + 4 + 5 + 4 + 5) * 5,
     "search": 4,
     "ablations": 1 + 2 + 10 * 5,
     "memories": 5 + 5 + 13 * 5,
