@@ -57,9 +57,9 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     for record in records:
         if "rl.critic_inputs" not in record.config:
             raise UserError(f"--runs: {record.folder} has no critic that a signal may be given to, as a2c and sac have")
-        groups[record.key.env, record.config["rl.family"]][signal_of(record.config)].append(record)
+        groups[record.key.env, learner_of(record.config)][signal_of(record.config)].append(record)
     table = []
-    for (env, family), by_signal in sorted(groups.items()):
+    for (env, learner), by_signal in sorted(groups.items()):
         if env not in tested:
             raise UserError(f"--runs: nothing was tested on {env}; of the sweep's folder signals/ is needed as well")
         pairs = []
@@ -70,11 +70,16 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
                 pairs.append((found["gain"], float(np.median(areas))))
             tests = (_told(found, "gain", "p_gain"), _told(found, "share", "p_dependence")) if found else ("–", "–")
             ends = [record.last("return") for record in group]
-            table.append([env, family, signal, *tests, str(len(group)), spread(areas), spread(ends)])
+            table.append([env, learner, signal, *tests, str(len(group)), spread(areas), spread(ends)])
         rank = correlations(*np.array(pairs).T)[1] if len(pairs) > 2 else np.nan  # two are always in one order
         told = "–" if np.isnan(rank) else f"{rank:.2f}"
-        table.append([env, family, f"{RANKS}, {len(pairs)} signals", told, "–", "–", "–", "–"])
+        table.append([env, learner, f"{RANKS}, {len(pairs)} signals", told, "–", "–", "–", "–"])
     return table
+
+
+def learner_of(config: Mapping[str, Any]) -> str:
+    """A run's family, and the auxiliary losses of its policy's memory, by which runs of a family differ."""
+    return " + ".join([config["rl.family"], *sorted(config.get("rl.auxiliary.use_actor", ()))])
 
 
 def signal_of(config: Mapping[str, Any]) -> str:

@@ -58,6 +58,19 @@ def test_two_signals_have_no_rank_and_a_domain_needs_its_test(sweep):
             rows([str(sweep)])
 
 
+def test_learners_of_a_family_whose_memories_learn_otherwise_stand_apart(sweep):
+    file = sweep / "train" / "good_s1" / "config.json"
+    config = json.loads(file.read_text())
+    config["config"]["rl"]["auxiliary"] = {"use_actor": ["state_prediction"]}
+    file.write_text(json.dumps(config))
+    table = rows([str(sweep)])
+    assert [row[1:3] for row in table[-2:]] == [
+        ["dqn + state_prediction", "3"],
+        ["dqn + state_prediction", "rank correlation, 1 signals"],
+    ]
+    assert [row[5] for row in table if row[2] == "3"] == ["1", "1"]
+
+
 def test_a_run_without_a_critic_is_one_line(tmp_path):
     write_run(tmp_path / "train" / "plain", [0.5, 1.0])
     with pytest.raises(UserError, match=r"^--runs: .*plain has no critic that a signal may be given to"):
