@@ -195,12 +195,22 @@ def agreed(bonus_T: Array, gain_T: Array) -> Paid:
 
 
 def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
-    """By how many nats the exact belief in the true fact rises over each step (T,); None where no fact can be told."""
+    """By how many nats the exact belief in the true fact rises over each step (T,); None where no fact can be told.
+
+    Raises:
+        UserError: the true fact is none of those that the belief is about.
+    """
     told = gauge.belief(episode, len(episode))
     shares, state_RS = gauge.features(told), episode.state.astype(np.float64)
     name = next((fact for fact in FACTS if fact in shares), None)
     if name is not None and name in (labels := gauge.labels(episode)):
-        true_R = (told.probability_RK @ shares[name])[np.arange(len(episode) + 1), labels[name]]
+        value_R, count = labels[name], shares[name].shape[1]
+        if (outside := value_R[(value_R < 0) | (value_R >= count)]).size:
+            raise UserError(
+                f"--runs: {gauge.spec.env_id}: factors() tells number {outside[0]} of {name}, of which belief() knows "
+                f"0 to {count - 1}"
+            )
+        true_R = (told.probability_RK @ shares[name])[np.arange(len(episode) + 1), value_R]
     elif state_RS.shape == told.probability_RK.shape and _one_hot(state_RS):  # the state is the fact
         true_R = (told.probability_RK * state_RS).sum(axis=1)
     else:

@@ -22,6 +22,7 @@ from tests.helpers.agents import make_config
 from tests.helpers.configs import config_named
 from tests.helpers.runs import write_run
 from tests.helpers.scripts import assert_refused
+from utils.errors import UserError
 
 
 def test_correlations_are_those_of_scipy():
@@ -51,6 +52,7 @@ def test_gains_are_in_the_fact_that_hides_or_the_state_and_none_where_there_is_n
             belief=lambda episode, row: SimpleNamespace(probability_RK=told),
             features=lambda told: shares,
             labels=lambda episode: labels,
+            spec=SimpleNamespace(env_id="Own-v0"),
         )
 
     class Walked(SimpleNamespace):
@@ -64,6 +66,9 @@ def test_gains_are_in_the_fact_that_hides_or_the_state_and_none_where_there_is_n
     np.testing.assert_allclose(gains(gauge({"heaven": halves}, left), one_hot), [0.0, np.log(2)])
     assert gains(gauge({"cell": halves}, left), Walked(state=np.tile([3.0, 4.0, 1.0], (3, 1)))) is None
     assert gains(gauge({}, {}), Walked(state=np.ones((3, 4)))) is None
+    for number in (2, -1):  # as where a factor counts from 1, or -1 says that it is not known
+        with pytest.raises(UserError, match=f"^--runs: Own-v0: .* number {number} of heaven, .* knows 0 to 1$"):
+            gains(gauge({"heaven": halves}, {"heaven": np.array([0, 1, number])}), one_hot)
 
 
 FACTS = {  # by hand: which fact holds, of a state
