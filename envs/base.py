@@ -6,6 +6,7 @@ Dimension key: T steps, B batch, N envs, O observation, S state, A actions, F fe
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium as gym
@@ -79,7 +80,13 @@ class EnvSpec:
         """What a network reads of actions: one-hot (…, A) of integers (…), or the float actions (…, A) as they are."""
         if not self.discrete:
             return np.asarray(action, np.float32)
-        return np.eye(self.action_dim, dtype=np.float32)[action]
+        return _one_hots(self.action_dim).take(action, axis=0)
+
+
+@cache
+def _one_hots(count: int) -> NDArray[np.float32]:
+    """Each number's one-hot (count, count)."""
+    return np.eye(count, dtype=np.float32)
 
 
 class Past(NamedTuple):

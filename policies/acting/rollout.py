@@ -135,8 +135,11 @@ class EpisodeStream:
 
     def _check_finite(self, what: str, found: Array, slots: Array) -> None:
         """Refuses what nothing can be learned from, before it is stored."""
-        with np.errstate(over="ignore"):
-            good = np.isfinite(found.astype(np.float32, copy=False))  # as which it is kept
+        kept = found
+        if found.dtype != np.float32:
+            with np.errstate(over="ignore"):
+                kept = found.astype(np.float32)
+        good = np.isfinite(kept)
         if not good.all():
             n = int((~good).any(axis=1).argmax())
             value, step = found[n][~good[n]][0], int(self._t[slots[n]])

@@ -92,6 +92,14 @@ def test_variables_that_mean_nothing_stand_before_the_groups():
 SPEC = EnvSpec("X-v0", 1, 3, 2, True, 5, state_features=("a", "b", "c"))
 
 
+def test_what_a_network_reads_of_an_action_is_the_callers_own():
+    for action in (1, np.int64(1), np.array([1]), [1]):
+        first = SPEC.encode_action(action)
+        assert first.dtype == np.float32 and first.reshape(-1).tolist() == [0.0, 1.0]
+        first[...] = 7.0
+        assert SPEC.encode_action(action).reshape(-1).tolist() == [0.0, 1.0]
+
+
 def test_groups_are_named_with_the_features_and_not_kept_in_files():
     spec = replace(SPEC, state_groups=groups_told({"odd": np.array([-1, 0, -1]), "all": np.array([1, 0, 1])}, 3))
     assert (spec.feature_groups("odd"), spec.feature_groups("all"), spec.feature_groups("c")) == (

@@ -142,6 +142,19 @@ def test_stepping_equals_encode(memory):
         torch.testing.assert_close(out[0], whole[t], **CLOSE)
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_gru_acts_as_torchs_own_does(layers):
+    memory, x_TBF, start_TB = GRU(IN, 5, layers=layers), features(), one_start()
+    expected_TBH, last = memory.net(x_TBF)
+    outputs, carry = [], None
+    with torch.inference_mode():
+        for t in range(T):
+            output_1BH, carry = memory(x_TBF[t : t + 1], start_TB[t : t + 1], carry)
+            outputs.append(output_1BH)
+    torch.testing.assert_close(torch.cat(outputs), expected_TBH, **CLOSE)
+    torch.testing.assert_close(carry, (last,), **CLOSE)
+
+
 @given(cuts=st.sets(st.integers(1, T - 1)), seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 @settings(max_examples=20, deadline=None)
 @pytest.mark.parametrize("kind", MAKE)

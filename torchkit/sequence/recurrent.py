@@ -62,6 +62,8 @@ class Recurrent(Memory):
 
     def forward(self, x_TBF: Tensor, start_TB: Tensor, carry: Carry | None = None) -> tuple[Tensor, Carry]:
         carry = self.initial_carry(x_TBF.shape[1]) if carry is None else carry
+        if len(x_TBF) == 1:
+            return self._run(x_TBF, tuple(forget(c, start_TB[0]) for c in carry))
         first_rows = [0, *(torch.nonzero(start_TB[1:].any(dim=1)).flatten() + 1).tolist(), len(x_TBF)]
         outputs = []
         for first, end in itertools.pairwise(first_rows):
@@ -99,6 +101,12 @@ class GRU(Recurrent):
         return self.loop or (gru_loop if device.type == "cpu" and has_compiler() else None)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
+        if len(x_TBF) == 1 and torch.is_inference_mode_enabled():  # as one acts: sooner than a sequence of one row
+            x_BF, states = x_TBF[0], []
+            for cell in self.cells(carry):
+                (x_BF,) = cell.step(x_BF, cell.state)
+                states.append(x_BF)
+            return x_BF[None], (torch.stack(states),)
         loop = self._loop_on(x_TBF.device)
         if len(x_TBF) == 1 or loop is None:
             output, hidden = self.net(x_TBF, carry[0])
