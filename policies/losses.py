@@ -16,6 +16,16 @@ def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask > 0, loss, 0.0).sum() / mask.sum().clamp(min=1.0)
 
 
+def spread(output_TBX: Tensor, mask_TB: Tensor) -> Tensor:
+    """By how much an output differs among the real rows: its greatest less its least, on average over its numbers.
+
+    It is 0 where the output is the same whatever was seen, as of an MLP all of whose units in one layer are 0.
+    """
+    output_TBX, is_real = output_TBX.detach().float(), mask_TB[..., None] > 0
+    greatest, least = (torch.where(is_real, output_TBX, beyond) for beyond in (-torch.inf, torch.inf))
+    return (greatest.flatten(0, 1).amax(0) - least.flatten(0, 1).amin(0)).mean()
+
+
 def taken(q_TBA: Tensor, action_TB: Tensor) -> Tensor:
     """The values (T, B) of the actions that were taken."""
     return q_TBA.gather(-1, action_TB[..., None]).squeeze(-1)

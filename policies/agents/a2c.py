@@ -15,7 +15,7 @@ from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic, Networks
 from policies.agents.assembly import critic_trunk, policy_head
 from policies.agents.learner import linear
-from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient
+from policies.losses import lambda_returns, last_steps, masked_mean, policy_gradient, spread
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
 from policies.models.views import Views
@@ -91,6 +91,7 @@ class A2C(ActorCritic):
         metrics["loss/td"] = masked_mean((value_TB[:-1] - target_TB).square(), batch.mask)
         metrics["loss/actor"] = masked_mean(policy_gradient(log_prob_TB, advantage_TB, discount), batch.mask)
         metrics["policy/entropy"] = masked_mean(entropy_TB, batch.mask)
+        metrics["policy/spread"] = spread(output, batch.mask)
         weight = self.entropy_weight()
         losses = {
             "critic": metrics["loss/td"] + self.extensions.total(critic_views, batch, metrics),

@@ -17,7 +17,7 @@ from buffers.batch import AdvisedBatch, EpisodeBatch
 from policies.agents.assembly import check_folds, frozen_views, make_extensions, policy_head
 from policies.agents.learner import Learner
 from policies.extensions import Extensions
-from policies.losses import masked_mean
+from policies.losses import masked_mean, spread
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
@@ -76,6 +76,7 @@ class Distill(Learner):
             agrees_TB = actions.best(output_TBX) == batch.advice
             metrics["policy/agreement"] = masked_mean(agrees_TB.to(loss.dtype), batch.mask)
         metrics["policy/entropy"] = masked_mean(actions.entropy(output_TBX), batch.mask)
+        metrics["policy/spread"] = spread(output_TBX, batch.mask)
         return {"actor": loss + self.extensions.total(views, batch, metrics)}
 
     def _learning(self) -> tuple[nn.Module, ...]:

@@ -26,7 +26,7 @@ from policies.agents.base import Array
 from policies.agents.exploration import EpsilonGreedy
 from policies.agents.learner import Learner, linear
 from policies.extensions import Extensions
-from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.losses import lambda_returns, last_steps, masked_mean, spread, taken
 from policies.models.heads import Critic
 from policies.models.policy import HistoryPolicy
 from policies.models.sources import Sources
@@ -172,6 +172,7 @@ class DQN(Learner):
             loss = loss + critic_loss
         metrics["q/taken"] = masked_mean(taken(q_TBA[:-1], batch.action), batch.mask)
         metrics["q/target"] = masked_mean(targets.returns_TB, batch.mask)
+        metrics["policy/spread"] = spread(q_TBA[:-1], batch.mask)
         metrics["q/max"] = masked_mean(q_TBA[:-1].amax(-1), batch.mask)
         return {"values": loss + self.extensions.total(views, batch, metrics)}
 

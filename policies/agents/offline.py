@@ -24,6 +24,7 @@ from policies.losses import (
     lambda_returns,
     last_steps,
     masked_mean,
+    spread,
     taken,
 )
 from policies.models.encoders import vector_embedder
@@ -141,6 +142,7 @@ class Offline(ActorCritic):
                 state_views = self.state_views(batch)
                 critic_views, actor_views = self._look(batch, state_views)
             losses = self._own_losses(batch, state_views, (critic_views, actor_views), metrics)
+        metrics["policy/spread"] = spread(actor_views["policy"][:-1], batch.mask)
         if "critic" in losses:
             losses["critic"] = losses["critic"] + self.extensions.total(critic_views, batch, metrics)
         losses["actor"] = losses["actor"] + self.actor_extensions.total(actor_views, batch, metrics, "actor_")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from buffers.batch import EpisodeBatch
 from policies.agents.actor_critic import ActorCritic, Networks, detached
 from policies.agents.assembly import critic_trunk, policy_head
-from policies.losses import lambda_returns, last_steps, masked_mean, taken
+from policies.losses import lambda_returns, last_steps, masked_mean, spread, taken
 from policies.models.encoders import vector_embedder
 from policies.models.sources import Sources
 from policies.models.trunk import Trunk
@@ -123,6 +123,7 @@ class SAC(ActorCritic):
         if self.config.temperature.auto:
             losses["temperature"] = self.log_alpha.exp() * (entropy - self.target_entropy)
         metrics |= {"policy/entropy": entropy, "policy/temperature": alpha}
+        metrics["policy/spread"] = spread(actor_views["policy"][:-1], batch.mask)
         metrics["q/taken"] = masked_mean(taken_values[0], batch.mask)
         metrics["q/target"] = masked_mean(target_TB, batch.mask)
         return losses

@@ -2,6 +2,7 @@
 
 import signal
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,7 @@ class Trainer:
         self.averages, self.reported = Averages(), 0  # by the experience's clock
         self._stop = StopRequest()
         self.begun = False  # whether there is anything to save
+        self._warned = False  # that the policy is blind
         self._clock = time.monotonic() if schedule.began is None else schedule.began
         self._rates_from = (time.monotonic(), dict.fromkeys(experience.rates, 0))
         self._saved_at = self._clock
@@ -192,10 +194,22 @@ class Trainer:
         if looking or done or crossed(before, now, self.schedule.log_interval):
             means = self.averages.read() | self.experience.metrics() | self._rates()
             self.record.logger.write(now, means)
+            self._check_spread(means)
             shown = {name: value for observer in self.observers for name, value in observer.shown.items()}
             bar.set_postfix(shown | {"updates/s": means["clock/updates_per_second"]}, refresh=False)
         bar.update(now - before)
         self.reported = now
+
+    def _check_spread(self, means: Mapping[str, float]) -> None:
+        """Warns once of a policy that no longer depends on what it sees: no gradient will change that."""
+        if means.get("policy/spread") == 0 and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self.where} the policy's output is the same whatever it sees (policy/spread is 0), as where all "
+                "units of a layer of its head are dead; it will hardly learn: try another --seed, or a smaller step",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _observe(self, observers: Sequence[Observer]) -> None:
         for observer in observers:

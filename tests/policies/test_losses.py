@@ -13,9 +13,11 @@ from policies.losses import (
     last_steps,
     masked_mean,
     prediction_error,
+    spread,
     taken,
     tree_backup_returns,
 )
+from torchkit.networks import mlp
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
@@ -151,6 +153,17 @@ def test_tree_backup_returns_are_right_on_the_mean_whoever_acts():
         assert of_first.mean().item() == pytest.approx(
             q[0][first], abs=4 * of_first.std().item() / len(of_first) ** 0.5
         )
+
+
+def test_the_spread_of_an_output_by_hand_and_none_where_nothing_that_is_seen_counts():
+    output = torch.tensor([[[1.0, -2.0], [4.0, -2.0]], [[3.0, 6.0], [torch.nan, 99.0]]], requires_grad=True)
+    mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
+    found = spread(output, mask)
+    assert found.item() == (3.0 + 8.0) / 2 and not found.requires_grad
+    dead = mlp(3, (8, 8), 2)
+    dead[2].bias.data.fill_(-100.0)  # the second layer: no input brings it above 0
+    assert spread(dead(torch.randn(2, 2, 3)), mask).item() == 0.0
+    assert spread(mlp(3, (8, 8), 2)(torch.randn(2, 2, 3)), mask).item() > 0.0
 
 
 def test_masked_mean_leaves_padding_out_and_its_gradient_too():

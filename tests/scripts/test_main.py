@@ -91,7 +91,16 @@ def test_every_variant_trains_and_with_any_memory(main, run_folder, embedders, v
     assert summary["env_steps"] == rows[-1]["step"]
     assert summary["final_episodes"] == 100
     logged = set().union(*rows)
-    assert {"grad_norm", "q/taken", "q/target", "q/max", "train/return", "eval/success", "updates"} <= logged
+    assert {
+        "grad_norm",
+        "q/taken",
+        "q/target",
+        "q/max",
+        "policy/spread",
+        "train/return",
+        "eval/success",
+        "updates",
+    } <= logged
     assert {"clock/env_steps_per_second", "clock/updates_per_second"} <= logged
     assert ("loss/critic" in logged) == (variant[:2] in ("ua", "ba"))
     assert {"loss/state_prediction", "bonus/information_gain"} <= logged or variant != "mi"
@@ -144,7 +153,7 @@ def test_every_actor_critic_trains(main, run_folder, embedders, method, actions)
     summary, rows = assert_trained(done, run_folder)
     assert summary["method"] == method
     logged = set().union(*rows)
-    assert {"grad_norm/actor", "grad_norm/critic", "policy/entropy", "loss/actor"} <= logged
+    assert {"grad_norm/actor", "grad_norm/critic", "policy/entropy", "policy/spread", "loss/actor"} <= logged
     again = main(*flags, f"--policy_dir={run_folder}", env_flag=env_flag)
     if variant == "teacher":
         assert_refused(again, "--policy_dir", "sac:teacher acts on the state")

@@ -154,6 +154,22 @@ def test_a_lines_means_are_those_since_the_line_before(make):
     assert done == trainer.updates
 
 
+@pytest.mark.parametrize("blind_from, times", [(5, 1), (None, 0)])
+def test_a_policy_that_is_blind_is_told_of_once(make, blind_from, times, recwarn):
+    class Seeing(Counting):
+        def update(self, batch, aux_batch=None):
+            blind = blind_from is not None and self.updates >= blind_from
+            return super().update(batch, aux_batch) | {"policy/spread": torch.tensor(0.0 if blind else 1e-8)}
+
+    trainer = make(Seeing())
+    trainer.train(None)
+    told = [str(warning.message) for warning in recwarn if "policy/spread is 0" in str(warning.message)]
+    assert len(told) == times
+    if times:
+        blind = [row["step"] for row in rows_of(trainer) if row.get("policy/spread") == 0]
+        assert len(blind) > 1 and told[0].startswith(f"at {blind[0]} of {trainer.total_steps} steps the policy's")
+
+
 @pytest.mark.parametrize("aux", [True, False])
 def test_a_second_batch_is_drawn_for_agents_that_ask(make, aux):
     trainer = make(Counting(wants_aux_batch=aux))
