@@ -1,4 +1,4 @@
-"""The comparison on continuous actions without a robot: every row of SAC, three seeds."""
+"""The comparison on continuous actions without a robot: the rows of SAC but those with a teacher, three seeds."""
 
 from ml_collections import ConfigDict
 

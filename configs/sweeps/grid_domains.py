@@ -1,4 +1,4 @@
-"""The comparison on the grid domains: every row of DQN, five seeds; zero_on and zero_off are checks of stage 2.
+"""The comparison on the grid domains: the rows of DQN but bonuses for visits and teachers, five seeds; zero_on and zero_off are checks of stage 2.
 
 How long each trains is a first guess where configs/sweeps/sure.py has not run it.
 """

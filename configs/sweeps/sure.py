@@ -1,8 +1,8 @@
 """How sure `mi` is: five data sets with encoders of their own, times four policies; --config_sweep=…/sure.py:DOMAIN.
 
 Data sets 0 to 2 by DOMAIN, 3 and 4 by DOMAIN_avx2, to be called with MKL_ENABLE_INSTRUCTIONS=AVX2 and
-ONEDNN_MAX_CPU_ISA=AVX2 set, so that products round as on another processor. Beside them the rows without encoders,
-eight seeds each, by DOMAIN_others.
+ONEDNN_MAX_CPU_ISA=AVX2 set, so that products round as on another processor. Beside them `history`, `ua` and `ba`,
+which need no encoders, eight seeds each, by DOMAIN_others.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Tiger and Heaven-Hell-1, every row of DQN that needs no stage 2 and mi with its stages, three seeds each.
+"""Tiger and Heaven-Hell-1, rows of DQN that need no stage 2 and mi with its stages, three seeds each.
 
 On two cores ten to fifteen minutes; `python scripts/report.py logs/tiger/train --out=report` then measures returns by
 certified bounds of both optima.
