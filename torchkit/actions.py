@@ -16,7 +16,7 @@ from torch import Tensor
 from torchkit.distributions import (
     LOG_STD_BOUNDS,
     Bounds,
-    entropy_gaussian,
+    entropy_tanh_gaussian,
     log_prob_gaussian,
     log_prob_tanh_gaussian,
     mode_tanh_gaussian,
@@ -157,8 +157,8 @@ class TanhGaussian(Distribution):
         return log_prob_tanh_gaussian(output, action, self.log_std_bounds)
 
     def entropy(self, output: Tensor) -> Tensor:
-        """Before the tanh; that after it has no closed form."""
-        return entropy_gaussian(output, self.log_std_bounds)
+        """Of the actions, after the tanh, nearly: see `entropy_tanh_gaussian`."""
+        return entropy_tanh_gaussian(output, self.log_std_bounds)
 
     def distance(self, output: Tensor, action: Tensor) -> Tensor:
         """The squared distance of the greedy action."""

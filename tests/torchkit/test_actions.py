@@ -37,11 +37,38 @@ def test_mean_and_spread_are_a_gaussian_under_tanh():
     chosen = torch.tensor([[0.2, -0.6], [0.9, 0.0]])
     theirs = td.TransformedDistribution(normal, [td.TanhTransform()]).log_prob(chosen).sum(-1)
     torch.testing.assert_close(actions.log_prob(OUTPUT, chosen), theirs, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(actions.entropy(OUTPUT), normal.entropy().sum(-1))
     torch.testing.assert_close(actions.distance(OUTPUT, chosen), (OUTPUT[:, :2].tanh() - chosen).square().sum(-1))
     drawn = actions.draw(OUTPUT.repeat_interleave(20_000, 0), torch.Generator().manual_seed(0)).atanh().view(2, -1, 2)
     torch.testing.assert_close(drawn.mean(1), OUTPUT[:, :2], atol=0.05, rtol=0)
     torch.testing.assert_close(drawn.std(1), OUTPUT[:, 2:].exp(), atol=0.0, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "std, close", [(0.01, 1e-4), (0.1, 1e-4), (0.5, 1e-4), (0.87, 1e-3), (1.0, 1e-3), (2.0, 0.02), (7.4, 0.2)]
+)
+@pytest.mark.parametrize("mean", [0.0, -0.7, 2.0])
+def test_the_entropy_is_that_of_actions(mean, std, close):
+    """By a sum over 200,001 points before the tanh, in double precision."""
+    raw = torch.linspace(mean - 12 * std, mean + 12 * std, 200_001, dtype=torch.float64)
+    normal = td.Normal(torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64))
+    slope = torch.log(4 / (raw.exp() + (-raw).exp()).square())
+    expected = torch.trapezoid(normal.log_prob(raw).exp() * (slope - normal.log_prob(raw)), raw)
+    output = torch.tensor([[mean, math.log(std)], [mean, math.log(std)]])
+    found = TanhGaussian().entropy(output)
+    assert found.tolist() == pytest.approx([expected.item()] * 2, abs=close)
+    assert expected <= math.log(2)
+
+
+def test_entropy_is_most_where_actions_are_spread_evenly_and_pulls_a_spread_back_to_there():
+    output = torch.tensor([[0.0, log_std] for log_std in (-2.0, -0.13, 2.0)], requires_grad=True)
+    entropy = TanhGaussian().entropy(output)
+    assert entropy.argmax() == 1 and math.log(2) - 0.02 < entropy[1] < math.log(2)
+    entropy.sum().backward()
+    narrow, even, wide = output.grad[:, 1].tolist()
+    assert narrow > 0.5 and abs(even) < 0.05 and wide < -1
+    two = torch.tensor([[0.0, 1.0, -0.5, 0.3]])
+    each = [TanhGaussian().entropy(two[:, [i, i + 2]]) for i in (0, 1)]
+    torch.testing.assert_close(TanhGaussian().entropy(two), each[0] + each[1])
 
 
 def test_what_a_teacher_advises_is_as_likely_as_by_hand():
