@@ -56,9 +56,9 @@ def log_prob_tanh_gaussian(parameters: Tensor, action: Tensor, log_std_bounds: B
 def entropy_tanh_gaussian(parameters: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS) -> Tensor:
     """The entropy (…) in nats of actions in (-1, 1), at most log 2 a number.
 
-    It is that before the tanh and E log(1 - tanh² u). The expectation has no closed form and is taken by Gauss-Hermite quadrature: within 0.001 nats for a deviation of at
-    most 1, within 0.2 for any. That before the tanh alone grows without end with the deviation, though actions then
-    lie at -1 and 1.
+    It is that before the tanh and E log(1 - tanh² u). The expectation has no closed form and is taken by Gauss-Hermite
+    quadrature: within 0.001 nats for a deviation of at most 1, within 0.2 for any. That before the tanh alone grows
+    without end with the deviation, though actions then lie at -1 and 1.
     """
     mean, log_std = split_gaussian(parameters, log_std_bounds)
     node_K, weight_K = (mean.new_tensor(each) for each in (NODES, WEIGHTS))

@@ -1,6 +1,7 @@
 """The comparison on the grid domains: the rows of DQN but bonuses for visits and teachers, five seeds.
 
-Rows zero_on and zero_off are checks of stage 2. How long each trains is a first guess where configs/sweeps/sure.py has not run it.
+Rows zero_on and zero_off are checks of stage 2. How long each trains is a first guess where configs/sweeps/sure.py has
+not run it.
 """
 
 from ml_collections import ConfigDict

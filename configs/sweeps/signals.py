@@ -82,6 +82,8 @@ LEARNERS = {
         *CAR_FLAG,
         "--config_env.eval.interval=20000",
         *TOLD,
+        "--config_rl.entropy.start=0.01",
+        "--config_rl.entropy.end=0.005",
         "--config_rl.discount=0.98",
         "--train_episodes=2800",
     ),
