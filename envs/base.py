@@ -80,7 +80,7 @@ class EnvSpec:
         """What a network reads of actions: one-hot (…, A) of integers (…), or the float actions (…, A) as they are."""
         if not self.discrete:
             return np.asarray(action, np.float32)
-        return _one_hots(self.action_dim).take(action, axis=0)
+        return np.array(_one_hots(self.action_dim)[action])
 
 
 @cache

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # particles 0.4: with `resampling="residual"` the variance that the collector `Var` tells of a filter's estimate is 0 every
-# now and then. A good guess is its formula (Chan & Lai, 2013): a sum over the particles of time 0 that have descendants of
-# the square of these descendants' weighted deviations, which is 0 where all descend from one. `var_estimate` in
+# now and then. A good guess is its formula (Chan & Lai, 2013): over the particles of time 0 that have descendants the
+# sum of squares of the sum of these descendants' weighted deviations, which is 0 where all descend from one. `var_estimate` in
 # variance_estimators.py takes that to be so where the first and the last particle do, as holds for ancestors in order:
 # those of `residual` are in two parts, each in order. So an error bar vanishes while several ancestors are left, most
 # often when few are, as after many steps. `Lag_based_var` calls the same function.
@@ -13,7 +13,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'particles==0.4' 'numpy==1.26.4' 'numba==0.60.0' 'scipy==1.13.1' 'scikit-learn==1.5.2' || exit 2
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'particles==0.4' 'numpy==1.26.4' 'numba==0.60.0' 'scipy==1.13.1' 'scikit-learn==1.5.2' 'joblib==1.4.2' || exit 2
 cd "$folder"
 "$folder/venv/bin/python" - <<'PYTHON'
 import importlib.metadata

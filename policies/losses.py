@@ -1,4 +1,4 @@
-"""Losses and targets as pure functions of tensors: T steps, B batch, A actions, Z embedding. No networks, no config."""
+"""Losses and targets as pure functions of tensors: T steps, B batch, A actions, X outputs, Z embedding. No networks."""
 
 import math
 
@@ -17,9 +17,9 @@ def masked_mean(loss: Tensor, mask: Tensor) -> Tensor:
 
 
 def spread(output_TBX: Tensor, mask_TB: Tensor) -> Tensor:
-    """By how much an output differs among the real rows: its greatest less its least, on average over its numbers.
+    """By how much an output (T, B, X) differs among the real rows: greatest less least, the mean over its X numbers ().
 
-    It is 0 where the output is the same whatever was seen, as of an MLP all of whose units in one layer are 0.
+    It is 0 where the output is the same at all of them, as of an MLP all of whose units in one layer are 0.
     """
     output_TBX, is_real = output_TBX.detach().float(), mask_TB[..., None] > 0
     greatest, least = (torch.where(is_real, output_TBX, beyond) for beyond in (-torch.inf, torch.inf))

@@ -57,14 +57,14 @@ def entropy_tanh_gaussian(parameters: Tensor, log_std_bounds: Bounds = LOG_STD_B
     """The entropy (…) in nats of actions in (-1, 1), at most log 2 a number.
 
     It is that before the tanh and E log(1 - tanh² u). The expectation has no closed form and is taken by Gauss-Hermite
-    quadrature: within 0.001 nats for a deviation of at most 1, within 0.2 for any. That before the tanh alone grows
-    without end with the deviation, though actions then lie at -1 and 1.
+    quadrature at K nodes: within 1e-6 nats for a deviation of at most 1, 0.003 at 3, 0.1 within `LOG_STD_BOUNDS`. That
+    before the tanh alone grows without end with the deviation, though actions then lie at -1 and 1.
     """
     mean, log_std = split_gaussian(parameters, log_std_bounds)
     node_K, weight_K = (mean.new_tensor(each) for each in (NODES, WEIGHTS))
     raw = mean[..., None] + log_std.exp()[..., None] * node_K
     before = log_std + 0.5 * math.log(2 * math.pi * math.e)
-    return (before + log_slope_of_tanh(raw) @ weight_K).sum(-1)
+    return (before + (log_slope_of_tanh(raw) * weight_K).sum(-1)).sum(-1)
 
 
 def mode_tanh_gaussian(parameters: Tensor) -> Tensor:

@@ -201,12 +201,13 @@ class Trainer:
         self.reported = now
 
     def _check_spread(self, means: Mapping[str, float]) -> None:
-        """Warns once of a policy that no longer depends on what it sees: no gradient will change that."""
+        """Warns, once a process, of a policy whose output was the same at all rows since the report before."""
         if means.get("policy/spread") == 0 and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{self.where} the policy's output is the same whatever it sees (policy/spread is 0), as where all "
-                "units of a layer of its head are dead; it will hardly learn: try another --seed, or a smaller step",
+                f"{self.record.run.folder.name}: {self.where} the policy's output was the same at all rows that it "
+                "learned from (policy/spread is 0), as where a whole layer of its head is dead; if it stays so, "
+                "try another --seed or a smaller --config_rl.actor_lr (--config_rl.lr of dqn)",
                 RuntimeWarning,
                 stacklevel=2,
             )

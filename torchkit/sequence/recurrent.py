@@ -101,7 +101,8 @@ class GRU(Recurrent):
         return self.loop or (gru_loop if device.type == "cpu" and has_compiler() else None)
 
     def _run(self, x_TBF: Tensor, carry: Carry) -> tuple[Tensor, Carry]:
-        if len(x_TBF) == 1 and torch.is_inference_mode_enabled():  # as one acts: sooner than a sequence of one row
+        on_cpu = x_TBF.device.type == "cpu"
+        if len(x_TBF) == 1 and on_cpu and torch.is_inference_mode_enabled():  # sooner than a sequence
             x_BF, states = x_TBF[0], []
             for cell in self.cells(carry):
                 (x_BF,) = cell.step(x_BF, cell.state)

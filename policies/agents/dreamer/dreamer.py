@@ -19,7 +19,7 @@ from policies.agents.dreamer.imagination import ReturnScale, imagine
 from policies.agents.learner import Learner, linear
 from policies.auxiliary.world_model import WorldModel
 from policies.extensions import Extensions
-from policies.losses import lambda_returns
+from policies.losses import lambda_returns, spread
 from policies.models.heads import Head
 from policies.models.latent import Latent
 from policies.models.policy import HistoryPolicy
@@ -158,6 +158,7 @@ class Dreamer(Learner):
         losses = {name: (weight_KR * loss).sum() / total for name, loss in (("actor", actor_KR), ("critic", critic_KR))}
         metrics |= {f"loss/{name}": loss for name, loss in losses.items()}
         metrics["policy/entropy"] = (weight_KR * entropy_KR).sum() / total
+        metrics["policy/spread"] = spread(output, weight_KR)
         metrics["q/target"] = (weight_KR * return_KR).sum() / total
         metrics["q/scale"], metrics["dream/reward"] = scale, reward_KR.mean()
         return losses

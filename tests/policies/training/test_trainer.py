@@ -167,7 +167,7 @@ def test_a_policy_that_is_blind_is_told_of_once(make, blind_from, times, recwarn
     assert len(told) == times
     if times:
         blind = [row["step"] for row in rows_of(trainer) if row.get("policy/spread") == 0]
-        assert len(blind) > 1 and told[0].startswith(f"at {blind[0]} of {trainer.total_steps} steps the policy's")
+        assert len(blind) > 1 and told[0].startswith(f"run: at {blind[0]} of {trainer.total_steps} steps the policy's")
 
 
 @pytest.mark.parametrize("aux", [True, False])
