@@ -2,9 +2,9 @@
 
 `python scripts/results.py logs/signals --computed=signal_worth --page=…` holds both against each other. From
 demonstrations SAC learns Car-Flag on a line, and Heaven-Hell-3 with one to three of five seeds; A2C learns CartPole,
-whose velocities are hidden. By its policy's gradient alone it learned nothing of Heaven-Hell-3 and Car-Flag, in
-1,000,000 and 200,000 steps of a run, and the T-Maze to the returns of a guess; with a memory that learns to tell the
-state it does. A critic's signal is another matter: it is seen by the critic alone.
+whose velocities are hidden. By its policy's gradient alone it learned nothing of Heaven-Hell-3 in 1,000,000 steps of
+one run, given the side, and of the T-Maze the returns of a guess. Learners that are `told` have a policy whose memory
+learns to predict the state; a critic's signal is another matter, and is seen by the critic alone.
 """
 
 from ml_collections import ConfigDict
