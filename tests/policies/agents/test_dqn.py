@@ -212,6 +212,9 @@ def test_a_padded_batch_has_the_loss_of_its_episodes_one_by_one(variant, memory,
     for name, value in together.items():
         if name == "grad_norm" or any(one in name for one in learning):
             continue
+        if name == "policy/spread":  # no mean: as far as all of them reach together
+            assert value >= max(metrics[name] for metrics in alone) - 1e-6
+            continue
         counts = [length + (name in ("loss/state_prediction", "loss/belief_elbo")) for length in lengths]
         mean = sum(n * metrics[name] for n, metrics in zip(counts, alone, strict=True)) / sum(counts)
         torch.testing.assert_close(value, mean, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
