@@ -10,8 +10,8 @@ from torch import Tensor
 Bounds = tuple[float, float]
 
 LOG_STD_BOUNDS: Bounds = (-20.0, 2.0)
-NODES, WEIGHTS = (each.tolist() for each in np.polynomial.hermite_e.hermegauss(32))
-WEIGHTS = [weight / math.sqrt(2 * math.pi) for weight in WEIGHTS]
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+NODES, WEIGHTS = _NODES.tolist(), (_WEIGHTS / math.sqrt(2 * math.pi)).tolist()  # of expectations by N(0, 1)
 
 
 def split_gaussian(parameters: Tensor, log_std_bounds: Bounds = LOG_STD_BOUNDS) -> tuple[Tensor, Tensor]:

@@ -254,9 +254,8 @@ class Encoder(nn.Module):
         return copied
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.reading is not None and x.shape[1:] == self.reading.shape:  # prepared
-            return self.rest(self.first(x))
-        if self.reading is None and x.dim() == 2:
+        is_prepared = x.dim() == 2 if self.reading is None else x.shape[1:] == self.reading.shape
+        if is_prepared:
             return self.rest(self.first(x))
         lead = x.shape[:-1]
         return self.rest(self.local(x.reshape(-1, x.shape[-1]))).view(*lead, self.out_dim)
