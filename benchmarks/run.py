@@ -56,9 +56,9 @@ thread (least of five times 20,000 steps of HeavenHell, resets included): a bare
 **0.16**; as `{"obs", "state"}`, by `envs.make.make_env`, 7.7 against 16.7, 0.46.
 
 Acting with `dqn:mi`, gru, has a GRU's cell in place of a sequence of one row since (the same numbers), and less between
-operations: `our_acting` of benchmarks/acting.py, in turns with the revision before (f2871dd), by the processor's time on
-one thread, other programs taking most of the machine (least of five processes each): one env 313 µs a step against 380, **0.82**, 16 envs 564
-against 733, **0.77** (2026-12-01).
+operations: `our_acting` of benchmarks/acting.py, in turns with the revision before (f2871dd), by the processor's time
+on one thread, other programs taking most of the machine (least of five processes each): one env 313 µs a step against
+380, **0.82**, 16 envs 564 against 733, **0.77** (2026-12-01).
 
 ## Compiled layers, on both settings of the products
 
