@@ -1,4 +1,4 @@
-"""What torch is slow at on the CPU, compiled by Numba: layers of MLPs and GRUs, gates, GELU, CLUB's gradient.
+"""What torch is slow at on the CPU, compiled by Numba: layers of MLPs and cells, gates, GELU, CLUB's gradient.
 
 Of a layer, or of that likelihood, they are many calls, each a pass through memory of its own; where rows are few the
 calls cost more than the work, and torch's tanh takes eight times as long as the one here. One thread, float32.
@@ -590,6 +590,175 @@ def gru_input_gradient(place_TB: Any, d_product: Any, d_inputs: Any, d_rows_NG: 
                 d_row[j] += d_p[j]
             for j in range(H):
                 d_row[2 * H + j] += d_i[j]
+
+
+@inner
+def state_before(states: Any, carry_BH: Any, starts_TB: Any, t: int, before_BH: Any) -> None:
+    """Writes the states that step t reads: what was carried in at the first step, 0 where an episode starts."""
+    for b in range(len(before_BH)):
+        if len(starts_TB) and starts_TB[t, b]:
+            before_BH[b] = ZERO
+        else:
+            before_BH[b] = states[t - 1, b] if t else carry_BH[b]
+
+
+@inner
+def keep_apart(starts_TB: Any, t: int, carried_BH: Any) -> None:
+    """Takes away the gradient of the states before step t where an episode starts."""
+    if len(starts_TB):
+        for b in range(len(carried_BH)):
+            if starts_TB[t, b]:
+                carried_BH[b] = ZERO
+
+
+@compiled
+def brc_forward(read: Any, starts_TB: Any, weight_GH: Any, carry_BH: Any, states: Any, before: Any, gates: Any) -> None:
+    """Runs a bistable cell over B episodes; what `brc_backward` needs is kept where S is T, and not where it is 1.
+
+    Args:
+        read: (T, B, 3H), what steps read of their rows: for c, a and the new value.
+        starts_TB: whether an episode starts; of no rows where none does.
+        weight_GH: of the state, for c and a: (2, H) of a unit's own, (2H, H) of all.
+        carry_BH: the states before.
+        states: (T, B, H); written.
+        before: (S, B, H); becomes the states that steps read.
+        gates: (S, B, 3H); become c, a - 1 and the new values.
+    """
+    T, B, H = states.shape
+    own = len(weight_GH) == 2
+    of_keep, of_feedback = weight_GH[0], weight_GH[1]
+    panels_PHW = empty_panels(H, 2 * H)
+    if not own:
+        pack_turned(weight_GH, panels_PHW)
+    for t in range(T):
+        s = t if len(before) == T else 0
+        state_before(states, carry_BH, starts_TB, t, before[s])
+        if not own:
+            at = s * B * 3 * H
+            multiply(
+                *(before, s * B * H, H, 1, B, H, panels_PHW),
+                *(read, t * B * 3 * H, 3 * H, gates, at, 3 * H, 2 * H, NONE),
+            )
+        for b in range(B):
+            r, g, h, after = read[t, b], gates[s, b], before[s, b], states[t, b]
+            if own:
+                for j in range(H):
+                    g[j] = r[j] + of_keep[j] * h[j]
+                for j in range(H):
+                    g[H + j] = r[H + j] + of_feedback[j] * h[j]
+            for j in range(H):
+                g[j] = sigmoid(g[j])
+            for j in range(H):
+                g[H + j] = tanh(g[H + j])
+            for j in range(H):
+                g[2 * H + j] = tanh(r[2 * H + j] + (ONE + g[H + j]) * h[j])
+            for j in range(H):
+                after[j] = g[2 * H + j] + g[j] * (h[j] - g[2 * H + j])
+
+
+@compiled
+def brc_backward(
+    gradient: Any, starts_TB: Any, weight_GH: Any, before: Any, gates: Any, carried_BH: Any, d_read: Any
+) -> None:
+    """From the gradient of what `brc_forward` wrote to those of what it read.
+
+    Args:
+        gradient: (T, B, H), of the states by what reads them.
+        starts_TB, weight_GH, before, gates: as there.
+        carried_BH: 0; becomes the gradient of the states before.
+        d_read: (T, B, 3H); written.
+    """
+    T, B, H = before.shape
+    own = len(weight_GH) == 2
+    of_keep, of_feedback = weight_GH[0], weight_GH[1]
+    panels_PGW = empty_panels(2 * H, H)
+    if not own:
+        pack(weight_GH, 0, 2 * H, panels_PGW)
+    for t in range(T - 1, -1, -1):
+        for b in range(B):
+            g, h, whole, d, given = gates[t, b], before[t, b], carried_BH[b], d_read[t, b], gradient[t, b]
+            for j in range(H):
+                whole[j] += given[j]
+            for j in range(H):  # of what tanh is taken of
+                d[2 * H + j] = whole[j] * (ONE - g[j]) * (ONE - g[2 * H + j] * g[2 * H + j])
+            for j in range(H):
+                d[H + j] = d[2 * H + j] * h[j] * (ONE - g[H + j] * g[H + j])
+            for j in range(H):
+                d[j] = whole[j] * (h[j] - g[2 * H + j]) * g[j] * (ONE - g[j])
+            for j in range(H):
+                whole[j] = whole[j] * g[j] + d[2 * H + j] * (ONE + g[H + j])
+            if own:
+                for j in range(H):
+                    whole[j] += d[j] * of_keep[j] + d[H + j] * of_feedback[j]
+        if not own:
+            at = t * B * 3 * H
+            multiply(d_read, at, 3 * H, 1, B, 2 * H, panels_PGW, carried_BH, 0, H, carried_BH, 0, H, H, NONE)
+        keep_apart(starts_TB, t, carried_BH)
+
+
+@compiled
+def mgu_forward(read: Any, starts_TB: Any, weight_GH: Any, carry_BH: Any, states: Any, before: Any, gates: Any) -> None:
+    """Runs a minimal gated unit over B episodes; arguments as of `brc_forward`, but for two parts, f and the new value.
+
+    Args:
+        read: (T, B, 2H).
+        weight_GH: (2H, H), of the state for f, and of what f keeps of it for the new value.
+        gates: (S, B, 2H); become f and the new values.
+    """
+    T, B, H = states.shape
+    G = 2 * H
+    of_gate, of_new = empty_panels(H, H), empty_panels(H, H)
+    pack_turned(weight_GH[:H], of_gate)
+    pack_turned(weight_GH[H:], of_new)
+    gated_BH = np.empty((B, H), np.float32)
+    for t in range(T):
+        s = t if len(before) == T else 0
+        row, kept = t * B * G, s * B * G
+        state_before(states, carry_BH, starts_TB, t, before[s])
+        multiply(before, s * B * H, H, 1, B, H, of_gate, read, row, G, gates, kept, G, H, NONE)
+        for b in range(B):
+            g, h, gated = gates[s, b], before[s, b], gated_BH[b]
+            for j in range(H):
+                g[j] = sigmoid(g[j])
+            for j in range(H):
+                gated[j] = g[j] * h[j]
+        multiply(gated_BH, 0, H, 1, B, H, of_new, read, row + H, G, gates, kept + H, G, H, NONE)
+        for b in range(B):
+            g, h, after = gates[s, b], before[s, b], states[t, b]
+            for j in range(H):
+                g[H + j] = tanh(g[H + j])
+            for j in range(H):
+                after[j] = h[j] + g[j] * (g[H + j] - h[j])
+
+
+@compiled
+def mgu_backward(
+    gradient: Any, starts_TB: Any, weight_GH: Any, before: Any, gates: Any, carried_BH: Any, d_read: Any
+) -> None:
+    """From the gradient of what `mgu_forward` wrote to those of what it read; arguments as of `brc_backward`."""
+    T, B, H = before.shape
+    G = 2 * H
+    of_gate, of_new = empty_panels(H, H), empty_panels(H, H)
+    pack(weight_GH, 0, H, of_gate)
+    pack(weight_GH, H, H, of_new)
+    d_gated_BH, nothing_H = np.empty((B, H), np.float32), np.zeros(H, np.float32)
+    for t in range(T - 1, -1, -1):
+        row = t * B * G
+        for b in range(B):
+            g, whole, d, given = gates[t, b], carried_BH[b], d_read[t, b], gradient[t, b]
+            for j in range(H):
+                whole[j] += given[j]
+            for j in range(H):
+                d[H + j] = whole[j] * g[j] * (ONE - g[H + j] * g[H + j])
+        multiply(d_read, row + H, G, 1, B, H, of_new, nothing_H, 0, 0, d_gated_BH, 0, H, H, NONE)
+        for b in range(B):
+            g, h, whole, d, d_gated = gates[t, b], before[t, b], carried_BH[b], d_read[t, b], d_gated_BH[b]
+            for j in range(H):
+                d[j] = (whole[j] * (g[H + j] - h[j]) + d_gated[j] * h[j]) * g[j] * (ONE - g[j])
+            for j in range(H):
+                whole[j] = whole[j] * (ONE - g[j]) + d_gated[j] * g[j]
+        multiply(d_read, row, G, 1, B, H, of_gate, carried_BH, 0, H, carried_BH, 0, H, H, NONE)
+        keep_apart(starts_TB, t, carried_BH)
 
 
 @compiled

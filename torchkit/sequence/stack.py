@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
+from torchkit.fast.gated_loop import GatedLoop
 from torchkit.fast.gates import Gates
 from torchkit.networks import MLP, mlp
-from torchkit.sequence.base import Carry, Cell, Memory, Step, at, forget
+from torchkit.sequence.base import Carry, Cell, Memory, Step, at
 from torchkit.sequence.scan import scan
 from utils.errors import at_least_one
 
@@ -122,30 +122,34 @@ class GatedLayer(Layer):
     Matrices start by Xavier's uniform rule, biases at 0, as in Lambrechts et al. (2022).
 
     Attributes:
-        parts: how many vectors U x + b a step reads.
+        parts: how many vectors U x + b a step reads, side by side.
+        loop: how a step goes.
+        by_steps: never as one compiled call.
+        recurrent: what it makes of the state.
     """
 
     parts: ClassVar[int]
+    loop: ClassVar[GatedLoop]
+    by_steps: bool = False
+    recurrent: nn.Linear | nn.Parameter
 
     def __init__(self, in_dim: int, width: int):
         super().__init__()
         self.state_dim = width
         self.inputs = matrices(in_dim, width, self.parts)
 
-    def step(self, read_BP: Tensor, state_BH: Tensor) -> Tensor:
-        """The next state (B, H) from what is read of a row, all parts side by side."""
-        raise NotImplementedError
+    @property
+    def weight(self) -> Tensor:
+        """That of the state."""
+        return self.recurrent.weight if isinstance(self.recurrent, nn.Linear) else self.recurrent
 
     def read(self, x: Tensor) -> tuple[Tensor, ...]:
         return (self.inputs(x),)
 
     def run(self, read: tuple[Tensor, ...], start_TB: Tensor | None, carry_BH: Tensor) -> tuple[Tensor, Tensor]:
-        states = []
-        for t, read_BP in enumerate(read[0]):
-            before_BH = carry_BH if start_TB is None else forget(carry_BH, start_TB[t])
-            carry_BH = self.step(read_BP, before_BH)
-            states.append(carry_BH)
-        return torch.stack(states), carry_BH
+        run = self.loop.plain if self.by_steps else self.loop
+        states_TBH = run(read[0], start_TB, carry_BH, self.weight)
+        return states_TBH, states_TBH[-1]
 
 
 class GatedStack(Stack):
@@ -155,6 +159,11 @@ class GatedStack(Stack):
 
     def __init__(self, in_dim: int, out_dim: int = 128, layers: int = 1):
         super().__init__(in_dim, out_dim, layers, lambda number, width: self.layer(width, out_dim), blocks=False)
+
+    def prepare_vmap(self) -> None:
+        for layer in self.layers:
+            if isinstance(layer, GatedLayer):
+                layer.by_steps = True
 
     def cells(self, carry: Carry) -> list[Cell]:
         def step_of(layer: Layer) -> Step:
