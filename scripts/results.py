@@ -42,9 +42,10 @@ PAGES = (
     "exploration",
     "world_models",
     "encoders",
+    "asymmetric_dqn",
 )
 COMPUTED = {name: f"scripts.reporting.{name}" for name in PAGES}
-OF_GIVEN = ("information", "memories", "encoders", "signal_worth")  # whose rows() takes run folders
+OF_GIVEN = ("information", "memories", "encoders", "signal_worth", "asymmetric_dqn")  # whose rows() takes run folders
 OF_TABLE = {"title", "notes", "columns", "rows", "command"}
 UNUSED = {
     "refresh": ("runs", "computed", "title", "metric", "target", "last", "notes", "add", "by"),

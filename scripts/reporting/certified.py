@@ -15,7 +15,7 @@ from envs.finite import FinitePOMDP, entries_of
 from envs.make import horizon_of, model_of
 from policies.exact.point_based import Solver
 from scripts.reporting.references import Reference
-from utils.errors import UserError
+from utils.errors import ForeignError, UserError
 from utils.files import atomic_write
 
 CLOSE = 1e-4  # of what there is to be gained over random actions: where bounds need be no nearer
@@ -68,7 +68,7 @@ class Certified:
     def _worked_out(self, config_env: ConfigDict) -> Reference | None:
         try:
             model, horizon = model_of(config_env), horizon_of(config_env)
-        except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        except (UserError, ForeignError, AttributeError, KeyError, TypeError, ValueError):
             return None  # no finite domain, or not one of today's
         key = digest(model, horizon)
         kept = self._kept.get(key)

@@ -211,6 +211,8 @@ def test_without_slurm_the_other_choice_is_named(scripts, tmp_path):
 NUMBER = {
     "quick": 6,
     "offline": 5 + 9 * 5,
+    "asymmetric_dqn": 2 + 6 * 5,
+    "asymmetric_dqn:car_flag": 2 + 6 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
     "information:methods": 3 * 3 + 3 * 6 * 5,

@@ -1,0 +1,84 @@
+"""The tasks of Asymmetric DQN (Baisero, Daley & Amato, 2022), its five methods and `mi`: …/asymmetric_dqn.py:TASK.
+
+The published settings of a run are 2 to 10 million steps of one env; these are of 0.2 to 0.3 million and have other
+targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a domain's
+settings are was chosen by one run of `ua` each. `mi` alone has stages 1 and 2.
+"""
+
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+
+class Task(NamedTuple):
+    """Its configs by name, and the flags of stages 1 to 3."""
+
+    env: str
+    repr: str
+    collect: tuple[str, ...]
+    train: tuple[str, ...]
+
+
+LEARNER = (
+    "--config_seq=configs/seq/gru.py",
+    "--config_seq.kwargs.out_dim=32",
+    "--config_seq.vector.obs_dim=16",
+    "--config_seq.vector.action_dim=16",
+    "--config_rl.head_dims=(64,64)",
+    "--config_rl.double_q=False",
+    "--config_rl.cut_traces=False",
+    "--config_rl.lr=0.001",
+    "--config_rl.tau=0.02",
+    "--batch_size=32",
+)
+CORRIDORS = (
+    "--config_env.eval.interval=10000",
+    "--config_rl.discount=0.95",
+    "--config_rl.exploration.steps=100000",
+    "--updates_per_step=0.03",
+)
+TASKS = {
+    "heaven_hell_3": Task(
+        *("heaven_hell_n.py:3", "heaven_hell.py", ("--episodes=2000", "--random_episodes=1000")),
+        (*CORRIDORS, "--train_episodes=2500"),
+    ),
+    "car_flag": Task(
+        *("car_flag_7.py", "vector.py", ("--episodes=600", "--random_episodes=300")),
+        (
+            "--config_env.eval.interval=10000",
+            "--config_rl.discount=0.97",
+            "--config_rl.exploration.steps=80000",
+            "--updates_per_step=0.02",
+            "--train_episodes=750",
+        ),
+    ),
+}
+VARIANTS: dict[str, object] = {**TASKS}
+METHODS = ("history", "ua", "ua_vr", "ba", "ba_vr", "mi")  # of the paper DQN, ADQN, -VR, -State, -State-VR; and mi
+
+
+def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
+    task = TASKS[variant]
+    env = f"--config_env=configs/envs/{task.env}"
+    config = ConfigDict()
+    config.name = f"asymmetric_dqn_{variant}"
+    config.axes = ConfigDict({"method": {m: (f"--config_rl=configs/rl/dqn.py:{m}",) for m in METHODS}})
+    config.axes.method.mi += ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
+    config.axes.seed = (0, 1, 2, 3, 4)
+    config.stages = ConfigDict(
+        {
+            "collect": {"script": "main_collect_data.py", "over": (), "flags": (env, *task.collect)},
+            "pretrain": {
+                "script": "main_pretrain_representations.py",
+                "over": (),
+                "flags": (env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}"),
+            },
+            "train": {
+                "script": "main.py",
+                "over": ("method", "seed"),
+                "flags": (env, "--seed={seed}", "--film_episodes=0", *LEARNER, *task.train),
+            },
+        }
+    )
+    config.slurm = ConfigDict({"hours": 1.0, "memory_gb": 2.0, "runs_per_job": 6})
+    return config.lock()

@@ -1,0 +1,105 @@
+"""The tasks of Asymmetric DQN: what each method comes to, acting greedily and with exploration; rows of a page."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from scripts.reporting.certified import Certified
+from scripts.reporting.runs import Record, read_runs
+from scripts.reporting.statistics import Estimate, Interval, median_of_times
+from utils.errors import UserError
+
+PAPER = {  # what the rows of dqn are called in the paper, in the order of its figures
+    "dqn:history": "DQN",
+    "dqn:ua": "ADQN",
+    "dqn:ua_vr": "ADQN-VR",
+    "dqn:ba": "ADQN-State",
+    "dqn:ba_vr": "ADQN-State-VR",
+    "dqn:mi": "– (`mi`)",
+}
+NEAR = 0.9  # of the way from random actions to the optimum
+SECONDS = 20.0  # of a processor, for the bounds of an optimum
+SHOWN = 0.1  # the share of a run, its last, whose episodes count as its behaviour
+BEHAVIOUR = "train/return"
+TITLE = "The tasks of Asymmetric DQN: five methods and `mi`"
+NOTES = [
+    "Baisero, Daley & Amato (UAI 2022) compare DQN with four asymmetric forms of it; `mi` beside them is the method of",
+    "Nguyen et al. (CoRL 2024). All methods have one task's settings, which one run of ADQN chose; returns are not",
+    "discounted. Interquartile means over seeds, in brackets the 95 % percentile bootstrap: of the last ten",
+    f"evaluations, 20 greedy episodes each; of the episodes that the exploring agent played in the last {SHOWN:.0%} of",
+    "its steps, which is what the paper's figures are of; of all evaluations of a run, the area under its curve.",
+    f"{NEAR} of the optimum: the median of env steps to the first evaluation with {NEAR} of the way from what random",
+    "actions earn to the optimum, and how many runs had none; a dash where more than half had none. The optimum of",
+    "Heaven-Hell-n and of Car-Flag is 1: by certified bounds of the one, by its expert on the other.",
+    "",
+    "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py): a twentieth or less of the",
+    "published steps, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step targets. The encoders of",
+    "`mi` are one pair a task, of one data set.",
+]
+COLUMNS = (
+    *("task", "method", "row", "env steps", "seeds", "greedy, last ten", "exploring, at the end", "all of a run"),
+    *("0.9 of the optimum, steps", "never"),
+)
+
+
+def row_key(row: Sequence[str]) -> tuple[str, int]:
+    """What tells rows apart, task and method, in the order in which they stand."""
+    return row[0], list(PAPER).index(row[2])
+
+
+def rows(folders: Sequence[str]) -> list[list[str]]:
+    """A row a task and method.
+
+    Raises:
+        UserError: there are no runs, one is of another method, or lacks what the page is of.
+    """
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as kept:
+        records, _ = read_runs(folders, work_out=Certified(Path(kept) / "references.json", SECONDS))
+    for record in records:
+        if record.key.method not in PAPER:
+            raise UserError(f"--runs: {record.folder} is of {record.key.method}; choose from {', '.join(PAPER)}")
+        if BEHAVIOUR not in record.learning or not len(record.steps):
+            raise UserError(f"--runs: {record.folder} has no evaluation yet, or no episode")
+        groups[record.key.env, record.key.method].append(record)
+    table = []
+    for env, method in groups:
+        runs = groups[env, method]
+        greedy, exploring = [run.last("return") for run in runs], [behaviour(run) for run in runs]
+        areas = [float(run.curves["return"].mean()) for run in runs]
+        told = [Estimate.of(values).iqm for values in (greedy, exploring, areas)]
+        times = [first_near(run) for run in runs]
+        steps = sorted({int(run.steps[-1]) for run in runs})
+        table.append(
+            [
+                *(env, PAPER[method], method, " to ".join(f"{s:,}" for s in (steps[0], steps[-1])[: len(steps)])),
+                *(str(len(runs)), *map(_bracketed, told)),
+                *(_steps(median_of_times(times)), "–" if np.isnan(times).any() else str(int(np.isinf(times).sum()))),
+            ]
+        )
+    return sorted(table, key=row_key)
+
+
+def behaviour(run: Record) -> float:
+    """The mean return of what the exploring agent played at the end."""
+    steps, returns = run.learning[BEHAVIOUR]
+    return float(np.nanmean(returns[steps > (1 - SHOWN) * run.steps[-1]]))
+
+
+def first_near(run: Record) -> float:
+    """Env steps of the first evaluation near the optimum; infinite for none, NaN where the optimum is not known."""
+    if run.reference is None:
+        return np.nan
+    near = run.reference.random + NEAR * (run.reference.optimum - run.reference.random)
+    return run.first_reaching(near, "return")[0]
+
+
+def _bracketed(of: Interval) -> str:
+    return f"{of.value:.2f}" if np.isnan(of.low) else f"{of.value:.2f} [{of.low:.2f}, {of.high:.2f}]"
+
+
+def _steps(of: Interval) -> str:
+    return "–" if not np.isfinite(of.value) else f"{of.value:,.0f}"
