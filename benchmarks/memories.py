@@ -38,7 +38,7 @@ COLUMNS = [
 ]
 WIDTH = 128
 LENGTHS = (100, 300, 1000, 3000, 10_000)
-SLOW = ("brc", "nbrc", "mgu", "gpt")  # not beyond 1,000 steps
+SLOW = ("gpt",)  # not beyond 1,000 steps
 NAMES = ("gru", "lstm", "gpt", "mingru", "lru", "bmru", "hybrid", "brc", "nbrc", "mgu")
 
 
