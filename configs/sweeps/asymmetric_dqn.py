@@ -1,8 +1,8 @@
 """The tasks of Asymmetric DQN (Baisero, Daley & Amato, 2022), its five methods and `mi`: …/asymmetric_dqn.py:TASK.
 
-The published settings of a run are 2 to 10 million steps of one env; these are of 0.2 to 0.3 million and have other
-targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a domain's
-settings are was chosen by one run of `ua` each. `mi` alone has stages 1 and 2.
+The published settings of a run are millions of steps of one env; these are of 250,000 and 120,000 and have other
+targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a task's
+settings are was chosen by one or two runs of `ua`. `mi` alone has stages 1 and 2.
 """
 
 from typing import NamedTuple

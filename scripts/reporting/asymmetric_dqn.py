@@ -9,7 +9,7 @@ import numpy as np
 
 from scripts.reporting.certified import Certified
 from scripts.reporting.runs import Record, read_runs
-from scripts.reporting.statistics import Estimate, Interval, median_of_times
+from scripts.reporting.statistics import Array, Estimate, Interval, median_of_times
 from utils.errors import UserError
 
 PAPER = {  # what the rows of dqn are called in the paper, in the order of its figures
@@ -22,25 +22,25 @@ PAPER = {  # what the rows of dqn are called in the paper, in the order of its f
 }
 NEAR = 0.9  # of the way from random actions to the optimum
 SECONDS = 20.0  # of a processor, for the bounds of an optimum
-SHOWN = 0.1  # the share of a run, its last, whose episodes count as its behaviour
+SHOWN = 0.2  # the share of a run, its last, that counts as its end
 BEHAVIOUR = "train/return"
 TITLE = "The tasks of Asymmetric DQN: five methods and `mi`"
 NOTES = [
     "Baisero, Daley & Amato (UAI 2022) compare DQN with four asymmetric forms of it; `mi` beside them is the method of",
     "Nguyen et al. (CoRL 2024). All methods have one task's settings, which one run of ADQN chose; returns are not",
-    "discounted. Interquartile means over seeds, in brackets the 95 % percentile bootstrap: of the last ten",
-    f"evaluations, 20 greedy episodes each; of the episodes that the exploring agent played in the last {SHOWN:.0%} of",
-    "its steps, which is what the paper's figures are of; of all evaluations of a run, the area under its curve.",
-    f"{NEAR} of the optimum: the median of env steps to the first evaluation with {NEAR} of the way from what random",
-    "actions earn to the optimum, and how many runs had none; a dash where more than half had none. The optimum of",
-    "Heaven-Hell-n and of Car-Flag is 1: by certified bounds of the one, by its expert on the other.",
+    "discounted. Interquartile means over seeds, in brackets the 95 % percentile bootstrap. At the end, of the last",
+    f"{SHOWN:.0%} of a run's steps: greedy, of evaluations of 100 episodes; exploring, of what the agent earned",
+    "while it learned, which is what the paper's figures are of. All of a run: of all evaluations, the area under the",
+    f"curve. {NEAR} of the optimum: the median of env steps to the first evaluation with {NEAR} of the way from what",
+    "random actions earn to the optimum, and how many runs had none; a dash where half or more had none. The optimum",
+    "of Heaven-Hell-n and of Car-Flag is 1: by certified bounds of the one, by its expert on the other.",
     "",
-    "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py): a twentieth or less of the",
-    "published steps, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step targets. The encoders of",
-    "`mi` are one pair a task, of one data set.",
+    "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py), whose steps are few beside",
+    "the millions of the published ones, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step",
+    "targets. The encoders of `mi` are one pair a task, of one data set.",
 ]
 COLUMNS = (
-    *("task", "method", "row", "env steps", "seeds", "greedy, last ten", "exploring, at the end", "all of a run"),
+    *("task", "method", "row", "env steps", "seeds", "greedy, at the end", "exploring, at the end", "all of a run"),
     *("0.9 of the optimum, steps", "never"),
 )
 
@@ -58,7 +58,10 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as kept:
-        records, _ = read_runs(folders, work_out=Certified(Path(kept) / "references.json", SECONDS))
+        certified = Certified(Path(kept) / "references.json", SECONDS)
+        records, notes = read_runs(folders, work_out=certified)
+    for note in (*notes, *certified.notes):
+        print(note)
     for record in records:
         if record.key.method not in PAPER:
             raise UserError(f"--runs: {record.folder} is of {record.key.method}; choose from {', '.join(PAPER)}")
@@ -68,7 +71,8 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     table = []
     for env, method in groups:
         runs = groups[env, method]
-        greedy, exploring = [run.last("return") for run in runs], [behaviour(run) for run in runs]
+        greedy = [at_end(run, np.stack([run.steps, run.curves["return"]])) for run in runs]
+        exploring = [at_end(run, run.learning[BEHAVIOUR]) for run in runs]
         areas = [float(run.curves["return"].mean()) for run in runs]
         told = [Estimate.of(values).iqm for values in (greedy, exploring, areas)]
         times = [first_near(run) for run in runs]
@@ -83,10 +87,17 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
     return sorted(table, key=row_key)
 
 
-def behaviour(run: Record) -> float:
-    """The mean return of what the exploring agent played at the end."""
-    steps, returns = run.learning[BEHAVIOUR]
-    return float(np.nanmean(returns[steps > (1 - SHOWN) * run.steps[-1]]))
+def at_end(run: Record, logged: Array) -> float:
+    """The mean of what was logged (2, ·), steps and values, in the last steps of a run.
+
+    Raises:
+        UserError: nothing was.
+    """
+    steps, values = logged
+    last = values[(steps > (1 - SHOWN) * run.steps[-1]) & np.isfinite(values)]
+    if not len(last):
+        raise UserError(f"--runs: {run.folder} has no episode in the last {SHOWN:.0%} of its steps")
+    return float(last.mean())
 
 
 def first_near(run: Record) -> float:

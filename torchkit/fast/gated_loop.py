@@ -2,6 +2,8 @@
 
 By torch a step is some fifteen operations on few numbers, and its gradient some thirty. Equal to the plain steps
 (tested), which serve elsewhere: on a GPU, in other precisions, while a graph is traced, and for one step.
+
+Dimension key: T steps, B batch, H width, P what is read of a row, some vectors of H side by side, R = T B rows.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,9 @@ from torchkit.fast import has_compiler
 
 @dataclass(frozen=True)
 class GatedLoop:
-    """A cell by its step; the state before it is 0 where an episode starts. Not to be called under `vmap`, but `plain`.
+    """A cell by its step; the state before it is 0 where an episode starts.
+
+    Where a graph is to be transformed (`torch.func`, second derivatives), `plain` is to be called.
 
     Attributes:
         name: of the kernels, `<name>_forward` and `<name>_backward`.
@@ -31,11 +35,14 @@ class GatedLoop:
     by_weight: Callable[[Tensor, Tensor, Tensor], Tensor]
 
     def __call__(self, read_TBP: Tensor, start_TB: Tensor | None, carry_BH: Tensor, weight: Tensor) -> Tensor:
-        """The states (T, B, H), by whichever way is faster; starts are above 0, None for none."""
+        """The states (T, B, H), compiled where it can be; starts (T, B) are above 0, None for none."""
         same = {x.dtype for x in (read_TBP, carry_BH, weight)} == {torch.float32}
         fast = len(read_TBP) > 1 and same and read_TBP.device.type == "cpu" and has_compiler()
-        if not fast or torch.jit.is_tracing():  # type: ignore[attr-defined]
+        traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
+        if not fast or traced:
             return self.plain(read_TBP, start_TB, carry_BH, weight)
+        T, B, _ = read_TBP.shape  # of which the kernels take what they are given to be
+        start_TB, carry_BH = None if start_TB is None else start_TB.expand(T, B), carry_BH.expand(B, -1)
         learns = torch.is_grad_enabled() and any(x.requires_grad for x in (read_TBP, carry_BH, weight))
         states_TBH: Tensor = _Loop.apply(self, learns, read_TBP, start_TB, carry_BH, weight)
         return states_TBH

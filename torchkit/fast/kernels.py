@@ -5,9 +5,9 @@ calls cost more than the work, and torch's tanh takes eight times as long as the
 Shapes are the caller's to check. Importing this takes 0.3 s, compiling the functions that are called from outside some
 seconds once; Numba keeps the result until this file changes, so that what they call must stand in it as well.
 
-Dimension key: T steps, S kept steps, B batch, N distinct rows of inputs, H width, G = 3H gates in torch's order: reset,
-update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells. Of products: M rows, K what
-is summed over, N columns, P = ⌈N / W⌉ panels of W columns each.
+Dimension key: T steps, S kept steps, B batch, N distinct rows of inputs, H width, G gates side by side, of a GRU 3H in
+torch's order: reset, update, new; D distinct transitions, X what CLUB reads, F its hidden layer, Y what it tells. Of
+products: M rows, K what is summed over, N columns, P = ⌈N / W⌉ panels of W columns each.
 """
 
 from collections.abc import Callable

@@ -117,7 +117,7 @@ class Block(Layer):
 
 
 class GatedLayer(Layer):
-    """A recurrence whose gates read the last state, so that it goes a step at a time; a subclass says how.
+    """A recurrence whose gates read the last state, so that it goes a step at a time, compiled where it can be.
 
     Matrices start by Xavier's uniform rule, biases at 0, as in Lambrechts et al. (2022).
 

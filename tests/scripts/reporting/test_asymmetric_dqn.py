@@ -26,14 +26,14 @@ def test_the_table_by_hand(tmp_path):
     played(tmp_path / "h0", [0.5, 0.5, 0.9], [0.0, 0.0, -0.5], 0, variant="history", **car)
     played(tmp_path / "m0", [0.0, 1.0], [-1.0, 1.0], 0, variant="mi", env="MemoryFourRooms-7x7-v0", horizon=100)
     history, ua, mi = rows([str(tmp_path)])
-    # returns are 2 p - 1: of a0 0, 0, 1, of a1 0, 0.9, 0; the optimum of CarFlag is 1, what random actions earn 0
+    # returns are 2 p - 1: of a0 0, 0, 1, of a1 0, 0.9, 0; the optimum of Car-Flag is 1, what random actions earn 0
     assert ua[:5] == ["CarFlag-7-v0", "ADQN", "dqn:ua", "4,000 to 4,001", "2"]
-    assert ua[5:8] == ["0.32 [0.30, 0.33]", "0.50 [0.25, 0.75]", "0.32 [0.30, 0.33]"]
+    assert ua[5:8] == ["0.50 [0.00, 1.00]", "0.50 [0.25, 0.75]", "0.32 [0.30, 0.33]"]
     assert ua[8:] == ["3,000", "0"]  # between 2,001 and 4,000
     assert history[1:5] == ["DQN", "dqn:history", "4,000", "1"]
-    assert history[5:] == ["0.27", "-0.50", "0.27", "–", "1"]
+    assert history[5:] == ["0.80", "-0.50", "0.27", "–", "1"]
     # nothing is known of the optimum there
-    assert mi == ["MemoryFourRooms-7x7-v0", "– (`mi`)", "dqn:mi", "2,000", "1", "0.00", "1.00", "0.00", "–", "–"]
+    assert mi == ["MemoryFourRooms-7x7-v0", "– (`mi`)", "dqn:mi", "2,000", "1", "1.00", "1.00", "0.00", "–", "–"]
     assert sorted([mi, ua, history], key=row_key) == [history, ua, mi]
 
 
@@ -56,3 +56,6 @@ def test_methods_of_others_and_runs_that_have_not_begun_are_one_line(tmp_path):
     write_run(tmp_path / "b" / "ua", [0.5, 1.0], variant="ua")
     with pytest.raises(UserError, match=r"^--runs: .*ua has no evaluation yet, or no episode"):
         rows([str(tmp_path / "b")])
+    played(tmp_path / "c" / "ua", [0.5] * 6, [0.0, 0.0], 0, variant="ua")
+    with pytest.raises(UserError, match=r"^--runs: .*ua has no episode in the last 20% of its steps"):
+        rows([str(tmp_path / "c")])

@@ -54,6 +54,29 @@ def test_nothing_of_before_a_start_is_read(kind):
 
 
 @LAYERS
+def test_a_carry_or_a_start_of_one_episode_is_that_of_all(kind):
+    read, carry, weight = inputs_of(kind, 6, 4, 3)
+    start = torch.rand(6, 4) < 0.5
+    for starts, before in ((start[:, :1], carry), (start, carry[:1]), (None, carry[:1])):
+        plain = kind.loop.plain(read, starts, before, weight)
+        torch.testing.assert_close(kind.loop(read, starts, before, weight), plain)
+    for starts, before in ((start, carry[:2]), (start[:5], carry), (start[:, :3], carry)):
+        with pytest.raises(RuntimeError, match="expand"):
+            kind.loop(read, starts, before, weight)
+
+
+@LAYERS
+def test_a_graph_of_it_can_be_exported(kind):
+    class Whole(torch.nn.Module):
+        def forward(self, read, carry, weight):
+            return kind.loop(read, None, carry, weight)
+
+    inputs = inputs_of(kind, 6, 2, 3)
+    program = torch.export.export(Whole(), inputs)
+    torch.testing.assert_close(program.module()(*inputs), kind.loop(inputs[0], None, *inputs[1:]))
+
+
+@LAYERS
 def test_one_compiled_call_runs_all_steps_and_keeps_nothing_where_nothing_learns(kind, monkeypatch):
     calls, name = [], f"{kind.loop.name}_forward"
     kernel = getattr(kernels, name)
