@@ -8,7 +8,16 @@ import pytest
 from ml_collections import ConfigDict
 
 from tests.helpers.configs import config_named
-from utils.config import _ConfigParser, check_fields, flatten, json_tuples, to_dict, warn_of_another_task
+from utils.config import (
+    ROOT,
+    _ConfigParser,
+    check_fields,
+    flatten,
+    json_tuples,
+    load_config,
+    to_dict,
+    warn_of_another_task,
+)
 from utils.errors import UserError
 from utils.merging import apply_domain, apply_domain_memory
 from utils.standards import with_new_fields
@@ -229,3 +238,9 @@ def test_arguments_of_a_third_party_that_one_side_has_are_another_task():
         warnings.simplefilter("error")
         for same in (plain, light):
             warn_of_another_task("--data_path=x", same, ConfigDict(same))
+
+
+@pytest.mark.parametrize(("name", "right"), [("heaven_hell_n", "1, 2, 3, 4"), ("four_rooms", "7x7, 9x9")])
+def test_variants_that_are_a_list_are_told_where_another_is_asked_for(name, right):
+    with pytest.raises(UserError, match=f"^--config_env: variant: unknown value 'nothing'; choose from {right}$"):
+        load_config(ROOT / f"configs/envs/{name}.py", "nothing", "--config_env")
