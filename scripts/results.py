@@ -208,9 +208,11 @@ def usable(record: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def write(record: dict[str, Any], where: Path) -> str:
-    """Writes the page of a record."""
+    """Writes the page of a record, and its picture where it has one."""
+    from scripts.reporting.pictures import save
     from scripts.reporting.results import rendered
 
+    save(record, where.parent)
     atomic_write(where, rendered(record))
     return f"written: {where}"
 

@@ -221,7 +221,7 @@ def load_config(file: Path, variant: str, flag: str, given: Mapping[str, Sequenc
     if variant and not parameters:
         raise UserError(f"{flag}: this config has no variants; leave out ':{variant}'")
     if variant and isinstance(variants, Mapping | tuple | list):
-        choose(dict.fromkeys(map(str, variants)), variant, f"{flag}: variant")
+        choose(dict.fromkeys(map(str, variants)), str(variant), f"{flag}: variant")
     if not variant and any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters):
         among = f"; choose from {', '.join(sorted(variants))}" if variants else ""
         raise UserError(f"{flag}: name a variant, as in {file.name}:NAME{among}")

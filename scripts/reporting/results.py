@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scripts.reporting.defaults import GROUPS, differing, settings_of
+from scripts.reporting.pictures import picture_of
 from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
@@ -156,7 +157,9 @@ def rendered(record: Mapping[str, Any]) -> str:
     columns = list(record["columns"])
     table = [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *record["rows"])]
     made = ["Made by:", "", "```sh", record["command"], "```"]
-    return "\n".join([f"# {record['title']}", "", *record["notes"], "", *table, "", *made, ""])
+    drawn = picture_of(record)
+    picture = [] if drawn is None else [f"![{record['title']}]({drawn[1]})", ""]
+    return "\n".join([f"# {record['title']}", "", *record["notes"], "", *picture, *table, "", *made, ""])
 
 
 TOGETHER = ("method", "memory", "demonstrations", "apart")  # runs of one env that are alike in these make a group
