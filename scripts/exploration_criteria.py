@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from utils.app import run
-from utils.files import atomic_path, atomic_write
+from utils.files import atomic_write
 
 PROBLEMS = ("maze", "fork", "hill", "gridworlds")
 _OUT = flags.DEFINE_string("out", None, "the folder of pictures and numbers", required=True)
@@ -36,6 +36,7 @@ def main() -> None:
 
     matplotlib.use("Agg")
     from scripts.reporting.criteria import fork, gridworlds, hill, maze
+    from scripts.reporting.figures import write_figure
     from utils.errors import choose
 
     looks = {
@@ -49,8 +50,7 @@ def main() -> None:
         out = Path(_OUT.value)
         out.mkdir(parents=True, exist_ok=True)
         figure, numbers = look()
-        with atomic_path(out / f"{name}.png") as draft:
-            figure.savefig(draft, dpi=110, format="png")
+        write_figure(figure, out / f"{name}.png", dpi=110)
         atomic_write(out / f"{name}.json", json.dumps(numbers, indent=1) + "\n")
         print(_told(name, numbers))
         print(f"written: {out / f'{name}.png'}, {out / f'{name}.json'}")

@@ -209,11 +209,12 @@ def usable(record: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def write(record: dict[str, Any], where: Path) -> str:
     """Writes the page of a record, and its picture where it has one."""
-    from scripts.reporting.pictures import save
+    from scripts.reporting.pictures import picture_of, save
     from scripts.reporting.results import rendered
 
-    save(record, where.parent)
-    atomic_write(where, rendered(record))
+    picture = where.with_suffix(".png")
+    save(record, picture)
+    atomic_write(where, rendered(record, "" if picture_of(record) is None else picture.name))
     return f"written: {where}"
 
 

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from utils.app import define_seed, run
 from utils.config import define_config_flag
 from utils.errors import UserError
-from utils.files import atomic_path, atomic_write
+from utils.files import atomic_write
 from utils.optional import need
 
 MOST = 12  # features that are taken without being named
@@ -98,6 +98,8 @@ def draw(found: Sequence[Any], path: Path, title: str) -> None:
     """Both effects of each signal, the best at the top; filled where p is below 0.05."""
     import matplotlib.pyplot as plt
 
+    from scripts.reporting.figures import write_figure
+
     figure, sides = plt.subplots(1, 2, sharey=True, figsize=(9, 1.2 + 0.3 * len(found)), layout="constrained")
     rows = range(len(found))[::-1]
     for side, effect, p, what in (
@@ -111,9 +113,7 @@ def draw(found: Sequence[Any], path: Path, title: str) -> None:
         side.set_xlabel(what)
     sides[0].set_yticks(rows, [", ".join(one.names) for one in found])
     figure.suptitle(f"{title}: filled where p < 0.05")
-    with atomic_path(path) as draft:
-        figure.savefig(draft, format="png", dpi=120)
-    plt.close(figure)
+    write_figure(figure, path, dpi=120)
 
 
 if __name__ == "__main__":

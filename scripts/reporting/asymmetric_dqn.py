@@ -9,7 +9,8 @@ import numpy as np
 
 from scripts.reporting.certified import Certified
 from scripts.reporting.runs import Record, read_runs
-from scripts.reporting.statistics import Array, Estimate, Interval, median_of_times
+from scripts.reporting.statistics import Array, Estimate, median_of_times
+from scripts.reporting.tables import interval_text, time_text
 from utils.errors import UserError
 
 PAPER = {  # what the rows of dqn are called in the paper, in the order of its figures
@@ -27,13 +28,13 @@ BEHAVIOUR = "train/return"
 TITLE = "The tasks of Asymmetric DQN: five methods and `mi`"
 NOTES = [
     "Baisero, Daley & Amato (UAI 2022) compare DQN with four asymmetric forms of it; `mi` beside them is the method of",
-    "Nguyen et al. (CoRL 2024). All methods have one task's settings, which one run of ADQN chose; returns are not",
-    "discounted. Interquartile means over seeds, in brackets the 95 % percentile bootstrap. At the end, of the last",
-    f"{SHOWN:.0%} of a run's steps: greedy, of evaluations of 100 episodes; exploring, of what the agent earned",
+    "Nguyen et al. (CoRL 2024). All methods have a task's settings alike, chosen by one to three runs of ADQN; returns",
+    "are not discounted. Interquartile means over seeds, in brackets the 95 % percentile bootstrap. At the end, of the",
+    f"last {SHOWN:.0%} of a run's steps: greedy, of evaluations of 100 episodes; exploring, of what the agent earned",
     "while it learned, which is what the paper's figures are of. All of a run: of all evaluations, the area under the",
     f"curve. {NEAR} of the optimum: the median of env steps to the first evaluation with {NEAR} of the way from what",
-    "random actions earn to the optimum, and how many runs had none; a dash where half or more had none. The optimum",
-    "of Heaven-Hell-n and of Car-Flag is 1: by certified bounds of the one, by its expert on the other.",
+    "random actions earn to the optimum, in brackets as above, and how many runs had none. The optimum of",
+    "Heaven-Hell-n and of Car-Flag is 1: by certified bounds of the one, by its expert on the other.",
     "",
     "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py), whose steps are few beside",
     "the millions of the published ones, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step",
@@ -80,8 +81,11 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
         table.append(
             [
                 *(env, PAPER[method], method, " to ".join(f"{s:,}" for s in (steps[0], steps[-1])[: len(steps)])),
-                *(str(len(runs)), *map(_bracketed, told)),
-                *(_steps(median_of_times(times)), "–" if np.isnan(times).any() else str(int(np.isinf(times).sum()))),
+                *(str(len(runs)), *map(interval_text, told)),
+                *(
+                    time_text(median_of_times(times), ",.0f"),
+                    "–" if np.isnan(times).any() else str(int(np.isinf(times).sum())),
+                ),
             ]
         )
     return sorted(table, key=row_key)
@@ -106,11 +110,3 @@ def first_near(run: Record) -> float:
         return np.nan
     near = run.reference.random + NEAR * (run.reference.optimum - run.reference.random)
     return run.first_reaching(near, "return")[0]
-
-
-def _bracketed(of: Interval) -> str:
-    return f"{of.value:.2f}" if np.isnan(of.low) else f"{of.value:.2f} [{of.low:.2f}, {of.high:.2f}]"
-
-
-def _steps(of: Interval) -> str:
-    return "–" if not np.isfinite(of.value) else f"{of.value:,.0f}"

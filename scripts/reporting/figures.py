@@ -47,20 +47,28 @@ def draw(study: Study, statistic: str, out: Path) -> list[str]:
         panels = [panel for panel in study.of(domain) if any(row.curves for row in panel.rows)]
         finished = [panel for panel in panels if panel.profiles]
         if panels:
-            written += _save(plt, _curves(plt, study, panels, statistic), out, f"curves_{stem}")
+            written += _save(_curves(plt, study, panels, statistic), out, f"curves_{stem}")
         if finished:
-            written += _save(plt, _final(plt, study, finished), out, f"final_{stem}")
+            written += _save(_final(plt, study, finished), out, f"final_{stem}")
     return written
 
 
-def _save(plt: Any, figure: Any, out: Path, stem: str) -> list[str]:
-    """Writes a figure in all formats, without the date: the same figure is the same file."""
-    for kind in FORMATS:
+def write_figure(figure: Any, *paths: Path, dpi: int = 150) -> None:
+    """Writes a figure, in the format of each name's end, without the date: the same figure is the same file."""
+    import matplotlib.pyplot as plt
+
+    for path in paths:
+        kind = path.suffix[1:]
         undated = {"CreationDate": None} if kind == "pdf" else {}
-        with atomic_path(out / f"{stem}.{kind}") as draft:
-            figure.savefig(draft, dpi=150, format=kind, metadata=undated)
+        with atomic_path(path) as draft:
+            figure.savefig(draft, dpi=dpi, format=kind, metadata=undated)
     plt.close(figure)
-    return [f"{stem}.{kind}" for kind in FORMATS]
+
+
+def _save(figure: Any, out: Path, stem: str) -> list[str]:
+    names = [f"{stem}.{kind}" for kind in FORMATS]
+    write_figure(figure, *(out / name for name in names))
+    return names
 
 
 def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> Any:

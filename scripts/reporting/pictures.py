@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from utils.files import atomic_path
+from scripts.reporting.figures import COLOURS, MARKERS, write_figure
+from scripts.reporting.signal_worth import NONE
+from utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Sequence[str]]
 NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
-MARKERS, COLOURS = "osD^vP*Xh", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
 def numbers(cell: str) -> list[float]:
@@ -23,28 +24,33 @@ def numbers(cell: str) -> list[float]:
     return [float(found.replace(",", "")) for found in NUMBER.findall(cell)]
 
 
-def picture_of(record: Mapping[str, Any]) -> tuple[Callable[[Rows], "Figure"], str] | None:
-    """How a page's picture is drawn and what its file is called; None where it has none."""
-    words = str(record.get("command", "")).split("\n")[0]
-    name, page = re.search(r"--computed=(\w+)", words), re.search(r"--page=\S*?([\w-]+)\.md", words)
-    if name is None or page is None or name[1] not in PICTURES:
-        return None
-    return PICTURES[name[1]], f"{page[1]}.png"
+def picture_of(record: Mapping[str, Any]) -> Callable[[Rows], "Figure"] | None:
+    """How the picture of a page is drawn, by what the page was computed; None where it has none."""
+    computed = re.search(r"--computed=(\w+)", str(record.get("command", "")))
+    return None if computed is None else PICTURES.get(computed[1])
 
 
-def save(record: Mapping[str, Any], folder: Path) -> None:
-    """Writes the picture of a page, where it has one."""
-    import matplotlib.pyplot as plt
+def save(record: Mapping[str, Any], path: Path) -> None:
+    """Writes the picture of a page, where it has one.
 
-    if (found := picture_of(record)) is None:
+    Raises:
+        UserError: its rows are not those of such a page.
+    """
+    if (draw := picture_of(record)) is None:
         return
-    figure = found[0](record["rows"])
-    with atomic_path(folder / found[1]) as draft:
-        figure.savefig(draft, format="png", dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    try:
+        figure = draw(record["rows"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"--page: rows of {path.with_suffix('.json')} cannot be drawn ({type(error).__name__}: {first_line(error)})"
+        ) from error
+    write_figure(figure, path, dpi=110)
 
 
 def _panels(titles: Sequence[str], columns: int = 3) -> tuple["Figure", list["Axes"]]:
+    import matplotlib
+
+    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     columns = min(columns, len(titles))
@@ -115,10 +121,9 @@ def information(rows: Rows) -> "Figure":
     for axes, env in zip(panels, envs, strict=False):
         own = [row for row in rows if row[0] == env]
         for number, row in enumerate(own):
-            held, earned = numbers(row[9]) or numbers(row[6]), numbers(row[5])
-            held = held[:3] if len(held) >= 3 else numbers(row[6])[:3]
-            label = " ".join(row[column].replace("`", "") for column in (1, 2) if len({r[column] for r in own}) > 1)
-            _crossed(axes, held, earned, label, number)
+            held = (numbers(row[9]) or numbers(row[6]))[:3]  # of the whole belief, where the fact is not all of it
+            apart = [column for column in (1, 2) if len({other[column] for other in own}) > 1] or [1]
+            _crossed(axes, held, numbers(row[5]), " ".join(row[c].replace("`", "") for c in apart), number)
         axes.set_xlabel("nats held", fontsize=8)
         axes.legend(fontsize=6)
     panels[0].set_ylabel("return", fontsize=8)
@@ -132,11 +137,10 @@ def signal_worth(rows: Rows) -> "Figure":
     for axes, group in zip(panels, groups, strict=False):
         own = [row for row in rows if (row[0], row[1]) == group and row[5] != "–"]
         for number, row in enumerate(own):
-            told = numbers(row[3])[:1]
-            if told:
-                _crossed(axes, told, numbers(row[6]), row[2], number)
-            elif row[2] == "none":
-                axes.axhline(numbers(row[6])[0], color="#999999", linestyle="--", linewidth=1, label="none")
+            told, earned = numbers(row[3])[:1], numbers(row[6])
+            if row[2] == NONE and earned:
+                axes.axhline(earned[0], color="#999999", linestyle="--", linewidth=1, label=NONE)
+            _crossed(axes, told, earned, row[2], number)
         axes.set_xlabel("share of the return's variance", fontsize=8)
         axes.legend(fontsize=7)
     panels[0].set_ylabel("return, all of a run", fontsize=8)
@@ -144,7 +148,9 @@ def signal_worth(rows: Rows) -> "Figure":
 
 
 def _crossed(axes: "Axes", x: Sequence[float], y: Sequence[float], label: str, number: int) -> None:
-    """A point with the spans of both, each a value with, or without, the least and the greatest behind it."""
+    """A point with the spans of both, each a value and, or not, the least and greatest; none where one is untold."""
+    if not (x and y):
+        return
     spans = [np.abs(np.array([[v[0] - v[1]], [v[2] - v[0]]])) if len(v) == 3 else None for v in (x, y)]
     style: dict[str, Any] = {"fmt": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)]}
     axes.errorbar(x[:1], y[:1], xerr=spans[0], yerr=spans[1], label=label, markersize=4, linewidth=0.8, **style)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from scripts.reporting.defaults import GROUPS, differing, settings_of
-from scripts.reporting.pictures import picture_of
 from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
@@ -149,17 +148,16 @@ def portable(command: str) -> str:
     return re.sub(r"(?<![\w./])/[^\s=]*/(?=[^/\s]+)", "", command)
 
 
-def rendered(record: Mapping[str, Any]) -> str:
-    """The page of what stands beside it: of runs, or a table that a command computes."""
+def rendered(record: Mapping[str, Any], picture: str = "") -> str:
+    """The page of what stands beside it: of runs, or a table that a command computes, with its picture's file."""
     if "rows" not in record:
         named = {name: record[name] for name in ("title", "metric", "target", "notes")}
         return page(record, **named, last=record.get("last", LAST))
     columns = list(record["columns"])
     table = [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *record["rows"])]
     made = ["Made by:", "", "```sh", record["command"], "```"]
-    drawn = picture_of(record)
-    picture = [] if drawn is None else [f"![{record['title']}]({drawn[1]})", ""]
-    return "\n".join([f"# {record['title']}", "", *record["notes"], "", *picture, *table, "", *made, ""])
+    shown = [f"![{record['title']}]({picture})", ""] if picture else []
+    return "\n".join([f"# {record['title']}", "", *record["notes"], "", *shown, *table, "", *made, ""])
 
 
 TOGETHER = ("method", "memory", "demonstrations", "apart")  # runs of one env that are alike in these make a group

@@ -26,14 +26,8 @@ TINY = 1e-9  # a mean of ten times 0.95 may come out a rounding error below 0.95
 MOST_STEPS = 2**53  # up to which a float counts
 MOST_MINUTES = 1e12
 METRICS = ("success", "return", "length")
-LEARNING = (
-    "loss/",
-    "q/",
-    "bonus/",
-    "grad_norm",
-    "gauge/",
-    "train/return",
-)  # how the names of what is logged of learning begin
+# how the names of what is logged of learning begin
+LEARNING = ("loss/", "q/", "bonus/", "grad_norm", "gauge/", "train/return")
 UNTOLD = ("success",)  # what an env may not tell
 NAME = "name"  # what `by` calls the folder's name without its seed
 # What an evaluation measures; runs of one env must agree on all of it.

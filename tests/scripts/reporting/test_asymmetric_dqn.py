@@ -29,9 +29,9 @@ def test_the_table_by_hand(tmp_path):
     # returns are 2 p - 1: of a0 0, 0, 1, of a1 0, 0.9, 0; the optimum of Car-Flag is 1, what random actions earn 0
     assert ua[:5] == ["CarFlag-7-v0", "ADQN", "dqn:ua", "4,000 to 4,001", "2"]
     assert ua[5:8] == ["0.50 [0.00, 1.00]", "0.50 [0.25, 0.75]", "0.32 [0.30, 0.33]"]
-    assert ua[8:] == ["3,000", "0"]  # between 2,001 and 4,000
+    assert ua[8:] == ["3,000 [2,001, 4,000]", "0"]
     assert history[1:5] == ["DQN", "dqn:history", "4,000", "1"]
-    assert history[5:] == ["0.80", "-0.50", "0.27", "–", "1"]
+    assert history[5:] == ["0.80", "-0.50", "0.27", "never", "1"]
     # nothing is known of the optimum there
     assert mi == ["MemoryFourRooms-7x7-v0", "– (`mi`)", "dqn:mi", "2,000", "1", "1.00", "1.00", "0.00", "–", "–"]
     assert sorted([mi, ua, history], key=row_key) == [history, ua, mi]

@@ -15,7 +15,7 @@ def test_titles_of_long_names_stay_within_their_figures(tmp_path, monkeypatch, s
     for seed in (1, 2):  # one of fewer evaluations, so that the title has all of its words
         write_run(tmp_path / f"run{seed}", [0.5] * (8 if seed == 1 else 4), seed, env="CarFlag-2D-Continuous-v0")
     drawn = []
-    monkeypatch.setattr("scripts.reporting.figures._save", lambda plt, figure, out, stem: drawn.append(figure) or [])
+    monkeypatch.setattr("scripts.reporting.figures._save", lambda figure, out, stem: drawn.append(figure) or [])
     draw(study(read_runs([str(tmp_path)])[0], 0.9, "success", []), statistic, tmp_path)
     assert len(drawn) == 2
     for figure in drawn:
@@ -28,7 +28,7 @@ def test_long_names_of_groups_leave_room_for_what_they_name(tmp_path, monkeypatc
     for seed, name in enumerate(("mi", "a_row_that_somebody_has_given_a_name_of_many_words_" * 2, "history " * 12)):
         write_run(tmp_path / f"run{seed}", [0.5] * 8, seed, variant=name)
     drawn = []
-    monkeypatch.setattr("scripts.reporting.figures._save", lambda plt, figure, out, stem: drawn.append(figure) or [])
+    monkeypatch.setattr("scripts.reporting.figures._save", lambda figure, out, stem: drawn.append(figure) or [])
     draw(study(read_runs([str(tmp_path)])[0], 0.9, "success", []), "mean", tmp_path)
     _, final = drawn
     for figure in drawn:

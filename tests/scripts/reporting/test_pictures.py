@@ -7,6 +7,7 @@ import pytest
 
 from scripts.reporting.pictures import PICTURES, numbers, picture_of, save
 from utils.config import ROOT
+from utils.errors import UserError
 
 PAGES = {
     path.stem: record
@@ -22,9 +23,7 @@ def test_numbers_of_a_cell():
 
 
 def test_every_kind_of_picture_is_of_a_page():
-    kinds = {picture_of(record)[0] for record in PAGES.values()}
-    assert kinds == set(PICTURES.values())
-    assert all(picture_of(record)[1] == f"{name}.png" for name, record in PAGES.items())
+    assert {picture_of(record) for record in PAGES.values()} == set(PICTURES.values())
 
 
 def test_pages_of_runs_and_tables_of_another_kind_have_none():
@@ -34,11 +33,21 @@ def test_pages_of_runs_and_tables_of_another_kind_have_none():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_picture_of_a_page_is_there_and_is_drawn_of_its_rows(name, tmp_path):
-    save(PAGES[name], tmp_path)
-    drawn = iio.imread(tmp_path / f"{name}.png")
+    save(PAGES[name], tmp_path / "drawn.png")
+    drawn = iio.imread(tmp_path / "drawn.png")
     assert drawn.std() > 10
     assert iio.imread(ROOT / f"docs/results/{name}.png").ndim == 3
     assert f"]({name}.png)" in (ROOT / f"docs/results/{name}.md").read_text()
+
+
+def test_what_is_not_told_is_left_out_and_what_cannot_be_drawn_is_one_line(tmp_path):
+    page = PAGES["information"]
+    untold = [*page["rows"][0][:5], "–", "–", *page["rows"][0][7:]]
+    axes = PICTURES["information"]([untold, page["rows"][0]]).axes[0]
+    assert len(axes.containers) == 1
+    with pytest.raises(UserError, match=r"^--page: rows of .*page.json cannot be drawn \(IndexError"):
+        save(page | {"rows": [["Env-v0", "gru"]]}, tmp_path / "page.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_points_and_spans_by_hand():

@@ -8,6 +8,7 @@ import pytest
 
 from scripts.reporting import theory
 from scripts.reporting.defaults import command_today, differences, differing
+from scripts.reporting.pictures import picture_of
 from scripts.reporting.results import gather, joined, page, rendered
 from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
@@ -214,7 +215,9 @@ def test_a_page_of_other_settings_says_so_at_its_top():
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.stem)
 def test_every_page_is_what_its_runs_and_todays_settings_make_of_it(file):
     """After a change of a default: python scripts/results.py --refresh --page=docs/results."""
-    assert file.with_suffix(".md").read_text() == rendered(json.loads(file.read_text()))
+    record = json.loads(file.read_text())
+    picture = "" if picture_of(record) is None else f"{file.stem}.png"
+    assert file.with_suffix(".md").read_text() == rendered(record, picture)
 
 
 def test_the_page_of_theory_says_what_is_computed_today():
