@@ -50,6 +50,17 @@ TASKS = {
             "--train_episodes=750",
         ),
     ),
+    "cleaner": Task(
+        *("cleaner.py", "vector.py", ("--episodes=600", "--random_episodes=300")),
+        (
+            "--config_seq.vector.obs_dim=32",
+            "--config_rl.discount=0.97",
+            "--config_rl.exploration.steps=100000",
+            "--batch_size=16",
+            "--updates_per_step=0.02",
+            "--train_episodes=1500",
+        ),
+    ),
 }
 VARIANTS = tuple(TASKS)
 METHODS = ("history", "ua", "ua_vr", "ba", "ba_vr", "mi")  # of the paper DQN, ADQN, -VR, -State, -State-VR; and mi
