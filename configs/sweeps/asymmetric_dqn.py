@@ -17,6 +17,7 @@ class Task(NamedTuple):
     repr: str
     collect: tuple[str, ...]
     train: tuple[str, ...]
+    domain: tuple[str, ...] = ()  # of all stages
 
 
 LEARNER = (
@@ -61,6 +62,24 @@ TASKS = {
             "--train_episodes=1500",
         ),
     ),
+    "four_rooms": Task(  # of two colours, as published with the paper; maps differ, so that it takes many
+        *("four_rooms.py:7x7", "four_rooms.py", ("--episodes=6000", "--random_episodes=3000")),
+        (
+            "--config_env.eval.interval=50000",
+            "--config_seq.kwargs.out_dim=64",
+            "--config_seq.image.cnn.channels=(8,)",
+            "--config_seq.image.cnn.kernels=(1,)",
+            "--config_seq.image.cnn.strides=(1,)",
+            "--config_rl.head_dims=(128,64)",
+            "--config_rl.discount=0.95",
+            "--config_rl.exploration.steps=300000",
+            "--config_rl.replay_steps=400000",
+            "--updates_per_step=0.007",
+            "--num_envs=64",
+            "--train_episodes=10000",
+        ),
+        ("--config_env.kwargs.palette=('blue','yellow')",),
+    ),
 }
 VARIANTS = tuple(TASKS)
 METHODS = ("history", "ua", "ua_vr", "ba", "ba_vr", "mi")  # of the paper DQN, ADQN, -VR, -State, -State-VR; and mi
@@ -68,7 +87,7 @@ METHODS = ("history", "ua", "ua_vr", "ba", "ba_vr", "mi")  # of the paper DQN, A
 
 def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
     task = TASKS[variant]
-    env = f"--config_env=configs/envs/{task.env}"
+    env = (f"--config_env=configs/envs/{task.env}", *task.domain)
     config = ConfigDict()
     config.name = f"asymmetric_dqn_{variant}"
     config.axes = ConfigDict({"method": {m: (f"--config_rl=configs/rl/dqn.py:{m}",) for m in METHODS}})
@@ -76,16 +95,16 @@ def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
     config.axes.seed = (0, 1, 2, 3, 4)
     config.stages = ConfigDict(
         {
-            "collect": {"script": "main_collect_data.py", "over": (), "flags": (env, *task.collect)},
+            "collect": {"script": "main_collect_data.py", "over": (), "flags": (*env, *task.collect)},
             "pretrain": {
                 "script": "main_pretrain_representations.py",
                 "over": (),
-                "flags": (env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}"),
+                "flags": (*env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}"),
             },
             "train": {
                 "script": "main.py",
                 "over": ("method", "seed"),
-                "flags": (env, "--seed={seed}", "--film_episodes=0", *LEARNER, *task.train),
+                "flags": (*env, "--seed={seed}", "--film_episodes=0", *LEARNER, *task.train),
             },
         }
     )

@@ -214,6 +214,7 @@ NUMBER = {
     "asymmetric_dqn": 2 + 6 * 5,
     "asymmetric_dqn:car_flag": 2 + 6 * 5,
     "asymmetric_dqn:cleaner": 2 + 6 * 5,
+    "asymmetric_dqn:four_rooms": 2 + 6 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
     "information": 2 + 2 + 2 * 2 * 4 * 3,
     "information:methods": 3 * 3 + 3 * 6 * 5,
