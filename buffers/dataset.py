@@ -271,7 +271,9 @@ def digest_of_files(path: Path) -> str:
 
 
 def check_domain(stored: About, spec: EnvSpec, flag: str = "--data_path") -> None:
-    """Makes sure that a dataset comes from the domain that it is to be used for; the horizon may differ.
+    """Makes sure that a dataset comes from the domain that it is to be used for.
+
+    The horizon may differ, and images that the domain has in few bits may be stored as they are.
 
     Raises:
         UserError: it comes from another domain, or its sizes are others.
@@ -279,7 +281,8 @@ def check_domain(stored: About, spec: EnvSpec, flag: str = "--data_path") -> Non
     have, want = stored.spec.to_json(), spec.to_json()
     if have["env_id"] != want["env_id"]:
         raise UserError(f"{flag}: the dataset is of {have['env_id']}, but --config_env is of {want['env_id']}")
-    differing = [key for key in want if key != "max_episode_steps" and have[key] != want[key]]
+    free = {"max_episode_steps", *(key for key in have if key.endswith("_storage") and not have[key])}
+    differing = [key for key in want if key not in free and have[key] != want[key]]
     if differing:
         sizes = ", ".join(f"{key} {have[key]} instead of {want[key]}" for key in differing)
         raise UserError(f"{flag}: the dataset does not fit --config_env ({want['env_id']}): {sizes}")

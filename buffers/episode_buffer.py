@@ -388,15 +388,21 @@ class EpisodeBuffer:
         for name in COUNTERS:
             setattr(self, name, whole(state["counters"][name], name))
         for key in {*self.fields, *state["rows"]}:
-            kept = self._rows[key][: self._used_rows]
-            if state["rows"][key].shape != kept.shape:
-                raise ValueError(f"{key}: rows of {state['rows'][key].shape}, where {kept.shape} are counted")
-            kept[:] = state["rows"][key]
+            kept, rows = self._rows[key][: self._used_rows], state["rows"][key]
+            if rows.dtype == np.float32 and key in self.storages and rows.shape == (len(kept), self._width_of(key)):
+                rows = self.storages[key].encode(rows)  # older ones
+            if rows.shape != kept.shape:
+                raise ValueError(f"{key}: rows of {rows.shape}, where {kept.shape} are counted")
+            kept[:] = rows
         of_older = np.arange(len(state["first"])) < self._num_protected  # it did not tell them from protected ones
         spans = {"_first": state["first"], "_length": state["length"], "_expert": state.get("expert", of_older)}
         for name, values in spans.items():
             getattr(self, name)[: len(values)] = values
         self._check_spans()
+
+    def _width_of(self, view: str) -> int:
+        """How many numbers a row of a view has, however they are stored."""
+        return int(getattr(self.spec, f"{view}_dim"))
 
     def _check_spans(self) -> None:
         """Refuses counters by which episodes lie outside of the rows.

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding
 
 from envs.base import EnvSpec
 
 LEVELS = 255
+BITS = torch.from_numpy(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1))  # of each byte (256, 8)
 EXCESS = 1 / 16  # of the range: what lies outside by less is noise and is cut off, by more a wrong declaration
 
 
@@ -96,17 +98,19 @@ class ImageRows:
 
     def decode(self, stored_RK: Tensor) -> Tensor:
         """Bytes (R, K) as float32 rows (R, F), on the device where they are."""
-        device = stored_RK.device
-        image_RCP = torch.empty(len(stored_RK), self.channels, self.pixels, device=device)
-        for c, ((low, high, bits), part) in enumerate(zip(self.storage, self._parts)):
-            codes = stored_RK[:, part]
-            if bits == 1:
-                shifts = torch.arange(7, -1, -1, dtype=torch.uint8, device=device)  # as np.packbits orders them
-                codes = codes[..., None].bitwise_right_shift(shifts).bitwise_and(1).flatten(1)[:, : self.pixels]
+        rows, device = len(stored_RK), stored_RK.device
+        image_RCP = torch.empty(rows, self.channels, self.pixels, device=device)
+        c = 0
+        for (low, high, bits), alike in itertools.groupby(self.storage):  # channels next to each other at once
+            first, c = c, c + len(list(alike))
+            codes, into = stored_RK[:, self._parts[first].start : self._parts[c - 1].stop], image_RCP[:, first:c]
             if bits == 0:
-                image_RCP[:, c] = low
+                into.fill_(low)
+            elif bits == 8:
+                into.copy_(codes.view(into.shape)).mul_((high - low) / LEVELS).add_(low)
             else:
-                image_RCP[:, c].copy_(codes).mul_((high - low) / (LEVELS if bits == 8 else 1)).add_(low)
+                table = torch.where(BITS.to(device) == 1, high, low)
+                into.copy_(embedding(codes.int(), table).view(rows, c - first, -1)[..., : self.pixels])
         return image_RCP.flatten(1)
 
 

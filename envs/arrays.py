@@ -60,6 +60,7 @@ class Rules(ABC):
         state_features: names of the state's entries, or of an image's channels.
         state_groups: by name, which number of a feature each entry of the state (S,) is added to, -1 for none.
         obs_categories, state_categories: (first, number) of entries of which one is 1 and the others are 0.
+        obs_storage, state_storage: (low, high, bits) of an image's channels, as in `EnvSpec`; () for float32.
         blank_joint: some joint state of one env, for its shape and dtype.
         blank_guess: some guess of one env, likewise.
         num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
@@ -77,6 +78,8 @@ class Rules(ABC):
     state_groups: Mapping[str, Ints] = {}
     obs_categories: Categories = ()
     state_categories: Categories = ()
+    obs_storage: tuple[tuple[float, float, int], ...] = ()
+    state_storage: tuple[tuple[float, float, int], ...] = ()
     blank_joint: NDArray[Any]
     blank_guess: NDArray[Any]
     num_joint: int = 0
@@ -277,6 +280,7 @@ class ArrayEnv(PartiallyObservableEnv):
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self.obs_categories, self.state_categories = self.rules.obs_categories, self.rules.state_categories
+        self.obs_storage, self.state_storage = self.rules.obs_storage, self.rules.state_storage
         self._one = Episodes(self.rules, 1)
         self._num_actions = int(self.action_space.n) if isinstance(self.action_space, spaces.Discrete) else 0
 
@@ -388,6 +392,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self.state_image_shape = self.rules.state_image_shape or self.rules.image_shape
         self.state_features, self.state_groups = self.rules.state_features, self.rules.state_groups
         self.obs_categories, self.state_categories = self.rules.obs_categories, self.rules.state_categories
+        self.obs_storage, self.state_storage = self.rules.obs_storage, self.rules.state_storage
         self._autoreset = autoreset_mode == AutoresetMode.NEXT_STEP
         self._many = Episodes(self.rules, num_envs)
         self._elapsed = np.zeros(num_envs, np.int64)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from utils.errors import UserError, first_line, staying
 
 Categories = tuple[tuple[int, int], ...]
+MASK = (0.0, 1.0, 1)  # how a channel of an image is stored of which all pixels are 0 or 1
 TOLD = ("state_groups", "obs_categories", "state_categories")  # fields that no file keeps
 
 

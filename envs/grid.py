@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.arrays import Bools, Floats, Ints, Rules, numbered
-from envs.base import Belief
+from envs.base import MASK, Belief
 from envs.factors import Factor
 from envs.finite import FinitePOMDP, matrices
 from envs.pictures import BAD, CANDIDATE, CELL, FLOOR, GOOD, INFORMATION, LINE, WALL, draw_agent, hatching
@@ -324,6 +324,7 @@ class ImageGridRules(GridRules):
 
     def __init__(self, *, open_RW: Bools, **tables: Any) -> None:
         self.image_shape = (2, *open_RW.shape)
+        self.obs_storage = self.state_storage = (MASK, MASK)
         self.state_features = ("agent", "goal")
         super().__init__(open_RW=open_RW, obs_low_O=np.zeros(2 * open_RW.size, np.float32), **tables)
         self._goal_pixel_J = self.num_cells + self.goal_K[self.hidden_J]

@@ -1,5 +1,6 @@
 """Images in few bits: what comes back, how far it is off, what is refused, and what it all takes."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from buffers.dataset import check_domain, read_dataset, write_dataset
 from buffers.episode_buffer import EpisodeBuffer
 from buffers.images import ImageRows, PlainRows, row_storages
+from envs.make import make_vector_env
 from tests.buffers.test_dataset import METADATA, space_of
 from tests.helpers.blob import spec_of
+from tests.helpers.configs import config_named
 from tests.helpers.episodes import random_episode
 from utils.errors import UserError
 
@@ -120,6 +123,46 @@ def test_a_data_set_keeps_images_in_their_bytes_and_gives_them_back(tmp_path):
     np.testing.assert_array_equal(again.state, stored.state)
     with pytest.raises(UserError, match="obs_storage"):
         check_domain(stored, replace(spec, obs_storage=((0.0, 1.0, 8), (0.0, 0.0, 0))))
+
+
+@pytest.mark.parametrize(
+    ("config", "bytes_of_a_row"), [("four_rooms", 56 + 84), ("sphinx", 10 + 10), ("car_flag_2d", 32 + 32)]
+)
+def test_maps_of_zeros_and_ones_take_a_bit_a_pixel_and_come_back_as_they_were(config, bytes_of_a_row):
+    with closing(make_vector_env(config_named("envs", config), 6, seed=0)) as envs:
+        storages, rng = row_storages(envs.spec_sizes), np.random.default_rng(0)
+        views, _ = envs.reset(seed=0)
+        for _ in range(30):
+            for name, storage in storages.items():
+                decoded = storage.decode(torch.from_numpy(storage.encode(views[name])))
+                np.testing.assert_array_equal(decoded.numpy(), views[name])
+            views, _, ended, cut, _ = envs.step(rng.integers(envs.spec_sizes.action_dim, size=6))
+            if (over := ended | cut).any():
+                envs.reset(options={"reset_mask": over})
+    assert sum(storage.width for storage in storages.values()) == bytes_of_a_row
+
+
+def test_what_older_versions_stored_as_it_is_is_read_on(tmp_path):
+    spec, rng = spec_of(8), np.random.default_rng(0)
+    older = replace(spec, obs_storage=(), state_storage=())
+    episodes = [blob_like(spec, length, rng) for length in (3, 1, 6)]
+    write_dataset(tmp_path / "d", episodes, older, METADATA, space_of(older))
+    stored = read_dataset(tmp_path / "d")
+    check_domain(stored, spec)
+    with pytest.raises(UserError, match="state_dim"):
+        check_domain(stored, replace(spec, state_dim=6))
+    now, then = (EpisodeBuffer(s, 100, spec.max_episode_steps, seed=0) for s in (spec, older))
+    for episode in episodes:
+        now.add(episode)
+        then.add(episode)
+    loaded = EpisodeBuffer(spec, 100, spec.max_episode_steps, seed=1)
+    loaded.load_state_dict(then.state_dict())
+    for field in ("obs", "state", "reward"):
+        np.testing.assert_array_equal(loaded.state_dict()["rows"][field], now.state_dict()["rows"][field])
+    broken = then.state_dict()
+    broken["rows"]["obs"] = broken["rows"]["obs"][:, :-1]
+    with pytest.raises(ValueError, match="obs: rows of"):
+        loaded.load_state_dict(broken)
 
 
 def blob_like(spec, length, rng):
