@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from envs.car_flag import CarFlag2DRules
 from envs.car_flag_continuous import CarFlag1DRules, CarFlag2DContinuousRules
+from envs.four_rooms import IS_BEACON, IS_FLOOR, IS_GOOD, FourRoomsRules
 from envs.heaven_hell import HeavenHellRules
 from envs.sphinx import SphinxRules
-from scripts.reporting.references import REFERENCES, Reference
+from scripts.reporting.references import REFERENCES, Reference, reference_of
 from tests.envs.reference import WORLDS
 from tests.envs.test_hidden_fact import by_chance, by_expert
 from tests.helpers.pomdps import optimal_returns
@@ -83,6 +84,26 @@ def test_random_returns_of_domains_with_numbered_actions_are_those_of_episodes(e
     assert (total == REFERENCES[env].optimum).all()
 
 
+@pytest.mark.parametrize("size", [7, 9])
+def test_returns_of_four_rooms_are_those_of_episodes_and_of_shortest_ways_with_any_colours(size):
+    env, rules = f"MemoryFourRooms-{size}x{size}-v0", FourRoomsRules(size)
+    reference = REFERENCES[env]
+    total, length, *_ = by_chance(env, 4000, palette=("blue", "yellow"))
+    assert -0.05 * length.mean() == pytest.approx(reference.random, abs=4 * 0.05 * length.std() / np.sqrt(4000))
+    assert total.mean() == pytest.approx(reference.random, abs=4 * total.std() / np.sqrt(4000))
+    total, *_ = by_expert(env, 2000, palette=("blue", "yellow"))
+    assert total.mean() == pytest.approx(reference.lower, abs=4 * total.std() / np.sqrt(2000))
+    joint = rules.initial(np.random.default_rng(0), 20_000)
+    kind_NC = joint[:, : rules.num_cells + 1]
+    walked_NC = np.isin(kind_NC, (IS_FLOOR, IS_BEACON, IS_GOOD))
+    steps_N = 1 + rules._steps(joint, kind_NC == IS_GOOD, walked_NC).min(axis=1)
+    best_N = np.where(np.isfinite(steps_N), 5 - 0.05 * steps_N, -5.0)  # where it is barred, to the end of time
+    assert best_N.mean() == pytest.approx(reference.optimum, abs=4 * best_N.std() / np.sqrt(20_000))
+    settings = {"env.horizon": "100", "env.hidden": "[]"}
+    assert reference_of(env, settings | {"env.kwargs": '{"palette": ["blue", "yellow"]}'}) is reference
+    assert reference_of(env, settings | {"env.kwargs": '{"size": 11}'}) is None
+
+
 def test_the_random_return_of_cartpole_is_that_of_episodes():
     envs, rng = CartPoleVectorEnv(num_envs=1000, max_episode_steps=10**6), np.random.default_rng(0)
     envs.reset(seed=0)
@@ -107,10 +128,11 @@ def test_optima_are_exact_from_every_start(env, rules):
 def test_references_hold_for_the_configs():
     seen = set()
     for path in sorted(CONFIGS.glob("[a-z]*.py")):
-        config = runpy.run_path(str(path))["get_config"]()
-        reference = REFERENCES.get(config.id)
-        if reference is not None and config.horizon:  # a template takes the horizon of whatever env it is given
-            seen.add(config.id)
-            assert (config.horizon, tuple(config.hidden)) == (reference.horizon, reference.hidden)
-            assert not config.kwargs
+        module = runpy.run_path(str(path))
+        for config in (module["get_config"](), *map(module["get_config"], module.get("VARIANTS", ()))):
+            reference = REFERENCES.get(config.id)
+            if reference is not None and config.horizon:  # a template takes the horizon of whatever env it is given
+                seen.add(config.id)
+                assert (config.horizon, tuple(config.hidden)) == (reference.horizon, reference.hidden)
+                assert set(config.kwargs) <= set(reference.free)
     assert seen == set(REFERENCES)
