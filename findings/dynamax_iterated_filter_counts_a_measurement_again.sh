@@ -16,7 +16,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'dynamax==1.0.3' 'jax==0.10.2' 'jaxlib==0.10.2' 'tfp-nightly==0.26.0.dev20261027' 'numpy==2.4.6' || exit 2
+version=0.26.0.dev20261027  # it has no others
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'dynamax==1.0.3' 'jax==0.10.2' 'jaxlib==0.10.2' "tfp-nightly==$version" 'numpy==2.4.6' || exit 2
 cd "$folder"
 JAX_PLATFORMS=cpu "$folder/venv/bin/python" - <<'PYTHON'
 from importlib.metadata import version

@@ -132,7 +132,7 @@ def check_place(where: Path) -> None:
 
 def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
     """What a page of a table that is computed is made of; some are computed of runs."""
-    from scripts.reporting.results import portable
+    from scripts.reporting.results import origin, portable
 
     source = importlib.import_module(COMPUTED[name])
     if bool(runs) != (name in OF_GIVEN):
@@ -142,13 +142,16 @@ def computed(name: str, where: Path, runs: Sequence[str]) -> dict[str, Any]:
     command = portable(f"python scripts/results.py {' '.join([*runs, ''])}--computed={name} --page={where}")
     about = {"title": _TITLE.value or source.TITLE, "notes": source.NOTES, "command": command}
     record = {**about, "columns": source.COLUMNS, "rows": source.rows(runs) if runs else source.rows()}
+    if runs:
+        record["of"] = {command: origin(runs)}
     if before is None:
         return record
     rows = {source.row_key(row): row for row in [*before["rows"], *record["rows"]]}
     more = f"{command} --add"
     commands = [*(line for line in before["command"].split("\n") if line != more), more]
     words = {"title": _TITLE.value or before["title"], "command": "\n".join(commands)}
-    return {**record, **words, "rows": [rows[key] for key in sorted(rows)]}
+    of = {**before.get("of", {}), more: record["of"][command]}
+    return {**record, **words, "of": of, "rows": [rows[key] for key in sorted(rows)]}
 
 
 def addable(name: str, source: Any, beside: Path) -> dict[str, Any]:

@@ -150,11 +150,13 @@ class BeliefGauge:
 
     def labels(self, episode: Episode) -> dict[str, NDArray[np.int64]]:
         """The true value of each factor that the domain declares, at each row (R,)."""
-        obs_RO, state_RS = (
-            row_storages(self.spec)[view].decode(torch.from_numpy(rows)).numpy()
-            for view, rows in (("obs", episode.obs), ("state", episode.state))
-        )
-        return {name: factor.label_R for name, factor in factors(self.domain, obs_RO, state_RS).items()}
+        found = factors(self.domain, self.rows("obs", episode.obs), self.rows("state", episode.state))
+        return {name: factor.label_R for name, factor in found.items()}
+
+    def rows(self, view: str, stored_RK: NDArray[Any]) -> NDArray[np.float32]:
+        """Rows of a view of an episode as numbers (R, ·), however they are stored."""
+        rows: NDArray[np.float32] = row_storages(self.spec)[view].decode(torch.from_numpy(stored_RK)).numpy()
+        return rows
 
     def _last_beliefs(self, episodes: Sequence[Episode], row_N: Sequence[int]) -> list[Belief]:
         """Those at one row of each episode."""
@@ -171,10 +173,8 @@ class BeliefGauge:
         return [told[which] for which in which_N]
 
     def _past(self, episode: Episode, row: int) -> Past:
-        storage = row_storages(self.spec)["obs"]
-        obs_RO = storage.decode(torch.from_numpy(episode.obs[: row + 1])).numpy()
         ended = row == len(episode) and episode.discount[-1] == 0
-        return Past(obs_RO, episode.action[:row], bool(ended))
+        return Past(self.rows("obs", episode.obs[: row + 1]), episode.action[:row], bool(ended))
 
     def features(self, told: Belief) -> dict[str, NDArray[np.float64]]:
         """Of each feature of which the belief says something, by name, which facts it has which value of (K, V)."""

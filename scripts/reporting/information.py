@@ -201,7 +201,7 @@ def gains(gauge: BeliefGauge, episode: Episode) -> Array | None:
         UserError: the true fact is none of those that the belief is about.
     """
     told = gauge.belief(episode, len(episode))
-    shares, state_RS = gauge.features(told), episode.state.astype(np.float64)
+    shares, state_RS = gauge.features(told), gauge.rows("state", episode.state).astype(np.float64)
     name = next((fact for fact in FACTS if fact in shares), None)
     if name is not None and name in (labels := gauge.labels(episode)):
         value_R, count = labels[name], shares[name].shape[1]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scripts.reporting.defaults import GROUPS, differing, settings_of
-from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs
+from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs, run_folders
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
 
@@ -28,6 +28,7 @@ REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and 
     "the informed expert's action told by both": ("decisions", "informed_action", BOTH),
     "the same by `z_state` alone": ("decisions", "informed_action", "z_state (zero-on)"),
 }
+ALL = "all that it has"  # instructions of the processor, where no variable limits them
 FEWEST = 4  # encoders of which a rank correlation is told
 
 
@@ -136,6 +137,24 @@ def _of(about: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def origin(folders: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Of which code, processors and instructions the runs in and below folders are, of any stage: how often each."""
+    counts = {name: Counter[str]() for name in ("revision", "processor", "instructions")}
+    below = (path for folder in folders for path in run_folders(Path(folder).expanduser()))
+    for path in sorted({path.resolve() for path in below}):
+        file = path / "config.json"
+        about = parse(file.read_bytes(), str(file)) if file.is_file() else {}
+        if "git_revision" in about:  # else it is none of ours
+            of = _of(about)
+            for name, count in counts.items():
+                count[of[name] or ALL] += 1
+    return {name: dict(count) for name, count in counts.items()}
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+
+
 def _remember(settings: dict[str, dict[str, Any]], what: str, about: Mapping[str, Any]) -> None:
     configs = {group: about["config"][group] for group in GROUPS if about["config"].get(group) is not None}
     key = json.dumps(settings_of(configs), sort_keys=True)
@@ -156,6 +175,11 @@ def rendered(record: Mapping[str, Any], picture: str = "") -> str:
     columns = list(record["columns"])
     table = [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *record["rows"])]
     made = ["Made by:", "", "```sh", record["command"], "```"]
+    for command, of in record.get("of", {}).items():
+        alone = record["command"] == command
+        of_which = "What its runs are of" if alone else f"What the runs of `{command}` are of"
+        told = f"code, by revision: {_told(of['revision'])}; processor: {_told(of['processor'])}; instructions: "
+        made += ["", f"{of_which}: {told}{_told(of['instructions'])}."]
     shown = [f"![{record['title']}]({picture})", ""] if picture else []
     return "\n".join([f"# {record['title']}", "", *record["notes"], "", *shown, *table, "", *made, ""])
 
@@ -188,7 +212,7 @@ def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[
     """Of which code, processors and seeds the runs are."""
 
     def told(values: Iterable[str]) -> str:
-        return ", ".join(f"{name} ({count})" for name, count in sorted(Counter(values).items()))
+        return _told(Counter(values))
 
     encoders = [run["encoders"] for run in runs if "encoders" in run]
     lines = [
@@ -196,7 +220,7 @@ def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[
         f"- Code, by revision: {told(run['of']['revision'] for run in runs)}"
         + (f"; of encoders: {told(one['of']['revision'] for one in encoders)}." if encoders else "."),
         f"- Processor: {told(run['of']['processor'] for run in runs)}; instructions: "
-        f"{told(run['of']['instructions'] or 'all that it has' for run in runs)}.",
+        f"{told(run['of']['instructions'] or ALL for run in runs)}.",
     ]
     if encoders:
         data = sorted({run["data"]["seed"] for run in runs if "data" in run})

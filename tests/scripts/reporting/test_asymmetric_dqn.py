@@ -24,7 +24,7 @@ def test_the_table_by_hand(tmp_path):
     played(tmp_path / "a0", [0.5, 0.5, 1.0], [0.0, 0.0, 0.75], 0, variant="ua", **car)
     played(tmp_path / "a1", [0.5, 0.95, 0.5], [0.0, 0.0, 0.25], 1, variant="ua", **car)
     played(tmp_path / "h0", [0.5, 0.5, 0.9], [0.0, 0.0, -0.5], 0, variant="history", **car)
-    played(tmp_path / "m0", [0.0, 1.0], [-1.0, 1.0], 0, variant="mi", env="MemoryFourRooms-7x7-v0", horizon=100)
+    played(tmp_path / "m0", [0.0, 1.0], [-1.0, 1.0], 0, variant="mi", env="MemoryFourRooms-7x7-v0", horizon=60)
     history, ua, mi = rows([str(tmp_path)])
     # returns are 2 p - 1: of a0 0, 0, 1, of a1 0, 0.9, 0; the optimum of Car-Flag is 1, what random actions earn 0
     assert ua[:5] == ["CarFlag-7-v0", "ADQN", "dqn:ua", "4,000 to 4,001", "2"]
@@ -32,7 +32,7 @@ def test_the_table_by_hand(tmp_path):
     assert ua[8:] == ["3,000 [2,001, 4,000]", "0"]
     assert history[1:5] == ["DQN", "dqn:history", "4,000", "1"]
     assert history[5:] == ["0.80", "-0.50", "0.27", "never", "1"]
-    # nothing is known of the optimum there
+    # nothing is known of the optimum over so many steps
     assert mi == ["MemoryFourRooms-7x7-v0", "– (`mi`)", "dqn:mi", "2,000", "1", "1.00", "1.00", "0.00", "–", "–"]
     assert sorted([mi, ua, history], key=row_key) == [history, ua, mi]
 

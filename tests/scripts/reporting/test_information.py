@@ -53,6 +53,7 @@ def test_gains_are_in_the_fact_that_hides_or_the_state_and_none_where_there_is_n
             features=lambda told: shares,
             labels=lambda episode: labels,
             spec=SimpleNamespace(env_id="Own-v0"),
+            rows=lambda view, stored_RK: stored_RK,
         )
 
     class Walked(SimpleNamespace):
@@ -88,7 +89,7 @@ def test_gains_of_an_episode_are_what_was_lacking_of_the_truth(name):
         known = 0
         for episode in run_episodes(envs, policy, 128, seed=0):
             told_RK = gauge.belief(episode, len(episode)).probability_RK
-            log_true_R = np.log(told_RK[:, FACTS[name](episode.state[0])])
+            log_true_R = np.log(told_RK[:, FACTS[name](gauge.rows("state", episode.state)[0])])
             assert np.isfinite(log_true_R).all()  # the truth is never ruled out
             np.testing.assert_allclose(gains(gauge, episode), np.diff(log_true_R), atol=1e-12)
             known += log_true_R[-1] == 0.0 and log_true_R[0] < 0.0
@@ -216,8 +217,15 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     assert_refused(scripts.run("scripts/results.py", *flags), "--computed=information needs run folders")
     record = json.loads((tmp_path / "information.json").read_text())
     (row,) = record["rows"]
+    ((command, of),) = record["of"].items()
+    made = json.loads((tmp_path / "default" / "a" / "config.json").read_text())
+    assert command == record["command"] and of["processor"] == {made["processor"]: 1}
+    (revision,) = of["revision"]
+    assert made["git_revision"].startswith(revision.removesuffix("-dirty"))
+    told = f"code, by revision: {revision} (1); processor: {made['processor']} (1)"
+    assert f"What its runs are of: {told}" in (tmp_path / "information.md").read_text()
     others = [["Another-v0", *row[1:]], [*row[:4], "9", *row[5:]]]  # the second is of the same domain and method
-    record |= {"rows": others, "title": "Mine", "command": "made before"}
+    record |= {"rows": others, "title": "Mine", "command": "made before", "of": {}}  # as of an older version
     (tmp_path / "information.json").write_text(json.dumps(record))
     for _ in range(2):  # twice is once
         done = scripts.run("scripts/results.py", tmp_path / "default", *flags, "--add")
@@ -226,9 +234,12 @@ def test_a_page_of_gauged_runs(scripts, tmp_path):
     assert found["rows"] == [others[0], row] and found["title"] == "Mine"
     before, more = found["command"].split("\n")
     assert before == "made before" and more.endswith(" --add") and more in (tmp_path / "information.md").read_text()
+    assert found["of"] == {more: of}
+    assert f"What the runs of `{more}` are of: {told}" in (tmp_path / "information.md").read_text()
     for damage, said in (
         ({"columns": ["one"], "rows": [["1"]]}, "has not the columns of today's --computed=information"),
         ({"rows": [["one"]]}, "is damaged"),
+        ({"of": {"made before": {}}}, "is damaged"),
     ):
         (tmp_path / "information.json").write_text(json.dumps(record | damage))
         assert_refused(scripts.run("scripts/results.py", tmp_path / "default", *flags, "--add"), said)

@@ -9,7 +9,7 @@ import pytest
 from scripts.reporting import theory
 from scripts.reporting.defaults import command_today, differences, differing
 from scripts.reporting.pictures import picture_of
-from scripts.reporting.results import gather, joined, page, rendered
+from scripts.reporting.results import gather, joined, origin, page, rendered
 from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
 
@@ -268,6 +268,21 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path / 'gone'}"), "--page", "has none")
     (tmp_path / "other.json").write_text("[]")
     assert_refused(call("scripts/results.py", "--refresh", f"--page={tmp_path}"), "--page", "other.json")
+
+
+def test_what_tables_say_of_runs_of_any_stage_is_counted(tmp_path):
+    for name, revision, processor, named in (
+        ("train/a", "0123456789", "One", {}),
+        ("train/b", "0123456789-dirty", "One", {"MKL": "AVX2"}),
+        ("pretrain/c", "0123456789", "Two", None),
+        ("other", None, None, None),
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        about = {"git_revision": revision, "processor": processor, "instructions": named}
+        (tmp_path / name / "config.json").write_text(json.dumps(about if revision else {"another's": 1}))
+    found = origin([str(tmp_path), str(tmp_path / "train")])  # once, though named twice
+    assert found["revision"] == {"0123456": 2, "0123456-dirty": 1} and found["processor"] == {"One": 2, "Two": 1}
+    assert found["instructions"] == {"all that it has": 2, "MKL=AVX2": 1}
 
 
 def test_flags_of_no_use_and_files_that_are_no_page_of_ours_are_one_line(scripts, tmp_path):
