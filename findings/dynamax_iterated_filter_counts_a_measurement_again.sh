@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # dynamax 1.0.3: with `num_iter` above 1 its iterated extended Kalman filter takes one measurement for so many. A good guess
 # is that it linearises anew about each estimate and conditions the prediction once, so that nothing hangs on `num_iter`
-# where the measurement is linear, as it does in the textbooks' iterated filter (Jazwinski 1970; Särkkä 2013, 5.2). But each
+# where the measurement is linear, as it does in the textbooks' iterated filter (Jazwinski 1970). But each
 # round starts from the mean and the covariance that the one before has left, and conditions these on the same measurement
 # again: the more rounds, the surer it is of itself and the nearer to the measurement, without an end.
 # In `nonlinear_gaussian_ssm/inference_ekf.py`, `_condition_on` puts the posterior into its carry and calls it the prior;

@@ -37,7 +37,7 @@ HIKES = {
     ),
 }
 HIKERS = ("gru", "lstm", "gpt", "mgu", "brc", "nbrc", "mingru", "lru")
-VARIANTS: dict[str, object] = {"finite": LOOKS, "methods": METHODS, "t_maze": memories.T_MAZE, "hikes": HIKES}
+VARIANTS: dict[str, object] = {"finite": LOOKS, "methods": METHODS, "t_maze": memories.NARROW, "hikes": HIKES}
 IRRELEVANT = (
     "--config_env=configs/envs/irrelevant.py:t_maze",
     "--config_env.kwargs.variables=2",

@@ -233,6 +233,8 @@ NUMBER = {
     "robot_domains": 3 * 3 + 3 * 6 * 3,
     "robot_domains:two_cores": 3 * 2 + 3 * 2,
     "memories:t_maze": 13 * 3,
+    "memories:repeat_first": 13 * 3,
+    "memories:autoencode": 13 * 3,
     "exploration": 2 + 10 * 8,
     "exploration:sphinx": 2 + 8 * 8,
     "exploration:car_flag_2d": 2 + 8 * 8,
