@@ -1,8 +1,9 @@
 """The tasks of Asymmetric DQN (Baisero, Daley & Amato, 2022), its five methods and `mi`: …/asymmetric_dqn.py:TASK.
 
-The published settings of a run are millions of steps of one env; these are of 250,000 and 120,000 and have other
+The published settings of a run are millions of steps of one env; these are of 120,000 to a million and have other
 targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a task's
-settings are was chosen by three runs of `ua` and one. `mi` alone has stages 1 and 2.
+settings are was chosen by up to three runs of `ua`, on MemoryFourRooms by three of one that sees the state as well,
+which did not learn. `mi` alone has stages 1 and 2.
 """
 
 from typing import NamedTuple
