@@ -64,6 +64,12 @@ def save_checkpoint(folder: str | os.PathLike[str], state: Mapping[str, Any]) ->
     return target
 
 
+def keep_newest(folder: str | os.PathLike[str]) -> None:
+    """Removes all checkpoints of a folder but the newest: of a run that has ended, which nothing will damage."""
+    for old in _numbered(Path(folder))[1:]:
+        old.unlink()
+
+
 def load_checkpoint(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     """The newest whole checkpoint of a folder, tensors on the CPU; None where there is none.
 

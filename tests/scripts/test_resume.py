@@ -186,6 +186,7 @@ def test_a_damaged_newest_checkpoint_is_passed_over_with_a_warning(runs, damage)
     newest.write_bytes(content)
     done = runs.finish(name, expect_warning=True)
     assert f"{newest.name} is damaged" in done.stderr
+    assert len(list(runs.path(name).glob("checkpoint/*.ckpt"))) == 1  # it has ended, and can still be made longer
 
 
 def test_where_all_checkpoints_are_damaged_nothing_is_overwritten(runs):

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from utils import checkpoint
-from utils.checkpoint import TAG, load_checkpoint, restoring, save_checkpoint
+from utils.checkpoint import TAG, keep_newest, load_checkpoint, restoring, save_checkpoint
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +159,17 @@ def test_newest_two_are_kept_and_newest_is_loaded(tmp_path):
         save_checkpoint(tmp_path, {"step": step})
     assert len(list(tmp_path.iterdir())) == 2
     assert load_checkpoint(tmp_path) == {"step": 11}
+
+
+def test_of_a_run_that_has_ended_the_newest_is_kept(tmp_path):
+    keep_newest(tmp_path / "no folder")
+    for step in range(2):
+        save_checkpoint(tmp_path, {"step": step})
+    for _ in range(2):
+        keep_newest(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1 and load_checkpoint(tmp_path) == {"step": 1}
+    save_checkpoint(tmp_path, {"step": 2})
+    assert load_checkpoint(tmp_path) == {"step": 2}
 
 
 def truncate(data, rng):
