@@ -7,6 +7,7 @@ Dimension key: T steps, B batch, R rows, U distinct rows, F features of a row, K
 """
 
 import math
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -54,6 +55,7 @@ class EpisodeBuffer:
         self.spec, self.window, self.turned_share, self.copies = spec, window, turned_share, copies
         self.burn_in, self.carry_dim = burn_in, carry_dim
         self.storages = row_storages(spec)
+        self.has_states = True  # False: of a data set without them; nobody reads what stands there
         self.capacity = max(capacity, 2 * (spec.max_episode_steps + 1))
         action: tuple[tuple[int, ...], type] = ((), np.int64) if spec.discrete else ((spec.action_dim,), np.float32)
         shapes: dict[str, tuple[tuple[int, ...], type]] = {
@@ -92,16 +94,20 @@ class EpisodeBuffer:
         *,
         limit_is_terminal: bool = False,
         room: int = 0,
+        spec: EnvSpec | None = None,
     ) -> Self:
         """All episodes of a data set, drawn whole where no window is given.
 
         With `limit_is_terminal` those of the horizon's length end there for good. Where there is `room`, in rows, for
-        others besides, those of the data set are protected.
+        others besides, those of the data set are protected. Views are stored as `spec` has it, if given.
         """
         rows, longest = int((stored.length + 1).sum()), int(stored.length.max())
         if room:
             rows += max(room, 2 * (stored.spec.max_episode_steps + 1))
-        buffer = cls(stored.spec, rows, window or longest, seed, turned_share, copies, burn_in)
+        told = stored.spec if spec is None else spec
+        spec = replace(stored.spec, obs_storage=told.obs_storage, state_storage=told.state_storage)
+        buffer = cls(spec, rows, window or longest, seed, turned_share, copies, burn_in)
+        buffer.has_states = stored.has_states
         for number in range(len(stored)):
             episode = stored.episode(number)
             if limit_is_terminal:
@@ -178,7 +184,8 @@ class EpisodeBuffer:
         for key in self.fields:
             values = getattr(episode, key)
             if key in VIEWS_OF_ROWS and self.storages[key].in_bytes:
-                values = self.storages[key].encode(values)
+                untold = key == "state" and not self.has_states  # NaN, for which there are no bits
+                values = 0 * self._rows[key][: len(values)] if untold else self.storages[key].encode(values)
             self._rows[key][first : first + len(values)] = values
             if key in VIEWS_OF_ROWS:
                 self._rows[f"{key}_key"][first : first + len(values)] = row_keys(values)
@@ -389,8 +396,9 @@ class EpisodeBuffer:
             setattr(self, name, whole(state["counters"][name], name))
         for key in {*self.fields, *state["rows"]}:
             kept, rows = self._rows[key][: self._used_rows], state["rows"][key]
-            if rows.dtype == np.float32 and key in self.storages and rows.shape == (len(kept), self._width_of(key)):
-                rows = self.storages[key].encode(rows)  # older ones
+            older = key in self.storages and rows.dtype != kept.dtype  # as numbers, where bits are kept today
+            if older and rows.shape == (len(kept), getattr(self.spec, f"{key}_dim")):
+                rows = self.storages[key].encode(rows)
             if rows.shape != kept.shape:
                 raise ValueError(f"{key}: rows of {rows.shape}, where {kept.shape} are counted")
             kept[:] = rows
@@ -399,10 +407,6 @@ class EpisodeBuffer:
         for name, values in spans.items():
             getattr(self, name)[: len(values)] = values
         self._check_spans()
-
-    def _width_of(self, view: str) -> int:
-        """How many numbers a row of a view has, however they are stored."""
-        return int(getattr(self.spec, f"{view}_dim"))
 
     def _check_spans(self) -> None:
         """Refuses counters by which episodes lie outside of the rows.

@@ -49,6 +49,7 @@ class StreamedEpisodes(EpisodeBuffer):
         self._taken = stored.length + 1  # rows of each episode
         self.check_room(batch_size)
         super().__init__(stored.spec, max_rows, window, seed, turned_share, copies, burn_in)
+        self.has_states = stored.has_states
         self._first = np.full(len(stored), ABSENT)  # where those in memory begin
         self._length, self._expert = stored.length, stored.expert
         self._newest = len(stored)  # the number of an episode is its slot

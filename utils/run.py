@@ -120,8 +120,11 @@ class Run:
         return self.summary_path.exists()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Writes `summary.json`, after which the run counts as finished."""
+        """Writes `summary.json`, after which the run counts as finished, and keeps one checkpoint, to go on from."""
+        from utils.checkpoint import keep_newest  # loads torch, which who reads folders can do without
+
         write_json(self.summary_path, to_dict(summary))
+        keep_newest(self.checkpoint_dir)
 
     def close(self) -> None:
         """Lets another process have the folder; the end of the process does so too."""

@@ -13,6 +13,14 @@ MEMORIES: dict[str, dict[str, Any]] = {  # of the Believer, by the names of conf
     "gpt": {"layers": 1, "heads": 2, "dropout": 0.0},  # as wide as the embedding of the observation
     "gru": {"out_dim": 128, "layers": 1},  # published: 256, 3
 }
+MAPS = {  # where both views are maps; weights as published for Sphinx
+    "num_epochs": 30,  # published: 1000; the probes have settled by then
+    "reward_weight": 10.0,
+    "state_dynamics_weight": 0.5,
+    "obs_dynamics_weight": 0.03,
+    "overlap_weight": 0.3,
+    "obs_info_weight": 0.5,
+}
 
 
 def encoder(hidden_dims: tuple[int, ...] = (), **convolutions: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from policies.models.on_disk import embedders_digest
 from policies.representation.keeper import Keeper
 from policies.representation.kinds import KINDS, Data, Kind, Settings
 from policies.representation.training import EpochTrainer, train_representations
-from utils.checkpoint import keep_newest, load_checkpoint, restoring, whole
+from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import check_numbers, to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import UserError, choose
@@ -65,7 +65,6 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
         write_json(run.folder / "report.json", result)
         atomic_write(run.folder / "report.md", text)
         run.finish({"epochs": trainer.epoch, "seconds_per_epoch": seconds})
-        keep_newest(run.checkpoint_dir)
     finally:
         run.close()
         if isinstance(stored, EpisodesOnDisk):

@@ -23,7 +23,7 @@ from policies.training.observers import Gauge, Observer
 from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film
 from policies.training.trainer import Record
-from utils.checkpoint import keep_newest, load_checkpoint, restoring, whole
+from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -191,7 +191,6 @@ def finish(
     if any("success" in row for row in history):
         summary["steps_to_0.9"] = next((row["step"] for row in history if row.get("success", 0.0) >= 0.9), None)
     run.finish(summary)  # whatever fails in drawing it
-    keep_newest(run.checkpoint_dir)
     title = f"{summary['env']}, {summary['method']}"
     draw_curve(history, run.folder / "learning_curve.png", title, experience.clock)
     if options.film_episodes:

@@ -4,6 +4,7 @@ A page stands beside a json of what it was made of, from which it is made anew: 
 of its runs is said at its top.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -143,11 +144,10 @@ def origin(folders: Sequence[str]) -> dict[str, dict[str, int]]:
     below = (path for folder in folders for path in run_folders(Path(folder).expanduser()))
     for path in sorted({path.resolve() for path in below}):
         file = path / "config.json"
-        about = parse(file.read_bytes(), str(file)) if file.is_file() else {}
-        if "git_revision" in about:  # else it is none of ours
-            of = _of(about)
+        with contextlib.suppress(OSError, UserError, AttributeError, KeyError, TypeError):  # else it is none of ours
+            of = _of(parse(file.read_bytes(), str(file)))
             for name, count in counts.items():
-                count[of[name] or ALL] += 1
+                count[str(of[name] or ALL)] += 1
     return {name: dict(count) for name, count in counts.items()}
 
 

@@ -165,6 +165,29 @@ def test_what_older_versions_stored_as_it_is_is_read_on(tmp_path):
         loaded.load_state_dict(broken)
 
 
+def test_episodes_of_older_data_sets_and_without_states_stand_beside_played_ones(tmp_path):
+    spec, rng = spec_of(8), np.random.default_rng(0)
+    older = replace(spec, obs_storage=(), state_storage=())
+    episodes = [blob_like(spec, length, rng) for length in (3, 1, 6)]
+    write_dataset(tmp_path / "d", episodes, older, METADATA, space_of(older))
+    played, stored = blob_like(spec, 4, rng), read_dataset(tmp_path / "d")
+    for view, storage in row_storages(spec).items():
+        setattr(played, view, storage.encode(getattr(played, view)))  # as envs with such a storage give it
+    buffer = EpisodeBuffer.of(stored, room=50, spec=spec)
+    buffer.add(played)
+    alone = EpisodeBuffer(spec, 100, 6, seed=0)
+    for episode in (*episodes, played):
+        alone.add(episode)
+    for view in ("obs", "state"):
+        kept, expected = (one.state_dict()["rows"][view] for one in (buffer, alone))
+        assert kept.dtype == np.uint8
+        np.testing.assert_array_equal(kept, expected)
+    untold = replace(stored, state=np.full_like(stored.state, np.nan), metadata=stored.metadata | {"has_states": False})
+    buffer = EpisodeBuffer.of(untold, spec=spec)
+    assert len(buffer) == 3 and (buffer.state_dict()["rows"]["state"] == 0).all()
+    assert (buffer.state_dict()["rows"]["obs"] != 0).any()
+
+
 def blob_like(spec, length, rng):
     """An episode of random depths and masks."""
     episode = random_episode(spec, length, rng)

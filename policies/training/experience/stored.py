@@ -58,7 +58,8 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
             stored, settings.max_rows, *drawn, limit_is_terminal=terminal, batch_size=batch_size
         )
         return streamed, stored.has_states
-    return EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room), stored.has_states
+    held = EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room, spec=origin.spec)
+    return held, stored.has_states
 
 
 class OfDataSet(Experience):

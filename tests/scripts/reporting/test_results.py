@@ -280,6 +280,9 @@ def test_what_tables_say_of_runs_of_any_stage_is_counted(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         about = {"git_revision": revision, "processor": processor, "instructions": named}
         (tmp_path / name / "config.json").write_text(json.dumps(about if revision else {"another's": 1}))
+    for number, text in enumerate(("no JSON", "[1]", '{"git_revision": null}', '{"git_revision": ["x"]}')):
+        (tmp_path / f"another{number}").mkdir()
+        (tmp_path / f"another{number}" / "config.json").write_text(text)
     found = origin([str(tmp_path), str(tmp_path / "train")])  # once, though named twice
     assert found["revision"] == {"0123456": 2, "0123456-dirty": 1} and found["processor"] == {"One": 2, "Two": 1}
     assert found["instructions"] == {"all that it has": 2, "MKL=AVX2": 1}
