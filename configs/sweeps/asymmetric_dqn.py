@@ -43,6 +43,15 @@ TASKS = {
             "--train_episodes=2500",
         ),
     ),
+    "heaven_hell_4": Task(  # as the one before it, with twice the steps
+        *("heaven_hell_n.py:4", "heaven_hell.py", ("--episodes=2000", "--random_episodes=1000")),
+        (
+            "--config_rl.discount=0.95",
+            "--config_rl.exploration.steps=200000",
+            "--updates_per_step=0.03",
+            "--train_episodes=5000",
+        ),
+    ),
     "car_flag": Task(
         *("car_flag_7.py", "vector.py", ("--episodes=600", "--random_episodes=300")),
         (

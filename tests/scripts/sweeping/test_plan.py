@@ -212,6 +212,7 @@ NUMBER = {
     "quick": 6,
     "offline": 5 + 9 * 5,
     "asymmetric_dqn": 2 + 6 * 5,
+    "asymmetric_dqn:heaven_hell_4": 2 + 6 * 5,
     "asymmetric_dqn:car_flag": 2 + 6 * 5,
     "asymmetric_dqn:cleaner": 2 + 6 * 5,
     "asymmetric_dqn:four_rooms": 2 + 6 * 5,
