@@ -3,7 +3,8 @@
 The published settings of a run are millions of steps of one env; these are of 120,000 to a million and have other
 targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a task's
 settings are was chosen by up to three runs of `ua`, on MemoryFourRooms by three of one that sees the state as well,
-which did not learn. `mi` alone has stages 1 and 2.
+which did not learn. `mi` alone has stages 1 and 2: each seed its own where a task's `own_encoders` says so, else one
+for all seeds.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,8 @@ class Task(NamedTuple):
     collect: tuple[str, ...]
     train: tuple[str, ...]
     domain: tuple[str, ...] = ()  # of all stages
+    seeds: int = 5
+    own_encoders: bool = False  # data and encoders for each seed of `mi`, which take minutes
 
 
 LEARNER = (
@@ -42,6 +45,8 @@ TASKS = {
             "--updates_per_step=0.03",
             "--train_episodes=2500",
         ),
+        seeds=20,
+        own_encoders=True,
     ),
     "heaven_hell_4": Task(  # as the one before it, with twice the steps
         *("heaven_hell_n.py:4", "heaven_hell.py", ("--episodes=2000", "--random_episodes=1000")),
@@ -51,6 +56,7 @@ TASKS = {
             "--updates_per_step=0.03",
             "--train_episodes=5000",
         ),
+        own_encoders=True,
     ),
     "car_flag": Task(
         *("car_flag_7.py", "vector.py", ("--episodes=600", "--random_episodes=300")),
@@ -60,6 +66,8 @@ TASKS = {
             "--updates_per_step=0.02",
             "--train_episodes=750",
         ),
+        seeds=20,
+        own_encoders=True,
     ),
     "cleaner": Task(
         *("cleaner.py", "vector.py", ("--episodes=600", "--random_episodes=300")),
@@ -102,14 +110,15 @@ def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
     config.name = f"asymmetric_dqn_{variant}"
     config.axes = ConfigDict({"method": {m: (f"--config_rl=configs/rl/dqn.py:{m}",) for m in METHODS}})
     config.axes.method.mi += ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
-    config.axes.seed = (0, 1, 2, 3, 4)
+    config.axes.seed = tuple(range(task.seeds))
+    over, seeded = (("seed",), ("--seed={seed}",)) if task.own_encoders else ((), ())
     config.stages = ConfigDict(
         {
-            "collect": {"script": "main_collect_data.py", "over": (), "flags": (*env, *task.collect)},
+            "collect": {"script": "main_collect_data.py", "over": over, "flags": (*env, *task.collect, *seeded)},
             "pretrain": {
                 "script": "main_pretrain_representations.py",
-                "over": (),
-                "flags": (*env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}"),
+                "over": over,
+                "flags": (*env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}", *seeded),
             },
             "train": {
                 "script": "main.py",

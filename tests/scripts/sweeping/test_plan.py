@@ -211,9 +211,9 @@ def test_without_slurm_the_other_choice_is_named(scripts, tmp_path):
 NUMBER = {
     "quick": 6,
     "offline": 5 + 9 * 5,
-    "asymmetric_dqn": 2 + 6 * 5,
-    "asymmetric_dqn:heaven_hell_4": 2 + 6 * 5,
-    "asymmetric_dqn:car_flag": 2 + 6 * 5,
+    "asymmetric_dqn": 8 * 20,
+    "asymmetric_dqn:heaven_hell_4": 8 * 5,
+    "asymmetric_dqn:car_flag": 8 * 20,
     "asymmetric_dqn:cleaner": 2 + 6 * 5,
     "asymmetric_dqn:four_rooms": 2 + 6 * 5,
     "tiger": 2 + 2 + 7 * 2 * 3,
