@@ -136,6 +136,8 @@ Kept, because it measured:
   its products at the processor's rate are 1.3 each way.
 - Adam's kernel without `torch.optim` (`torchkit/fast/adam.py`): the same steps to the bit, 1.5 s less at every start,
   since the first optimiser of a process imports torch's compiler, and 0.2 ms less a step.
+- λ-returns as one compiled scan, to the bit those of a loop: 55 µs in place of 2,420 for 1,000 steps of 16 episodes, 40
+  in place of 103 for 50 steps of 64.
 - CLUB's shuffled pairs as counts of how often two distinct transitions meet: two small products in place of four
   gathers of 500 rows and their backward passes.
 - Strided numbers made contiguous before softplus, which takes 17 times as long otherwise: a tenth of the Believer's

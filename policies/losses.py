@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torchkit.sequence.scan import scan
+
 PREDICTION_ERRORS = ("share", "nats", "l2", "cosine", "abs_cosine")
 VISIT_CORRECTIONS = ("none", "tree")
 BLUR = 0.1  # least standard deviation of a prediction in nats, where what is predicted has variance 1
@@ -54,11 +56,7 @@ def lambda_returns(
     trace_TB = (return_lambda * keep_next_TB).masked_fill(last_TB > 0, 0.0)
     base_TB = (reward_TB + discount_TB * (1 - trace_TB) * value_TB).masked_fill(over_TB, 0.0)
     carry_TB = (discount_TB * trace_TB).masked_fill(over_TB, 0.0)
-    returns, following = [], torch.zeros_like(base_TB[0])
-    for base, carry in zip(reversed(base_TB.unbind(0)), reversed(carry_TB.unbind(0)), strict=True):
-        following = torch.addcmul(base, carry, following)
-        returns.append(following)
-    return torch.stack(returns[::-1])
+    return scan(carry_TB.flip(0), base_TB.flip(0)).flip(0)
 
 
 def tree_backup_returns(
