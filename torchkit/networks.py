@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from torchkit.fast.dense import dense, is_fast
+from torchkit.fast.dense import FEW, WORK, dense, is_fast
 from torchkit.moments import Moments
 from torchkit.reading import Reading
 from utils.config import json_tuples
@@ -113,7 +114,13 @@ class MLP(nn.Sequential):
 
     def is_fast(self, x: Tensor) -> bool:
         """Whether rows like these are taken by `of_rows`."""
-        return self.fast and is_fast(x)
+        return self.fast and is_fast(x, self.fewest)
+
+    @cached_property
+    def fewest(self) -> int:
+        """Rows from which on `of_rows` pays."""
+        per_row = sum(layer.weight.numel() for layer in self if isinstance(layer, nn.Linear))
+        return max(FEW, WORK // max(1, per_row))
 
     def of_rows(self, x: Tensor, rows: Tensor | None = None, shared: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The outputs on some rows, or with inputs of which there are few; see `torchkit.fast.dense.dense`."""

@@ -18,7 +18,8 @@ from torchkit.fast import has_compiler
 Array = NDArray[np.float32]
 
 BLOCK = 64  # rows that are looked at together
-FEW = 16  # rows of which a call costs more than it saves: to act, torch's operations serve
+FEW = 16  # rows of which a call costs more than it saves
+WORK = 1_000_000  # multiplications, likewise, whatever the widths: to act, torch's operations serve
 
 
 class _Dense(torch.autograd.Function):
@@ -127,15 +128,15 @@ def _through(x: Array, weight: Array, bias: Array) -> Array:
     return out
 
 
-def is_fast(x: Tensor) -> bool:
+def is_fast(x: Tensor, fewest: int = FEW) -> bool:
     """Whether `dense` is worth calling on rows (…, K): many of float32 on the one thread of a CPU, not under autocast.
 
-    Without Numba it cannot be called, and nothing that is traced or under `vmap` may call it.
+    Many are `fewest`. Without Numba it cannot be called, and nothing that is traced or under `vmap` may call it.
     """
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and x.numel() >= FEW * x.shape[-1]
+        and x.numel() >= fewest * x.shape[-1]
         and torch.get_num_threads() == 1
         and not torch.is_autocast_enabled("cpu")
         and has_compiler()

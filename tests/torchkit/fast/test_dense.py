@@ -119,7 +119,8 @@ def test_many_rows_on_one_thread_get_the_kernels_and_all_else_torchs_own(monkeyp
     calls, real = [], kernels.dense_forward
     monkeypatch.setattr(kernels, "dense_forward", lambda *arrays: (calls.append(1), real(*arrays)))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    net, x = mlp(4, (8,), 2), torch.randn(fast.FEW, 4)
+    net = mlp(4, (8,), 2)
+    x = torch.randn(fast.WORK // 48, 4)  # 4 × 8 and 8 × 2 multiplications a row
     net(x)
     assert len(calls) == 2
     net(x[1:])
@@ -133,6 +134,11 @@ def test_many_rows_on_one_thread_get_the_kernels_and_all_else_torchs_own(monkeyp
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     net(x)
     assert len(calls) == 2
+
+
+def test_a_wide_network_gets_them_for_fewer_rows_but_never_for_one():
+    assert mlp(100, (100,), 100).fewest == fast.WORK // 20_000
+    assert mlp(2000, (), 1000).fewest == fast.FEW
 
 
 def test_layers_that_do_not_fit_are_refused():
