@@ -51,7 +51,7 @@ endef
 
 # The marks are older than these files only when they have changed, so that a second `make` asks for no network.
 $(READY): requirements.txt pyproject.toml
-	$(call install,$(ROBOT) sweep export track offline fast finite dev)
+	$(call install,$(ROBOT) sweep export track offline fast finite gridworlds dev)
 	@touch $(RUN_READY) $@
 
 # `make run` needs less: no robots, sweeps, export, mirrors, kernels, and nothing that checks the code.

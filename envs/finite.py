@@ -195,11 +195,18 @@ def _normalised(weight_NS: Floats) -> Floats:
     return weight_NS / total_N[:, None]
 
 
-def informed_values(pomdp: FinitePOMDP, error: float = 1e-9, most: int = SWEEPS) -> Floats:
+def never() -> bool:
+    """There is time."""
+    return False
+
+
+def informed_values(
+    pomdp: FinitePOMDP, error: float = 1e-9, most: int = SWEEPS, is_late: Callable[[], bool] = never
+) -> Floats:
     """Q(s, a) (S, A) of one who always knows the state, by value iteration.
 
     With a discount below 1 it is approached from above, so that no belief is worth more wherever it stops; else from 0,
-    and what it comes to is a bound only once it has converged. It warns where it has not.
+    and what it comes to is a bound only once it has converged. It warns where it has not, but for want of time.
     """
     going_on_ASE = [pomdp.going_on(action) for action in range(len(pomdp.actions))]
 
@@ -210,15 +217,20 @@ def informed_values(pomdp: FinitePOMDP, error: float = 1e-9, most: int = SWEEPS)
     above = pomdp.discount < 1
     highest = max(0.0, float(pomdp.reward_SA.max())) / (1.0 - pomdp.discount) if above else 0.0
     enough = error * (1.0 - pomdp.discount or 1.0)
-    value_SA, moved = iterated(np.full(pomdp.reward_SA.shape, highest), step, enough, above, most)
-    if moved > enough:
+    value_SA, moved = iterated(np.full(pomdp.reward_SA.shape, highest), step, enough, above, most, is_late)
+    if moved > enough and not is_late():
         what = "a bound from above" if above else "no bound"
         warnings.warn(f"values of who knows the state: not converged after {most:,} sweeps; {what}", stacklevel=2)
     return value_SA
 
 
 def iterated(
-    value_SA: Floats, step: Callable[[Floats], Floats], enough: float, above: bool, most: int = SWEEPS
+    value_SA: Floats,
+    step: Callable[[Floats], Floats],
+    enough: float,
+    above: bool,
+    most: int = SWEEPS,
+    is_late: Callable[[], bool] = never,
 ) -> tuple[Floats, float]:
     """Values (S, A) after steps of value iteration until none moves by more than `enough`, and how far one last did.
 
@@ -228,9 +240,12 @@ def iterated(
         enough: when to stop.
         above: the values are upper bounds; each step keeps the lower of the old and the new.
         most: steps, at most.
+        is_late: whether to stop before the next.
     """
     moved = np.inf
     for _ in range(most):
+        if is_late():
+            break
         after_SA = np.minimum(value_SA, step(value_SA)) if above else step(value_SA)
         moved, value_SA = float(abs(after_SA - value_SA).max()), after_SA
         if moved <= enough:

@@ -264,7 +264,8 @@ class PomdpFileRules(FiniteRules):
     ) -> None:
         if not path:
             raise UserError(
-                "config_env.kwargs.path: '' is no file; give one in Cassandra's format, such as tiger.pomdp"
+                "config_env.kwargs.path: '' is no file; give one in Cassandra's format, such as "
+                "configs/envs/tiger.pomdp"
             )
         try:
             model = read_pomdp(path, continuing=continuing, first_observation=str(first_observation))

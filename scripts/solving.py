@@ -1,6 +1,7 @@
 """What `scripts/solve.py` does with a domain: its bounds until they are near enough, as files and as text."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -33,12 +34,18 @@ def solve_by_bounds(
     model, view_VD = seen_model_of(config_env, settings["discount"])
     if keep_policy:
         check_size(model, len(view_VD))
-    began = time.process_time()
-    solver = Solver(model, settings["horizon"] or None)
-    run.metrics_path.unlink(missing_ok=True)
-    metrics, stop = JsonlWriter(run.metrics_path), StopRequest()
+    began, clock = time.process_time(), time.monotonic()
+    sizes = len(model.states), len(model.actions), len(model.observations)
+    print("{:,} states, {:,} actions, {:,} observations; the first bounds".format(*sizes), flush=True)
+    stop = StopRequest()
+
+    def is_late() -> bool:
+        return time.monotonic() >= deadline or stop.number is not None
+
     with stop.listening():
-        now = tightened(solver, settings, deadline, metrics, stop)
+        solver = Solver(model, settings["horizon"] or None, is_late)
+        run.metrics_path.unlink(missing_ok=True)
+        now = tightened(solver, settings, is_late, JsonlWriter(run.metrics_path), clock)
     summary = {"domain": config_env.id, **settings, **asdict(now), "gap_asked": settings["gap"], "gap": now.gap}
     summary |= {"seconds": time.process_time() - began, "reached": near_enough(now, settings)}
     if keep_policy:
@@ -58,13 +65,13 @@ def solve_by_bounds(
 
 
 def tightened(
-    solver: Solver, settings: dict[str, Any], deadline: float, metrics: JsonlWriter, stop: StopRequest
+    solver: Solver, settings: dict[str, Any], is_late: Callable[[], bool], metrics: JsonlWriter, began: float
 ) -> Progress:
-    """How far the bounds came; each time that is told is kept among the metrics."""
-    began, tell_at = time.monotonic(), 0.0
+    """How far the bounds came since `began`; each time that is told is kept among the metrics."""
+    tell_at = 0.0
     for now in solver.run():
         gone = time.monotonic() - began
-        done = near_enough(now, settings) or time.monotonic() >= deadline or stop.number is not None
+        done = near_enough(now, settings) or is_late()
         if gone >= tell_at or done:
             metrics.write(now.trials, asdict(now) | {"gap": now.gap, "seconds": gone})
             print(

@@ -17,6 +17,7 @@ EXTRAS = {
     "sklearn": "offline",
     "numba": "fast",
     "scipy": "finite",
+    "minigrid": "gridworlds",
 }
 NAMES = {"sklearn": "scikit-learn"}  # what pip calls a module where it is not its own name
 

@@ -50,6 +50,9 @@ class Run:
     ) -> "Run":
         """Makes `save_dir/name`, or takes it up again where it holds a run of the same config, and locks it.
 
+        A folder with no file but `config.json` holds nothing of a run, as where it was refused at once: it is begun
+        anew.
+
         Args:
             save_dir: the folder of all runs.
             name: the run's name; it may contain slashes.
@@ -72,7 +75,7 @@ class Run:
             run = cls(folder, _lock=lock_folder(folder))
             with contextlib.ExitStack() as on_refusal:
                 on_refusal.callback(run.close)
-                run.resumed = run.config_path.exists()
+                run.resumed = run.config_path.exists() and run._has_begun()
                 if run.resumed:
                     run._compare(now, may_differ, may_grow)
                     if run.grown:
@@ -131,6 +134,10 @@ class Run:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def _has_begun(self) -> bool:
+        """Whether there is anything beside what was asked for."""
+        return any(set(names) - {"config.json", ".lock"} for _, _, names in os.walk(self.folder))
 
     def put_aside(self, length: int) -> None:
         """Keeps what the run came to at a length under another name: it is not finished any more."""

@@ -66,8 +66,8 @@ def get_config(variant: str = "history") -> ConfigDict:
     config.vr_all_actions = True  # with critic: for all actions; False is the paper's equation, the taken one alone
     config.lr = 3e-4  # of Adam
     # ε is linear in env steps; a random action is kept for n steps with probability ∝ n^-zeta (Dabney et al., 2021),
-    # for one step where zeta is 0
-    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 40_000, "zeta": 2.0})
+    # for one step where zeta is 0; weights: how likely each action is, none where all are alike
+    config.exploration = ConfigDict({"start": 1.0, "end": 0.1, "steps": 40_000, "zeta": 2.0, "weights": ()})
 
     config.batch_size = 16  # episodes
     config.updates_per_step = 0.1  # gradient updates an env step

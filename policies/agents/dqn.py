@@ -68,8 +68,8 @@ class DQN(Learner):
         **dict.fromkeys(("lr", "predictor_lr", "aux_batch_size"), POSITIVE),
         **dict.fromkeys(("discount", "return_lambda", "exploration.start", "exploration.end"), SHARE),
         "exploration.zeta": FROM_ZERO,
-        **dict.fromkeys(("exploration.steps", "cut_traces", "double_q", "q_target", "vr_all_actions"), ANY),
-        **dict.fromkeys(("critic_inputs", "critic_memory"), ANY),
+        **dict.fromkeys(("exploration.steps", "exploration.weights", "cut_traces", "double_q", "q_target"), ANY),
+        **dict.fromkeys(("vr_all_actions", "critic_inputs", "critic_memory"), ANY),
     }
     under_vmap = True
 
@@ -85,7 +85,7 @@ class DQN(Learner):
     ):
         super().__init__(networks.policy, state_views, extensions, config, seed)
         self.online = networks
-        self.exploration = EpsilonGreedy(num_actions, config.exploration.zeta, self._rng)
+        self.exploration = EpsilonGreedy(num_actions, config.exploration.zeta, self._rng, config.exploration.weights)
         self._settle(device)
         self.target = self._copy_of(self.online)
         self._follow(self.target, self.online)
@@ -135,9 +135,9 @@ class DQN(Learner):
 
     def _explored(self, output: Tensor) -> Tensor:
         """As if each random action were one step long."""
-        share, num_actions = self.epsilon(), output.shape[-1]
-        greedy = torch.nn.functional.one_hot(output.argmax(-1), num_actions).to(output.dtype)
-        return greedy * (1 - share) + share / num_actions
+        share = self.epsilon()
+        greedy = torch.nn.functional.one_hot(output.argmax(-1), output.shape[-1]).to(output.dtype)
+        return greedy * (1 - share) + share * self.exploration.share_A.to(output)
 
     @torch.inference_mode()
     def act(

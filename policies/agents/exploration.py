@@ -6,8 +6,13 @@ that is kept for n steps, with probability ∝ n^-ζ, does, and is one step long
 Dimension key: N envs, A actions.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from utils.errors import UserError
 
 
 class EpsilonGreedy:
@@ -17,12 +22,25 @@ class EpsilonGreedy:
         num_actions: A.
         zeta: ζ; the smaller, the longer are actions kept; 0 for single steps.
         rng: what all is drawn from.
+        weights: of the random actions, A numbers from 0 on; none where all are as likely.
+
+    Raises:
+        UserError: names `exploration.weights`.
     """
 
     LONGEST = 100  # steps
 
-    def __init__(self, num_actions: int, zeta: float, rng: torch.Generator):
+    def __init__(self, num_actions: int, zeta: float, rng: torch.Generator, weights: Sequence[float] = ()):
         self.num_actions, self.zeta, self.rng = num_actions, zeta, rng
+        fit = all(isinstance(weight, int | float) and 0 <= weight < math.inf for weight in weights)
+        if not fit or len(weights) not in (0, num_actions) or (weights and not any(weights)):
+            raise UserError(
+                f"--config_rl.exploration.weights: expected none, or a number from 0 on for each of the {num_actions} "
+                "actions, not all of them 0"
+            )
+        self.share_A = torch.tensor(weights or [1.0] * num_actions, dtype=torch.float64)
+        self.share_A /= self.share_A.sum()
+        self._weighted = len(weights) > 0
         self.share_of_length = torch.arange(1, self.LONGEST + 1, dtype=torch.float64) ** -zeta
 
     def __call__(
@@ -38,7 +56,10 @@ class EpsilonGreedy:
         """
         N = len(greedy_N)
         begins_N = torch.rand(N, generator=self.rng) < epsilon
-        random_N = torch.randint(self.num_actions, (N,), generator=self.rng)
+        if self._weighted:
+            random_N = torch.multinomial(self.share_A, N, replacement=True, generator=self.rng)
+        else:
+            random_N = torch.randint(self.num_actions, (N,), generator=self.rng)
         if not self.zeta:
             return torch.where(begins_N, random_N, greedy_N), None
         length_N = 1 + torch.multinomial(self.share_of_length, N, replacement=True, generator=self.rng)

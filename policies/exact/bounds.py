@@ -7,11 +7,12 @@ Sources: fast informed bound and sawtooth: Hauskrecht, 2000; blind policies: Hau
 """
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import Floats, Matrix, informed_values, iterated
+from envs.finite import Floats, Matrix, informed_values, iterated, never
 from policies.exact.dynamics import Dynamics
 from policies.exact.growing import Growing
 
@@ -66,19 +67,36 @@ def fast_informed_step(dynamics: Dynamics, q_SA: Floats) -> Floats:
     return dynamics.model.reward_SA + dynamics.model.discount * after_AS.T
 
 
-def qmdp(dynamics: Dynamics) -> Floats:
+def qmdp(dynamics: Dynamics, is_late: Callable[[], bool] = never) -> Floats:
     """An upper bound (S, A): the value where the state is seen. It is approached from above, so wherever it stops."""
     model = dynamics.model
     highest = max(0.0, float(model.reward_SA.max())) / (1.0 - model.discount)
     with warnings.catch_warnings(action="ignore"):  # that it has not converged
-        return informed_values(model, CLOSE * max(1.0, highest))
+        return informed_values(model, CLOSE * max(1.0, highest), is_late=is_late)
 
 
-def fast_informed_bound(dynamics: Dynamics) -> Floats:
-    """An upper bound (S, A), at most `qmdp`: Q(s, a) = R(s, a) + γ Σ_o max_a' Σ_s' Pr(s', o | s, a) Q(s', a')."""
-    q_SA = qmdp(dynamics)
+def fast_informed_bound(dynamics: Dynamics, is_late: Callable[[], bool] = never) -> Floats:
+    """An upper bound (S, A), at most `qmdp`: Q(s, a) = R(s, a) + γ Σ_o max_a' Σ_s' Pr(s', o | s, a) Q(s', a').
+
+    It is approached from above as well, and is one wherever `is_late` stops it.
+    """
+    q_SA = qmdp(dynamics, is_late)
     enough = CLOSE * max(1.0, float(np.abs(q_SA).max())) * (1.0 - dynamics.model.discount)
-    return iterated(q_SA, lambda value_SA: fast_informed_step(dynamics, value_SA), enough, above=True)[0]
+
+    def step(value_SA: Floats) -> Floats:
+        return fast_informed_step(dynamics, value_SA)
+
+    return iterated(q_SA, step, enough, above=True, is_late=is_late)[0]
+
+
+def hurried_steps(dynamics: Dynamics, blind_AS: Floats, informed_SA: Floats) -> tuple[Floats, Floats]:
+    """What `blind_policies` gives for one step more, or less, and `fast_informed_step`, or more: no product is made.
+
+    What follows is worth no less than the least of what was, and no more than the greatest, and 0 where nothing does.
+    """
+    model = dynamics.model
+    blind_AS = model.reward_SA.T + model.discount * np.minimum(blind_AS.min(axis=1, keepdims=True), 0.0)
+    return blind_AS, model.reward_SA + model.discount * max(float(informed_SA.max()), 0.0)
 
 
 class AlphaVectors:

@@ -19,8 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from envs.finite import FinitePOMDP, Floats
-from policies.exact.bounds import AlphaVectors, Sawtooth, blind_policies, fast_informed_bound, fast_informed_step
+from envs.finite import FinitePOMDP, Floats, never
+from policies.exact.bounds import (
+    AlphaVectors,
+    Sawtooth,
+    blind_policies,
+    fast_informed_bound,
+    fast_informed_step,
+    hurried_steps,
+)
 from policies.exact.dynamics import Dynamics
 from policies.exact.growing import Growing
 from utils.errors import UserError
@@ -80,16 +87,17 @@ class Solver:
     Args:
         model: the POMDP; its discount is below 1 unless there is a horizon.
         horizon: the number of steps of an episode; None: it has no other end than its own.
+        is_late: whether time is up. Then the first bounds, which may take long, are what can be had at once.
     """
 
-    def __init__(self, model: FinitePOMDP, horizon: int | None = None):
+    def __init__(self, model: FinitePOMDP, horizon: int | None = None, is_late: Callable[[], bool] = never):
         if horizon is None and model.discount >= 1:
             raise UserError("--horizon: rewards that are not discounted need one")
         if model.discount <= 0:
             raise UserError("--discount: expected above 0, and at most 1")
         self.dynamics, self.horizon, self.trials = Dynamics(model), horizon, 0
         self.discount, self.top = model.discount, horizon or 0
-        self.lowers, self.uppers = _first_bounds(self.dynamics, horizon)
+        self.lowers, self.uppers = _first_bounds(self.dynamics, horizon, is_late)
         self.chance_R, self.first_RS = self.dynamics.first()
         self._pruned = [0] * len(self.lowers)
         self._empty()
@@ -384,7 +392,9 @@ class Solver:
                 self._empty()
 
 
-def _first_bounds(dynamics: Dynamics, horizon: int | None) -> tuple[list[AlphaVectors], list[Sawtooth]]:
+def _first_bounds(
+    dynamics: Dynamics, horizon: int | None, is_late: Callable[[], bool]
+) -> tuple[list[AlphaVectors], list[Sawtooth]]:
     """Blind policies, and the fast informed bound, for each number of steps that are left."""
     num_S, num_A, num_O = dynamics.num_states, dynamics.num_actions, dynamics.num_observations
 
@@ -395,12 +405,15 @@ def _first_bounds(dynamics: Dynamics, horizon: int | None) -> tuple[list[AlphaVe
         return alphas
 
     if horizon is None:
-        return [lower(blind_policies(dynamics))], [Sawtooth(fast_informed_bound(dynamics))]
+        return [lower(blind_policies(dynamics))], [Sawtooth(fast_informed_bound(dynamics, is_late))]
     blind_AS, informed_SA = np.zeros((num_A, num_S)), np.zeros((num_S, num_A))
     lowers, uppers = [lower(blind_AS)], [Sawtooth(informed_SA)]
     for _ in range(horizon):
-        blind_AS = blind_policies(dynamics, blind_AS)
-        informed_SA = fast_informed_step(dynamics, informed_SA)
+        if is_late():
+            blind_AS, informed_SA = hurried_steps(dynamics, blind_AS, informed_SA)
+        else:
+            blind_AS = blind_policies(dynamics, blind_AS)
+            informed_SA = fast_informed_step(dynamics, informed_SA)
         lowers.append(lower(blind_AS))
         uppers.append(Sawtooth(informed_SA))
     return lowers, uppers

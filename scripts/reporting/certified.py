@@ -93,9 +93,13 @@ class Certified:
 def bounds(model: FinitePOMDP, horizon: int, seconds: float) -> Bounds:
     """The returns of a model over a horizon, as near as `CLOSE` or as time allows."""
     began, chance = time.process_time(), random_return(model, horizon)
-    for now in Solver(replace(model, discount=1.0), horizon).run():
+
+    def is_late() -> bool:
+        return time.process_time() - began > seconds
+
+    for now in Solver(replace(model, discount=1.0), horizon, is_late).run():
         found = Bounds(chance, now.lower, now.upper, seconds)
-        if found.open <= CLOSE or time.process_time() - began > seconds:
+        if found.open <= CLOSE or is_late():
             break
     return found
 
@@ -111,7 +115,7 @@ def random_return(model: FinitePOMDP, horizon: int) -> float:
 
 
 def first_steps(model: FinitePOMDP, horizon: int) -> float:
-    """About how many products the first bounds are, which no limit of time stops."""
+    """About how many products the first bounds are, without which the others tell nothing."""
     ways = sum(len(entries_of(matrix)[0]) for matrix in model.transition_ASE)
     return float(horizon) * len(model.actions) * ways * len(model.observations)
 

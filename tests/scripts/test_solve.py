@@ -122,6 +122,28 @@ def test_bad_input_is_one_line(scripts, tmp_path, flags, expected):
     assert_refused(scripts.run("scripts/solve.py", *flags, f"--save_dir={tmp_path}"), *expected)
 
 
+def test_what_was_refused_does_not_have_the_name(scripts, tmp_path):
+    flags = ("scripts/solve.py", TIGER, "--discount=1", f"--save_dir={tmp_path}", "--run_name=x")
+    assert_refused(scripts.run(*flags), "--horizon")
+    done = scripts.run(*flags, "--horizon=2")
+    assert done.returncode == 0, done.stderr
+
+
+def test_time_is_up_before_there_are_bounds(tmp_path):
+    """What is kept then is true all the same, and so is the policy."""
+    config, exact = pomdp_file.get_config(), 0.0
+    config.kwargs.path, config.kwargs.continuing = str(TIGER), True
+    for late, horizon in ((False, 4), (True, 4), (True, 0)):
+        run = Run.create(str(tmp_path), f"{late} {horizon}", {"env": {}, "run": {}}, [], may_grow=())
+        settings = {"method": "bounds", "horizon": horizon, "discount": None, "gap": 1e-6, "relative_gap": 0.0}
+        summary = solve_by_bounds(run, config, settings, time.monotonic() + (0 if late else 60), True)
+        assert summary["reached"] != late and (run.policy_dir / "policy.json").exists()
+        exact = summary["lower"] if not late else exact
+        if horizon:
+            assert summary["lower"] - 1e-9 <= exact <= summary["upper"] + 1e-6
+    assert summary["lower"] < 19.3713 < summary["upper"]
+
+
 @pytest.mark.parametrize("script", ["scripts/solve.py", "main.py"])
 def test_a_file_that_has_changed_is_another_domain(script, scripts, tmp_path):
     path = tmp_path / "x.pomdp"

@@ -50,6 +50,17 @@ def test_what_is_known_is_found_and_independence_is_nothing(name):
     assert nothing == pytest.approx(0, abs=0.04)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02])
+@pytest.mark.parametrize("name", ["plug_in", "ksg"])
+def test_a_rare_category_counts_as_often_as_it_is(name, share):
+    generator = torch.Generator().manual_seed(0)
+    rare_N1 = (torch.rand(2000, 1, generator=generator) < share).float()
+    place_N1 = 10 * rare_N1 + (0.1 * torch.randn(2000, 1, generator=generator) if name == "ksg" else 0)
+    part = rare_N1.mean().item()
+    entropy = -part * math.log(part) - (1 - part) * math.log(1 - part)
+    assert ESTIMATORS[name](EFFORT).fit(rare_N1, place_N1) == pytest.approx(entropy, abs=0.02)
+
+
 @pytest.mark.parametrize("name", [*CRITICS, "barber_agakov"])
 def test_lower_bounds_stay_below_and_grow_with_the_information(name):
     found = [ESTIMATORS[name](EFFORT).fit(*pairs(partial(known.gaussian, 4, rho))) for rho in (0.3, 0.6, 0.9)]

@@ -20,8 +20,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = {"rl": {"discount": 0.99, "inputs": ("history", "state")}, "seed": 3, "note": float("nan"), "none": {}}
 
 
-def create(folder, config=CONFIG, **options):
-    return Run.create(folder, "run", config, ["main.py", "--seed=3", "--name=a b"], **options)
+def create(folder, config=CONFIG, begun=True, **options):
+    run = Run.create(folder, "run", config, ["main.py", "--seed=3", "--name=a b"], **options)
+    if begun:
+        run.metrics_path.touch()
+    return run
 
 
 def test_new_run_writes_what_was_asked(tmp_path):
@@ -42,6 +45,22 @@ def test_same_config_resumes(tmp_path):
     run = create(tmp_path)
     assert run.resumed
     assert run.config_path.read_text() == before
+
+
+def test_a_run_of_which_there_is_nothing_is_begun_anew_by_another_config(tmp_path):
+    create(tmp_path, begun=False).close()
+    run = create(tmp_path, {"seed": 4}, begun=False)
+    assert not run.resumed
+    assert json.loads(run.config_path.read_text())["config"] == {"seed": 4}
+    run.close()
+    run.config_path.write_text("damaged")
+    run = create(tmp_path)
+    run.close()
+    with pytest.raises(UserError, match="seed"):
+        create(tmp_path, {**CONFIG, "seed": 4})
+    run.metrics_path.rename(run.films_dir / "1.gif")
+    with pytest.raises(UserError, match="seed"):
+        create(tmp_path, {**CONFIG, "seed": 4})
 
 
 def test_finished_run_says_so(tmp_path):

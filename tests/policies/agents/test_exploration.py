@@ -6,6 +6,7 @@ import torch
 
 from policies.agents.exploration import EpsilonGreedy
 from tests.helpers.agents import make_agent, make_batch
+from utils.errors import UserError
 
 A = 4
 
@@ -53,6 +54,19 @@ def test_single_steps_are_plain_epsilon_greedy():
     assert (taken >= 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
     same = (taken[1:] == taken[:-1]) & (taken[1:] >= 0)
     assert same.float().mean().item() == pytest.approx(0.4 * 0.4 / A, abs=0.01)  # nothing lasts
+
+
+@pytest.mark.parametrize("zeta", [0.0, 2.0])
+def test_weights_say_which_random_actions_are_likely(zeta):
+    explore = EpsilonGreedy(A, zeta, torch.Generator().manual_seed(0), (3, 1, 0, 2))
+    action, _ = explore(torch.zeros(60_000, dtype=torch.int64), 1.0, torch.ones(60_000), None)
+    assert np.bincount(action, minlength=A) == pytest.approx([30_000, 10_000, 0, 20_000], rel=0.05)
+
+
+@pytest.mark.parametrize("weights", [(1, 1), (0, 0, 0, 0), (1, 1, -1, 1), (1, 1, float("nan"), 1), (1, 1, "a", 1)])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(UserError, match=r"exploration\.weights.*4 actions"):
+        EpsilonGreedy(A, 0.0, torch.Generator(), weights)
 
 
 def test_what_lasts_goes_further_than_single_steps():

@@ -61,6 +61,25 @@ def test_bounds_with_a_horizon_meet_at_what_enumeration_gives(seed, discount):
     assert last.lower - 1e-9 <= expected <= last.upper + 1e-9
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("in_time", range(4))
+def test_first_bounds_that_were_hurried_hold_and_meet_at_the_same(seed, in_time):
+    model = replace(drawn_pomdp(np.random.default_rng(seed), ends=0.3 * (seed % 2)), discount=0.9)
+    model = replace(model, reward_SA=model.reward_SA - (seed == 1))  # negative ones as well
+    expected, asked = enumerated(model, 4), iter([False] * in_time)
+    found = list(islice(Solver(model, 4, lambda: next(asked, True)).run(), 300))
+    assert all(now.lower - 1e-9 <= expected <= now.upper + 1e-9 for now in found)
+    assert found[0].gap > found[-1].gap and found[-1].gap < 1e-9
+
+
+@pytest.mark.parametrize("in_time", [0, 1, 3])
+def test_without_a_horizon_they_hold_wherever_time_is_up(in_time):
+    asked = iter([False] * in_time)
+    found = list(islice(Solver(tiger(), None, lambda: next(asked, True)).run(), 300))
+    assert all(now.lower <= 19.3714 and now.upper >= 19.3713 for now in found)
+    assert found[-1].gap < 0.1
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_bounds_without_a_horizon_hold_what_long_horizons_give(seed):
     model = replace(drawn_pomdp(np.random.default_rng(seed), ends=0.3 * (seed % 2)), discount=0.4)
