@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.reporting.certified import Certified
 from scripts.reporting.defaults import GROUPS, differing, settings_of
 from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs, run_folders
 from scripts.reporting.statistics import correlations, ranks
@@ -31,22 +33,32 @@ REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and 
 }
 ALL = "all that it has"  # instructions of the processor, where no variable limits them
 FEWEST = 4  # encoders of which a rank correlation is told
+SECONDS = 20.0  # of a processor, for the bounds of an optimum
 
 
 def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
     """What pages need of the runs in folders, as plain values, and notes; `by` names fields that tell groups apart.
 
+    Of domains that are finite POMDPs the optimum is worked out where it is not known.
+
     Raises:
         UserError: no runs, damaged ones, or such as are not to be compared.
     """
     apart = ("run.start_expert", *by)
-    records, notes = read_runs(folders, by=apart)
-    if "rl.teacher" not in by and any(record.config.get("rl.teacher") for record in records):
-        records, notes = read_runs(folders, by=(*apart, "rl.teacher"))
+    with tempfile.TemporaryDirectory() as kept:
+        certified = Certified(Path(kept) / "references.json", SECONDS)
+        records, notes = read_runs(folders, by=apart, work_out=certified)
+        if "rl.teacher" not in by and any(record.config.get("rl.teacher") for record in records):
+            records, notes = read_runs(folders, by=(*apart, "rl.teacher"), work_out=certified)
     check_comparable(records, allow_mixed=False)
     settings: dict[str, dict[str, Any]] = {}
     runs = [_run(record, settings) for record in records]
-    return {"runs": runs, "settings": list(settings.values()), "left_out": notes}
+    optima = {
+        record.key.env: {"random": one.random, "optimum": one.optimum, "told": one.optimum_text}
+        for record in records
+        if (one := record.reference) is not None
+    }
+    return {"runs": runs, "settings": list(settings.values()), "left_out": notes, "optima": optima}
 
 
 def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,7 +82,8 @@ def joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]
     }
     settings |= {json.dumps(settings_of(one["configs"]), sort_keys=True): one for one in more["settings"]}
     notes = dict.fromkeys((*before.get("left_out", ()), *more["left_out"]))
-    return {**before, "runs": list(runs.values()), "settings": list(settings.values()), "left_out": list(notes)}
+    made = {"runs": list(runs.values()), "settings": list(settings.values()), "left_out": list(notes)}
+    return {**before, **made, "optima": before.get("optima", {}) | more.get("optima", {})}
 
 
 def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -196,12 +209,18 @@ def page(data: Mapping[str, Any], title: str, metric: str, target: float, notes:
         lines += [f"> - {line}" for line in changed[:20]] + ["> - …"] * (len(changed) > 20) + [""]
     finished = [run for run in data["runs"] if run["finished"]]
     lines += _origin(finished, len(data["runs"]) - len(finished), data.get("left_out", ()), last)
+    optima = data.get("optima", {})
+    lines[-1:] = [
+        f"- {env}: the optimum of the return is {one['told']}, and random actions have {one['random']:.3g}; a score is "
+        "a return's share of the way between them."
+        for env, one in sorted(optima.items())
+    ] + [""]
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for run in finished:
         groups.setdefault(tuple(run.get(name) or "" for name in ("env", *TOGETHER)), []).append(run)
     names = {key: _name(key, several=len({env for env, *_ in groups}) > 1) for key in groups}
     named = {names[key]: runs for key, runs in groups.items()}
-    lines += _overview(named, metric, target, last)
+    lines += _overview(named, metric, target, last, optima)
     lines += _foretold(named)
     for name, runs in named.items():
         lines += [f"## {name}", "", *_table(runs, metric, target, last), ""]
@@ -240,9 +259,15 @@ def _of_last(last: int) -> str:
     return {1: "last", LAST: "last ten"}.get(last, f"last {last}")
 
 
-def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, target: float, of: int) -> list[str]:
+def _overview(
+    groups: Mapping[str, Sequence[Mapping[str, Any]]],
+    metric: str,
+    target: float,
+    of: int,
+    optima: Mapping[str, Mapping[str, float]],
+) -> list[str]:
     columns = ["runs", "number", f"{metric}, {_of_last(of)}: least", "median", "mean", f"at {target:g} or above"]
-    columns += ["0.9 for good, steps: median", "latest", "never"]
+    columns += ["0.9 for good, steps: median", "latest", "never", *(["score: median"] if optima else [])]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for name, runs in groups.items():
         last, good = [_last(run, metric, of) for run in runs], [_for_good(run) for run in runs]
@@ -253,8 +278,17 @@ def _overview(groups: Mapping[str, Sequence[Mapping[str, Any]]], metric: str, ta
             f"{sum(last) / len(last):.2f} | {sum(x >= target - TINY for x in last)} of {len(runs)} | "
             f"{_steps(float(np.median(good)))} | "
             f"{_steps(max(reached, default=float(np.median(good))))} | {never} |"
+            + (f" {_score(runs, of, optima)} |" if optima else "")
         )
     return [*lines, ""]
+
+
+def _score(runs: Sequence[Mapping[str, Any]], of: int, optima: Mapping[str, Mapping[str, float]]) -> str:
+    """The median over runs of one env; – where its optimum is not known."""
+    if (known := optima.get(runs[0]["env"])) is None:
+        return "–"
+    middle = float(np.median([_last(run, "return", of) for run in runs]))
+    return f"{(middle - known['random']) / (known['optimum'] - known['random']):.2f}"
 
 
 def _foretold(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

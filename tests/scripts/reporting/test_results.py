@@ -132,6 +132,17 @@ def test_a_median_of_an_even_number_lies_between_the_two_in_the_middle():
     assert "| 2 | 0.30 | 0.65 | 0.65 | 1 of 2 | 11,000 | 18,000 | 0 |" in text
 
 
+def test_a_score_is_the_share_of_the_way_from_random_actions_to_the_optimum():
+    """(0.52 - 0.2) / (1.0 - 0.2) of the two in the middle of four; by the upper bound, so that it is never too high."""
+    runs = [run(seed, [end], env="A") for seed, end in enumerate((0.1, 0.4, 0.64, 0.9))] + [run(0, [1.0], env="B")]
+    optima = {"A": {"random": 0.2, "optimum": 1.0, "told": "between 0.9 and 1"}}
+    text = page({"runs": runs, "settings": [], "optima": optima}, "Scores", "return", 0.95)
+    assert "- A: the optimum of the return is between 0.9 and 1, and random actions have 0.2; a score" in text
+    rows = [line for line in text.splitlines() if line.startswith(("| A, ", "| B, "))]
+    assert [row.split(" | ")[-1] for row in rows] == ["0.40 |", "– |"]
+    assert "score" not in page({"runs": runs, "settings": []}, "Scores", "return", 0.95)
+
+
 def test_runs_of_several_envs_are_groups_of_their_own_and_success_that_is_not_told_is_no_number():
     told, untold = run(0, [1.0], env="A"), run(0, [1.0], env="B")
     del untold["success"]
@@ -252,6 +263,7 @@ def test_the_script_writes_a_page_of_a_run_and_makes_it_anew(tmp_path):
     text = (tmp_path / "page.md").read_text()
     assert text.startswith("# One run\n") and "not of today's settings" not in text
     assert str(tmp_path) not in (tmp_path / "page.json").read_text()  # no folder of this machine
+    assert "- HeavenHell-v0: the optimum of the return is 1, and random actions have 0;" in text
     record = json.loads((tmp_path / "page.json").read_text())
     assert record["runs"][0]["of"]["processor"] not in ("", "unknown")
     again = call("scripts/results.py", tmp_path, f"--page={tmp_path / 'page.md'}", "--add", "--target=0.25")
