@@ -44,3 +44,45 @@ def test_without_files_there_is_one_line(monkeypatch, tmp_path):
         monkeypatch.setenv("POMDP_FILES", folder)
         with pytest.raises(UserError, match="POMDP_FILES"):
             rows()
+
+
+SAYS = """
+ Time   |#Trial |#Backup |LBound    |UBound    |Precision  |#Alphas |#Beliefs
+ 0       0       0        -20        189        209         3        1
+ 0.5     37      1109     19.3713    19.3714    7.77531e-05 5        21
+"""
+
+
+@needs_files
+@pytest.mark.parametrize("done", [True, False])
+def test_other_programs_are_read(done, monkeypatch, tmp_path):
+    """Of the start, [0.5, 0.5], the greater of (3 + 5) / 2 and (10 - 4) / 2; or one that is not done in time."""
+    bounds, exact = tmp_path / "pomdpsol", tmp_path / "pomdp-solve"
+    vectors = "0\n3.0 5.0\n\n1\n10.0 -4.0\n\n"
+    bounds.write_text(f"#!/bin/sh\ncat <<'END'{SAYS}END\n")
+    end = f"printf '{vectors}' > x.alpha; echo 'Solution found.'" if done else "while :; do :; done"
+    exact.write_text(f"#!/bin/sh\n{end}\n")
+    for program in (bounds, exact):
+        program.chmod(0o755)
+    monkeypatch.setenv("SARSOP", str(bounds))
+    monkeypatch.setenv("POMDP_SOLVE", str(exact))
+    monkeypatch.setattr("scripts.reporting.solver.EXACT_SECONDS", 1.0)
+    line = dict(zip(COLUMNS, row(FILES / "tiger.pomdp"), strict=True))
+    assert (line["SARSOP"], line["its gap"], line["its vectors"]) == ("19.3713 to 19.3714", "7.8e-05", "5")
+    assert line["exactly"] == ("4.00000" if done else "–")
+    bounds.write_text("#!/bin/sh\necho nothing\n")
+    with pytest.raises(UserError, match=r"SARSOP: .* told no bounds of tiger\.pomdp"):
+        row(FILES / "tiger.pomdp")
+
+
+def test_other_solvers_agree_where_they_are_done():
+    found = 0
+    for name, line in told().items():
+        lower, upper = float(line["lower"]), float(line["upper"])
+        if line["exactly"] != "–":
+            assert lower - 1e-5 <= float(line["exactly"]) <= upper + 1e-5, name
+            found += 1
+        low, high = (float(bound) for bound in line["SARSOP"].split(" to "))
+        rounding = 5e-6 * abs(high)  # six digits
+        assert lower <= high + rounding and low - rounding <= upper, name
+    assert found >= 7
