@@ -1,7 +1,7 @@
 """Tiger and Heaven-Hell-1, rows of DQN that need no stage 2 and mi with its stages, three seeds each.
 
-On two cores ten to fifteen minutes; `python scripts/report.py logs/tiger/train --out=report` then measures returns by
-certified bounds of both optima.
+On two cores ten to fifteen minutes; `python scripts/report.py logs/tiger/train --out=report` and pages of
+`scripts/results.py` then measure returns by certified bounds of both optima.
 """
 
 from ml_collections import ConfigDict
