@@ -1,9 +1,7 @@
 """The tasks of Asymmetric DQN: what each method comes to, acting greedily and with exploration; rows of a page."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +20,6 @@ PAPER = {  # what the rows of dqn are called in the paper, in the order of its f
     "dqn:mi": "– (`mi`)",
 }
 NEAR = 0.9  # of the way from random actions to the optimum
-SECONDS = 20.0  # of a processor, for the bounds of an optimum
 SHOWN = 0.2  # the share of a run, its last, that counts as its end
 BEHAVIOUR = "train/return"
 TITLE = "The tasks of Asymmetric DQN: five methods and `mi`"
@@ -62,9 +59,8 @@ def rows(folders: Sequence[str]) -> list[list[str]]:
         UserError: there are no runs, one is of another method, or lacks what the page is of.
     """
     groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as kept:
-        certified = Certified(Path(kept) / "references.json", SECONDS)
-        records, notes = read_runs(folders, work_out=certified)
+    certified = Certified()
+    records, notes = read_runs(folders, work_out=certified)
     for note in (*notes, *certified.notes):
         print(note)
     for record in records:

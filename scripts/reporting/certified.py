@@ -20,6 +20,7 @@ from utils.files import atomic_write
 
 CLOSE = 1e-4  # of what there is to be gained over random actions: where bounds need be no nearer
 USEFUL = 0.1  # how far apart they may be for scores
+PAGE_SECONDS = 20.0  # of a processor for a domain of a page, whose optimum is worked out each time
 STARTED = 2e8  # products of the first bounds that a core does in a second, about
 APART = ("rl", "seq", "eval", "augment", "n_aug")  # fields of a domain that change nothing of its returns
 
@@ -43,18 +44,18 @@ class Certified:
     """References of domains that are finite POMDPs, each worked out once and kept in a file.
 
     Args:
-        path: the file; one that is damaged is written anew.
+        path: the file; one that is damaged is written anew. None: no file is kept.
         seconds: of a processor for each domain, at most; 0: none is worked out.
 
     Attributes:
         notes: on domains whose bounds are too far apart.
     """
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path | None = None, seconds: float = PAGE_SECONDS) -> None:
         self.path, self.seconds = path, seconds
         self.notes: list[str] = []
         self._known: dict[str, Reference | None] = {}
-        self._kept = _read(path)
+        self._kept = _read(path) if path else {}
 
     def __call__(self, config_env: Mapping[str, Any]) -> Reference | None:
         """The reference of a domain, by its config as a run has kept it; None where it cannot be told."""
@@ -76,8 +77,9 @@ class Certified:
             if first_steps(model, horizon) > STARTED * self.seconds:
                 return None
             kept = self._kept[key] = bounds(model, horizon, self.seconds)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write(self.path, json.dumps({name: asdict(one) for name, one in self._kept.items()}, indent=1))
+            if self.path:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                atomic_write(self.path, json.dumps({name: asdict(one) for name, one in self._kept.items()}, indent=1))
         if kept.upper - kept.random <= CLOSE * CLOSE * max(1.0, abs(kept.random)):
             return None  # no policy is better than chance
         if kept.open > USEFUL:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import math
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +32,6 @@ REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and 
 }
 ALL = "all that it has"  # instructions of the processor, where no variable limits them
 FEWEST = 4  # encoders of which a rank correlation is told
-SECONDS = 20.0  # of a processor, for the bounds of an optimum
 
 
 def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
@@ -45,11 +43,10 @@ def gather(folders: Sequence[str], by: Sequence[str] = ()) -> dict[str, Any]:
         UserError: no runs, damaged ones, or such as are not to be compared.
     """
     apart = ("run.start_expert", *by)
-    with tempfile.TemporaryDirectory() as kept:
-        certified = Certified(Path(kept) / "references.json", SECONDS)
-        records, notes = read_runs(folders, by=apart, work_out=certified)
-        if "rl.teacher" not in by and any(record.config.get("rl.teacher") for record in records):
-            records, notes = read_runs(folders, by=(*apart, "rl.teacher"), work_out=certified)
+    certified = Certified()
+    records, notes = read_runs(folders, by=apart, work_out=certified)
+    if "rl.teacher" not in by and any(record.config.get("rl.teacher") for record in records):
+        records, notes = read_runs(folders, by=(*apart, "rl.teacher"), work_out=certified)
     check_comparable(records, allow_mixed=False)
     settings: dict[str, dict[str, Any]] = {}
     runs = [_run(record, settings) for record in records]

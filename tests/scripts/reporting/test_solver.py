@@ -76,8 +76,11 @@ def test_other_programs_are_read(done, monkeypatch, tmp_path):
 
 
 def test_other_solvers_agree_where_they_are_done():
+    page = told()
+    if all(line["SARSOP"] == "–" for line in page.values()):
+        pytest.skip("the page was made without the programs of others")
     found = 0
-    for name, line in told().items():
+    for name, line in page.items():
         lower, upper = float(line["lower"]), float(line["upper"])
         if line["exactly"] != "–":
             assert lower - 1e-5 <= float(line["exactly"]) <= upper + 1e-5, name
