@@ -57,6 +57,12 @@ def test_returns_of_tiger_are_those_worked_out_by_hand(horizon, random, optimum,
     assert found.normalise(optimum) == pytest.approx(1)
 
 
+def test_without_a_file_none_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Certified(None, 5.0)(tiger(2)).optimum == pytest.approx(-2)
+    assert not list(tmp_path.rglob("*"))
+
+
 def test_rewards_are_not_discounted_and_the_horizon_counts(tmp_path):
     work_out = Certified(tmp_path / "kept.json", 5.0)
     found = work_out(heaven_hell(1, 7))  # 4n + 3 steps are just enough to ask
