@@ -65,6 +65,7 @@ class Rules(ABC):
         blank_guess: some guess of one env, likewise.
         num_joint: how many joint states there are, numbered from 0, where nothing is drawn in a step; else 0.
         keeps_guess: no guess is ever replaced.
+        tells_success: whether an episode can be a success at all; else no info speaks of it.
         particles: by how many beliefs are told, where `log_likelihood` is; else 0.
         fact_sizes: of such domains, which of `factors` beliefs tell of, and how many values each has.
     """
@@ -84,6 +85,7 @@ class Rules(ABC):
     blank_guess: NDArray[Any]
     num_joint: int = 0
     keeps_guess: bool = False
+    tells_success: bool = True
     particles: int = 0
     fact_sizes: Mapping[str, int] = {}
 
@@ -261,7 +263,7 @@ class Lookup:
         if not self.rules.keeps_guess:
             one.guess = self.rules.next_guess(rng, one.joint, one.guess)
         reward, ends, success = self.said_J[joint]
-        return self.obs_JO[joint].copy(), reward, ends, False, {"success": success}
+        return self.obs_JO[joint].copy(), reward, ends, False, {"success": success} if self.rules.tells_success else {}
 
 
 class ArrayEnv(PartiallyObservableEnv):
@@ -301,7 +303,7 @@ class ArrayEnv(PartiallyObservableEnv):
         return self.rules.observe(self._one.joint)[0], {}
 
     def step(self, action: Any) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Moves; `info["success"]` tells whether the goal was reached by this step.
+        """Moves; `info["success"]` tells whether the goal was reached by this step, where there is one.
 
         Raises:
             ValueError: no such action.
@@ -311,7 +313,7 @@ class ArrayEnv(PartiallyObservableEnv):
             return lookup.step(self._one, self.np_random, int(action))
         self._one.step(self.np_random, self.rules.checked(np.asarray(action)[None], 1))
         rules, joint = self.rules, self._one.joint
-        info = {"success": bool(rules.success(joint)[0])}
+        info = {"success": bool(rules.success(joint)[0])} if rules.tells_success else {}
         return rules.observe(joint)[0], float(rules.reward(joint)[0]), bool(rules.ends(joint)[0]), False, info
 
     def get_state(self) -> Floats:
@@ -425,7 +427,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         self._ended[index] = False
 
     def step(self, actions: NDArray[Any]) -> tuple[Floats, NDArray[np.float64], Bools, Bools, dict[str, Any]]:
-        """Moves all agents; `info["success"]` (N,) tells who reached the goal by this step.
+        """Moves all agents; `info["success"]` (N,) tells who reached the goal by this step, where there is one.
 
         Raises:
             ValueError: no such actions, or an env that has ended and was not reset.
@@ -446,7 +448,7 @@ class ArrayVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         if np.count_nonzero(truncated):
             truncated &= ~terminated
         self._ended = terminated | truncated
-        info = {"success": rules.success(many.joint)}
+        info = {"success": rules.success(many.joint)} if rules.tells_success else {}
         return rules.observe(many.joint), rules.reward(many.joint), terminated, truncated, info
 
     def get_state(self) -> Floats:

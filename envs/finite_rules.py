@@ -28,7 +28,7 @@ class FiniteRules(Rules):
 
     Observation and state: one-hot, Box(O) and Box(S), zeros where nothing has been observed yet; or their numbers,
     Box(1), where O stands for nothing yet. Actions, rewards and ends: those of the model. An episode is a success if it
-    ends by itself with a reward above 0.
+    ends by itself with a reward above 0; of a model that never ends nothing is told of success.
 
     Args:
         model: the POMDP.
@@ -53,6 +53,7 @@ class FiniteRules(Rules):
             _stacked([entries_of(matrix) for matrix in model.observation_AEO], self.num_states),
             len(model.actions) * self.num_states,
         )
+        self.tells_success = self._ends is not None
         self._by_chance = self._ends is not None and bool((self._ends % 1).any())
         self._reward = np.ascontiguousarray(model.reward_SA.T).ravel()
 

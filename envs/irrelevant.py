@@ -44,7 +44,7 @@ class IrrelevantRules(Rules):
             raise ValueError(f"domain {domain} has images, which no numbers can stand before")
         self.variables, self._split = variables, 2 * variables
         self.obs_space, self.state_space = (self._space(x) for x in (self.inner.obs_space, self.inner.state_space))
-        self.action_space = self.inner.action_space
+        self.action_space, self.tells_success = self.inner.action_space, self.inner.tells_success
         entries = self.inner.state_features or tuple(map(str, range(self.inner.state_space.shape[0])))
         if len(entries) == self.inner.state_space.shape[0]:
             self.state_features = (*(f"irrelevant_{i}" for i in range(variables)), *entries)

@@ -334,10 +334,14 @@ def test_a_reset_ends_or_goes_on(file):
     for continuing in (False, True):
         envs = make_vector_env(file(TIGER, continuing=continuing), 100, seed=0)
         envs.reset(seed=0)
-        _, reward, over, cut, _ = envs.step(np.ones(100, int))
+        _, reward, over, cut, info = envs.step(np.ones(100, int))
         assert set(reward) == {10, -100}
         assert over.all() != continuing
         assert not cut.any()
+        one = make_env(file(TIGER, continuing=continuing))
+        one.reset(seed=0)
+        for said in (info, one.step(1)[-1]):
+            assert ("success" in said) != continuing, "what never ends has no success to tell of"
 
 
 def test_pictures_show_the_state_and_what_is_seen():
