@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -268,6 +269,7 @@ def test_the_readme_names_everything_there_is():
     there = [name for family in families for name in table_of(f"configs/rl/{family}.py", "VARIANTS")]
     there += table_of("torchkit/sequence/__init__.py", "MEMORIES")
     there += [path.stem for folder in ("envs", "seq") for path in (ROOT / "configs" / folder).glob("[a-z]*.py")]
+    there += tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert [name for name in there if f"`{name}`" not in text] == []
 
 
