@@ -111,6 +111,14 @@ def test_ksg_reads_every_column_in_any_order():
     assert found == pytest.approx(known.of_gaussian(2, 0.7), abs=0.15)
 
 
+def test_sparse_rewards_are_not_told_apart_by_their_place():
+    generator = torch.Generator().manual_seed(0)
+    paid = torch.rand(1000, 2, generator=generator) < 0.1
+    x, y = torch.where(paid, torch.randn(1000, 2, generator=generator), torch.zeros(1000, 2)).split(1, dim=1)
+    assert KSG().fit(x, y) == pytest.approx(0, abs=0.03)
+    assert KSG().fit(x, torch.arange(1000.0)[:, None]) == pytest.approx(0, abs=0.03)
+
+
 def test_a_feature_that_never_varies_where_it_is_fitted_does_no_harm():
     x, y = pairs(partial(known.discrete, 64, 0.0), 400)
     assert 2 < ESTIMATORS["infonce"](EFFORT).fit(x, y) < math.log(64) + 0.1
