@@ -38,8 +38,8 @@ NOTES = [
     "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py), whose steps are few beside",
     "the millions of the published ones, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step",
     "targets. Heaven-Hell-4 has those of Heaven-Hell-3 with twice the steps, and none were chosen by it.",
-    "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on Heaven-Hell-4 and",
-    "Car-Flag has a data set and encoders of its own; on the other tasks all have one pair, of one data set.",
+    "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on both Heaven-Hell and",
+    "on Car-Flag has a data set and encoders of its own; on the other tasks all have one pair, of one data set.",
 ]
 COLUMNS = (
     *("task", "method", "row", "env steps", "seeds", "greedy, at the end", "exploring, at the end", "all of a run"),
