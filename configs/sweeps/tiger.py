@@ -8,6 +8,7 @@ cores ten to fifteen minutes; `every` is each row that there is. `python scripts
 from ml_collections import ConfigDict
 
 from configs.rl import dqn
+from configs.sweeps.grid_domains import BELIEVER, VECTOR
 
 VARIANTS = {"main": ("history", "ua", "ua_vr", "ba", "ba_vr", "zp", "mi"), "every": tuple(dqn.VARIANTS)}
 LEARNER = (
@@ -17,7 +18,8 @@ LEARNER = (
 )
 EMBEDDERS = ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
 MORE = {  # of rows that need it
-    **dict.fromkeys(("mi", "mi_cv", "believer", "zero_on", "zero_off"), EMBEDDERS),
+    **dict.fromkeys(("mi", "mi_cv", "zero_on", "zero_off"), EMBEDDERS),
+    "believer": BELIEVER,  # which has a stage 2 of its own
     "elf": ("--config_rl.teacher=informed",),  # who sees the state; the file of Tiger has no other expert
 }
 TIGER = (
@@ -42,6 +44,7 @@ def get_config(variant: str = "main") -> ConfigDict:
                 "tiger": {
                     "collect": TIGER,
                     "pretrain": (*TIGER, "--num_epochs=20"),
+                    "pretrain_believer": (*TIGER, *VECTOR, "--num_epochs=20"),
                     "train": (
                         *TIGER,
                         "--train_episodes=1200",
@@ -53,6 +56,7 @@ def get_config(variant: str = "main") -> ConfigDict:
                 "heaven_hell_1": {
                     "collect": HEAVEN_HELL,
                     "pretrain": (*HEAVEN_HELL, "--num_epochs=200"),  # episodes of a random policy are short here
+                    "pretrain_believer": (*HEAVEN_HELL, *VECTOR, "--num_epochs=20"),
                     "train": (
                         *HEAVEN_HELL,
                         "--train_episodes=1200",
@@ -87,5 +91,13 @@ def get_config(variant: str = "main") -> ConfigDict:
             },
         }
     )
+    if "believer" in VARIANTS[variant]:
+        config.stages.pretrain_believer = ConfigDict(
+            {
+                "script": "main_pretrain_representations.py",
+                "over": ("env", "seed"),
+                "flags": ("--data_path={collect}", "--seed={seed}"),
+            }
+        )
     config.slurm = ConfigDict({"hours": 0.5, "memory_gb": 2.0, "runs_per_job": 4})
     return config.lock()

@@ -217,7 +217,7 @@ NUMBER = {
     "asymmetric_dqn:cleaner": 2 + 6 * 5,
     "asymmetric_dqn:four_rooms": 2 + 6 * 5,
     "tiger": 6 + 6 + 7 * 2 * 3,
-    "tiger:every": 6 + 6 + 17 * 2 * 3,
+    "tiger:every": 6 + 6 + 6 + 17 * 2 * 3,
     "information": 6 + 6 + 2 * 2 * 4 * 3,
     "information:methods": 3 * 3 + 3 * 6 * 5,
     "information:t_maze": 13 * 3 + 2 * 3 * 3,
