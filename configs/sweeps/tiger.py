@@ -44,7 +44,6 @@ def get_config(variant: str = "main") -> ConfigDict:
                 "tiger": {
                     "collect": TIGER,
                     "pretrain": (*TIGER, "--num_epochs=20"),
-                    "pretrain_believer": (*TIGER, *VECTOR, "--num_epochs=20"),
                     "train": (
                         *TIGER,
                         "--train_episodes=1200",
@@ -56,7 +55,6 @@ def get_config(variant: str = "main") -> ConfigDict:
                 "heaven_hell_1": {
                     "collect": HEAVEN_HELL,
                     "pretrain": (*HEAVEN_HELL, "--num_epochs=200"),  # episodes of a random policy are short here
-                    "pretrain_believer": (*HEAVEN_HELL, *VECTOR, "--num_epochs=20"),
                     "train": (
                         *HEAVEN_HELL,
                         "--train_episodes=1200",
@@ -96,8 +94,9 @@ def get_config(variant: str = "main") -> ConfigDict:
             {
                 "script": "main_pretrain_representations.py",
                 "over": ("env", "seed"),
-                "flags": ("--data_path={collect}", "--seed={seed}"),
+                "flags": ("--data_path={collect}", "--seed={seed}", *VECTOR, "--num_epochs=20"),
             }
         )
+        config.axes.env.tiger.pretrain_believer, config.axes.env.heaven_hell_1.pretrain_believer = TIGER, HEAVEN_HELL
     config.slurm = ConfigDict({"hours": 0.5, "memory_gb": 2.0, "runs_per_job": 4})
     return config.lock()
