@@ -336,6 +336,25 @@ def test_students_of_two_teachers_are_two_groups():
     )
 
 
+@pytest.mark.parametrize(
+    ("by", "apart"),
+    [
+        ([], {"elf": "teacher=informed", "history": ""}),
+        (["rl.lr"], {"elf": "lr=0.5, teacher=informed", "history": "lr=0.5"}),
+    ],
+)
+def test_who_has_no_teacher_says_nothing_of_one(by, apart, tmp_path):
+    for variant, teacher in (("elf", "informed"), ("history", "")):
+        about = {"config": recorded()["configs"], "command": COMMAND, "git_revision": "abcdef012", "instructions": {}}
+        about["config"]["env"]["eval"] = {"episodes": 1, "interval": 1}
+        about["config"]["run"] = {"seed": 0, "start_expert": 0}
+        about["config"]["rl"] |= {"variant": variant, "teacher": teacher, "lr": 0.5}
+        (tmp_path / variant).mkdir()
+        write_run(tmp_path / variant, about)
+    runs = gather([str(tmp_path)], by=by)["runs"]
+    assert {one["method"].partition(":")[2]: one["apart"] for one in runs} == apart
+
+
 def test_of_how_many_evaluations_the_mean_counts_is_said():
     runs = [run(0, [0.0] * 9 + [1.0]), run(1, [0.0] * 8 + [0.5, 0.75])]
     record = {"title": "Last", "metric": "success", "target": 0.9, "notes": "", "runs": runs, "settings": []}
