@@ -1,8 +1,10 @@
 """Tiger and Heaven-Hell-1, three seeds of rows of DQN: …/tiger.py:VARIANT.
 
 Each seed has data and encoders of its own. `main`, the default, is the seven rows of the papers' comparison, on two
-cores ten to fifteen minutes; `every` is each row that there is. `python scripts/report.py logs/tiger/train
---out=report` and pages of `scripts/results.py` then measure returns by certified bounds of both optima.
+cores ten to fifteen minutes; `every` is each row that there is, in some forty.
+
+`python scripts/report.py logs/tiger/train --out=report` and pages of `scripts/results.py` then measure returns by
+certified bounds of both optima.
 """
 
 from ml_collections import ConfigDict
