@@ -21,7 +21,6 @@ from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
 
-NO_TEACHER = "teacher="  # the last of what is told apart, where others have one
 TOLD = ("success", "return")  # what pages show, where the env tells it
 BOTH = "z_obs, z_state (zero-off)"
 REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and where in it they are
@@ -92,13 +91,12 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """
     described = record.folder / "config.json"
     about = parse(described.read_bytes(), str(described))
-    apart = record.key.more.partition(", ")[2]  # what is told apart besides
     run = {
         "env": record.key.env,
         "method": record.key.method,
         "memory": record.key.memory,
         "demonstrations": record.config["run.start_expert"],
-        "apart": apart.removesuffix(NO_TEACHER).removesuffix(", "),
+        "apart": record.key.more.partition(", ")[2],  # what is told apart besides
         "seed": record.seed,
         "steps": [int(step) for step in record.steps],
         **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},

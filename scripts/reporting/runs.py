@@ -223,7 +223,7 @@ def read_run(folder: Path, by: Sequence[str] = (), work_out: WorkOut = unknown) 
         flat["run.start_expert"] > 0,
         f"{flat['rl.family']}:{flat['rl.variant']}",
         flat["seq.memory"],
-        ", ".join(_told_apart(name, flat, folder) for name in by),
+        ", ".join(filter(None, (_told_apart(name, flat, folder) for name in by))),
     )
     settings = {name: json.dumps(_subtree(config, name), sort_keys=True) for name in SETTINGS}
     rows, clock, learning, left_out = read_metrics(folder / "metrics.jsonl")
@@ -398,10 +398,12 @@ def differences(key: Key, runs: Sequence[Record]) -> list[str]:
 
 
 def _told_apart(name: str, flat: Mapping[str, Any], folder: Path) -> str:
-    """What sets a run apart by a field: its last part and value; or its folder's name without the seed."""
+    """What sets a run apart by a field: its last part and value, "" where that is empty; or its folder's name."""
     if name == NAME:
         return re.sub(r"[_\-.]s(eed)?[_\-]?\d+$", "", folder.name) or folder.name
     value = flat.get(name, "nothing")
+    if value == "":
+        return ""
     return f"{name.rsplit('.', 1)[-1]}={value if isinstance(value, str) else json.dumps(value)}"
 
 

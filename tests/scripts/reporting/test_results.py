@@ -343,7 +343,7 @@ def test_students_of_two_teachers_are_two_groups():
         (["rl.lr"], {"elf": "lr=0.5, teacher=informed", "history": "lr=0.5"}),
     ],
 )
-def test_who_has_no_teacher_says_nothing_of_one(by, apart, tmp_path):
+def test_an_empty_field_is_not_told_apart(by, apart, tmp_path):
     for variant, teacher in (("elf", "informed"), ("history", "")):
         about = {"config": recorded()["configs"], "command": COMMAND, "git_revision": "abcdef012", "instructions": {}}
         about["config"]["env"]["eval"] = {"episodes": 1, "interval": 1}

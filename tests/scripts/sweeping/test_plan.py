@@ -275,6 +275,10 @@ def test_every_sweep_file_passes_its_scripts(scripts, tmp_path, name):
     config = {}
     exec((ROOT / f"configs/sweeps/{file}.py").read_text(), config)
     sweep = Sweep(config["get_config"](*([variant] if variant else [])), tmp_path)
-    assert len(sweep.jobs(search.example(sweep) if sweep.search else None)) == NUMBER[name]
+    jobs = sweep.jobs(search.example(sweep) if sweep.search else None)
+    assert len(jobs) == NUMBER[name]
+    believers = [job for job in jobs if any(word.endswith(":believer") for word in job.words)]
+    for job in believers:  # which have a stage 2 of their own
+        assert job.needs and all("configs/repr/believer_" in " ".join(one.words) for one in job.needs)
     assert "runs in" in done.stdout
     assert list(tmp_path.iterdir()) == [], "a dry run leaves nothing behind"
