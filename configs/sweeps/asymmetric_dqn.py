@@ -79,6 +79,8 @@ TASKS = {
             "--updates_per_step=0.02",
             "--train_episodes=1500",
         ),
+        seeds=20,
+        own_encoders=True,
     ),
     "four_rooms": Task(  # of two colours, as published with the paper; maps differ, so that it takes many
         *("four_rooms.py:7x7", "four_rooms.py", ("--episodes=6000", "--random_episodes=3000")),
