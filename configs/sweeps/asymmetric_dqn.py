@@ -3,7 +3,8 @@
 The published settings of a run are millions of steps of one env; these are of 120,000 to a million and have other
 targets, Q(λ) with λ = 0.9 without cuts, for every method alike: no method has settings of its own. What a task's
 settings are was chosen by up to three runs of `ua`, on MemoryFourRooms by three of one that sees the state as well,
-which did not learn. `mi` alone has stages 1 and 2: each seed its own where a task's `own_encoders` says so, else one
+which did not learn. `mi` alone has stages 1 and 2: each seed its own where a task's `own_encoders` says so, `pairs` of
+data and encoders times policies of each where these take longer than a run (its runs are the stage `mi` then), else one
 for all seeds.
 """
 
@@ -22,6 +23,7 @@ class Task(NamedTuple):
     domain: tuple[str, ...] = ()  # of all stages
     seeds: int = 5
     own_encoders: bool = False  # data and encoders for each seed of `mi`, which take minutes
+    pairs: int = 0  # of data and encoders, for equally many of the seeds of `mi` each
 
 
 LEARNER = (
@@ -80,7 +82,7 @@ TASKS = {
             "--train_episodes=1500",
         ),
         seeds=20,
-        own_encoders=True,
+        pairs=5,
     ),
     "four_rooms": Task(  # of two colours, as published with the paper; maps differ, so that it takes many
         *("four_rooms.py:7x7", "four_rooms.py", ("--episodes=6000", "--random_episodes=3000")),
@@ -114,6 +116,14 @@ def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
     config.axes.method.mi += ("--state_embedder_dir={pretrain}", "--obs_embedder_dir={pretrain}")
     config.axes.seed = tuple(range(task.seeds))
     over, seeded = (("seed",), ("--seed={seed}",)) if task.own_encoders else ((), ())
+    flags = (*env, "--film_episodes=0", *LEARNER, *task.train)
+    runs = {"train": {"script": "main.py", "over": ("method", "seed"), "flags": (*flags, "--seed={seed}")}}
+    if task.pairs:
+        config.axes.data, config.axes.policy = tuple(range(task.pairs)), tuple(range(task.seeds // task.pairs))
+        over, seeded = ("data",), ("--seed={data}",)
+        flags += (*config.axes.method.mi, "--seed={data}{policy}")
+        runs["mi"] = {"script": "main.py", "over": ("data", "policy"), "flags": flags}
+        del config.axes.method["mi"]
     config.stages = ConfigDict(
         {
             "collect": {"script": "main_collect_data.py", "over": over, "flags": (*env, *task.collect, *seeded)},
@@ -122,11 +132,7 @@ def get_config(variant: str = "heaven_hell_3") -> ConfigDict:
                 "over": over,
                 "flags": (*env, f"--config_repr=configs/repr/{task.repr}", "--data_path={collect}", *seeded),
             },
-            "train": {
-                "script": "main.py",
-                "over": ("method", "seed"),
-                "flags": (*env, "--seed={seed}", "--film_episodes=0", *LEARNER, *task.train),
-            },
+            **runs,
         }
     )
     config.slurm = ConfigDict({"hours": 1.0, "memory_gb": 2.0, "runs_per_job": 6})

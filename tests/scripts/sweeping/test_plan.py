@@ -214,7 +214,7 @@ NUMBER = {
     "asymmetric_dqn": 8 * 20,
     "asymmetric_dqn:heaven_hell_4": 8 * 5,
     "asymmetric_dqn:car_flag": 8 * 20,
-    "asymmetric_dqn:cleaner": 8 * 20,
+    "asymmetric_dqn:cleaner": 2 * 5 + 6 * 20,
     "asymmetric_dqn:four_rooms": 2 + 6 * 5,
     "tiger": 6 + 6 + 7 * 2 * 3,
     "tiger:every": 6 + 6 + 6 + 17 * 2 * 3,
