@@ -28,7 +28,7 @@ class FiniteRules(Rules):
 
     Observation and state: one-hot, Box(O) and Box(S), zeros where nothing has been observed yet; or their numbers,
     Box(1), where O stands for nothing yet. Actions, rewards and ends: those of the model. An episode is a success if it
-    ends by itself with a reward above 0; of a model that never ends nothing is told of success.
+    ends by itself with a reward above 0; of a model that never does nothing is told of success.
 
     Args:
         model: the POMDP.
@@ -53,7 +53,7 @@ class FiniteRules(Rules):
             _stacked([entries_of(matrix) for matrix in model.observation_AEO], self.num_states),
             len(model.actions) * self.num_states,
         )
-        self.tells_success = self._ends is not None
+        self.tells_success = _may_succeed(model)
         self._by_chance = self._ends is not None and bool((self._ends % 1).any())
         self._reward = np.ascontiguousarray(model.reward_SA.T).ravel()
 
@@ -224,6 +224,17 @@ def _transitions(model: FinitePOMDP) -> tuple[Draws, NDArray[np.float64] | None]
         return draws, None
     ends = [_at(matrix, row, column) for matrix, (row, column, _) in zip(model.ends_ASE, each)]
     return draws, np.concatenate(ends)
+
+
+def _may_succeed(model: FinitePOMDP) -> bool:
+    """Whether some end may have a reward above 0; where rewards hang on more than (s, a), whether there are ends."""
+    if model.ends_ASE is None or model.reward is not None:
+        return model.ends_ASE is not None
+    for action in range(len(model.actions)):
+        before, _, probability = entries_of(model.ending(action))
+        if (model.reward_SA[before, action][probability > 0] > 0).any():
+            return True
+    return False
 
 
 def _at(matrix: Any, row: Ints, column: Ints) -> NDArray[np.float64]:

@@ -31,6 +31,7 @@ from utils.errors import UserError, blaming, staying, suggest
 from utils.files import content_digest
 from utils.optional import what_lacks
 
+FILE_FIELD, FILE_DIGEST = "env.kwargs.path", "run.env_file_sha256"  # of a run's config.json, for `file_digest`
 MOST_SIMULATIONS = 16  # of those that ask for processes, each takes tens of megabytes
 
 
@@ -65,9 +66,18 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
 
 
 def file_digest(config_env: ConfigDict) -> str | None:
-    """SHA-256 of the file that a domain is read from, `config_env.kwargs.path`; None where it is from none."""
-    path = Path(config_env.kwargs.get("path") or "")
-    return content_digest([path]) if path.is_file() else None
+    """SHA-256 of the file that a domain is read from, `config_env.kwargs.path`; None where it is from none.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    path = config_env.kwargs.get("path")
+    if not path or (config_env.get("module") != "envs" and not Path(path).is_file()):  # strangers' path may be anything
+        return None
+    try:
+        return content_digest([Path(path)])
+    except OSError as error:
+        raise UserError(f"--config_env.kwargs.path: {path} cannot be read: {error.strerror or error}") from error
 
 
 def adaptation(config_env: ConfigDict) -> Adaptation:

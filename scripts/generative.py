@@ -154,6 +154,7 @@ def fit(training: Training, run: Run, epochs: int) -> None:
     with restoring(run.checkpoint_dir):
         if (state := load_checkpoint(run.checkpoint_dir)) is not None:
             training.load_state_dict(state)
+    run.go_on()
     stop, saved = StopRequest(), time.monotonic()
     with progress(epochs, training.epoch, run.folder.name, "epoch") as bar, stop.listening():
         while training.epoch < epochs:

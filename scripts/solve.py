@@ -56,7 +56,7 @@ _RUN_NAME = flags.DEFINE_string("run_name", None, "the run's folder; made of the
 
 def main() -> None:
     """Reads the domain, solves it, keeps what came of it and tells it."""
-    from envs.make import file_digest
+    from envs.make import FILE_DIGEST, FILE_FIELD, file_digest
     from policies.exact.tabular import METHODS
     from scripts.solving import report_of_bounds, solve_by_bounds
     from scripts.solving_tables import report_of_tables, solve_by_tables
@@ -74,14 +74,19 @@ def main() -> None:
     by_what = {"time_limit": _TIME_LIMIT.value, "env_file_sha256": file_digest(config_env)}
     configs = {"env": to_dict(config_env), "run": settings | by_what}
     name = _RUN_NAME.value or f"solve/{label}{horizon}"
-    kept = Run.create(_SAVE_DIR.value, name, configs, sys.argv, may_grow=("run.time_limit",))
+    kept = Run.create(
+        *(_SAVE_DIR.value, name, configs, sys.argv), may_grow=("run.time_limit",), digest_of={FILE_DIGEST: FILE_FIELD}
+    )
     by_bounds = _METHOD.value == "bounds"
-    if kept.grown or not kept.finished:
+    lacks_policy = by_bounds and _KEEP_POLICY.value and not (kept.policy_dir / "policy.json").exists()
+    if kept.grown or not kept.finished or lacks_policy:
         if by_bounds:
             deadline = time.monotonic() + _TIME_LIMIT.value
-            kept.finish(solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value))
+            summary = solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value)
         else:
-            kept.finish(solve_by_tables(kept, config_env, settings))
+            summary = solve_by_tables(kept, config_env, settings)
+        kept.go_on()
+        kept.finish(summary)
     try:
         summary = json.loads(kept.summary_path.read_text())
         print((report_of_bounds if by_bounds else report_of_tables)(summary, kept))

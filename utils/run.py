@@ -37,6 +37,7 @@ class Run:
     resumed: bool = False
     grown: dict[str, int] = field(default_factory=dict)
     _lock: int = field(default=-1, repr=False)
+    _asked: str = field(default="", repr=False)  # what `config.json` is to hold
 
     @classmethod
     def create(
@@ -47,6 +48,7 @@ class Run:
         command: Sequence[str],
         may_differ: Sequence[str] = (),
         may_grow: Sequence[str] = (),
+        digest_of: Mapping[str, str] | None = None,
     ) -> "Run":
         """Makes `save_dir/name`, or takes it up again where it holds a run of the same config, and locks it.
 
@@ -61,27 +63,26 @@ class Run:
                 names, and is compared in its place where both sides know it.
             command: the command line.
             may_differ: dotted fields or groups in which a resumed run may differ from what `config.json` says.
-            may_grow: dotted fields that a resumed run may have greater, such as its length. It goes on, finished or
-                not, and `config.json` says so from then on; `summary.json` becomes `summary_<before>.json`.
+            may_grow: dotted fields that a resumed run may have greater, such as its length: see `go_on`.
+            digest_of: digests of another name, and the field in whose place each is compared.
 
         Raises:
             UserError: the folder cannot be written, holds another run, or belongs to a process that is still running.
         """
         folder = Path(save_dir).expanduser() / name
-        now = to_dict(config)
+        now, digests = to_dict(config), dict(digest_of or {})
+        asked = json.dumps(_record(now, command), indent=2) + "\n"
         try:
             for part in ("checkpoint", "policy", "films"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            run = cls(folder, _lock=lock_folder(folder))
+            run = cls(folder, _lock=lock_folder(folder), _asked=asked)
             with contextlib.ExitStack() as on_refusal:
                 on_refusal.callback(run.close)
                 run.resumed = run.config_path.exists() and run._has_begun()
                 if run.resumed:
-                    run._compare(now, may_differ, may_grow)
-                    if run.grown:
-                        run._go_on(now, command)
+                    run._compare(now, may_differ, may_grow, digests)
                 else:
-                    atomic_write(run.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+                    atomic_write(run.config_path, asked)
                 on_refusal.pop_all()
         except OSError as error:
             raise UserError(f"--save_dir: cannot write into {folder}: {error.strerror or error}") from error
@@ -144,12 +145,18 @@ class Run:
         if self.finished:
             self.summary_path.rename(self.folder / f"summary_{length}.json")
 
-    def _go_on(self, now: Mapping[str, Any], command: Sequence[str]) -> None:
-        """Keeps what the run came to so far, and its new length in `config.json`."""
-        self.put_aside(next(iter(self.grown.values())))
-        atomic_write(self.config_path, json.dumps(_record(now, command), indent=2) + "\n")
+    def go_on(self) -> None:
+        """Where a field has grown: `summary.json` becomes `summary_<before>.json`, and `config.json` has the new value.
 
-    def _compare(self, now: Mapping[str, Any], may_differ: Sequence[str], may_grow: Sequence[str]) -> None:
+        To be called once nothing can be refused any more, since from then on the run is not finished.
+        """
+        if self.grown:
+            self.put_aside(next(iter(self.grown.values())))
+            atomic_write(self.config_path, self._asked)
+
+    def _compare(
+        self, now: Mapping[str, Any], may_differ: Sequence[str], may_grow: Sequence[str], digest_of: Mapping[str, str]
+    ) -> None:
         """Refuses a folder that holds something else than this run."""
         flag = f"--run_name: {self.folder} already holds a run"
         try:
@@ -160,7 +167,8 @@ class Run:
         before, after = (flatten(with_new_fields(side)) for side in (stored, json.loads(json.dumps(now))))
         unlike = list(may_differ)
         for digest in [name for name in after if name.endswith("_sha256")]:
-            unlike.append(digest.removesuffix("_sha256") if before.get(digest) and after[digest] else digest)
+            of = digest_of.get(digest, digest.removesuffix("_sha256"))
+            unlike.append(of if before.get(digest) and after[digest] else digest)
         for name in dict.fromkeys([*after, *before]):
             if any(name == free or name.startswith(f"{free}.") for free in unlike):
                 continue

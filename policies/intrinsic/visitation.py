@@ -25,7 +25,7 @@ from policies.losses import VISIT_CORRECTIONS, masked_mean, taken, visit_targets
 from policies.models.trunk import Trunk
 from torchkit.fast.adam import Adam
 from torchkit.networks import mlp
-from utils.errors import choose_name
+from utils.errors import UserError, choose_name
 from utils.reads import ANY, POSITIVE, SHARE, WIDTH, Reads
 
 FLAG = "--config_rl.intrinsic"
@@ -84,7 +84,7 @@ class FutureVisitation(IntrinsicReward):
         cells, spec = Cells.build(trunk, settings, f"{FLAG}.future_visitation"), trunk.spec
         dims = {"state": spec.state_dim, "observation": spec.obs_dim}
         condition_dim = dims.get(settings.condition) or trunk.width("history")
-        return cls(cells, condition_dim, spec.action_dim, spec.discrete, trunk.config.rl.discount, settings)
+        return cls(cells, condition_dim, spec.action_dim, spec.discrete, discount_of_visits(trunk), settings)
 
     @cached_property
     def adam(self) -> Adam:
@@ -170,6 +170,18 @@ class FutureVisitation(IntrinsicReward):
         return {"loss": loss.detach(), "divergence": loss.detach() - masked_mean(target_TB, batch.mask)}
 
 
+def discount_of_visits(trunk: Trunk) -> float:
+    """γ of the measure of visits, (1-γ) Σ γ^t Pr(z_t), which there is below 1 alone.
+
+    Raises:
+        UserError: it is 1.
+    """
+    discount = float(trunk.config.rl.discount)
+    if discount >= 1:
+        raise UserError(f"--config_rl.discount={discount:g}: {FLAG}.use counts visits discounted by less than 1")
+    return discount
+
+
 class MarginalVisitation(IntrinsicReward):
     """-log q(z), in nats, of the row after each step, where q is the discounted measure of stored episodes."""
 
@@ -183,7 +195,7 @@ class MarginalVisitation(IntrinsicReward):
     @classmethod
     def build(cls, trunk: Trunk, settings: ConfigDict) -> Self:
         cells = Cells.build(trunk, settings, f"{FLAG}.marginal_visitation")
-        return cls(cells, settings.lr, trunk.config.rl.discount, settings.relative)
+        return cls(cells, settings.lr, discount_of_visits(trunk), settings.relative)
 
     @cached_property
     def adam(self) -> Adam:

@@ -165,7 +165,7 @@ def cross_fitted(steps: Steps, code_MC: Floats, value_MI: Floats, effort: Effort
     fold_M = fold_of[np.searchsorted(episodes, steps.episode_M)]
     told_MI = np.empty_like(value_MI)
     for fold in range(FOLDS):
-        forest = RandomForestRegressor(effort.trees, min_samples_leaf=LEAF, random_state=effort.seed + fold)
+        forest = RandomForestRegressor(effort.trees, min_samples_leaf=LEAF, random_state=(effort.seed + fold) % 2**32)
         fits = fold_M != fold
         forest.fit(code_MC[fits], value_MI[fits] if value_MI.shape[1] > 1 else value_MI[fits, 0])
         told_MI[~fits] = forest.predict(code_MC[~fits]).reshape(-1, value_MI.shape[1])

@@ -95,9 +95,17 @@ def define_flags() -> None:
 
 
 def overrides(given: flags.FlagValues) -> dict[str, Any]:
-    """What the command line says of fields of `config_rl`, `config_seq` and `config_env`, as `resolve` takes it."""
+    """What the command line says of fields of `config_rl`, `config_seq` and `config_env`, as `resolve` takes it.
+
+    Raises:
+        UserError: it names two teachers.
+    """
+    overridden = set(override_values("config_rl"))
+    teacher = given.config_rl.teacher if "teacher" in overridden else "policy"
+    if given.expert_policy_dir is not None and teacher != "policy":
+        raise UserError(f"--expert_policy_dir: of --config_rl.teacher=policy, not {teacher}; give one of the two")
     return {
-        "overridden": set(override_values("config_rl")),
+        "overridden": overridden,
         "overridden_seq": set(override_values("config_seq")),
         "given": {name for name in given if given[name].present},
         "flags": {

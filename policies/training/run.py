@@ -11,13 +11,15 @@ from ml_collections import ConfigDict
 
 from buffers.dataset import dataset_digest
 from buffers.recorded import located
-from envs.make import file_digest, width_for
+from envs.make import FILE_DIGEST, FILE_FIELD, file_digest, width_for
 from policies.acting.evaluate import means
 from policies.agents.base import Agent
+from policies.build import FAMILIES
 from policies.deployed.files import policy_digest, save_policy
 from policies.extensions import wants_expert
 from policies.models.on_disk import embedders_digest
 from policies.probing.gauge import EPISODES, BeliefGauge
+from policies.training.experience import kind_for
 from policies.training.experience.base import Experience, Origin
 from policies.training.observers import Gauge, Observer
 from policies.training.settings import Options, Settings
@@ -26,6 +28,7 @@ from policies.training.trainer import Record
 from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
+from utils.errors import choose
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
 from utils.progress import Say, Show, progress
 from utils.run import Run
@@ -141,9 +144,12 @@ def open_run(config: ConfigDict, settings: Settings, options: Options) -> Run:
     configs = plain_configs(config) | {"run": settings.to_dict() | digests}
     # the domain's settings have gone into rl and seq; and what is in memory changes nothing
     may_differ = ("run.threads", "run.max_rows", "env.rl", "env.seq")
-    may_grow = ("run.train_episodes", "rl.num_updates")
+    kind = kind_for(choose(FAMILIES, config.rl.family, "--config_rl.family"), config.rl)
     return Run.create(
-        options.save_dir, options.name, configs, options.command, may_differ=may_differ, may_grow=may_grow
+        *(options.save_dir, options.name, configs, options.command),
+        may_differ=may_differ,
+        may_grow=kind.may_grow,
+        digest_of={FILE_DIGEST: FILE_FIELD},
     )
 
 

@@ -154,6 +154,7 @@ class Trainer:
             else:
                 with restoring(self.record.run.checkpoint_dir):
                     self._load(saved)
+            self.record.run.go_on()
             self.begun = True
             with self._show(experience.total, self.reported, "train") as bar:
                 while self.reported < experience.total:

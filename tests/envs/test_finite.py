@@ -344,6 +344,17 @@ def test_a_reset_ends_or_goes_on(file):
             assert ("success" in said) != continuing, "what never ends has no success to tell of"
 
 
+def test_what_never_pays_at_an_end_has_no_success_to_tell_of():
+    model = HeavenHellRules().model
+    assert FiniteRules(model).tells_success
+    never = replace(model, reward_SA=np.minimum(model.reward_SA, 0.0), reward=None)
+    elsewhere = replace(never, reward_SA=np.where(never.reward_SA < 0, never.reward_SA, 1.0))  # where nothing ends
+    ends = np.stack([model.ending(action).sum(axis=1) for action in range(len(model.actions))], axis=1) > 0
+    elsewhere = replace(elsewhere, reward_SA=np.where(ends, -1.0, elsewhere.reward_SA))
+    assert not FiniteRules(never).tells_success and not FiniteRules(elsewhere).tells_success
+    assert FiniteRules(replace(never, reward=lambda *_: np.ones(1))).tells_success, "it cannot be known"
+
+
 def test_pictures_show_the_state_and_what_is_seen():
     rules = FiniteRules(HeavenHellRules().model)
     frame = rules.picture(np.array([12, 3, 0, 0]), False)

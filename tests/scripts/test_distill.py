@@ -117,6 +117,14 @@ def test_a_teacher_that_fails_on_the_way_loses_nothing(scripts, tmp_path):
         ("heaven_hell", (*DAGGER, f"--config_rl.teacher={HELPER}:failing"), ("failing raised ValueError: dark",)),
         ("heaven_hell", (*DAGGER, "--config_rl.intrinsic.use=('information_gain',)"), ("--config_rl.intrinsic.use",)),
         ("heaven_hell", (ELF, "--config_rl.teacher="), ("--config_rl.teacher: needed by",)),
+        (
+            *("heaven_hell", (*DAGGER, "--expert_policy_dir={tmp}", "--config_rl.teacher=guess")),
+            ("--expert_policy_dir: of --config_rl.teacher=policy, not guess",),
+        ),
+        (
+            *("heaven_hell", (*DAGGER, "--sampled_seq_len=5", "--config_rl.carry=stored")),
+            ("--config_rl.carry=stored: beside a teacher no carries are kept",),
+        ),
         ("heaven_hell", (A2C, "--expert_policy_dir={tmp}"), ("--expert_policy_dir: not for a2c",)),
         ("car_flag_1d", ("--expert_policy_dir={heaven_hell}", *DAGGER), ("discrete actions; CarFlag-1D-v0's are not",)),
         ("heaven_hell_n", ("--expert_policy_dir={heaven_hell}", *DAGGER), ("sees 3 numbers of the state", "has")),

@@ -47,6 +47,9 @@ def test_a_recorded_data_set_is_learned_from_and_then_envs_besides(call, tmp_pat
     assert again.returncode == 0, again.stderr
     summary = json.loads((tmp_path / "default/run/summary.json").read_text())
     assert (summary["updates"], summary["env_steps"]) == (3 + 10, 20)
+    more = ("aawr", *common[1:3], "--config_rl.num_updates=9")  # there have been envs since the first three
+    refused = call(*more, *then, "--data_path=odd/coins-v0", "--train_episodes=2")
+    assert_refused(refused, "already holds a run with rl.num_updates = 3, not 9; choose another --run_name")
     record("odd/others-v0", episodes=3)
     refused = call(*common, *then, "--data_path=odd/others-v0", "--train_episodes=2")
     assert_refused(refused, "already holds a run with run.data_path_sha256")

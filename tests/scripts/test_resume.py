@@ -250,6 +250,16 @@ def test_more_episodes_have_a_run_go_on(runs):
     assert after["env_steps"] >= before["env_steps"] + 10 * 16 - 5
     assert json.loads((runs.path(name) / "summary_20.json").read_text()) == before
     assert_refused(runs.start(name, "--train_episodes=20").wait(), "run.train_episodes = 30, not 20")
+    kept = {path: path.read_bytes() for path in runs.path(name).glob("*.json") if path.stem in ("summary", "config")}
+    seeds = ("--train_episodes=40", "--num_seeds=2", "--run_name=each", "--nobatch_seeds")
+    for seed, of in (("3", name), ("4", "unbroken")):
+        shutil.copytree(runs.path(of), runs.path(f"each_s{seed}"))
+    assert_refused(runs.start("each", *seeds).wait(), "each_s4", "run.seed = 3, not 4")
+    for path in (runs.path(name) / "checkpoint").iterdir():
+        path.write_bytes(b"damaged")
+    assert_refused(runs.start(name, "--train_episodes=40").wait(), "checkpoint")
+    for path, content in kept.items():  # what is refused leaves a run as finished as it was
+        assert path.read_bytes() == content == (runs.path("each_s3") / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])

@@ -129,6 +129,14 @@ def test_what_was_refused_does_not_have_the_name(scripts, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_policy_that_was_not_kept_is_made_when_it_is_asked_for(scripts, tmp_path):
+    call = ("scripts/solve.py", TIGER, "--horizon=2", f"--save_dir={tmp_path}", "--run_name=x")
+    for flags, kept in ((("--nokeep_policy",), False), ((), True)):
+        done = scripts.run(*call, *flags)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "x/policy/policy.json").exists() == kept
+
+
 def test_time_is_up_before_there_are_bounds(tmp_path):
     """What is kept then is true all the same, and so is the policy."""
     config, exact = pomdp_file.get_config(), 0.0
@@ -159,5 +167,11 @@ def test_a_file_that_has_changed_is_another_domain(script, scripts, tmp_path):
     for _ in range(2):
         done = scripts.run(*call)
         assert done.returncode == 0, done.stderr
+    moved = path.rename(tmp_path / "y.pomdp")
+    if script == "main.py":  # solve.py knows it by its name
+        assert_refused(scripts.run(*call), "--config_env.kwargs.path: ", "x.pomdp cannot be read")
+        done = scripts.run(*(str(word).replace("x.pomdp", "y.pomdp") for word in call))
+        assert done.returncode == 0 and "is finished" in done.stdout, done.stderr
+    moved.rename(path)
     path.write_text(TIGER.read_text().replace("-100", "-50"))
     assert_refused(scripts.run(*call), "already holds a run with run.env_file_sha256 = ")

@@ -254,12 +254,29 @@ def test_a_number_that_is_none_is_null(tmp_path):
     assert json.loads(text, parse_constant=pytest.fail) == {"a": [None, 1.5, [None]], "b": {"c": None}}
 
 
+def test_a_digest_of_another_name_is_compared_in_place_of_its_field(tmp_path):
+    digest_of = {"run.file_sha256": "env.path"}
+
+    def config(path, digest):
+        return {"env": {"path": path}, "run": {"file_sha256": digest}}
+
+    create(tmp_path, config("a", "1"), digest_of=digest_of).close()
+    (tmp_path / "run" / "metrics.jsonl").touch()
+    create(tmp_path, config("b", "1"), digest_of=digest_of).close()
+    for other, named in ((config("a", "2"), "run.file_sha256 = "), (config("b", ""), "env.path = ")):
+        with pytest.raises(UserError, match=named):
+            create(tmp_path, other, digest_of=digest_of)
+
+
 def test_a_field_that_may_grow_has_a_finished_run_go_on(tmp_path):
     run = create(tmp_path, may_grow=("seed",))
     run.finish({"success": 0.5})
     run.close()
+    asked = run.config_path.read_bytes()
     longer = create(tmp_path, CONFIG | {"seed": 5}, may_grow=("seed",))
-    assert longer.grown == {"seed": 3} and not longer.finished
+    assert longer.grown == {"seed": 3} and longer.finished and run.config_path.read_bytes() == asked  # only looked at
+    longer.go_on()
+    assert not longer.finished
     assert json.loads((longer.folder / "summary_3.json").read_text()) == {"success": 0.5}
     longer.close()
     again = create(tmp_path, CONFIG | {"seed": 5}, may_grow=("seed",))

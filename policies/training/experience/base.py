@@ -55,6 +55,7 @@ class Experience:
         reads: fields of `config.rl` that it needs.
         clock: which of the counters is the clock, and `unit` what it counts, in a word.
         ignores: flags of a run that say nothing to it.
+        may_grow: fields of `config.json` that may be greater in a run that goes on, from the end of what was asked.
         env_steps, episodes: env steps that were taken, those of demonstrations among them, and episodes that ended.
         updates: batches that were learned from.
         has_states: whether its episodes tell states.
@@ -65,6 +66,7 @@ class Experience:
     clock: ClassVar[str] = "env_steps"
     unit: ClassVar[str] = "steps"
     ignores: ClassVar[tuple[str, ...]] = ()
+    may_grow: ClassVar[tuple[str, ...]] = ("run.train_episodes",)
     rates: ClassVar[tuple[str, ...]] = ("env_steps", "updates")  # counters of which the rates are logged
     counters: ClassVar[tuple[str, ...]] = ("env_steps", "episodes", "updates")
 
@@ -173,7 +175,7 @@ def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
         raise UserError(
             f"{field}: for windows of episodes; give --sampled_seq_len below {origin.spec.max_episode_steps}"
         )
-    if stored and rl.critic_inputs and rl.critic_memory == "separate":
+    if stored and rl.get("critic_inputs") and rl.critic_memory == "separate":
         raise UserError(f"{flag}: the critics' own memory does not act; give --config_rl.critic_memory=shared, or zero")
     if stored and rl.get("teacher"):
         raise UserError(f"{flag}: beside a teacher no carries are kept; leave config_rl.teacher out, or choose zero")

@@ -326,7 +326,7 @@ class RelabelledEpisodes(ReplayedEnvs):
 class FreshEpisodes(PlayedEnvs):
     """Whole episodes of the present policy, all begun after the last update, of which each is learned from once."""
 
-    ignores = ("sampled_seq_len",)
+    ignores = ("sampled_seq_len", "start_training")
 
     @classmethod
     def check_demonstrations(cls, origin: Origin) -> None:

@@ -83,7 +83,8 @@ class StoredData(OfDataSet):
 
     reads: ClassVar[Reads] = dict.fromkeys(("batch_size", "num_updates"), POSITIVE)
     rates = ("updates",)
-    ignores = ("train_episodes", "num_envs", "start_training")
+    ignores = ("train_episodes", "num_envs", "start_training", "updates_per_step")
+    may_grow = ("rl.num_updates",)
 
     def __init__(self, buffer: EpisodeBuffer, num_updates: int, batch_size: int, aux_batch_size: int):
         super().__init__()

@@ -33,6 +33,12 @@ def one_episode(cells, terminated, padding=0, gamma=0.5, steps=1, ahead=None, **
     return visit_targets(cell, ahead, discount, mask, gamma, steps, **tree)[:length, 0]
 
 
+@pytest.mark.parametrize("variant", ["cv", "mv", "mi_cv"])
+def test_undiscounted_visits_have_no_measure(variant):
+    with pytest.raises(UserError, match=r"^--config_rl.discount=1: --config_rl.intrinsic.use counts visits"):
+        make_agent(variant, discount=1.0)
+
+
 def test_targets_by_hand():
     """γ = ½, cells 0 1 2; what the model foresees is uniform over four: an eighth of each, by γ¹, or a 16th, by γ²."""
     one = one_episode([0, 1, 2], terminated=False)

@@ -9,6 +9,7 @@ import pytest
 from policies.probing.signals import (
     Effort,
     Steps,
+    cross_fitted,
     dependence,
     gained,
     history_code,
@@ -61,6 +62,14 @@ def test_what_whole_episodes_have_in_common_is_no_evidence():
         ps.append(dependence(x_E[EPISODE_M], y_E[EPISODE_M], (2.0, 2.0), EPISODE_M, Effort(permutations=39))[2])
     assert np.mean(np.array(ps) < 0.1) < 0.3
     assert dependence(x_E[EPISODE_M], 0 * y_E[EPISODE_M], (1.0, 1.0), EPISODE_M, Effort(permutations=9)) == (0, 0, 1)
+
+
+def test_any_seed_is_taken():
+    x_M1 = np.random.default_rng(0).normal(size=(len(EPISODE_M), 1))
+    found = dependence(x_M1, x_M1, (1.0, 1.0), EPISODE_M, Effort(permutations=9, seed=2**63 - 1))
+    steps = Steps(EPISODE_M, x_M1, x_M1[:, 0], {})
+    told_M1 = cross_fitted(steps, x_M1, x_M1, Effort(trees=2, seed=2**63 - 1))
+    assert found[2] == 0.1 and np.corrcoef(told_M1[:, 0], x_M1[:, 0])[0, 1] > 0.5
 
 
 def test_a_gain_is_a_mean_over_episodes():

@@ -117,15 +117,16 @@ def test_flags_that_say_nothing_to_stored_data_are_warned_of(monkeypatch):
         resolved("train_episodes", "start_training")
         monkeypatch.setattr(DQN, "learns_from", "stored_data")
         resolved("data_path", "seed")
-    for flag in ("train_episodes", "num_envs", "start_training"):
+    for flag in ("train_episodes", "num_envs", "start_training", "updates_per_step"):
         with pytest.warns(RuntimeWarning, match=f"^--{flag} is not used by dqn:history$"):
             resolved(flag)
 
 
 def test_windows_say_nothing_to_fresh_episodes(monkeypatch):
     monkeypatch.setattr(DQN, "learns_from", "fresh_episodes")
-    with pytest.warns(RuntimeWarning, match=r"^--sampled_seq_len is not used by dqn:history$"):
-        resolved("sampled_seq_len")
+    for flag in ("sampled_seq_len", "start_training"):
+        with pytest.warns(RuntimeWarning, match=f"^--{flag} is not used by dqn:history$"):
+            resolved(flag)
 
 
 def test_an_experience_that_a_family_misspells_or_forgets_is_told(monkeypatch):
