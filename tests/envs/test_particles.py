@@ -121,6 +121,21 @@ def test_on_a_linear_gaussian_domain_it_is_kalmans_filter():
     assert many.mean() < 0.2 * few.mean()  # 0.07 as 1 / √P
 
 
+class SmallDensities(Line):
+    """As `Line`, where every density is e⁻²⁰⁰⁰ as large, which is 0 in any precision."""
+
+    def log_likelihood(self, joint, obs):
+        return super().log_likelihood(joint, obs) - 2000.0
+
+
+def test_what_densities_have_in_common_changes_no_belief():
+    rng = np.random.default_rng(0)
+    pasts = [Past(rng.normal(size=(9, 1)), 0.3 * rng.normal(size=(8, 1)), False)]
+    for one, other in zip(*(filter_of(rules, 200).follow(pasts) for rules in (Line(), SmallDensities())), strict=True):
+        np.testing.assert_allclose(one.weights(), other.weights(), atol=1e-9)
+        assert other.weights().std() > 0
+
+
 class SeenAtTimes(FiniteRules):
     """T-Maze whose places are mistaken now and then, by particles."""
 
