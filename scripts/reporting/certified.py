@@ -70,8 +70,9 @@ class Certified:
         try:
             model, horizon = model_of(config_env), horizon_of(config_env)
         except (UserError, ForeignError, AttributeError, KeyError, TypeError, ValueError):
-            path = config_env.get("kwargs", {}).get("path")
-            if path and not Path(path).is_file():
+            kwargs = config_env.get("kwargs")
+            path = kwargs.get("path") if isinstance(kwargs, ConfigDict) else None
+            if isinstance(path, str) and path and not Path(path).is_file():
                 self.notes.append(f"{config_env.get('id')}: no scores, as its file is not at {path} from here")
             return None  # no finite domain, or not one of today's
         key = digest(model, horizon)

@@ -53,8 +53,8 @@ class Runs:
             for name in ("s_encoder", "o_encoder"):
                 save_encoder(embedders, name, Encoder(EncoderConfig(3, 6, (9,))), {})
             files = (*files, f"--state_embedder_dir={embedders}", f"--obs_embedder_dir={embedders}")
-        unused = {"a2c": "updates_per_step", "dagger": "start_training"}.get(kind, "nothing")
-        flags = [flag for flag in FLAGS if unused not in flag]
+        unused = {"a2c": ("--updates_per_step", "--start_training"), "dagger": ("--start_training",)}.get(kind, ())
+        flags = [flag for flag in FLAGS if not flag.startswith(unused)]
         self.flags = (*files, *flags, f"--save_dir={folder}", "--group=g")
         done = self.start("unbroken", "--checkpoint_minutes=60").wait()
         assert done.returncode == 0, done.stderr

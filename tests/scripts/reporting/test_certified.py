@@ -116,6 +116,11 @@ def test_a_damaged_file_is_written_anew(text, tmp_path):
     assert len(json.loads(path.read_text())) == 1
 
 
+def missing(change):
+    kwargs = change.get("kwargs")
+    return [kwargs["path"]] if isinstance(kwargs, dict) and "path" in kwargs else []
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -130,8 +135,12 @@ def test_a_damaged_file_is_written_anew(text, tmp_path):
     ],
 )
 def test_what_is_no_finite_domain_of_ours_has_no_reference(change, tmp_path):
-    assert Certified(tmp_path / "kept.json", 5.0)(tiger(1) | change) is None
+    found = Certified(tmp_path / "kept.json", 5.0)
+    assert found(tiger(1) | change) is None
     assert not (tmp_path / "kept.json").exists()
+    assert found.notes == [
+        f"PomdpFile-v0: no scores, as its file is not at {path} from here" for path in missing(change)
+    ]
 
 
 def test_a_domain_too_large_for_the_time_is_not_begun(tmp_path, monkeypatch):
