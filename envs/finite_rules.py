@@ -28,7 +28,7 @@ class FiniteRules(Rules):
 
     Observation and state: one-hot, Box(O) and Box(S), zeros where nothing has been observed yet; or their numbers,
     Box(1), where O stands for nothing yet. Actions, rewards and ends: those of the model. An episode is a success if it
-    ends by itself with a reward above 0; of a model that never does nothing is told of success.
+    ends by itself with a reward above 0; where no end can have one, nothing is told of success.
 
     Args:
         model: the POMDP.

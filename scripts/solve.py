@@ -58,7 +58,7 @@ def main() -> None:
     """Reads the domain, solves it, keeps what came of it and tells it."""
     from envs.make import FILE_DIGEST, FILE_FIELD, file_digest
     from policies.exact.tabular import METHODS
-    from scripts.solving import report_of_bounds, solve_by_bounds
+    from scripts.solving import report_of_bounds, solve_by_bounds, undamaged, was_to_keep_none
     from scripts.solving_tables import report_of_tables, solve_by_tables
     from utils.run import Run, check_name
 
@@ -78,20 +78,17 @@ def main() -> None:
         *(_SAVE_DIR.value, name, configs, sys.argv), may_grow=("run.time_limit",), digest_of={FILE_DIGEST: FILE_FIELD}
     )
     by_bounds = _METHOD.value == "bounds"
-    lacks_policy = by_bounds and _KEEP_POLICY.value and not (kept.policy_dir / "policy.json").exists()
-    if kept.grown or not kept.finished or lacks_policy:
+    if kept.grown or not kept.finished or (by_bounds and _KEEP_POLICY.value and was_to_keep_none(kept)):
         if by_bounds:
             deadline = time.monotonic() + _TIME_LIMIT.value
-            summary = solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value)
+            kept.finish(solve_by_bounds(kept, config_env, settings, deadline, _KEEP_POLICY.value))
         else:
             summary = solve_by_tables(kept, config_env, settings)
-        kept.go_on()
-        kept.finish(summary)
-    try:
+            kept.go_on()
+            kept.finish(summary)
+    with undamaged(kept):
         summary = json.loads(kept.summary_path.read_text())
         print((report_of_bounds if by_bounds else report_of_tables)(summary, kept))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--save_dir: {kept.summary_path} is damaged; remove it, and solve again") from error
 
 
 def check_flags() -> None:

@@ -1,7 +1,9 @@
 """What `scripts/solve.py` does with a domain: its bounds until they are near enough, as files and as text."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +14,7 @@ from envs.make import make_vector_env, seen_model_of
 from policies.deployed.files import save_policy
 from policies.deployed.solved import TooLargeError, check_size, solved_config, solved_policy
 from policies.exact.point_based import Progress, Solver, controller
+from utils.errors import UserError
 from utils.logger import JsonlWriter
 from utils.run import Run
 from utils.stopping import StopRequest
@@ -34,6 +37,8 @@ def solve_by_bounds(
     model, view_VD = seen_model_of(config_env, settings["discount"])
     if keep_policy:
         check_size(model, len(view_VD))
+    run.go_on()
+    run.put_aside("without_policy")  # if it is still finished
     began, clock = time.process_time(), time.monotonic()
     sizes = len(model.states), len(model.actions), len(model.observations)
     print("{:,} states, {:,} actions, {:,} observations; the first bounds".format(*sizes), flush=True)
@@ -105,3 +110,28 @@ def report_of_bounds(summary: dict[str, Any], run: Run) -> str:
     policy = f"\nthe policy is in {run.policy_dir}" if "kept_vectors" in summary else ""
     policy += f"\nno policy is kept; {summary['no_policy']}" if "no_policy" in summary else ""
     return f"the optimum is between {lower:.6f} and {upper:.6f}: gap {gap:.3g}, {how}{policy}"
+
+
+def was_to_keep_none(kept: Run) -> bool:
+    """Whether a finished run has no policy since none was wanted, and not since it would be too large.
+
+    Raises:
+        UserError: its summary is damaged.
+    """
+    if (kept.policy_dir / "policy.json").exists():
+        return False
+    with undamaged(kept):
+        return "no_policy" not in dict(json.loads(kept.summary_path.read_text()))
+
+
+@contextmanager
+def undamaged(kept: Run) -> Iterator[None]:
+    """Has what a summary lacks told as its damage.
+
+    Raises:
+        UserError: names the file.
+    """
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--save_dir: {kept.summary_path} is damaged; remove it, and solve again") from error

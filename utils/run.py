@@ -7,8 +7,9 @@ import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Run:
     resumed: bool = False
     grown: dict[str, int] = field(default_factory=dict)
     _lock: int = field(default=-1, repr=False)
-    _asked: str = field(default="", repr=False)  # what `config.json` is to hold
+    _asked: Callable[[], dict[str, Any]] = field(default=dict, repr=False)  # what `config.json` is to hold
 
     @classmethod
     def create(
@@ -71,18 +72,17 @@ class Run:
         """
         folder = Path(save_dir).expanduser() / name
         now, digests = to_dict(config), dict(digest_of or {})
-        asked = json.dumps(_record(now, command), indent=2) + "\n"
         try:
             for part in ("checkpoint", "policy", "films"):
                 (folder / part).mkdir(parents=True, exist_ok=True)
-            run = cls(folder, _lock=lock_folder(folder), _asked=asked)
+            run = cls(folder, _lock=lock_folder(folder), _asked=partial(_record, now, command))
             with contextlib.ExitStack() as on_refusal:
                 on_refusal.callback(run.close)
                 run.resumed = run.config_path.exists() and run._has_begun()
                 if run.resumed:
                     run._compare(now, may_differ, may_grow, digests)
                 else:
-                    atomic_write(run.config_path, asked)
+                    run._keep_config()
                 on_refusal.pop_all()
         except OSError as error:
             raise UserError(f"--save_dir: cannot write into {folder}: {error.strerror or error}") from error
@@ -140,10 +140,10 @@ class Run:
         """Whether there is anything beside what was asked for."""
         return any(set(names) - {"config.json", ".lock"} for _, _, names in os.walk(self.folder))
 
-    def put_aside(self, length: int) -> None:
-        """Keeps what the run came to at a length under another name: it is not finished any more."""
+    def put_aside(self, what: int | str) -> None:
+        """Keeps what the run came to, at a length or otherwise, under another name: it is not finished any more."""
         if self.finished:
-            self.summary_path.rename(self.folder / f"summary_{length}.json")
+            self.summary_path.rename(self.folder / f"summary_{what}.json")
 
     def go_on(self) -> None:
         """Where a field has grown: `summary.json` becomes `summary_<before>.json`, and `config.json` has the new value.
@@ -152,7 +152,10 @@ class Run:
         """
         if self.grown:
             self.put_aside(next(iter(self.grown.values())))
-            atomic_write(self.config_path, self._asked)
+            self._keep_config()
+
+    def _keep_config(self) -> None:
+        atomic_write(self.config_path, json.dumps(self._asked(), indent=2) + "\n")
 
     def _compare(
         self, now: Mapping[str, Any], may_differ: Sequence[str], may_grow: Sequence[str], digest_of: Mapping[str, str]

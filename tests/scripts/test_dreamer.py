@@ -37,6 +37,12 @@ def test_every_row_trains_and_its_policy_plays(main, tmp_path, row, domain):
         assert "warning" not in "\n".join(unexpected)
 
 
+def test_windows_begin_with_stored_carries(main):
+    windows = ("--sampled_seq_len=5", "--config_rl.carry=stored")
+    done = main("run", "--train_episodes=4", "--updates_per_step=0.1", *windows).wait()
+    assert done.returncode == 0, done.stderr
+
+
 def test_stopped_and_resumed_it_ends_as_the_unbroken_run_and_as_one_of_several(main, scripts, tmp_path):
     flags = ("--train_episodes=8", "--updates_per_step=0.2", "--config_env.eval.interval=20", "--seed=3")
     done = main("unbroken", *flags).wait()

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from configs.envs import pomdp_file
-from scripts.solving import report_of_bounds, solve_by_bounds
+from scripts.solving import report_of_bounds, solve_by_bounds, was_to_keep_none
 from tests.helpers.scripts import ROOT, assert_refused, wait_until
 from utils.errors import UserError
 from utils.run import Run
@@ -131,10 +131,18 @@ def test_what_was_refused_does_not_have_the_name(scripts, tmp_path):
 
 def test_a_policy_that_was_not_kept_is_made_when_it_is_asked_for(scripts, tmp_path):
     call = ("scripts/solve.py", TIGER, "--horizon=2", f"--save_dir={tmp_path}", "--run_name=x")
-    for flags, kept in ((("--nokeep_policy",), False), ((), True)):
+    for flags, kept in ((("--nokeep_policy",), False), ((), True), ((), True)):
         done = scripts.run(*call, *flags)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "x/policy/policy.json").exists() == kept
+    assert (tmp_path / "x/summary_without_policy.json").exists() and "the first bounds" not in done.stdout
+
+
+def test_a_policy_that_was_too_large_is_not_made_again(tmp_path):
+    run = Run.create(str(tmp_path), "x", {"env": {}, "run": {}}, [])
+    for summary, wanted in (({}, True), ({"no_policy": "too large"}, False)):
+        run.finish(summary)
+        assert was_to_keep_none(run) == wanted
 
 
 def test_time_is_up_before_there_are_bounds(tmp_path):
@@ -168,10 +176,10 @@ def test_a_file_that_has_changed_is_another_domain(script, scripts, tmp_path):
         done = scripts.run(*call)
         assert done.returncode == 0, done.stderr
     moved = path.rename(tmp_path / "y.pomdp")
-    if script == "main.py":  # solve.py knows it by its name
-        assert_refused(scripts.run(*call), "--config_env.kwargs.path: ", "x.pomdp cannot be read")
-        done = scripts.run(*(str(word).replace("x.pomdp", "y.pomdp") for word in call))
-        assert done.returncode == 0 and "is finished" in done.stdout, done.stderr
+    assert_refused(scripts.run(*call), "--config_env.kwargs.path: ", "x.pomdp cannot be read")
+    done = scripts.run(*(str(word).replace("x.pomdp", "y.pomdp") for word in call))
+    assert done.returncode == 0, done.stderr
+    assert "resuming" not in done.stdout and "the first bounds" not in done.stdout, "it is finished"
     moved.rename(path)
     path.write_text(TIGER.read_text().replace("-100", "-50"))
     assert_refused(scripts.run(*call), "already holds a run with run.env_file_sha256 = ")
