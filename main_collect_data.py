@@ -37,6 +37,8 @@ def main() -> None:
     path = Path(_PATH.value or f"data/{_ENV.value.id}_s{_SEED.value}_{_EPISODES.value}ep").expanduser()
     if _RANDOM.value > _EPISODES.value:
         raise UserError(f"--random_episodes={_RANDOM.value} is more than --episodes={_EPISODES.value}")
+    if _RANDOM.value == _EPISODES.value and _GUESS.value:
+        raise UserError("--guess_share: all --episodes are --random_episodes, and no expert plays; leave it out")
     with kept_for_us(path):
         collect(path)
 

@@ -16,7 +16,7 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
-from policies.deployed.flags import define_domain, define_run, folder_of
+from policies.deployed.flags import define_domain, define_run, folder_of, run_of
 from utils.app import define_seed, run
 from utils.errors import UserError
 from utils.files import atomic_path, write_json
@@ -100,15 +100,14 @@ def trained_by(folder: Path) -> str | None:
     Raises:
         UserError: the file is damaged.
     """
-    for path in (folder / "config.json", folder.parent / "config.json"):
-        if path.is_file():
-            try:
-                config = json.loads(path.read_bytes())
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"--run: {path} is damaged: it is not JSON, or only half of it") from error
-            if isinstance(config, dict) and "git_revision" in config:
-                return str(config["git_revision"])
-    return None
+    path = run_of(folder) / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--run: {path} is damaged: it is not JSON, or only half of it") from error
+    return str(config["git_revision"]) if isinstance(config, dict) and "git_revision" in config else None
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from absl import flags
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
-from policies.deployed.flags import define_domain, define_run, folder_of
+from policies.deployed.flags import define_domain, define_run, folder_of, run_of
 from utils.app import define_seed, run
 from utils.errors import UserError
 from utils.files import atomic_write
@@ -26,7 +26,7 @@ from utils.files import atomic_write
 _ENV, _TRUST = define_domain()
 _RUN = define_run()
 _EPISODES = flags.DEFINE_integer("episodes", 3, "greedy episodes to play", lower_bound=1)
-_OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the run's folder if not given")
+_OUT = flags.DEFINE_string("out", None, "folder to write; inspect in the folder of the run, or of a policy without one")
 _SEED = define_seed(0, "of the episodes")
 _GIF = flags.DEFINE_boolean("gif", False, "write the film as well")
 _STATE_EMBEDDER = flags.DEFINE_string("state_embedder_dir", None, "where the run's is now, if it was moved")
@@ -47,7 +47,7 @@ def main() -> None:
 
     folder = folder_of(_RUN)
     policy, about = load_policy(str(folder), flag="--run")
-    folder = folder if (folder / "policy" / "policy.json").exists() else folder.parent
+    folder = run_of(folder)
     out = Path(_OUT.value).expanduser() if _OUT.value else folder / "inspect"
     if out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file; name a folder")

@@ -56,7 +56,7 @@ _RUNS = flags.DEFINE_list("runs", None, "run folders, or folders of such; they m
 _PAGE = flags.DEFINE_string("page", None, "the page to write, or with --refresh the folder of pages", required=True)
 _TITLE = flags.DEFINE_string("title", None, "its title; made of the page's name if not given")
 _METRIC = flags.DEFINE_enum("metric", "success", ("success", "return"), "what is asked for")
-_TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last evaluations shall have")
+_TARGET = flags.DEFINE_float("target", 0.95, "how much of it the last evaluations shall have; of success at most 1")
 _LAST = flags.DEFINE_integer("last", 10, "of how many evaluations the mean counts", lower_bound=1)
 _NOTES = flags.DEFINE_string("notes", None, "a Markdown file to stand at the end")
 _BY = flags.DEFINE_list("by", [], "fields of config.json that tell groups apart, such as rl.expectile")
@@ -82,6 +82,8 @@ def main() -> None:
     if not runs and _COMPUTED.value is None:
         raise UserError("--runs is required")
     check_place(where)
+    if _METRIC.value == "success" and not 0 <= _TARGET.value <= 1:
+        raise UserError(f"--target={_TARGET.value:g}: a success from 0 to 1 is needed; of returns give --metric=return")
     if _COMPUTED.value is not None:
         record = computed(_COMPUTED.value, where, runs)
     else:

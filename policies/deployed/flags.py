@@ -32,3 +32,10 @@ def folder_of(run: flags.FlagHolder[Any]) -> Path:
     if run.value is None:
         raise UserError("--run is required: a run's folder")
     return Path(run.value).expanduser()
+
+
+def run_of(folder: Path) -> Path:
+    """The run's folder, of one of its policies too; a policy's own folder where it is of no run, as once published."""
+    here = folder.resolve()
+    within = here.name in ("policy", "policy_best") and (here.parent / "config.json").is_file()
+    return here.parent if within else folder

@@ -18,6 +18,7 @@ from policies.build import FAMILIES
 from policies.deployed.files import policy_digest, save_policy
 from policies.extensions import wants_expert
 from policies.models.on_disk import embedders_digest
+from policies.models.sources import normalised_views
 from policies.probing.gauge import EPISODES, BeliefGauge
 from policies.training.experience import kind_for
 from policies.training.experience.base import Experience, Origin
@@ -25,6 +26,7 @@ from policies.training.observers import Gauge, Observer
 from policies.training.settings import Options, Settings
 from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, read_summary, table, write_film
 from policies.training.trainer import Record
+from torchkit.normalise import RunningNorm
 from utils.checkpoint import load_checkpoint, restoring, whole
 from utils.config import to_dict
 from utils.device import device_of, prepare_cpu
@@ -74,12 +76,17 @@ def said_of_finished(config: ConfigDict, settings: Settings, options: Options, s
 
 def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
     """Warns of flags that nothing has asked for, and of losses that want an expert's episodes where there are none."""
+    rl = origin.config.rl
+    read = {"reward"} | {module.of for module in agent.modules() if isinstance(module, RunningNorm)}
+    unused = unused | {f"--config_rl.normalise: {view}" for view in normalised_views(rl) if view not in read}
+    if "beta" in rl and not rl.teacher and (rl.beta.start or rl.beta.end):
+        unused.add("--config_rl.beta, without config_rl.teacher,")
     for flag in sorted(unused):
         warnings.warn(f"{flag} is not used by {origin.method}", RuntimeWarning, stacklevel=2)
     if not origin.settings.start_expert and not origin.settings.data_path and wants_expert(agent):
         text = f"{origin.method} has nothing to clone: give --start_expert_training"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    if origin.config.rl.get("teacher") and not any(getattr(module, "of_teacher", False) for module in agent.modules()):
+    if rl.get("teacher") and not any(getattr(module, "of_teacher", False) for module in agent.modules()):
         text = f"{origin.method} learns nothing of its teacher, who acts in config_rl.beta of the steps alone"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
 

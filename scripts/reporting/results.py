@@ -249,6 +249,9 @@ def _origin(runs: Sequence[Mapping[str, Any]], unfinished: int, notes: Sequence[
         f"- {_of_last(last).capitalize()}: {mean}. For good: the first evaluation at a success of 0.9 or above after "
         "which none is below."
     )
+    short = sum(len(run["return"]) < last for run in runs)
+    if short:
+        lines.append(f"- {short} of the runs have fewer than {last} evaluations; of these all count.")
     return [*lines, *(f"- {note}" for note in notes), ""]
 
 

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,14 @@ class Script:
         threads: whether it takes --threads.
         output: flags that have it write into save_dir/group/name, from these three.
         grows: flags by which what was begun may be made longer, and where in its config.json each stands.
+        never: flags by which it writes no such file there, and what to do instead.
     """
 
     done: str
     threads: bool
     output: Callable[[Path, str, str], tuple[str, ...]]
     grows: Mapping[str, str]
+    never: Mapping[str, str] = field(default_factory=dict)
 
 
 SCRIPTS = {
@@ -52,6 +54,7 @@ SCRIPTS = {
         True,
         lambda root, group, name: (f"--save_dir={root}", f"--group={group}", f"--run_name={name}"),
         {"--train_episodes": "run.train_episodes", "--config_rl.num_updates": "rl.num_updates"},
+        {"num_seeds": "give the stage an axis of seeds", "policy_dir": "a run that only plays is no job of a sweep"},
     ),
 }
 
@@ -254,6 +257,8 @@ class Sweep:
             if taken and any(own.startswith(f"--{taken[1]}=") for own in (*output, *threads)):
                 instead = f"; set stages.{stage.name}.threads" if taken[1] == "threads" else ""
                 raise UserError(f"{where}: {flag}: the sweep sets --{taken[1]} itself{instead}")
+            if taken and taken[1] in script.never:
+                raise UserError(f"{where}: {flag}: not in a sweep; {script.never[taken[1]]}")
         folder = self.folder / stage.name / name
         words = (stage.script, *filled, *output, *threads)
         return Job(stage.name, name, words, folder, folder / script.done, tuple(needs.values()), stage.threads, trial)
@@ -348,15 +353,15 @@ class Sweep:
             raise UserError(f"{where}.seed: a whole number below 2^32 - {search['trials']} is needed")
         if not search["fields"]:
             raise UserError(f"{where}.fields is empty; name what to search, such as lr = {{'low': 1e-5, 'high': 1e-2}}")
-        for name, field in search["fields"].items():
+        for name, asked in search["fields"].items():
             here = f"{where}.fields.{name}"
-            check_fields(field, FIELD, f"{here}.")
-            if field.get("choices"):
+            check_fields(asked, FIELD, f"{here}.")
+            if asked.get("choices"):
                 continue
-            low, high = field.get("low"), field.get("high")
+            low, high = asked.get("low"), asked.get("high")
             if low is None or high is None or not low < high:
                 raise UserError(f"{here}: choices, or numbers low < high, are needed")
-            if field.get("log") and low <= 0:
+            if asked.get("log") and low <= 0:
                 raise UserError(f"{here}: with log, low must be above 0")
         return search
 
@@ -374,7 +379,8 @@ def check_distinct(jobs: Sequence[Job], sweep: Sweep) -> None:
             raise UserError(f"{FLAG}: stages.{job.stage}: two runs are named {job.name!r}; have name tell them apart")
         names.add(job.id)
         output = SCRIPTS[job.words[0]].output(sweep.save_dir, f"{sweep.name}/{job.stage}", job.name)
-        command = (job.stage, *(word for word in job.words if word not in output))
+        flags = {word.partition("=")[0]: word for word in job.words[1:] if word not in output}  # of two the last counts
+        command = (job.stage, *sorted(flags.values()))
         twin = commands.setdefault(command, job)
         if twin is not job:
             raise UserError(

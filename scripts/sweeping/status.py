@@ -1,6 +1,7 @@
 """What is known of a sweep's jobs: a record of each, what their metrics say, and the table of both."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -125,8 +126,15 @@ def placeless(words: Sequence[str], job: Job) -> tuple[str, ...]:
     values = [word.partition("=")[2] for word in words]
     roots = [value.removesuffix(tail) for value in values if value.endswith(tail)]
     roots += [word.removeprefix("--save_dir=") for word in words if word.startswith("--save_dir=")]
-    root = roots[0] if roots else ""
-    return tuple(word.replace(root, "{save_dir}") if root not in ("", ".") else word for word in words)
+    if not roots or roots[0] in ("", "."):
+        return tuple(words)
+    runs = re.compile(rf"(?<![\w./-]){re.escape(roots[0])}(?=/{re.escape(job.folder.parts[-3])}/)")
+
+    def moved(word: str) -> str:
+        flag, sign, value = word.partition("=")
+        return f"{flag}{sign}{'{save_dir}' if word == f'--save_dir={roots[0]}' else runs.sub('{save_dir}', value)}"
+
+    return tuple(map(moved, words))
 
 
 def length_before(job: Job, command: Sequence[str]) -> int | None:

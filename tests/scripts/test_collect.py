@@ -146,6 +146,10 @@ REFUSED = {
     "a seed of more than 64 bits": ((HEAVEN_HELL, f"--seed={2**64}"), ["--seed"]),
     "share above one": ((HEAVEN_HELL, "--guess_share=1.5"), ["--guess_share"]),
     "more random than all": ((HEAVEN_HELL, "--episodes=3", "--random_episodes=4"), ["--random_episodes", "--episodes"]),
+    "who guesses is not there": (
+        (HEAVEN_HELL, "--episodes=3", "--random_episodes=3", "--guess_share=0.5"),
+        ["--guess_share", "no expert plays"],
+    ),
     "no expert": (
         (CARTPOLE, "--episodes=3", "--random_episodes=2"),
         ["--random_episodes", "CartPole-v1 has no expert"],

@@ -240,6 +240,20 @@ def test_images_continuous_actions_and_what_is_missing(scripts, tmp_path):
     assert e["belief"] == []
 
 
+def test_a_policy_without_a_run_is_inspected_in_its_own_folder(scripts, mi, tmp_path):
+    beside = tmp_path / "policies"
+    shutil.copytree(mi / "policy", beside / "published")
+    shutil.copyfile(mi / "config.json", beside / "config.json")  # of somebody else
+    done = scripts.run("scripts/inspect_episode.py", beside / "published", "--episodes=1")
+    assert done.returncode == 0, done.stderr
+    assert "no predictor and no bonus on the page" in done.stderr
+    assert (beside / "published/inspect/episodes.html").exists() and not (beside / "inspect").exists()
+    shutil.copytree(mi, tmp_path / "run")
+    done = scripts.run("scripts/inspect_episode.py", tmp_path / "run/policy", "--episodes=1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/inspect/episodes.html").exists()
+
+
 def test_an_embedder_that_has_gone_is_named(scripts, mi, embedders, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(mi, run)

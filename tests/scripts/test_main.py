@@ -280,6 +280,16 @@ def test_embedders_that_a_row_does_not_use_are_pointed_out(main, run_folder, emb
         assert f"warning: {flag} is not used by dqn:history" in lines
 
 
+def test_fields_that_nothing_reads_are_pointed_out(main, run_folder):
+    done = main("--config_rl.normalise=('obs','state','reward')", "--config_rl.beta.start=0.5", "--train_episodes=3")
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if "is not used by" in line]
+    assert told == [
+        "warning: --config_rl.beta, without config_rl.teacher, is not used by dqn:history",
+        "warning: --config_rl.normalise: state is not used by dqn:history",
+    ]
+
+
 def mi(*flags):
     return ("--config_rl=configs/rl/dqn.py:mi", *flags)
 

@@ -219,12 +219,48 @@ def test_a_file_that_is_nearer_to_the_weights_than_the_policys_own_rounding_pass
     found = export.check(policy, step, signature, envs, 10, seed=0)
     assert (found.precision, found.largest < 2e-6) == ("double", True)
 
-    def wrong(given):
-        action, output, *carry = step(given)
-        return [action, output + np.float32(2e-5), *carry]
+    def off(by):
+        def call(given):
+            action, output, *carry = step(given)
+            return [action, output + np.float32(by), *carry]
 
-    with pytest.raises(UserError, match=r"off by .* in double precision"):
-        export.check(policy, wrong, signature, envs, 10, seed=0)
+        return call
+
+    assert 2e-5 < export.check(policy, off(4e-5), signature, envs, 10, seed=0).largest < 5e-5
+    with pytest.raises(UserError, match=r"off by .* in double precision, more than [56].*e-05"):
+        export.check(policy, off(1e-4), signature, envs, 10, seed=0)
+    monkeypatch.setattr(type(policy), "step", right)
+    with pytest.raises(UserError, match=r"off by .* in double precision, more than 1e-05"):
+        export.check(policy, off(3e-5), signature, envs, 10, seed=0)
+
+
+def test_a_policy_that_is_off_by_far_in_single_precision_allows_no_more_than_a_thousandth(tmp_path, monkeypatch):
+    envs = envs_of("heaven_hell")
+    policy = make_policy(envs.spec_sizes)
+    step, signature = exported(policy, envs.spec_sizes, tmp_path)
+    right = type(policy).step
+
+    def rounded(self, now, carry):
+        output, carry = right(self, now, carry)
+        return output + 0.1 * (now.obs_NO.dtype == torch.float32), carry
+
+    def off(given):
+        action, output, *carry = step(given)
+        return [action, output + np.float32(2e-3), *carry]
+
+    monkeypatch.setattr(type(policy), "step", rounded)
+    with pytest.raises(UserError, match=r"more than 0.001"):
+        export.check(policy, off, signature, envs, 10, seed=0)
+
+
+@pytest.mark.parametrize("memory", ["lru", "hybrid"])
+def test_a_long_episode_of_a_memory_that_sums_up_is_exported(memory, tmp_path):
+    """Of 160 steps, over which rounding in single precision adds up to more than 1e-5 from one way to the other."""
+    envs = make_vector_env(config_named("envs", "mountain_hike:varying"), 10, seed=0)
+    policy = make_policy(envs.spec_sizes, memory=memory, seq={"kwargs__out_dim": 128})
+    step, signature = exported(policy, envs.spec_sizes, tmp_path)
+    found = export.check(policy, step, signature, envs, 30, seed=0)
+    assert found.steps >= 160 * 30 and found.largest < 1e-4
 
 
 def test_difference_by_hand():

@@ -307,6 +307,7 @@ def test_flags_of_no_use_and_files_that_are_no_page_of_ours_are_one_line(scripts
     page = f"--page={tmp_path / 'page.md'}"
     refused(str(tmp_path), page, "--computed=theory", said=("--runs", "--computed"))
     refused(page, "--computed=theory", "--target=1", said=("--target", "--computed"))
+    refused(page, "runs", "--target=1.5", said=("--target", "from 0 to 1"))
     refused("--refresh", f"--page={tmp_path}", "--notes=x", said=("--notes", "--refresh"))
     refused("--computed=solver", f"--page={tmp_path / 'nowhere/solver.md'}", said=("--page", "no folder"))
     (tmp_path / "page.md").write_text("years of work")
@@ -363,3 +364,5 @@ def test_of_how_many_evaluations_the_mean_counts_is_said():
     assert "success, last: least" in text and "- Last: a run's last evaluation." in text
     assert "| 0.75 | 0.88 | 0.88 | 1 of 2 |" in text
     assert "the mean of a run's last 2 evaluations" in rendered(record | {"last": 2})
+    assert "- 2 of the runs have fewer than 11 evaluations; of these all count." in rendered(record | {"last": 11})
+    assert "fewer than" not in rendered(record)

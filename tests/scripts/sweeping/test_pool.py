@@ -188,6 +188,27 @@ def test_another_place_or_spelling_is_no_other_command(fakes, tmp_path, monkeypa
         Records(moved.folder).check(moved.jobs())
 
 
+@pytest.mark.parametrize("root", ["train", "data", "e", "s", "train_episodes"])
+def test_a_folder_named_like_a_part_of_a_flag_is_only_a_folder(fakes, tmp_path, monkeypatch, root):
+    fakes(["ok"])
+    monkeypatch.chdir(tmp_path)
+
+    def staged(save_dir, *flags):
+        stages = {"first": train((), "--do=ok"), "second": train((), "--do=ok", "--train_data={first}", *flags)}
+        return sweep_of(save_dir, {}, stages)
+
+    run_pool(staged(Path(root), "--train_episodes=40", "--mode=train/data", f"--kind={root}"))
+    (tmp_path / "there").mkdir()
+    (tmp_path / root / "s").rename(tmp_path / "there" / "s")
+    moved = staged(tmp_path / "there", "--train_episodes=40", "--mode=train/data", f"--kind={root}")
+    Records(moved.folder).check(moved.jobs())
+    longer = staged(Path("there"), "--train_episodes=60", "--mode=train/data", f"--kind={root}")
+    Records(longer.folder).check(longer.jobs())
+    other = staged(Path("there"), "--train_episodes=40", "--mode=train/other", f"--kind={root}")
+    with pytest.raises(UserError, match="--mode=train/data, not --mode=train/other"):
+        Records(other.folder).check(other.jobs())
+
+
 def lengthy(tmp_path, *flags):
     return sweep_of(tmp_path, {"do": ("ok", "again")}, {"t": train(("do",), "--do={do}", *flags)})
 
