@@ -40,7 +40,8 @@ NOTES = [
     "targets. Heaven-Hell-4 has those of Heaven-Hell-3 with twice the steps, and none were chosen by it.",
     "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on both Heaven-Hell and",
     "on Car-Flag has a data set and encoders of its own; on Cleaner four runs each share one of five such pairs, on",
-    "MemoryFourRooms all have one.",
+    "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi` were run anew by",
+    "the last command; revisions and processors count the runs that they replaced as well.",
 ]
 COLUMNS = (
     *("task", "method", "row", "env steps", "seeds", "greedy, at the end", "exploring, at the end", "all of a run"),
