@@ -121,13 +121,13 @@ def test_what_cannot_be_exported_is_one_line(scripts, runs, tmp_path):
     assert_refused(export(gru, f"--out={tmp_path / 'no' / 'file.onnx'}"), "--out: there is no folder")
     assert_refused(export(gru, f"--out={tmp_path}"), f"--out: {tmp_path} is a folder")
     assert_refused(export(gru, "--episodes=0"), "episodes")
-    shutil.copytree(gru / "policy", tmp_path / "bad")
-    weights = tmp_path / "bad" / "policy.safetensors"
+    shutil.copytree(gru / "policy", tmp_path / "policy")
+    weights = tmp_path / "policy" / "policy.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
-    assert_refused(export(tmp_path / "bad"), "--run: the policy in", "damaged")
+    assert_refused(export(tmp_path / "policy"), "--run: the policy in", "damaged")
     weights.write_bytes((gru / "policy" / "policy.safetensors").read_bytes())
     (tmp_path / "config.json").write_text('{"config": {"env": ')
-    assert_refused(export(tmp_path / "bad"), "--run", "config.json is damaged")
+    assert_refused(export(tmp_path / "policy"), "--run", "config.json is damaged")
     assert not list(tmp_path.glob("**/*.onnx*"))
 
 
