@@ -58,6 +58,7 @@ def update(row: str, batch_size: int, length: int) -> Callable[[], Any]:
     return partial(agent.update, buffer.episodes(np.arange(batch_size)))
 
 
+ROWS = ("iql", "sac", "bc", "aawr", "cql", "misa")
 PEER_BATCH, EPISODES, LENGTH = 256, 200, 50  # transitions a batch, and what they are drawn of
 IN_A_ROW = 10  # updates a turn
 PEER_CQL = {"bound.samples": 30, "bound.rows": PEER_BATCH}  # 10 at random, 10 of the policy before and after a step
@@ -121,7 +122,7 @@ def beside_peer(rounds: int) -> None:
 def main() -> None:
     """Prints a line a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", default=["iql", "sac", "bc", "aawr", "cql", "misa"])
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=[*offline.VARIANTS, "sac"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--length", type=int, default=50)

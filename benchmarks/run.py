@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"out of {', '.join(BENCHMARKS)}; if none, all but {free}")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs")
     parser.add_argument("--page_only", action="store_true", help="write the page anew, of what was measured before")
-    parser.add_argument("--date", default=datetime.date.today().isoformat(), help="of what is measured now")
+    parser.add_argument("--date", type=datetime.date.fromisoformat, default=datetime.date.today(), help="of measures")
     args = parser.parse_args()
     if unknown := set(args.names) - set(BENCHMARKS):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")

@@ -61,13 +61,13 @@ class StreamedEpisodes(EpisodeBuffer):
         return int(self._taken[list(self._held)].sum())
 
     def check_room(self, batch_size: int) -> None:
-        """Refuses a bound within which a batch of the longest episodes does not fit, and one more beside it.
+        """Refuses a bound within which neither a batch of the longest episodes and one more fit, nor all there are.
 
         Raises:
             UserError: says how many rows are needed.
         """
         longest = np.sort(self._taken)[::-1]
-        needed = int(longest[:batch_size].sum() + longest[0])
+        needed = min(int(longest[:batch_size].sum() + longest[0]), int(longest.sum()))
         if self.max_rows < needed:
             raise UserError(
                 f"--max_rows={self._given}: {batch_size} episodes at once of up to {longest[0] - 1} steps need "

@@ -40,7 +40,7 @@ class PlainActions:
     def __init__(
         self, space: spaces.Space[Any], low: Sequence[float] = (), high: Sequence[float] = (), name: str = "the env"
     ):
-        self.native = space
+        self.native, self._name = space, name
         self._choices = _choices(space)
         if self._choices is not None:
             number = int(np.prod(self._choices))
@@ -127,18 +127,38 @@ class PlainActions:
         """The inverse of `to_native`; a number that has only one value is 0."""
         return self.batch_from_native(np.asarray(action)[None])[0]
 
+    def of_expert(self, action: Any) -> Any:
+        """`from_native` of what the env's expert does.
+
+        Raises:
+            UserError: it is none of the env's own actions.
+        """
+        try:
+            return self.from_native(action)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"config_env.id: the expert of {self._name} gives {np.asarray(action).tolist()}; the env's own "
+                f"actions, which an expert gives, are of {self.native}"
+            ) from error
+
     def batch_from_native(self, actions: Any) -> NDArray[Any]:
-        """The inverse of `batch_to_native`: (N,) int64, or (N, A) float32."""
+        """The inverse of `batch_to_native`: (N,) int64, or (N, A) float32; beyond a Box's bounds its nearest.
+
+        Raises:
+            ValueError: one is none of the env's own.
+        """
         space: Any = self.native
-        if isinstance(space, spaces.Discrete):
-            return (np.asarray(actions).reshape(len(actions)) - space.start).astype(np.int64)
         if self._choices is not None:
-            chosen = np.asarray(actions).reshape(len(actions), -1)
-            if isinstance(space, spaces.MultiDiscrete):
-                chosen = chosen - space.start.reshape(-1)
+            chosen = np.asarray(actions).reshape(len(actions), len(self._choices))
+            chosen = chosen - np.reshape(getattr(space, "start", 0), -1)
+            wrong = (chosen < 0) | (chosen >= self._choices) | (chosen != np.floor(chosen))
+            if wrong.any():
+                raise ValueError(f"the action {np.asarray(actions)[wrong.any(axis=1)][0]} is none of {space}")
             return np.asarray(np.ravel_multi_index(tuple(chosen.astype(np.intp).T), self._choices), np.int64)
         width = self._high - self._low
         share = (np.asarray(actions, np.float64).reshape(len(actions), -1) - self._low) / np.where(width > 0, width, 1)
+        if np.isnan(share).any():
+            raise ValueError("an action is no number")
         return np.where(width > 0, (2.0 * share - 1.0).clip(-1.0, 1.0), 0.0).astype(np.float32)
 
 

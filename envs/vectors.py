@@ -288,7 +288,7 @@ class ForeignVectorEnv:
         expert = getattr(self.env, "expert_action", getattr(self._base, "expert_action", None))
         if expert is None:
             raise UserError(f"{self.env_id} has no expert (expert_action): collect random episodes only")
-        return np.stack([self.actions.from_native(action) for action in _on_cpu(expert(guess_N))])
+        return np.stack([self.actions.of_expert(action) for action in _on_cpu(expert(guess_N))])
 
     def saw_information(self) -> Bools | None:
         """Whether each episode has shown the hidden fact (N,); None where the env does not say."""

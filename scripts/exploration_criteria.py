@@ -18,7 +18,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)  # the root, not scripts/
 
 from utils.app import run
-from utils.files import atomic_write
+from utils.files import atomic_write, folder_for
 
 PROBLEMS = ("maze", "fork", "hill", "gridworlds")
 _OUT = flags.DEFINE_string("out", None, "the folder of pictures and numbers", required=True)
@@ -45,9 +45,9 @@ def main() -> None:
         "hill": lambda: hill(_GRID.value, _TRAJECTORIES.value),
         "gridworlds": lambda: gridworlds(_STEPS.value, _SEEDS.value, lambda line: print(f"done: {line}", flush=True)),
     }
+    out = folder_for(_OUT.value, "--out")
     for name in _PROBLEMS.value:
         look = choose(looks, name, "--problems")
-        out = Path(_OUT.value)
         out.mkdir(parents=True, exist_ok=True)
         figure, numbers = look()
         write_figure(figure, out / f"{name}.png", dpi=110)

@@ -21,7 +21,7 @@ if __name__ == "__main__":
 from policies.deployed.flags import define_domain, define_run, folder_of, run_of
 from utils.app import define_seed, run
 from utils.errors import UserError
-from utils.files import atomic_write
+from utils.files import atomic_write, folder_for
 
 _ENV, _TRUST = define_domain()
 _RUN = define_run()
@@ -36,7 +36,7 @@ _OBS_EMBEDDER = flags.DEFINE_string("obs_embedder_dir", None, "where the run's i
 def main() -> None:
     """Loads policy and agent, plays, judges, writes."""
     from envs.make import describing_env, width_for
-    from policies.acting.embedded_envs import env_maker
+    from policies.acting.embedded_envs import env_maker, seen_in_place_of_observations
     from policies.acting.evaluate import FPS, write_gif
     from policies.deployed import inspection
     from policies.deployed.files import check_fits, load_policy, settings_of
@@ -48,9 +48,7 @@ def main() -> None:
     folder = folder_of(_RUN)
     policy, about = load_policy(str(folder), flag="--run")
     folder = run_of(folder)
-    out = Path(_OUT.value).expanduser() if _OUT.value else folder / "inspect"
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} is a file; name a folder")
+    out = folder_for(_OUT.value or str(folder / "inspect"), "--out")
     config, settings = config_of(about, _ENV.value, _TRUST.value, "--run"), settings_of(about)
     out.mkdir(parents=True, exist_ok=True)
     embedders = (
@@ -87,7 +85,8 @@ def main() -> None:
         warnings.warn(f"no predictor and no bonus on the page: {error}", stacklevel=2)
     beliefs: list[Any] = [None] * len(played)
     if config.rl.observe:
-        notes["belief"] = "what acts here sees embeddings, not the domain's observations"
+        what = seen_in_place_of_observations(config.rl.observe)
+        notes["belief"] = f"what acts here sees {what}, not the domain's observations"
     else:
         single = describing_env(config.env)
         why = f"{config.env.id} does not tell its belief"

@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 from utils.app import run
 from utils.errors import UserError
-from utils.files import atomic_write
+from utils.files import atomic_write, folder_for
 
 STATISTICS = ("mean", "iqm", "median")  # those of scripts.reporting.statistics, which is slow to import
 
@@ -92,6 +92,7 @@ def write_report(
     from scripts.reporting.study import study
     from scripts.reporting.tables import csv_files, markdown
 
+    out = folder_for(str(out), "--out")
     if not math.isfinite(threshold):
         raise UserError(f"--threshold: a number is needed, not {threshold:g}")
     if math.isnan(optimum_seconds):
@@ -105,10 +106,7 @@ def write_report(
     text, without_film = page(found, film_megabytes)
     for note in (*found.notes, *without_film):
         warnings.warn(note, stacklevel=2)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise UserError(f"--out: {out} is a file; name a folder") from error
+    out.mkdir(parents=True, exist_ok=True)
     files = {"report.html": text, "table.md": markdown(found), **csv_files(found)}
     for name, content in files.items():
         atomic_write(out / name, content)

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from utils.app import define_seed, run
 from utils.config import define_config_flag
 from utils.errors import UserError
-from utils.files import atomic_write
+from utils.files import atomic_write, folder_for
 from utils.optional import need
 
 MOST = 12  # features that are taken without being named
@@ -50,6 +50,7 @@ def main() -> None:
     from policies.probing.signals import Effort, ranked, steps_of
     from utils.progress import progress
 
+    out = folder_for(_OUT.value, "--out")
     with closing(make_vector_env(_ENV.value, 1, seed=0)) as envs:
         spec = envs.spec_sizes
     stored = read_episodes(_DATA.value, _ENV.value, spec)
@@ -69,7 +70,6 @@ def main() -> None:
     signals = [(name,) for name in names] + list(itertools.combinations(names, 2))
     with progress(len(signals), 0, "signals") as bar:
         found = ranked(steps, signals, effort, lambda: bar.update(1))
-    out = Path(_OUT.value).expanduser()
     out.mkdir(parents=True, exist_ok=True)
     draw(found, out / "signals.png", spec.env_id)
     settings = {name: flags.FLAGS[name].value for name in ("data_path", "discount", "trees", "permutations", "seed")}

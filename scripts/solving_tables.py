@@ -14,6 +14,8 @@ from utils.run import Run
 def solve_by_tables(run: Run, config_env: ConfigDict, settings: dict[str, Any]) -> dict[str, Any]:
     """The value of a domain by `vi`, `aavi`, `api` or `aql`; the run's summary. What is too much is refused before.
 
+    What `aql` estimates is under `estimate`, beside the exact `value`.
+
     Args:
         run: the folder for what is kept.
         config_env: the domain.
@@ -30,11 +32,14 @@ def solve_by_tables(run: Run, config_env: ConfigDict, settings: dict[str, Any]) 
 
 
 def described(solved: Solved) -> dict[str, Any]:
-    """The value at the start, of each action there too if there is one, and how much it took."""
+    """The value at the start, what was estimated of it, the same of each action there if there is one; the effort."""
     model, num_first = solved.histories.model, len(solved.histories.first_R)
     actions = dict(zip(model.actions, solved.values.q_HA[0].tolist())) if num_first == 1 else {}
+    exact = {"value": solved.start_value}
+    if solved.exact is not None:
+        exact = {"estimate": solved.start_value, "value": solved.exact}
     return {
-        "value": solved.start_value,
+        **exact,
         "actions": actions,
         "histories": len(solved.histories),
         "iterations": solved.iterations,
@@ -45,9 +50,11 @@ def report_of_tables(summary: dict[str, Any], run: Run) -> str:
     """What came of it, in lines."""
     what = "histories" if summary["horizon"] else "beliefs"
     steps = "episodes" if summary["method"] == "aql" else "iterations"
-    lines = [
-        f"the value is {summary['value']:.6f}: {summary['method']} over {summary['histories']:,} {what}, "
-        f"{summary['iterations']:,} {steps}"
-    ]
+    effort = f"{summary['method']} over {summary['histories']:,} {what}, {summary['iterations']:,} {steps}"
+    if "estimate" in summary:
+        first = f"the estimate is {summary['estimate']:.6f}: {effort}; the value is {summary['value']:.6f}"
+    else:
+        first = f"the value is {summary['value']:.6f}: {effort}"
+    lines = [first]
     lines += [f"  {name}: {value:.6f}" for name, value in summary["actions"].items()]
     return "\n".join([*lines, f"the values are in {run.folder / 'values.npz'}"])

@@ -56,7 +56,8 @@ class Reading:
     def _smaller(self, image: Tensor) -> Tensor:
         small = F.avg_pool2d(image, self.shrink)
         for channel in self.largest:
-            small[:, channel] = F.max_pool2d(image[:, channel], self.shrink)
+            one = image[:, channel : channel + 1]  # four axes, as ONNX wants them
+            small[:, channel] = F.max_pool2d(one, self.shrink)[:, 0]
         return small
 
 

@@ -46,6 +46,19 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def folder_for(path: str, flag: str) -> Path:
+    """Where a folder is to be, which may not be there yet.
+
+    Raises:
+        UserError: what is there, or on the way, is a file; `flag` asked for it.
+    """
+    folder = Path(path).expanduser()
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise UserError(f"{flag}: {there} is a file; name a folder")
+    return folder
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a name beside `path` to write a file under; on leaving well, that file takes the place of `path`.

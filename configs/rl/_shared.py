@@ -20,7 +20,8 @@ def learner(family: str, variant: str) -> ConfigDict:
 
     # views of the acting head: history, belief, observation, z_obs, latent, travelled (the sum of all actions so far)
     config.policy_inputs = ("history", "observation")
-    config.observe = ()  # embeddings in place of the domain's observation: z_obs, z_state; () for the observation
+    # in place of the domain's observation: embeddings, z_obs, z_state; or state, what a teacher sees
+    config.observe = ()
     config.head_dims = (256, 256)  # widths of a head's hidden layers
     config.drop_action = 0.0  # share of steps whose action the view history is not told afterwards, while it learns
     config.normalise = ()  # by running statistics of what is learned from: obs, state, reward

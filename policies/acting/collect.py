@@ -87,8 +87,11 @@ def coverage(episodes: Sequence[Episode]) -> dict[str, dict[str, float]]:
 def coverage_table(covered: Mapping[str, Mapping[str, float]]) -> str:
     """Coverage as aligned text, one line a kind of episode; a dash for what the env does not tell."""
     forms = {"episodes": ",", "steps": ",", "success": ".3f", "informed": ".3f", "length": ".1f", "return": ".3f"}
-    lines = [f"{'':8}" + "".join(f"{name:>10}" for name in forms)]
-    for kind, row in covered.items():
-        cells = [format(row[name], form) if name in row else "–" for name, form in forms.items()]
-        lines.append(f"{kind:8}" + "".join(f"{cell:>10}" for cell in cells))
+    rows = [[format(row[name], form) if name in row else "–" for name, form in forms.items()]
+            for row in covered.values()]  # fmt: skip
+    widths = [max(10, *(2 + len(cell) for cell in column)) for column in zip(forms, *rows, strict=True)]
+    lines = [
+        f"{kind:8}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        for kind, cells in zip(("", *covered), (list(forms), *rows), strict=True)
+    ]
     return "\n".join(lines)

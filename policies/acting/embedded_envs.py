@@ -4,7 +4,7 @@ What acts sees these here because they are this env's observation: a teacher the
 the embeddings. No policy learned on it can be deployed on the domain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -128,6 +128,11 @@ class ObservedState(EnvsBehind):
 
     def _seen(self, views: Shown) -> Shown:
         return {"obs": views["state"], "state": views["state"]}
+
+
+def seen_in_place_of_observations(observe: Sequence[str]) -> str:
+    """What acts by `config.rl.observe` sees where that names anything, in words."""
+    return "the state" if tuple(observe) == STATE else "embeddings"
 
 
 def with_state_observed(spec: EnvSpec) -> EnvSpec:

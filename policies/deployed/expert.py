@@ -3,8 +3,9 @@
 from ml_collections import ConfigDict
 
 from envs.base import EnvSpec
+from policies.acting.embedded_envs import seen_in_place_of_observations
 from policies.acting.evaluate import GreedyPolicy
-from policies.deployed.files import load_policy, policy_digest, sees_state
+from policies.deployed.files import load_policy, policy_digest
 from utils.config import warn_of_another_task
 from utils.device import prepare_cpu
 from utils.errors import UserError
@@ -27,7 +28,7 @@ def expert_policy(
     row = about["config"]["rl"]
     if row.get("observe"):
         name = f"{row['family']}:{row['variant']}"
-        what = "the state" if sees_state(about) else "embeddings"
+        what = seen_in_place_of_observations(row["observe"])
         raise UserError(f"--expert_policy_dir: {name} acts on {what}; give one that acts on observations")
     warn_of_another_task("--expert_policy_dir", about["config"].get("env", {}), config_env)
     return GreedyPolicy(policy), policy_digest(folder)

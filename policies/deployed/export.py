@@ -44,6 +44,8 @@ SEEN = ("vector_entry", "wrappers", "obs_keys", "obs_image", "resize", "gray")  
 OUTPUT = {
     "value": "the value of each action, the action being the best",
     "logit": "the unnormalised log-probability of each action, the action being the likeliest",
+    "mixture": "of K Gaussians the unnormalised log-weights, the means and the log standard deviations, the action "
+    "being the mean of the likeliest, clipped to [-1, 1]",
     "gaussian": "mean and log standard deviation of the action before the tanh, the action being tanh of the mean",
 }
 

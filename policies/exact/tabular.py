@@ -187,10 +187,12 @@ def asymmetric_q_learning(
     rng: np.random.Generator,
     power: float = 0.75,
 ) -> Values:
-    """AQL from Q = U = 0, of episodes of uniform actions; the n-th step of (h, a) has the rate n^-power.
+    """AQL from Q = U = 0, of episodes of uniform actions; the n-th step of (h, s, a) moves U by n^-power.
 
-    By `algorithm3` Q follows the target of U; by `consistent` it goes as far as EU does when U is moved, so that
-    Q = EU for ever. `eq14_naive` weighs the former by Pr(s | h) as well, and is biased: a control.
+    By the count of (h, a) in its place a state that is seldom at h would begin with the small rates of the others, and
+    what it costs would hardly be learned. By `consistent` Q goes as far as EU does when U is moved, so that Q = EU for
+    ever. By `algorithm3` it follows the target of U, at rates by the count of (h, a); `eq14_naive` weighs these by
+    Pr(s | h) as well, and is biased: a control.
 
     Raises:
         UserError: the reading is none of these.
@@ -203,20 +205,22 @@ def asymmetric_q_learning(
     q = [[0.0] * num_actions for _ in range(num_histories)]
     u = [[[0.0] * num_actions for _ in range(num_states)] for _ in range(num_histories)]
     steps = [[0] * num_actions for _ in range(num_histories)]
+    steps_in = [[[0] * num_actions for _ in range(num_states)] for _ in range(num_histories)]
     for h, s, a, reward, s_next, h_next in _transitions(histories, episodes, rng):
         target = reward
         if h_next >= 0:
             best = q[h_next]
             target += discount * u[h_next][s_next][best.index(max(best))]
         steps[h][a] += 1
-        rate = steps[h][a] ** -power
+        steps_in[h][s][a] += 1
+        rate = steps_in[h][s][a] ** -power
         error = target - u[h][s][a]
         u[h][s][a] += rate * error
         if reading == "consistent":
             q[h][a] += rate * belief[h][s] * error
         else:
             share = 1.0 if reading == "algorithm3" else belief[h][s]
-            q[h][a] += rate * share * (target - q[h][a])
+            q[h][a] += steps[h][a] ** -power * share * (target - q[h][a])
     return Values(np.array(q), np.array(u))
 
 
@@ -258,12 +262,13 @@ def _drawn(weight_NK: Floats, rng: np.random.Generator) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What a method found: its histories, the values over them, that of the start, and how many iterates it took."""
+    """What a method found: its histories, the values over them, that of the start, how many iterates it took."""
 
     histories: Histories
     values: Values
     start_value: float
     iterations: int
+    exact: float | None = None  # of the start, where the values are estimates
 
 
 def solve(
@@ -288,10 +293,11 @@ def solve(
     if method == "aql" and not horizon:
         raise UserError("--horizon: aql needs one, as its episodes must end")
     histories = history_tree(model, horizon) if horizon else belief_graph(model)
+    q_HA = np.zeros((len(histories), len(model.actions)))
     if method == "aql":
         learned = asymmetric_q_learning(histories, episodes, reading, rng=np.random.default_rng(seed))
-        return Solved(histories, learned, histories.start_value(learned.q_HA), episodes)
-    q_HA = np.zeros((len(histories), len(model.actions)))
+        exact = settled(value_iteration(histories, q_HA))[0].q_HA
+        return Solved(histories, learned, histories.start_value(learned.q_HA), episodes, histories.start_value(exact))
     u_HSA = np.zeros((*histories.belief_HS.shape, len(model.actions)))
     iterates = {
         "vi": lambda: value_iteration(histories, q_HA),

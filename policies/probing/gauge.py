@@ -20,6 +20,7 @@ from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv, Belief, EnvSpec, Past
 from envs.factors import factors
 from envs.make import describing_env
+from policies.acting.embedded_envs import seen_in_place_of_observations
 from policies.acting.evaluate import GreedyPolicy, measures
 from policies.acting.rollout import Policy, run_episodes
 from policies.models.policy import HistoryPolicy
@@ -87,8 +88,9 @@ class BeliefGauge:
         self.envs, self.spec, self.domain = envs, envs.spec_sizes, describing_env(config.env)
         self.episodes, self.estimator = episodes, choose(ESTIMATORS, estimator, "--estimator")(EFFORT)
         none = f"{flag}: {self.spec.env_id} does not tell its belief"
-        if config.rl.get("observe", ()):
-            raise UserError(f"{flag}: what acts here sees embeddings, not the domain's observations")
+        if observe := config.rl.get("observe", ()):
+            what = seen_in_place_of_observations(observe)
+            raise UserError(f"{flag}: what acts here sees {what}, not the domain's observations")
         first = self.envs.reset(seed=0)[0]["obs"][:1]
         try:
             told = self.domain.belief(first, np.zeros((0, self.spec.action_dim)), False)

@@ -108,6 +108,15 @@ def test_a_bound_below_a_batch_is_one_line(path):
         buffer.episodes(np.arange(30))
 
 
+def test_no_more_rows_are_asked_for_than_there_are(path):
+    stored = open_dataset(path, ROWS)
+    with pytest.raises(UserError, match=f"--max_rows={ROWS - 1}: .* need {ROWS}; give as many"):
+        StreamedEpisodes(stored, ROWS - 1, 9, 0, batch_size=EPISODES)
+    some, whole = StreamedEpisodes(stored, ROWS, 9, 3, batch_size=EPISODES), EpisodeBuffer.of(read_dataset(path), 9, 3)
+    for order in (np.arange(EPISODES), np.arange(EPISODES)[::-1]):
+        assert_same_batch(some.episodes(order), whole.episodes(order))
+
+
 def test_a_file_that_is_gone_is_one_line(path):
     buffer = streamed(path, 50)
     buffer.close()

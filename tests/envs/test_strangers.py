@@ -411,6 +411,26 @@ def test_an_expert_whose_action_is_of_another_shape_is_one_line():
         AsymmetricWrapper(toy).expert_action()
 
 
+@pytest.mark.parametrize(
+    ("space", "right", "plain", "wrong"),
+    [
+        (spaces.Discrete(3, start=2), 4, 2, (0, 1, 5, 2.5, None, [2, 3])),
+        (spaces.MultiDiscrete([2, 3]), [1, 2], 5, ([1, 3], [-1, 0], [1, 0.5], 1)),
+        (spaces.MultiBinary(2), [1, 0], 2, ([2, 0],)),
+        (spaces.Box(0.0, 2.0, (2,)), [0.0, 5.0], [-1.0, 1.0], ([0.0, np.nan], [1.0, 1.0, 1.0], "up")),
+    ],
+)
+def test_an_expert_answers_in_the_envs_own_actions(space, right, plain, wrong):
+    env = AsymmetricWrapper(toy := Toy(space))
+    toy.expert_action = lambda guess: right
+    np.testing.assert_array_equal(env.expert_action(), plain)
+    for action in wrong:
+        toy.expert_action = lambda guess, action=action: action
+        with pytest.raises(UserError, match=r"^config_env\.id: the expert of Toy gives .* are of ") as caught:
+            env.expert_action()
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("num_envs", [1, 2])
 @pytest.mark.parametrize("where", ["init", "reset", "step", "state", "expert"])
 def test_an_error_of_the_envs_own_names_the_field(where, num_envs):

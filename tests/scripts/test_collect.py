@@ -16,7 +16,7 @@ import pytest
 from buffers.batch import Episode
 from buffers.dataset import read_dataset
 from envs.base import EnvSpec
-from policies.acting.collect import collect_episodes, coverage
+from policies.acting.collect import collect_episodes, coverage, coverage_table
 from policies.acting.rollout import check_expert
 from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
@@ -268,6 +268,14 @@ def test_a_domain_without_an_expert_is_found_out_beforehand():
     check_expert(Countdown(1, 0), "--flag", "leave it out")
     with pytest.raises(UserError, match="--flag: Countdown-v0 has no expert; leave it out"):
         check_expert(Countdown(1, 0, expert=False), "--flag", "leave it out")
+
+
+def test_columns_of_coverage_are_apart_however_long_their_numbers():
+    row = {"episodes": 10, "steps": 1_234_567_890, "length": 5.0, "return": -1e30}
+    lines = coverage_table({"random": row, "all": row}).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert [len(line.split()) for line in lines] == [6, 7, 7]
+    assert coverage_table({"all": row | {"return": 1.0}}).splitlines()[0].endswith("    length    return")
 
 
 def test_coverage_worked_out_by_hand():

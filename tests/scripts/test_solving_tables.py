@@ -1,11 +1,13 @@
 """Tabular methods of scripts/solve.py on the domain of a config."""
 
+import json
+
 import numpy as np
 import pytest
 
 from scripts.solving_tables import report_of_tables, solve_by_tables
 from tests.helpers.configs import config_named
-from tests.helpers.scripts import assert_refused
+from tests.helpers.scripts import ROOT, assert_refused
 from utils.errors import UserError
 from utils.run import Run
 
@@ -36,9 +38,21 @@ def test_a_horizon_a_discount_and_episodes_of_ones_own(tmp_path):
     told, *_ = solved(
         tmp_path, "heaven_hell_n:1", "learned", method="aql", horizon=2, episodes=50, reading="algorithm3"
     )
-    assert told.startswith("the value is 0.000000: aql over 5 histories, 50 episodes")
+    assert told.startswith("the estimate is 0.000000: aql over 5 histories, 50 episodes; the value is 0.000000")
     told, *_ = solved(tmp_path, "t_maze:20", "maze")
     assert told.startswith(f"the value is {4 * 0.98**20:.6f}: vi over ") and "right" not in told  # two first ones
+
+
+def test_q_learning_tells_an_estimate_that_is_near_the_value(scripts, tmp_path):
+    """By rates of (h, a) in place of (h, s, a), a tiger that is seldom there hardly ate anyone: it told 4.39."""
+    tiger = (ROOT / "configs/envs/tiger.pomdp", "--method=aql", "--horizon=4")
+    done = scripts.run("scripts/solve.py", *tiger, "--save_dir=logs", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (summary,) = (json.loads(path.read_text()) for path in tmp_path.glob("logs/**/summary.json"))
+    assert done.stdout.startswith(f"the estimate is {summary['estimate']:.6f}: aql over 15 histories, ")
+    assert "; the value is 2.091169\n" in done.stdout
+    assert summary["value"] == pytest.approx(2.091169, abs=1e-6)
+    assert summary["estimate"] == pytest.approx(summary["value"], abs=0.5)
 
 
 def test_what_is_no_finite_pomdp_is_refused(tmp_path):
@@ -50,7 +64,7 @@ def test_the_script_takes_them_by_name(scripts, tmp_path):
     env = "--config_env=configs/envs/heaven_hell_n.py:1"
     for flags, told in (
         (("--method=api",), "the value is 0.941480: api over 17 beliefs"),
-        (("--method=aql", "--horizon=2", "--episodes=50"), "the value is 0.000000: aql over 5 histories, 50 episodes"),
+        (("--method=aql", "--horizon=2", "--episodes=50"), "the estimate is 0.000000: aql over 5 histories, 50 epis"),
     ):
         done, again = (scripts.run("scripts/solve.py", env, *flags, "--save_dir=logs", cwd=tmp_path) for _ in range(2))
         assert done.returncode == again.returncode == 0, done.stderr + again.stderr

@@ -164,6 +164,15 @@ def test_estimators_of_vectors_are_refused_where_beliefs_are_particles(hike, est
         BeliefGauge(*hike[:2], "--run", estimator)
 
 
+@pytest.mark.parametrize(("row", "seen"), [("teacher", "the state"), ("zero_on", "embeddings")])
+def test_what_does_not_see_observations_is_refused(row, seen):
+    config = make_config(row)
+    with config.unlocked():
+        config.env = t_maze()
+    with pytest.raises(UserError, match=f"^--run: what acts here sees {seen}, not the domain's observations"):
+        BeliefGauge(config, make_vector_env(config.env, 2, seed=0), "--run")
+
+
 def test_a_domain_without_a_belief_is_refused():
     config = make_config()
     with config.unlocked():

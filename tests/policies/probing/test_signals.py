@@ -126,4 +126,8 @@ def test_features_of_a_data_set_are_ranked(scripts, tmp_path):
     assert sorted(tuple(one["names"]) for one in found) == [("cell",), ("heaven",), ("heaven", "cell")]
     assert (tmp_path / "out" / "signals.png").read_bytes().startswith(b"\x89PNG")
     assert "signal" in done.stdout and "heaven, cell" in done.stdout
+    (tmp_path / "file").touch()
+    for out in ("file", "file/below"):
+        refused = scripts.run("scripts/signals.py", *flags, f"--out={tmp_path / out}")
+        assert_refused(refused, f"--out: {tmp_path / 'file'} is a file; name a folder")
     assert_refused(scripts.run("scripts/signals.py", *flags, "--features=hell"), "--features", "hell", "heaven")
