@@ -14,7 +14,8 @@ from statistics import median
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.settings import domain, make_agent, random_episodes, replays  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from benchmarks.settings import domain, make_agent, random_episodes, replays  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
 ROWS = {  # the row, and settings of the future measure beside its defaults
@@ -27,7 +28,7 @@ ROWS = {  # the row, and settings of the future measure beside its defaults
 def main() -> None:
     """Times all rows in turns and prints a line of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=count, default=30)
     rounds = parser.parse_args().rounds
     prepare_cpu(1)
     spec, episodes = random_episodes(64, 50)

@@ -20,7 +20,8 @@ import torch
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from buffers.augment import draw_angles, turned_share  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from buffers.augment import draw_angles, turned_share  # noqa: E402
 from buffers.batch import EpisodeBatch  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from configs.envs import robot  # noqa: E402
@@ -115,7 +116,7 @@ def main() -> None:
     """Prints a line a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--domain", default="block_pushing", choices=robot.VARIANTS)
-    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--updates", type=count, default=1500)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=ROWS)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

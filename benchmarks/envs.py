@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)  # else `import envs` would find this file
 
-from envs import CONTINUOUS, FINITE, GRIDS  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from envs import CONTINUOUS, FINITE, GRIDS  # noqa: E402
 from envs.mountain_hike import MountainHikeRules  # noqa: E402
 from envs.particles import AT_ONCE, ParticleFilter  # noqa: E402
 
@@ -84,9 +85,9 @@ def belief_time(rules: MountainHikeRules) -> float:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--num_envs", type=int, default=10_000)
+    parser.add_argument("--num_envs", type=count, default=10_000)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement, at least")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=count, default=5)
     parser.add_argument(
         "--files", nargs="*", default=["configs/envs/tiger.pomdp"], help="finite POMDPs to step as well"
     )

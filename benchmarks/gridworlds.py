@@ -7,7 +7,6 @@ gymnasium 0.29.1, minigrid 2.3.1, scipy, PyYAML and wandb. One thread each, in t
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,8 @@ import numpy as np
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from policies.exact.exploring import Explorers, Settings  # noqa: E402 after the path
+from benchmarks.arguments import count, folder, result_of  # noqa: E402 after the path
+from policies.exact.exploring import Explorers, Settings  # noqa: E402
 from scripts.reporting.criteria import GRIDWORLDS  # noqa: E402
 from utils.device import prepare_cpu  # noqa: E402
 
@@ -52,8 +52,8 @@ print(1e3 * (seconds(1 + updates) - few) / updates)
 def main() -> None:
     """Times both and prints a line of each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--peer", type=Path)
+    parser.add_argument("--rounds", type=count, default=8)
+    parser.add_argument("--peer", type=folder)
     parser.add_argument("--peer_python", default=sys.executable)
     asked = parser.parse_args()
     prepare_cpu(1)
@@ -76,8 +76,7 @@ def main() -> None:
             ours[bonus].append(1e3 * (time.process_time() - began) / UPDATES)
             if asked.peer is not None:
                 command = [asked.peer_python, "-c", THEIRS, PEER[bonus], str(UPDATES)]
-                done = subprocess.run(command, cwd=asked.peer, capture_output=True, text=True, check=True)
-                theirs[bonus].append(float(done.stdout.split()[-1]))
+                theirs[bonus].append(float(result_of(command, cwd=asked.peer).split()[-1]))
     for bonus in PEER:
         line = f"{bonus:9s} {SEEDS} seeds, a step and an update: {median(ours[bonus]):.2f} ms"
         if one := theirs[bonus]:

@@ -29,7 +29,8 @@ from torch import Tensor, nn
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from buffers.augment import turned_share  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from buffers.augment import turned_share  # noqa: E402
 from buffers.batch import Episode, EpisodeBatch, Rows  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
 from configs.envs import robot  # noqa: E402
@@ -172,9 +173,9 @@ def drawn(buffer: EpisodeBuffer, batch_size: int) -> None:
 def main() -> None:
     """Prints both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--shortest", type=int, default=8, help="length of the shortest episodes")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch_size", type=count, default=32)
+    parser.add_argument("--shortest", type=count, default=8, help="length of the shortest episodes")
+    parser.add_argument("--repeats", type=count, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)

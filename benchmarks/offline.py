@@ -26,7 +26,8 @@ from ml_collections import ConfigDict
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.measure import machine, middle, ratio, turns  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from benchmarks.measure import machine, middle, ratio, turns  # noqa: E402
 from benchmarks.settings import CPU  # noqa: E402
 from buffers.batch import Episode  # noqa: E402
 from buffers.episode_buffer import EpisodeBuffer  # noqa: E402
@@ -123,9 +124,9 @@ def main() -> None:
     """Prints a line a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=[*offline.VARIANTS, "sac"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--length", type=int, default=50)
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--batch_size", type=count, default=32)
+    parser.add_argument("--length", type=count, default=50)
     parser.add_argument("--peer", action="store_true")
     args = parser.parse_args()
     prepare_cpu(1)

@@ -18,7 +18,8 @@ import pybullet
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from envs import ROBOT  # noqa: E402 after the path
+from benchmarks.arguments import count  # noqa: E402 after the path
+from envs import ROBOT  # noqa: E402
 
 PLAIN_STEPS, PLAIN_ITERATIONS = 300, 50
 
@@ -58,7 +59,7 @@ def cost(env_id: str, episodes: int) -> tuple[float, float, float]:
 def main() -> None:
     """Prints a line a domain."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--episodes", type=count, default=10)
     episodes = parser.parse_args().episodes
     print(f"{'':20}{'step ms':>10}{'plain ms':>10}{'(picture)':>10}{'ratio':>8}")
     for env_id in ROBOT:

@@ -10,7 +10,6 @@ its ratio is what two free cores would need. `--cuda=0` measures a GPU.
 import argparse
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +17,10 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[0] = str(ROOT)
+
+from benchmarks.arguments import count, result_of  # noqa: E402 after the path
+
 FLAGS = (
     "--config_env=configs/envs/heaven_hell.py", "--config_rl=configs/rl/dqn.py:mi", "--config_rl.z_obs=scratch",
     "--config_rl.z_state=random", "--config_repr=configs/repr/heaven_hell.py", "--config_seq=configs/seq/gru.py",
@@ -31,7 +34,7 @@ def timed(num_seeds: int, flags: list[str]) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "main.py"), *FLAGS, f"--save_dir={folder}", f"--num_seeds={num_seeds}"]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
-        subprocess.run([*command, *flags], cwd=ROOT, env=env, check=True, capture_output=True)
+        result_of([*command, *flags], cwd=ROOT, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -39,9 +42,9 @@ def timed(num_seeds: int, flags: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Takes turns and prints a line a command, then the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num_seeds", type=int, default=8)
-    parser.add_argument("--train_episodes", type=int, default=400)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--num_seeds", type=count, default=8)
+    parser.add_argument("--train_episodes", type=count, default=400)
+    parser.add_argument("--repeats", type=count, default=3)
     options, flags = parser.parse_known_args()
     flags.append(f"--train_episodes={options.train_episodes}")
     times: dict[int, list[tuple[float, float]]] = {1: [], options.num_seeds: []}

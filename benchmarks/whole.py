@@ -21,7 +21,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
-from benchmarks.measure import busy_cores  # noqa: E402 after the path
+from benchmarks.arguments import count, result_of  # noqa: E402 after the path
+from benchmarks.measure import busy_cores  # noqa: E402
 
 RANDOM_EPISODES, LEARNED = 10, 0.9  # before training; the success that counts as learned
 PROGRAMS: dict[str, list[str] | None] = {  # flags of main.py; None for the plain program
@@ -82,7 +83,7 @@ def ours(encoders: str, train_episodes: int, seed: int, flags: list[str]) -> dic
             *(f"--state_embedder_dir={encoders}", f"--obs_embedder_dir={encoders}", f"--seed={seed}"),
             *(f"--train_episodes={train_episodes}", f"--save_dir={folder}", "--group=whole", "--run_name=run"),
         ]
-        subprocess.run([*command, *flags], cwd=ROOT, check=True, capture_output=True)
+        result_of([*command, *flags], cwd=ROOT)
         rows = [json.loads(line) for line in (Path(folder) / "whole/run/metrics.jsonl").read_text().splitlines()]
     success = [(row["step"], row["eval/success"]) for row in rows if "eval/success" in row]
     return {"updates": max(row.get("updates", 0) for row in rows), "steps": success[-1][0], "success": success}
@@ -92,7 +93,7 @@ def main() -> None:
     """Takes turns; with --plain it is the plain program itself."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", required=True, help="folder of stage 2's embedders of HeavenHell")
-    parser.add_argument("--train_episodes", type=int, default=1200)
+    parser.add_argument("--train_episodes", type=count, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--programs", nargs="+", choices=list(PROGRAMS), default=list(PROGRAMS), help="plain runs besides"

@@ -5,7 +5,6 @@ import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -27,6 +26,7 @@ from envs.vectors import ForeignVectorEnv
 from envs.views import ImageOptions, names_of
 from envs.workers import ProcessAsymmetricVectorEnv
 from envs.wrappers import Adaptation, AsymmetricWrapper, StateFn, told_by
+from utils.config import from_here_or_root
 from utils.errors import UserError, blaming, staying, suggest
 from utils.files import content_digest
 from utils.optional import what_lacks
@@ -72,10 +72,13 @@ def file_digest(config_env: ConfigDict) -> str | None:
         UserError: there is no such file, or it cannot be read.
     """
     path = config_env.kwargs.get("path")
-    if not path or (config_env.get("module") != "envs" and not Path(path).is_file()):  # strangers' path may be anything
+    if not path:
+        return None
+    file = from_here_or_root(path)
+    if config_env.get("module") != "envs" and not file.is_file():  # strangers' path may be anything
         return None
     try:
-        return content_digest([Path(path)])
+        return content_digest([file])
     except OSError as error:
         raise UserError(f"--config_env.kwargs.path: {path} cannot be read: {error.strerror or error}") from error
 

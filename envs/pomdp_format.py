@@ -17,6 +17,7 @@ import numpy as np
 
 from envs.finite import Entries, FinitePOMDP, Floats, Matrix, RewardEntries, matrices
 from envs.pomdp_cells import Cells, Statements
+from utils.config import from_here_or_root
 from utils.errors import UserError, suggest
 from utils.memory import gib, total_memory
 
@@ -46,7 +47,7 @@ def read_pomdp(path: str | Path, *, continuing: bool = False, first_observation:
     Raises:
         UserError: it cannot be read, or is no such file; names the file, the line and what was expected.
     """
-    file = Path(path).expanduser()
+    file = from_here_or_root(path)
     try:
         found = file.stat()
     except OSError as error:

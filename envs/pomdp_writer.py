@@ -68,8 +68,8 @@ def _starting_anew(pomdp: FinitePOMDP) -> FinitePOMDP:
 
 
 def _writable(names: tuple[str, ...]) -> bool:
-    """Whether the format can hold the names."""
-    return not any(
+    """Whether the format can hold the names, which differ from each other there."""
+    return len(set(names)) == len(names) and not any(
         re.search(r"[\s:#]", name) or not name or name in RESERVED or NUMBER.fullmatch(name) for name in names
     )
 

@@ -112,7 +112,7 @@ def domain() -> Any:
     config_env = _ENV.value
     if _FILE.value is None:
         return config_env
-    if config_env.id != FILES:
+    if config_env.id != FILES or config_env.kwargs.path:
         raise UserError("--file: give a file, or --config_env, but not both")
     with config_env.unlocked():
         config_env.kwargs.path = _FILE.value

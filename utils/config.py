@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import keyword
 import math
+import os
 import re
 import sys
 import traceback
@@ -189,13 +190,19 @@ class _ConfigParser(config_flags.ConfigFileFlagParser):
 
     def _find(self, file: str) -> Path:
         """The file, from here or from the repository's root."""
-        for base in (Path(), ROOT):
-            if (base / file).is_file():
-                return (base / file).resolve()
+        found = from_here_or_root(file)
+        if found.is_file():
+            return found.resolve()
         folder = next((base / file for base in (Path(), ROOT) if (base / file).parent.is_dir()), ROOT / file).parent
         there = sorted(found.name for found in folder.glob("*.py") if not found.name.startswith("_"))
         hint = f"{suggest(Path(file).name, there)}; {Path(file).parent} has {', '.join(there)}" if there else ""
         raise UserError(f"--{self.name}: no config file {file!r}{hint}")
+
+
+def from_here_or_root(file: str | os.PathLike[str]) -> Path:
+    """A file by its path from here; from the repository's root, where its own files are named so, if there is none."""
+    here = Path(file).expanduser()
+    return here if here.is_file() or not (ROOT / here).is_file() else ROOT / here
 
 
 def load_config(file: Path, variant: str, flag: str, given: Mapping[str, Sequence[str]] | None = None) -> ConfigDict:

@@ -15,6 +15,7 @@ from envs.finite import FinitePOMDP, entries_of
 from envs.make import horizon_of, model_of
 from policies.exact.point_based import Solver
 from scripts.reporting.references import Reference
+from utils.config import from_here_or_root
 from utils.errors import ForeignError, UserError
 from utils.files import atomic_write
 
@@ -72,7 +73,7 @@ class Certified:
         except (UserError, ForeignError, AttributeError, KeyError, TypeError, ValueError):
             kwargs = config_env.get("kwargs")
             path = kwargs.get("path") if isinstance(kwargs, ConfigDict) else None
-            if isinstance(path, str) and path and not Path(path).is_file():
+            if isinstance(path, str) and path and not from_here_or_root(path).is_file():
                 self.notes.append(f"{config_env.get('id')}: no scores, as its file is not at {path} from here")
             return None  # no finite domain, or not one of today's
         key = digest(model, horizon)

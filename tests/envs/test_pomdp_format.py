@@ -332,6 +332,12 @@ def test_native_domains_are_written_and_read_again(tmp_path, rules):
     assert_same(model, read_pomdp(tmp_path / "native.pomdp"))
 
 
+def test_names_that_repeat_are_left_out(tmp_path):
+    model = replace(heaven_hell_model(1), actions=("move",) * 4)
+    write_pomdp(model, tmp_path / "repeated.pomdp")
+    assert_same(replace(model, actions=("0", "1", "2", "3")), read_pomdp(tmp_path / "repeated.pomdp"))
+
+
 def test_domains_for_others_start_anew_where_they_end(tmp_path):
     """Who knows the side is paid 1 with each third step: v = γ² + γ³ v."""
     write_pomdp(heaven_hell_model(1), tmp_path / "one.pomdp", for_others=True)

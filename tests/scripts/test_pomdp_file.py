@@ -40,6 +40,18 @@ def test_a_file_through_all_three_stages(scripts, tmp_path):
     assert "tiger-left" in page
 
 
+def test_a_file_that_comes_along_is_found_from_anywhere_unless_there_is_one_of_its_name(scripts, tmp_path):
+    name = "configs/envs/tiger.pomdp"
+    env = (CONFIG, f"--config_env.kwargs.path={name}", "--config_env.horizon=8", "--episodes=2", "--random_episodes=2")
+    for data in ("its", "own"):
+        done = scripts.run("main_collect_data.py", *env, f"--data_path={data}", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(TIGER.replace("tiger-left", "left"))
+    features = [read_dataset(tmp_path / data).spec.state_features[0] for data in ("its", "own")]
+    assert features == ["tiger-left", "left"]
+
+
 def test_a_file_that_is_wrong_is_refused_in_one_line(scripts, tmp_path):
     (tmp_path / "tiger.pomdp").write_text(TIGER.replace("0.85 0.15\n", "0.85 0.25\n"))
     for flags, message in (

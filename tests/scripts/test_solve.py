@@ -114,6 +114,7 @@ def test_a_policy_that_is_too_large(tmp_path, monkeypatch, most, bounds_are_kept
         ((TIGER, "--discount=0"), ("--discount",)),
         ((TIGER, "--run_name=../x"), ("--run_name",)),
         ((TIGER, "--config_env=configs/envs/heaven_hell.py"), ("--file", "--config_env")),
+        ((TIGER, "--config_env.kwargs.path=nowhere.pomdp"), ("--file", "--config_env")),
         (("--config_env=configs/envs/heaven_hell.py",), ("--horizon",)),
         (("--config_env=configs/envs/cartpole_hidden.py",), ("CartPole-v1", "finite POMDP")),
     ],
