@@ -171,6 +171,13 @@ class Trainer:
                     self._report(bar)
                     self._check_stop()
             self._save()
+        if not experience.updates:
+            warnings.warn(
+                f"{self.record.run.folder.name}: nothing was learned, as no update was made {self.where}: no episode "
+                "has ended, or the steps have earned none (--updates_per_step)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _learn(self, bar: Bar) -> None:
         """As many updates as there are batches, their metrics averaged.

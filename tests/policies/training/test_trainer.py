@@ -154,6 +154,14 @@ def test_a_lines_means_are_those_since_the_line_before(make):
     assert done == trainer.updates
 
 
+@pytest.mark.parametrize(("plan", "learns"), [({"updates_per_step": 0.001}, False), ({"updates_per_step": 0.01}, True)])
+def test_a_run_without_an_update_says_so(make, plan, learns, recwarn):
+    trainer = make(**plan)
+    trainer.train(None)
+    told = [str(warning.message) for warning in recwarn if "nothing was learned" in str(warning.message)]
+    assert ((trainer.updates > 0), len(told)) == (learns, not learns)
+
+
 @pytest.mark.parametrize("blind_from, times", [(5, 1), (None, 0)])
 def test_a_policy_that_is_blind_is_told_of_once(make, blind_from, times, recwarn):
     class Seeing(Counting):
