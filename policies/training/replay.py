@@ -31,7 +31,7 @@ def replay(policy_dir: str, config: ConfigDict, settings: Settings, options: Opt
         "env": config.env.id,
         "method": method if trained_on == config.env.id else f"{method} trained on {trained_on}",
         "memory": about["config"]["seq"]["memory"],
-        "seed": settings.seed,
+        "episodes_seed": settings.seed,
         "final_episodes": config.env.eval.episodes,
         "final": play_final(policy, make_envs, config.env, settings.seed, config.env.eval.episodes),
     }

@@ -88,9 +88,10 @@ def plot_curve(history: list[dict[str, float]], path: Path, title: str, clock: s
 def table(summary: Mapping[str, Any]) -> str:
     """A short table of a summary; it says nothing of success where the env does not tell it."""
     final, of = summary["final"], f" of {summary['final_episodes']} greedy episodes"
+    seed = f"seed {summary['seed']}" if "seed" in summary else f"episodes of seed {summary['episodes_seed']}"
     rows = [
         ("domain", summary["env"]),
-        ("method", f"{summary['method']}, {summary['memory']}, seed {summary['seed']}"),
+        ("method", f"{summary['method']}, {summary['memory']}, {seed}"),
         *([(f"success{of}", f"{final['success']:.2f}")] if "success" in final else []),
         ("return" if "success" in final else f"return{of}", f"{final['return']:.2f}"),
         ("length", f"{final['length']:.1f}"),

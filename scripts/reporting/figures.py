@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scripts.reporting.statistics import Interval
-from scripts.reporting.study import ALL, AXES, Panel, Row, Study
+from scripts.reporting.study import ALL, Panel, Row, Study
 from scripts.reporting.tables import TITLES
 from utils.files import atomic_path
 
@@ -93,7 +93,7 @@ def _curves(plt: Any, study: Study, panels: Sequence[Panel], statistic: str) -> 
                 axes.axhline(study.threshold, color="0.5", linewidth=0.8, linestyle=":")
             _tidy(axes)
         column[0].set(title=panel.start, ylim=(-0.04, 1.04))
-        column[1].set_xlabel(AXES[axis])
+        column[1].set_xlabel(panel.titles[axis])
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.2)}
         column[1].legend(**below, frameon=False, fontsize="small", ncols=columns)
     for metric, axes in zip(metrics, cells[:, 0]):

@@ -176,7 +176,7 @@ function showCurves() {
   });
   const thin = !state.seeds ? [] : rows.flatMap((row) => row.runs
     .map((run) => ({ row, x: run.x[state.axis] ?? [], y: run.y[state.metric] ?? [] })));
-  chart($("curves"), { series, thin, xlabel: data.axes[state.axis], ylabel: METRICS[state.metric], places: digits(state.metric),
+  chart($("curves"), { series, thin, xlabel: panel().titles[state.axis], ylabel: METRICS[state.metric], places: digits(state.metric),
     yrange: state.metric === "success" ? [0, 1] : null, rule: state.metric === data.threshold_metric ? data.threshold : null });
   $("curves-about").textContent = `${data.statistics[state.statistic]} of greedy episodes over seeds, with the 95 % ` +
     "stratified-bootstrap interval; dashed where some of the seeds are missing. Point at a curve, or use the arrow keys.";
@@ -222,7 +222,7 @@ function showLearning() {
   options("learning", names);
   const series = shown().filter((row) => row.learning[state.learning])
     .map((row) => ({ row, ...row.learning[state.learning] }));
-  chart($("learning-chart"), { series, xlabel: data.axes.steps, ylabel: state.learning, places: null, height: 300 });
+  chart($("learning-chart"), { series, xlabel: panel().titles.steps, ylabel: state.learning, places: null, height: 300 });
   $("learning-about").textContent = "Mean over seeds, and from the least to the greatest of them, as logged; not smoothed.";
 }
 
@@ -245,7 +245,7 @@ function showClock() {
   $("clock-section").hidden = panel().domains.length > 0;
   if (panel().domains.length) return;
   const what = `${data.threshold_metric} ${data.threshold}`;
-  table("clock", ["", `reached ${what}`, `env steps to ${what}`, `minutes to ${what}`, "hours a run", "env steps a second"],
+  table("clock", ["", `reached ${what}`, `${panel().unit} to ${what}`, `minutes to ${what}`, "hours a run", `${panel().unit} a second`],
     shown().map((row) => [titled(row), row.reached, ...row.clock]));
   $("clock-about").textContent = data.texts.clock;
 }
@@ -289,7 +289,7 @@ function show() {
   options("metric", Object.keys(METRICS).filter((metric) => metricsOf(panel()).includes(metric)), METRICS);
   options("statistic", Object.keys(data.statistics), data.statistics);
   options("axis", panel().axes.filter((axis) => panel().rows.some((row) =>
-    row.curves[`${axis}/${state.metric}`])), data.axes);
+    row.curves[`${axis}/${state.metric}`])), panel().titles);
   $("seeds").checked = state.seeds;
   for (const draw of [showMethods, showCurves, showFinal, showProfile, showImprovement, showLearning, showGauge, showClock, showFilms, showRuns]) draw();
   const words = new URLSearchParams({ ...state, seeds: state.seeds ? 1 : "", off: [...state.off].join("|") });

@@ -13,7 +13,7 @@ import numpy as np
 from scripts.reporting.figures import COLOURS
 from scripts.reporting.runs import METRICS, SETTINGS, Record
 from scripts.reporting.statistics import STATISTICS, Interval
-from scripts.reporting.study import AXES, FEW, Panel, Row, Study, few_seeds, gauged
+from scripts.reporting.study import FEW, Panel, Row, Study, counted, few_seeds, gauged, unit_of
 from scripts.reporting.tables import (
     ALL_DOMAINS,
     CHANCE,
@@ -87,7 +87,6 @@ def _data(study: Study, films: Mapping[Path, str]) -> dict[str, Any]:
             {"name": label, "colour": COLOURS[number % len(COLOURS)], "dashed": number >= len(COLOURS)}
             for label, number in ((label, study.colours[label]) for label in study.labels)
         ],
-        "axes": AXES,
         "statistics": {name: TITLES[name] for name in ("iqm", "median", "mean")},
         "texts": {"final": FINAL, "chance": CHANCE, "clock": CLOCK.replace("`", ""), "all": ALL_DOMAINS},
         "panels": [_panel(study, panel, index) for panel in study.panels],
@@ -105,6 +104,8 @@ def _panel(study: Study, panel: Panel, films: Mapping[Path, int]) -> dict[str, A
         "domain": panel.domain,
         "start": panel.start,
         "axes": list(panel.axes),
+        "titles": panel.titles,
+        "unit": unit_of(panel.rows),
         "domains": list(panel.domains),
         "rows": [_row(study, panel, row, films) for row in panel.rows],
         "thresholds": {name: _numbers(values) for name, values in panel.thresholds.items()},
@@ -161,10 +162,10 @@ def _row(study: Study, panel: Panel, row: Row, films: Mapping[Path, int]) -> dic
         "clock": None
         if panel.domains
         else [
-            time_text(row.steps, ",.0f"),
+            counted(time_text(row.steps, ",.0f"), row, unit_of(panel.rows)),
             time_text(row.minutes, ",.1f"),
             _text(sum(row.hours) / len(row.hours), ".2f") if row.hours else "–",
-            _text(row.speed, ",.0f"),
+            counted(_text(row.speed, ",.0f"), row, unit_of(panel.rows)),
         ],
         "runs": [] if panel.domains else [_run(one, films) for one in sorted(row.runs, key=lambda one: one.seed)],
     }

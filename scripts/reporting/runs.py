@@ -29,6 +29,8 @@ METRICS = ("success", "return", "length")
 # how the names of what is logged of learning begin
 LEARNING = ("loss/", "q/", "bonus/", "grad_norm", "gauge/", "train/return")
 UNTOLD = ("success",)  # what an env may not tell
+OF_DATA = ("stored_data", "stored_then_envs")  # values of `rl.learns_from` with which a run's clock counts updates
+ENV_STEPS, UPDATES = "env steps", "updates"
 NAME = "name"  # what `by` calls the folder's name without its seed
 # What an evaluation measures; runs of one env must agree on all of it.
 SETTINGS = {
@@ -87,14 +89,15 @@ class Record:
     Attributes:
         config: all fields by dotted name.
         settings: values of `SETTINGS`, as JSON.
-        steps: env steps of the E evaluations, ascending.
+        unit: what the run's clock counts, and its `steps` are: `ENV_STEPS` or `UPDATES`.
+        steps: of the E evaluations, ascending.
         curves: each of `METRICS` that the env tells, (E,); and `score`, the normalised return, where the env has a
             reference.
         minutes: wall-clock of training until the evaluations (E,); NaN where no rate was logged.
-        clock: minutes and env steps of the last line with a rate; None without one.
+        clock: minutes and steps of the last line with a rate; None without one.
         final: statistics of the greedy episodes after training; None for a run that is not finished.
         films: GIFs.
-        learning: by name, such as `loss/td`, env steps and values (2, ·); NaN where not finite.
+        learning: by name, such as `loss/td`, steps and values (2, ·); NaN where not finite.
         left_out: how many evaluations have `null` for a number.
         reference: random and best return of its env, where they are known.
     """
@@ -104,6 +107,7 @@ class Record:
     seed: int
     config: Mapping[str, Any]
     settings: Mapping[str, str]
+    unit: str
     steps: Array
     curves: Mapping[str, Array]
     minutes: Array
@@ -119,7 +123,7 @@ class Record:
         return float(self.curves[metric][-LAST:].mean())
 
     def first_reaching(self, threshold: float, metric: str = "success") -> tuple[float, float]:
-        """Env steps and minutes of the first evaluation that is at least `threshold`; infinite if there is none.
+        """Steps and minutes of the first evaluation that is at least `threshold`; infinite if there is none.
 
         NaN where the env does not tell the metric.
         """
@@ -226,7 +230,8 @@ def read_run(folder: Path, by: Sequence[str] = (), work_out: WorkOut = unknown) 
         ", ".join(filter(None, (_told_apart(name, flat, folder) for name in by))),
     )
     settings = {name: json.dumps(_subtree(config, name), sort_keys=True) for name in SETTINGS}
-    rows, clock, learning, left_out = read_metrics(folder / "metrics.jsonl")
+    unit = UPDATES if flat.get("rl.learns_from") in OF_DATA else ENV_STEPS
+    rows, clock, learning, left_out = read_metrics(folder / "metrics.jsonl", unit)
     steps = np.array([row["step"] for row in rows], np.float64)
     told = [metric for metric in METRICS if all(metric in row for row in rows)]
     curves = {metric: np.array([row[metric] for row in rows], np.float64) for metric in told}
@@ -240,6 +245,7 @@ def read_run(folder: Path, by: Sequence[str] = (), work_out: WorkOut = unknown) 
         flat["run.seed"],
         flat,
         settings,
+        unit,
         steps,
         curves,
         minutes,
@@ -260,13 +266,16 @@ def is_own_film(path: Path, folder: Path) -> bool:
         return file.read(4) == b"GIF8"
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, float]], dict[str, Array], int]:
-    """The evaluations in metrics.jsonl, `step` and `METRICS`; (env steps, minutes so far) of each logged rate; by name,
-    env steps and values (2, ·) of what is logged of `LEARNING`; and how many evaluations are left out.
+def read_metrics(
+    path: Path, unit: str = ENV_STEPS
+) -> tuple[list[dict[str, float]], list[tuple[float, float]], dict[str, Array], int]:
+    """The evaluations in metrics.jsonl, `step` and `METRICS`; (steps, minutes so far) of each logged rate; by name,
+    steps and values (2, ·) of what is logged of `LEARNING`; and how many evaluations are left out.
 
-    A rate holds for the steps since the line before. So minutes are those of training, evaluations among them, without
-    what lay between a stop and the resumption. A file that is not there yet is an empty one. An env that does not tell
-    success has none. An evaluation in which a number is `null` is left out, and counted.
+    Steps are of the run's clock, and so are rates: of its `unit`. A rate holds for the steps since the line before. So
+    minutes are those of training, evaluations among them, without what lay between a stop and the resumption. A file
+    that is not there yet is an empty one. An env that does not tell success has none. An evaluation in which a number
+    is `null` is left out, and counted.
 
     Raises:
         UserError: a line that is not a JSON object, lacks a number, or goes back in steps.
@@ -274,7 +283,7 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
     rows: list[dict[str, float]] = []
     clock: list[tuple[float, float]] = []
     learning: dict[str, list[tuple[float, float]]] = {}
-    left_out = 0
+    left_out, speed = 0, f"clock/{unit.replace(' ', '_')}_per_second"
     for count, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         where = f"{path}, line {count}"
         row = parse(line, where)
@@ -289,8 +298,8 @@ def read_metrics(path: Path) -> tuple[list[dict[str, float]], list[tuple[float, 
             rows.append(found | {"step": number(row, "step", where)})
             if len(rows) > 1 and rows[-1]["step"] <= rows[-2]["step"]:
                 raise damaged(where, "its step is not after that of the evaluation before")
-        if row.get("clock/env_steps_per_second") is not None:
-            rate, step = number(row, "clock/env_steps_per_second", where), number(row, "step", where)
+        if row.get(speed) is not None:
+            rate, step = number(row, speed, where), number(row, "step", where)
             before, minutes = clock[-1] if clock else (0.0, 0.0)
             if rate > 0 and step > before:
                 clock.append((step, minutes + (step - before) / rate / 60))

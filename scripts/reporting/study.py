@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scripts.reporting.runs import METRICS, TINY, Key, Record, differences, start
+from scripts.reporting.runs import ENV_STEPS, METRICS, TINY, Key, Record, differences, start
 from scripts.reporting.statistics import (
     CURVE_DRAWS,
     STATISTICS,
@@ -27,7 +27,7 @@ from scripts.reporting.statistics import (
 
 SOLVED = 0.95  # of the mean of the last ten evaluations
 ALL = "all domains"
-AXES = {"steps": "environment steps", "minutes": "minutes of training", "share": "share of training, %"}
+AXES = {"minutes": "minutes of training", "share": "share of training, %"}
 COMPARED = ("success", "return", "score")  # of which more is better
 POINTS = 60  # of a curve over minutes; of a profile; of what is logged of learning
 GAUGE = "gauge/"  # how the names of what --gauge logs begin
@@ -60,15 +60,15 @@ class Row:
         samples: for each metric the mean of the last ten evaluations of finished runs, (S,) for each domain.
         final: the same as estimates.
         curves: by (axis, metric).
-        learning: by name, what is logged of learning: env steps (G,), and mean, least and greatest over seeds (3, G).
+        learning: by name, what is logged of learning: steps (G,), and mean, least and greatest over seeds (3, G).
         reported: success of the greedy episodes after training, of finished runs.
         last: mean of the last ten evaluations so far, of all runs that have one.
         solved: how many runs have a `last` success of at least `SOLVED`; None where the env does not tell success.
-        steps: median env steps to the threshold; infinite for never.
+        steps: median `unit` to the threshold; infinite for never.
         minutes: the same on the clock.
         never: how many runs did not reach it.
         hours: wall-clock of each run that has one.
-        speed: env steps a second, the median over runs; NaN where no run has a clock.
+        speed: `unit` a second, the median over runs; NaN where no run has a clock.
     """
 
     label: str
@@ -109,6 +109,11 @@ class Row:
         """Of the first run."""
         return self.runs[0].key
 
+    @property
+    def unit(self) -> str:
+        """What the clock of its runs counts."""
+        return self.runs[0].unit
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -134,6 +139,12 @@ class Panel:
     def start(self) -> str:
         """What its kind of start is called."""
         return start(self.demonstrations)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What its axes are called."""
+        titles = {"steps": unit_of(self.rows).replace(ENV_STEPS, "environment steps")} | AXES
+        return {name: titles[name] for name in self.axes}
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,16 @@ class Study:
         return [panel for panel in self.panels if panel.domain == domain]
 
 
+def unit_of(rows: Sequence[Row]) -> str:
+    """What the clocks of these groups count; `env steps or updates` where they are unlike."""
+    return " or ".join(sorted({row.unit for row in rows}))
+
+
+def counted(text: str, row: Row, unit: str) -> str:
+    """A number of steps, with what it counts where the column's `unit` leaves that open."""
+    return f"{text} {row.unit}" if unit != row.unit and any(letter.isdigit() for letter in text) else text
+
+
 def study(records: Sequence[Record], threshold: float, metric: str, notes: Sequence[str] = ()) -> Study:
     """Groups the runs and works out every number of the report."""
     groups: dict[Key, list[Record]] = defaultdict(list)
@@ -202,16 +223,25 @@ def study(records: Sequence[Record], threshold: float, metric: str, notes: Seque
 
 
 def unlike_budgets(groups: Mapping[Key, Sequence[Record]]) -> list[str]:
-    """A note where groups that are compared were trained for unlike numbers of steps."""
-    budgets: dict[str, dict[str, None]] = defaultdict(dict)
+    """Notes where groups that are compared were trained for unlike numbers of steps, or by unlike clocks."""
+    budgets: dict[tuple[str, str], dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
     for key, runs in groups.items():
         for one in runs:
-            budgets[str(one.config.get("run.train_episodes"))][key.label] = None
-    if len(budgets) < 2:
-        return []
-    first = next(iter(groups))
-    found = "; ".join(f"{budget}: {' and '.join(labels)}" for budget, labels in budgets.items())
-    return [f"{first.env}, {start(first.demonstrations)}: groups differ in run.train_episodes ({found})"]
+            field_of = "run.train_episodes" if one.unit == ENV_STEPS else "rl.num_updates"
+            budgets[one.unit, field_of][str(one.config.get(field_of))][key.label] = None
+    first, notes = next(iter(groups)), list[str]()
+    where = f"{first.env}, {start(first.demonstrations)}"
+    for (_, field_of), found in budgets.items():
+        if len(found) > 1:
+            told = "; ".join(f"{budget}: {' and '.join(labels)}" for budget, labels in found.items())
+            notes.append(f"{where}: groups differ in {field_of} ({told})")
+    if len(budgets) > 1:
+        told = "; ".join(
+            f"{unit}: {' and '.join(dict.fromkeys(label for labels in found.values() for label in labels))}"
+            for (unit, _), found in budgets.items()
+        )
+        notes.append(f"{where}: what is told of steps counts unlike things ({told})")
+    return notes
 
 
 def over_domains(
@@ -334,7 +364,7 @@ def curves_of(strata: Sequence[Sequence[Record]], metrics: Sequence[str]) -> dic
 
 
 def learning_of(runs: Sequence[Record]) -> dict[str, tuple[Array, Array]]:
-    """What is logged of learning at common env steps, each run between its own lines; of runs that have it.
+    """What is logged of learning at common steps, each run between its own lines; of runs that have it.
 
     Not a value between two lines of which one is not finite: what is missing is missing in the curve as well.
     """
@@ -399,7 +429,7 @@ def few_seeds(study: Study) -> list[str]:
 
 
 def steps_grid(runs: Sequence[Record]) -> Array:
-    """Common env steps (G,): multiples of the interval from the latest first evaluation on, and the first end."""
+    """Common steps (G,): multiples of the interval from the latest first evaluation on, and the first end."""
     every = min(int(one.config["env.eval.interval"]) for one in runs)
     first, last = max(one.steps[0] for one in runs), max(one.steps[-1] for one in runs)
     ends = [one.steps[-1] for one in runs if one.final is not None] or [last]

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.reporting.runs import LAST, METRICS, Record
 from scripts.reporting.statistics import STATISTICS, Estimate, Interval
-from scripts.reporting.study import SOLVED, Panel, Row, Study, few_seeds, gauged
+from scripts.reporting.study import SOLVED, Panel, Row, Study, counted, few_seeds, gauged, unit_of
 
 DIGITS = {"length": 1}
 TITLES = {"mean": "mean", "iqm": "IQM", "median": "median"}
@@ -17,7 +17,7 @@ SUMMARY = f"""\
 Means over seeds; in brackets the 95 % percentile-bootstrap interval over seeds (none for a single seed);
 `3 of 5` after a number: only so many seeds are in it. Success after training: greedy episodes of the last policy, of
 finished runs. IQM: interquartile mean; of fewer than four seeds the mean. Last {LAST}: mean of the last ten
-evaluations of a run, of those so far where it is not finished. Env steps to a {{metric}}: median over seeds of
+evaluations of a run, of those so far where it is not finished. Steps to a {{metric}}: median over seeds of
 the first evaluation that has it; a run without one (never, or not yet) counts as infinite."""
 FINAL = """\
 Means of the last ten evaluations of finished runs. Score: the return between that of random actions, 0, and that of
@@ -108,7 +108,7 @@ def reached(one: Record) -> str:
     if not len(one.steps):
         return "no evaluation yet"
     metric = "success" if "success" in one.curves else "return"
-    return f"{one.steps[-1]:,.0f} env steps, {metric} {one.curves[metric][-1]:.2f}"
+    return f"{one.steps[-1]:,.0f} {one.unit}, {metric} {one.curves[metric][-1]:.2f}"
 
 
 def reach_text(row: Row) -> str:
@@ -136,7 +136,8 @@ def _summary(study: Study) -> tuple[list[str], list[list[str]]]:
         "success after training, IQM",
     ]
     head += [f"{name}, last {LAST}" for name in METRICS]
-    head += [f"seeds ≥ {SOLVED:g}", f"env steps to {'' if study.metric == 'success' else 'return '}{study.threshold:g}"]
+    what = f"{'' if study.metric == 'success' else 'return '}{study.threshold:g}"
+    head += [f"seeds ≥ {SOLVED:g}", f"{unit_of(study.rows)} to {what}"]
     lines = []
     for row in study.rows:
         num = len(row.runs)
@@ -148,7 +149,7 @@ def _summary(study: Study) -> tuple[list[str], list[list[str]]]:
                 cell(row.reported, num, "iqm"),
                 *(cell(row.last.get(name, Estimate.of()), num, digits=DIGITS.get(name, 2)) for name in METRICS),
                 "–" if row.solved is None else f"{row.solved} of {num}",
-                _reach(row),
+                counted(_reach(row), row, unit_of(study.rows)),
             ]
         )
     return head, lines
@@ -185,8 +186,9 @@ def _pairs(panel: Panel) -> Iterator[list[str]]:
 def _clock(study: Study) -> tuple[list[str], list[list[str]]]:
     """Steps and minutes to the threshold, and the whole."""
     what = f"{study.metric} {study.threshold:g}"
-    head = ["env", "method", "memory", "demonstrations", f"reached {what}", f"env steps to {what}"]
-    head += [f"minutes to {what}", "hours a run", "env steps a second"]
+    unit = unit_of(study.rows)
+    head = ["env", "method", "memory", "demonstrations", f"reached {what}", f"{unit} to {what}"]
+    head += [f"minutes to {what}", "hours a run", f"{unit} a second"]
     lines = []
     for row in study.rows:
         hours = f"{sum(row.hours) / len(row.hours):.2f}" if row.hours else "–"
@@ -195,10 +197,10 @@ def _clock(study: Study) -> tuple[list[str], list[list[str]]]:
             [
                 *_names(row),
                 reach_text(row),
-                time_text(row.steps, ",.0f"),
+                counted(time_text(row.steps, ",.0f"), row, unit),
                 time_text(row.minutes, ",.1f"),
                 hours + missing,
-                "–" if math.isnan(row.speed) else f"{row.speed:,.0f}",
+                "–" if math.isnan(row.speed) else counted(f"{row.speed:,.0f}", row, unit),
             ]
         )
     return head, lines
@@ -237,7 +239,7 @@ def _names(row: Row) -> list[str]:
 
 
 def _reach(row: Row) -> str:
-    """Median env steps to the threshold, and how many seeds never came there."""
+    """Median steps to the threshold, and how many seeds never came there."""
     if math.isnan(row.steps.value):
         return "–"
     if math.isinf(row.steps.value):
@@ -278,7 +280,8 @@ def _group_line(row: Row, study: Study) -> dict[str, Any]:
     }
     line |= _interval("steps_to_threshold", row.steps, "{:.10g}") | _interval("minutes_to_threshold", row.minutes)
     hours = _number(sum(row.hours) / len(row.hours) if row.hours else math.nan)
-    return line | {"never_seeds": row.never, "hours_mean": hours, "env_steps_per_second": _number(row.speed)}
+    speed = {"unit": row.unit, "steps_per_second": _number(row.speed)}
+    return line | {"never_seeds": row.never, "hours_mean": hours} | speed
 
 
 def _curve_lines(study: Study) -> Iterator[dict[str, Any]]:

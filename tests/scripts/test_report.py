@@ -13,6 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from policies.training.experience import EXPERIENCES
 from scripts.report import write_report
 from scripts.reporting import runs
 from scripts.reporting.figures import draw
@@ -207,6 +208,52 @@ def test_the_clock_is_that_of_training_alone(tmp_path):
     assert run.clock == (pytest.approx(3.5), 4000)
     row = rows_of([run])[0]
     assert (row.steps.value, row.minutes.value, row.speed) == (4000, pytest.approx(3.5), pytest.approx(4000 / 210))
+
+
+def of_data(folder, learns_from="stored_data"):
+    """Makes the run one that learns from a data set, in 100 updates a second, perhaps with 400 env steps in each."""
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["rl"] |= {"family": "offline", "learns_from": learns_from, "num_updates": 4000}
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line.pop("clock/env_steps_per_second", None):
+            rates = {"updates": 100.0} | ({} if learns_from == "stored_data" else {"env_steps": 400.0})
+            line |= {f"clock/{name}_per_second": rate for name, rate in rates.items()}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_kinds_of_experience_whose_clock_counts_updates():
+    assert {name for name, kind in EXPERIENCES.items() if kind.clock == "updates"} == set(runs.OF_DATA)
+    assert {kind.clock for kind in EXPERIENCES.values()} == {"updates", "env_steps"}
+
+
+@pytest.mark.parametrize("learns_from", runs.OF_DATA)
+def test_a_clock_of_updates_is_told_as_one(tmp_path, learns_from):
+    of_data(write_run(tmp_path / "a", LEARNS, variant="bc"), learns_from)
+    (run,) = records = read_runs([str(tmp_path)])
+    assert run.unit == "updates"
+    np.testing.assert_allclose(60 * run.minutes, run.steps / 100.0)
+    found = study_of(records, 0.9, "success")
+    assert not found.notes
+    text = markdown(found)
+    assert "| updates to 0.9 |" in text and "| updates a second |" in text and "env steps" not in text
+    (line,) = csv.DictReader(csv_files(found)["table.csv"].splitlines())
+    assert (line["unit"], line["steps_per_second"]) == ("updates", "100")
+    (panel,) = found.panels
+    assert panel.titles == {"steps": "updates", "minutes": "minutes of training"}
+
+
+def test_unlike_clocks_beside_each_other_are_named(tmp_path):
+    write_run(tmp_path / "a", LEARNS)
+    of_data(write_run(tmp_path / "b", LEARNS, variant="bc"))
+    found = study_of(read_runs([str(tmp_path)]), 0.9, "success")
+    (note,) = found.notes
+    assert note.endswith("counts unlike things (env steps: dqn:mi, gru; updates: offline:bc, gru)")
+    text = markdown(found)
+    assert "| env steps or updates to 0.9 |" in text
+    assert "| 100 env steps |" in text and "| 100 updates |" in text
+    assert found.panels[0].titles["steps"] == "environment steps or updates"
 
 
 def test_groups_are_told_apart_by_fields_and_by_names(tmp_path):
