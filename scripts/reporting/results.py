@@ -17,7 +17,17 @@ import numpy as np
 
 from scripts.reporting.certified import Certified
 from scripts.reporting.defaults import GROUPS, differing, settings_of
-from scripts.reporting.runs import LAST, TINY, Record, check_comparable, damaged, parse, read_runs, run_folders
+from scripts.reporting.runs import (
+    ENV_STEPS,
+    LAST,
+    TINY,
+    Record,
+    check_comparable,
+    damaged,
+    parse,
+    read_runs,
+    run_folders,
+)
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
 
@@ -98,6 +108,7 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "demonstrations": record.config["run.start_expert"],
         "apart": record.key.more.partition(", ")[2],  # what is told apart besides
         "seed": record.seed,
+        **({} if record.unit == ENV_STEPS else {"unit": record.unit}),
         "steps": [int(step) for step in record.steps],
         **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},
         "finished": record.final is not None and len(record.steps) > 0,
@@ -267,7 +278,8 @@ def _overview(
     optima: Mapping[str, Mapping[str, float]],
 ) -> list[str]:
     columns = ["runs", "number", f"{metric}, {_of_last(of)}: least", "median", "mean", f"at {target:g} or above"]
-    columns += ["0.9 for good, steps: median", "latest", "never", *(["score: median"] if optima else [])]
+    unit = _unit([run for runs in groups.values() for run in runs])
+    columns += [f"0.9 for good, {unit}: median", "latest", "never", *(["score: median"] if optima else [])]
     lines = [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|"]
     for name, runs in groups.items():
         last, good = [_last(run, metric, of) for run in runs], [_for_good(run) for run in runs]
@@ -319,8 +331,9 @@ def _foretold(groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
 
 
 def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float, of: int) -> list[str]:
+    reached = f"0.9 for good, {_unit(runs)}"
     lines = [
-        f"| data | encoders | policy | {_of_last(of)}: success | return | 0.9 for good, steps | below the target |",
+        f"| data | encoders | policy | {_of_last(of)}: success | return | {reached} | below the target |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in sorted(runs, key=lambda run: (_last(run, metric, of), -_for_good(run))):
@@ -342,7 +355,7 @@ def _last(run: Mapping[str, Any], metric: str, last: int) -> float:
 
 
 def _for_good(run: Mapping[str, Any]) -> float:
-    """Env steps of the first evaluation from which on success is 0.9 or above; infinite where the last is not.
+    """When the first evaluation was from which on success is 0.9 or above, in `_unit`; infinite where the last is not.
 
     NaN where the env does not tell success.
     """
@@ -354,6 +367,11 @@ def _for_good(run: Mapping[str, Any]) -> float:
             break
         steps = step
     return steps
+
+
+def _unit(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What the clocks of these runs count; of env steps nothing is said in their records."""
+    return " or ".join(sorted({run.get("unit", "steps") for run in runs}))
 
 
 def _name(key: tuple[Any, ...], several: bool) -> str:

@@ -132,6 +132,14 @@ def test_a_median_of_an_even_number_lies_between_the_two_in_the_middle():
     assert "| 2 | 0.30 | 0.65 | 0.65 | 1 of 2 | 11,000 | 18,000 | 0 |" in text
 
 
+def test_what_a_clock_counts_is_said():
+    one, other = run(0, [0.0, 1.0]), run(1, [0.0, 1.0]) | {"method": "offline:bc", "unit": "updates"}
+    for runs, unit in (([one], "steps"), ([other], "updates"), ([one, other], "steps or updates")):
+        text = page({"runs": runs, "settings": []}, "Clocks", "success", 0.95)
+        assert f"| 0.9 for good, {unit}: median |" in text
+    assert "| 0.9 for good, steps | below" in text and "| 0.9 for good, updates | below" in text
+
+
 def test_a_score_is_the_share_of_the_way_from_random_actions_to_the_optimum():
     """(0.52 - 0.2) / (1.0 - 0.2) of the two in the middle of four; by the upper bound, so that it is never too high."""
     runs = [run(seed, [end], env="A") for seed, end in enumerate((0.1, 0.4, 0.64, 0.9))] + [run(0, [1.0], env="B")]
