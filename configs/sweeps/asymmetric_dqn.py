@@ -58,6 +58,7 @@ TASKS = {
             "--updates_per_step=0.03",
             "--train_episodes=5000",
         ),
+        seeds=20,
         own_encoders=True,
     ),
     "car_flag": Task(

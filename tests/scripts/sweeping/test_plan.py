@@ -215,7 +215,7 @@ NUMBER = {
     "quick": 6,
     "offline": 5 + 9 * 5,
     "asymmetric_dqn": 8 * 20,
-    "asymmetric_dqn:heaven_hell_4": 8 * 5,
+    "asymmetric_dqn:heaven_hell_4": 8 * 20,
     "asymmetric_dqn:car_flag": 8 * 20,
     "asymmetric_dqn:cleaner": 2 * 5 + 6 * 20,
     "asymmetric_dqn:four_rooms": 2 + 6 * 5,
