@@ -29,11 +29,11 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def result_of(command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints; where it fails this program ends with the last line that it had to say."""
+def result_of(name: str, command: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> str:
+    """What a command prints; where it fails this program ends with its name and the last line that it had to say."""
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        print(f"error: {Path(command[1]).name}: {said[-1].removeprefix('error: ')}", file=sys.stderr)
+        print(f"error: {name}: {said[-1].removeprefix('error: ')}", file=sys.stderr)
         sys.exit(2)
     return done.stdout

@@ -76,7 +76,7 @@ def main() -> None:
             ours[bonus].append(1e3 * (time.process_time() - began) / UPDATES)
             if asked.peer is not None:
                 command = [asked.peer_python, "-c", THEIRS, PEER[bonus], str(UPDATES)]
-                theirs[bonus].append(float(result_of(command, cwd=asked.peer).split()[-1]))
+                theirs[bonus].append(float(result_of("--peer", command, cwd=asked.peer).split()[-1]))
     for bonus in PEER:
         line = f"{bonus:9s} {SEEDS} seeds, a step and an update: {median(ours[bonus]):.2f} ms"
         if one := theirs[bonus]:

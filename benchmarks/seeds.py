@@ -34,7 +34,7 @@ def timed(num_seeds: int, flags: list[str]) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "main.py"), *FLAGS, f"--save_dir={folder}", f"--num_seeds={num_seeds}"]
         env = os.environ | {"OMP_NUM_THREADS": "1"}
-        result_of([*command, *flags], cwd=ROOT, env=env)
+        result_of("main.py", [*command, *flags], cwd=ROOT, env=env)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

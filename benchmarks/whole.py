@@ -83,7 +83,7 @@ def ours(encoders: str, train_episodes: int, seed: int, flags: list[str]) -> dic
             *(f"--state_embedder_dir={encoders}", f"--obs_embedder_dir={encoders}", f"--seed={seed}"),
             *(f"--train_episodes={train_episodes}", f"--save_dir={folder}", "--group=whole", "--run_name=run"),
         ]
-        result_of([*command, *flags], cwd=ROOT)
+        result_of("main.py", [*command, *flags], cwd=ROOT)
         rows = [json.loads(line) for line in (Path(folder) / "whole/run/metrics.jsonl").read_text().splitlines()]
     success = [(row["step"], row["eval/success"]) for row in rows if "eval/success" in row]
     return {"updates": max(row.get("updates", 0) for row in rows), "steps": success[-1][0], "success": success}

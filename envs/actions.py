@@ -137,7 +137,7 @@ class PlainActions:
             return self.from_native(action)
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"config_env.id: the expert of {self._name} gives {np.asarray(action).tolist()}; the env's own "
+                f"config_env.id: the expert of {self._name} gives {' '.join(repr(action).split())}; the env's own "
                 f"actions, which an expert gives, are of {self.native}"
             ) from error
 

@@ -5,6 +5,7 @@ import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -74,8 +75,9 @@ def file_digest(config_env: ConfigDict) -> str | None:
     path = config_env.kwargs.get("path")
     if not path:
         return None
-    file = from_here_or_root(path)
-    if config_env.get("module") != "envs" and not file.is_file():  # strangers' path may be anything
+    ours = config_env.get("module") == "envs"
+    file = from_here_or_root(path) if ours else Path(path)
+    if not ours and not file.is_file():  # strangers' path may be anything
         return None
     try:
         return content_digest([file])

@@ -51,10 +51,11 @@ def report_of_tables(summary: dict[str, Any], run: Run) -> str:
     what = "histories" if summary["horizon"] else "beliefs"
     steps = "episodes" if summary["method"] == "aql" else "iterations"
     effort = f"{summary['method']} over {summary['histories']:,} {what}, {summary['iterations']:,} {steps}"
-    if "estimate" in summary:
-        first = f"the estimate is {summary['estimate']:.6f}: {effort}; the value is {summary['value']:.6f}"
+    if summary["method"] != "aql":
+        lines = [f"the value is {summary['value']:.6f}: {effort}"]
+    elif "estimate" not in summary:  # of an older version, which called it so
+        lines = [f"the estimate is {summary['value']:.6f}: {effort}"]
     else:
-        first = f"the value is {summary['value']:.6f}: {effort}"
-    lines = [first]
+        lines = [f"the estimate is {summary['estimate']:.6f}: {effort}; the value is {summary['value']:.6f}"]
     lines += [f"  {name}: {value:.6f}" for name, value in summary["actions"].items()]
     return "\n".join([*lines, f"the values are in {run.folder / 'values.npz'}"])

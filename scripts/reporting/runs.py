@@ -29,7 +29,9 @@ METRICS = ("success", "return", "length")
 # how the names of what is logged of learning begin
 LEARNING = ("loss/", "q/", "bonus/", "grad_norm", "gauge/", "train/return")
 UNTOLD = ("success",)  # what an env may not tell
-OF_DATA = ("stored_data", "stored_then_envs")  # values of `rl.learns_from` with which a run's clock counts updates
+# by `rl.learns_from`, how long a run is; a clock counts updates with those of `OF_DATA`, else env steps
+OF_DATA = {"stored_data": ("rl.num_updates",), "stored_then_envs": ("rl.num_updates", "run.train_episodes")}
+OF_ENVS = ("run.train_episodes",)
 ENV_STEPS, UPDATES = "env steps", "updates"
 NAME = "name"  # what `by` calls the folder's name without its seed
 # What an evaluation measures; runs of one env must agree on all of it.
@@ -230,7 +232,7 @@ def read_run(folder: Path, by: Sequence[str] = (), work_out: WorkOut = unknown) 
         ", ".join(filter(None, (_told_apart(name, flat, folder) for name in by))),
     )
     settings = {name: json.dumps(_subtree(config, name), sort_keys=True) for name in SETTINGS}
-    unit = UPDATES if flat.get("rl.learns_from") in OF_DATA else ENV_STEPS
+    unit = UPDATES if str(flat.get("rl.learns_from")) in OF_DATA else ENV_STEPS
     rows, clock, learning, left_out = read_metrics(folder / "metrics.jsonl", unit)
     steps = np.array([row["step"] for row in rows], np.float64)
     told = [metric for metric in METRICS if all(metric in row for row in rows)]

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scripts.reporting.runs import ENV_STEPS, METRICS, TINY, Key, Record, differences, start
+from scripts.reporting.runs import ENV_STEPS, METRICS, OF_DATA, OF_ENVS, TINY, Key, Record, differences, start
 from scripts.reporting.statistics import (
     CURVE_DRAWS,
     STATISTICS,
@@ -224,24 +224,21 @@ def study(records: Sequence[Record], threshold: float, metric: str, notes: Seque
 
 def unlike_budgets(groups: Mapping[Key, Sequence[Record]]) -> list[str]:
     """Notes where groups that are compared were trained for unlike numbers of steps, or by unlike clocks."""
-    budgets: dict[tuple[str, str], dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    budgets: dict[str, dict[str, dict[str, None]]] = defaultdict(lambda: defaultdict(dict))
+    units: dict[str, dict[str, None]] = defaultdict(dict)
     for key, runs in groups.items():
         for one in runs:
-            field_of = "run.train_episodes" if one.unit == ENV_STEPS else "rl.num_updates"
-            budgets[one.unit, field_of][str(one.config.get(field_of))][key.label] = None
-    first, notes = next(iter(groups)), list[str]()
+            units[one.unit][key.label] = None
+            for name in OF_DATA.get(str(one.config.get("rl.learns_from")), OF_ENVS):
+                budgets[name][str(one.config.get(name))][key.label] = None
+    first = next(iter(groups))
+    unlike = {f"groups differ in {name}": found for name, found in budgets.items()}
+    unlike["what is told of steps counts unlike things"] = units
+    told = {
+        what: [f"{value}: {' and '.join(labels)}" for value, labels in found.items()] for what, found in unlike.items()
+    }
     where = f"{first.env}, {start(first.demonstrations)}"
-    for (_, field_of), found in budgets.items():
-        if len(found) > 1:
-            told = "; ".join(f"{budget}: {' and '.join(labels)}" for budget, labels in found.items())
-            notes.append(f"{where}: groups differ in {field_of} ({told})")
-    if len(budgets) > 1:
-        told = "; ".join(
-            f"{unit}: {' and '.join(dict.fromkeys(label for labels in found.values() for label in labels))}"
-            for (unit, _), found in budgets.items()
-        )
-        notes.append(f"{where}: what is told of steps counts unlike things ({told})")
-    return notes
+    return [f"{where}: {what} ({'; '.join(found)})" for what, found in told.items() if len(found) > 1]
 
 
 def over_domains(

@@ -414,7 +414,7 @@ def test_an_expert_whose_action_is_of_another_shape_is_one_line():
 @pytest.mark.parametrize(
     ("space", "right", "plain", "wrong"),
     [
-        (spaces.Discrete(3, start=2), 4, 2, (0, 1, 5, 2.5, None, [2, 3])),
+        (spaces.Discrete(3, start=2), 4, 2, (0, 1, 5, 2.5, None, [2, 3], [2, [3]])),
         (spaces.MultiDiscrete([2, 3]), [1, 2], 5, ([1, 3], [-1, 0], [1, 0.5], 1)),
         (spaces.MultiBinary(2), [1, 0], 2, ([2, 0],)),
         (spaces.Box(0.0, 2.0, (2,)), [0.0, 5.0], [-1.0, 1.0], ([0.0, np.nan], [1.0, 1.0, 1.0], "up")),

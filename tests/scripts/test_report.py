@@ -256,6 +256,16 @@ def test_unlike_clocks_beside_each_other_are_named(tmp_path):
     assert found.panels[0].titles["steps"] == "environment steps or updates"
 
 
+def test_what_goes_on_in_envs_is_as_long_as_updates_and_episodes(tmp_path):
+    for variant, episodes in (("bc", 10), ("iql", 20)):
+        of_data(folder := write_run(tmp_path / variant, LEARNS, variant=variant), "stored_then_envs")
+        config = json.loads((folder / "config.json").read_text())
+        config["config"]["run"]["train_episodes"] = episodes
+        (folder / "config.json").write_text(json.dumps(config))
+    (note,) = study_of(read_runs([str(tmp_path)]), 0.9, "success").notes
+    assert note.endswith("groups differ in run.train_episodes (10: offline:bc, gru; 20: offline:iql, gru)")
+
+
 def test_groups_are_told_apart_by_fields_and_by_names(tmp_path):
     for discount in (0.9, 0.99):
         for seed in (1, 2):
