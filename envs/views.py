@@ -69,6 +69,9 @@ class ImageRows:
             raise UserError(
                 f"config_env.obs_image: {what} are no image ({_short(space)}); of a dict name the one key in obs_keys"
             )
+        other = {"hwc": "chw", "chw": "hwc"}.get(options.layout)
+        if other is not None and other == _layout_by_sizes(space.shape):
+            raise UserError(f"config_env.obs_image: {what} have shape {space.shape}, which is {other}; say {other}")
         self.options, self.bytes, self._shape = options, space.dtype == np.uint8, space.shape
         self._flat_gray = len(space.shape) == 2
         height, width, channels = self._as_hwc(np.empty((1, *space.shape), bool)).shape[1:]
@@ -103,6 +106,15 @@ class ImageRows:
             return spaces.Box(0.0, 1.0, (math.prod(self.image_shape),), np.float32)
         low, high = float(space.low.min()), float(space.high.max())
         return spaces.Box(np.float32(low), np.float32(high), (math.prod(self.image_shape),), np.float32)
+
+
+def _layout_by_sizes(shape: tuple[int, ...]) -> str | None:
+    """How the axes of a picture lie, where its sizes leave no doubt: up to four channels, sides of sixteen or more."""
+    if len(shape) != 3:
+        return None
+    sides = {"hwc": shape[:2], "chw": shape[1:]}
+    channels = {"hwc": shape[2], "chw": shape[0]}
+    return next((layout for layout in sides if channels[layout] <= 4 and min(sides[layout]) >= 16), None)
 
 
 def resized(image: NDArray[Any], size: Sequence[int]) -> Floats:

@@ -172,6 +172,8 @@ def test_a_red_image_is_red_however_its_axes_lie(layout):
         ({}, {"resize": (4, 4)}, r"config_env\.obs_image: resize and gray are for images"),
         ({}, {"obs_image": "hwc", "resize": (4,)}, r"config_env\.resize=\(4,\)"),
         ({"shape": (2, 8, 8)}, {"obs_image": "hwc", "gray": True}, r"config_env\.gray: .* have 2 channels"),
+        ({"shape": (3, 16, 20)}, {"obs_image": "chw"}, r"config_env\.obs_image: .* shape \(16, 20, 3\), which is hwc"),
+        ({"shape": (3, 16, 20), "layout": "chw"}, {"obs_image": "hwc"}, r"config_env\.obs_image: .* is chw; say chw"),
     ],
 )
 def test_what_is_no_image_is_one_line(kwargs, fields, message):
