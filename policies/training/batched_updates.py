@@ -92,7 +92,7 @@ class SharedSeeds:
     """What K seeds have learned, in memory that their processes share.
 
     Attributes:
-        values: all parameters (K, P), those of the acting policy first.
+        values: all parameters (K, P), those of the policies that act first.
         mean, square: Adam's moments (K, P), 0 where nothing learns.
         steps: how many updates each seed has had (K,).
     """
@@ -109,9 +109,14 @@ class SharedSeeds:
         return cls(*(torch.zeros(shape).share_memory_() for shape in shapes))
 
 
+def who_acts(agent: Learner) -> set[int]:
+    """The ids of the parameters of both policies that act: the one that explores and the one that is evaluated."""
+    return {id(p) for policy in (agent.policy, agent.deployed) for p in policy.parameters()}
+
+
 def ordered(agent: Learner) -> dict[str, nn.Parameter]:
-    """All parameters by name, those of the acting policy first."""
-    acting = {id(p) for p in agent.policy.parameters()}
+    """All parameters by name, those of the policies that act first."""
+    acting = who_acts(agent)
     return dict(sorted(agent.named_parameters(), key=lambda item: id(item[1]) not in acting))
 
 
@@ -222,8 +227,7 @@ class BatchedLearner:
             for targets, onlines in agent.followers
             for target, online in zip(targets, onlines, strict=True)
         ]
-        acting = {id(p) for p in agent.policy.parameters()}
-        self.acting_size = sum(p.numel() for p in agent.parameters() if id(p) in acting)
+        self.acting_size = sum(p.numel() for p in agent.parameters() if id(p) in who_acts(agent))
         self.members: list[int] = []
         self.now = SharedSeeds(*(tensor[:0].to(device) for tensor in vars(shared).values()))
         self._losses = torch.func.vmap(

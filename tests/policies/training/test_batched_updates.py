@@ -105,11 +105,14 @@ def test_a_seed_goes_on_from_the_checkpoint_of_a_run_alone():
     both.assert_same(range(K))
 
 
-def test_what_acts_has_learned_without_being_asked():
-    both = Together("history", "gru")
+@pytest.mark.parametrize("deploy", ["average", "online"])
+def test_what_acts_has_learned_without_being_asked(deploy):
+    both = Together("history", "gru", deploy=deploy, tau=0.5)
     both.update(range(K), 0)
     for agent, twin in zip(both.agents, both.alone, strict=True):
-        torch.testing.assert_close(agent.policy.state_dict(), twin.policy.state_dict(), rtol=0, atol=1e-5)
+        assert (agent.deployed is agent.policy) == (deploy == "online")
+        for mine, its in ((agent.policy, twin.policy), (agent.deployed, twin.deployed)):  # explores; is evaluated
+            torch.testing.assert_close(mine.state_dict(), its.state_dict(), rtol=0, atol=1e-5)
 
 
 def test_a_seed_that_diverges_is_left_as_it_was_and_alone():
