@@ -8,6 +8,7 @@ Example: python scripts/publish.py logs/default/mi --out=pretrained/mi
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -26,6 +27,16 @@ _OUT = flags.DEFINE_string(
 )
 
 
+def without_folders(value: Any) -> Any:
+    """A config's fields with paths from the root or from home, such as one of a .pomdp file, as the file's name."""
+    if isinstance(value, dict):
+        return {name: without_folders(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_folders(one) for one in value]
+    path = Path(value) if isinstance(value, str) else Path()
+    return path.name if path.is_absolute() or str(path).startswith("~") else value
+
+
 def main() -> None:
     """Checks the policy by loading it, and writes it."""
     from policies.deployed.files import check_deployable, load_policy, settings_of
@@ -40,6 +51,7 @@ def main() -> None:
         raise UserError(f"--out: {out} holds something that is not a policy; name another folder")
     out.mkdir(parents=True, exist_ok=True)
     about = json.loads((folder / FILES[0]).read_text())
+    about["config"] = without_folders(about["config"])
     about["settings"] = {name: None if name in paths else value for name, value in about.get("settings", {}).items()}
     with atomic_path(out / FILES[1]) as draft:
         draft.write_bytes((folder / FILES[1]).read_bytes())

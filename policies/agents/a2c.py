@@ -22,7 +22,7 @@ from policies.models.views import Views
 from torchkit.actions import Actions
 from utils.checkpoint import whole
 from utils.errors import UserError
-from utils.reads import ANY, POSITIVE, Reads
+from utils.reads import ANY, FROM_ZERO, POSITIVE, Reads
 
 
 class A2C(ActorCritic):
@@ -34,7 +34,8 @@ class A2C(ActorCritic):
     learns_from = "fresh_episodes"
     reads: ClassVar[Reads] = {
         "target_interval": POSITIVE,
-        **dict.fromkeys(("entropy.start", "entropy.end", "entropy.steps", "discounted_gradient"), ANY),
+        **dict.fromkeys(("entropy.start", "entropy.end", "entropy.steps"), FROM_ZERO),
+        "discounted_gradient": ANY,
     }
 
     def __init__(self, networks: Networks, config: ConfigDict, seed: int, device: torch.device):
@@ -73,9 +74,11 @@ class A2C(ActorCritic):
             value_TB = self.critic(critic_views, batch)[0].squeeze(-1)
         with torch.no_grad():
             with self._autocast():
-                acting_views = self._without_dropout(batch, state_views) if self.has_dropout else critic_views
+                acting_views, acting_output = critic_views, actor_views["policy"]
+                if self.has_dropout:
+                    acting_views, acting_output = self._without_dropout(batch, state_views)
                 frozen_TB = self.target(self.target.views(batch, state_views), batch)[0].squeeze(-1)
-            bonus_TB = self._bonus(acting_views, batch, metrics, actor_views["policy"])
+            bonus_TB = self._bonus(acting_views, batch, metrics, acting_output)
             target_TB = lambda_returns(
                 batch.reward + bonus_TB,
                 self.config.discount * batch.discount,
@@ -103,6 +106,10 @@ class A2C(ActorCritic):
         metrics["policy/entropy_weight"] = torch.tensor(weight)
         return losses
 
+    def refresh_targets(self) -> None:
+        super().refresh_targets()
+        self.target.load_state_dict(self.critic.state_dict())
+
     def _after_step(self) -> None:
         super()._after_step()
         self.updates += 1
@@ -116,9 +123,8 @@ class A2C(ActorCritic):
         super().load_checkpoint(state)
         self.updates = whole(state["updates"], "updates")
 
-    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> Views:
-        """The critic's views, the extensions' among them, as the acting agent computes them: for bonuses."""
+    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor]:
+        """The critic's views and the acting head's output as the acting agent computes them: for bonuses."""
         with self._as_acting():
-            views = self.critic.views(batch, state_views)
-            self.extensions.extend(views, batch)
-        return views
+            critic_views, actor_views = self._look(batch, state_views)
+        return critic_views, actor_views["policy"]

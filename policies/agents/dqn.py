@@ -67,8 +67,8 @@ class DQN(Learner):
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("lr", "predictor_lr", "aux_batch_size"), POSITIVE),
         **dict.fromkeys(("discount", "return_lambda", "exploration.start", "exploration.end"), SHARE),
-        "exploration.zeta": FROM_ZERO,
-        **dict.fromkeys(("exploration.steps", "exploration.weights", "cut_traces", "double_q", "q_target"), ANY),
+        **dict.fromkeys(("exploration.zeta", "exploration.steps"), FROM_ZERO),
+        **dict.fromkeys(("exploration.weights", "cut_traces", "double_q", "q_target"), ANY),
         **dict.fromkeys(("vr_all_actions", "critic_inputs", "critic_memory"), ANY),
     }
     under_vmap = True

@@ -215,6 +215,15 @@ class Learner(Agent):
         followed = dict(online.named_parameters())
         self.followers.append((list(target.parameters()), [followed[name] for name, _ in target.named_parameters()]))
 
+    @torch.no_grad()
+    def refresh_targets(self) -> None:
+        """Makes every target network equal to the one that it follows: what learns was changed by no update."""
+        for target, online in self.followers:
+            for mine, theirs in zip(target, online, strict=True):
+                mine.copy_(theirs)
+        for ones in self._all_extensions():
+            ones.after_step(1.0)
+
     @torch.inference_mode()
     def act(
         self, obs_NO: Array, prev_action_NA: Array, prev_reward_N: Array, start_N: Array, carry: Any, explore: bool

@@ -92,10 +92,10 @@ class SAC(ActorCritic):
                     seen = before_steps(detached(critic_views))
                     expected = torch.stack(self._values(self.critic, seen, batch, action[:-1])).amin(0)
             with torch.no_grad(), self._autocast():
-                acting_views, next_action, next_log_prob = critic_views, action, log_prob
+                acting_views, output, next_action, next_log_prob = critic_views, actor_views["policy"], action, log_prob
                 if self.has_dropout:
-                    acting_views, next_action, next_log_prob = self._without_dropout(batch, state_views)
-                bonus_TB = self._bonus(acting_views, batch, metrics, actor_views["policy"])
+                    acting_views, output, next_action, next_log_prob = self._without_dropout(batch, state_views)
+                bonus_TB = self._bonus(acting_views, batch, metrics, output)
                 ahead = after_steps(self.target.views(batch, state_views))
                 target_values = self._values(self.target, ahead, batch, next_action[1:])
                 value_TB = self._expected(torch.stack(target_values).amin(0), next_log_prob[1:])
@@ -131,11 +131,14 @@ class SAC(ActorCritic):
     def _actor_views(self, batch: EpisodeBatch, state_views: Views, critic_views: Views) -> Views:
         return detached(critic_views) if self.shared else super()._actor_views(batch, state_views, critic_views)
 
-    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor]:
-        """The critic's views and fresh actions as the acting agent computes them, for bonuses and targets."""
+    def _without_dropout(self, batch: EpisodeBatch, state_views: Views) -> tuple[Views, Tensor, Tensor, Tensor]:
+        """The critic's views, the acting head's output and fresh actions of it with their log-probability.
+
+        As the acting agent computes them, for bonuses and targets.
+        """
         with self._as_acting():
             critic_views, actor_views = self._look(batch, state_views)
-        return critic_views, *self.actions.fresh(actor_views["policy"])
+        return critic_views, actor_views["policy"], *self.actions.fresh(actor_views["policy"])
 
 
 def target_entropy(temperature: ConfigDict, action_dim: int, discrete: bool) -> float:

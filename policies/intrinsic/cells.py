@@ -1,6 +1,6 @@
 """What counts as visited: rows of a batch as numbers of cells, by features that the config names.
 
-Dimension key: T steps, B batch, R rows, F features, H memory, K cells.
+Dimension key: T steps, B batch, R rows, U distinct rows, F features, H memory, K cells.
 """
 
 from collections.abc import Mapping
@@ -38,10 +38,16 @@ class Codebook(nn.Module):
         return torch.cdist(rows_RF, self.code_KF[codes], compute_mode="donot_use_mm_for_euclid_dist")
 
     def forward(self, rows: Tensor) -> Tensor:
-        """The cell of each row (…); before there is any, 0."""
+        """The cell of each row (…)."""
+        return self.look(rows)[0]
+
+    def look(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell of each row (…), before there is any 0; and whether it would become a cell of its own."""
         flat_RF = rows.flatten(0, -2).float()
         known = slice(0, max(1, int(self.taken)))
-        return self._distance(flat_RF, known).argmin(-1).view(rows.shape[:-1])
+        distance_R, cell_R = self._distance(flat_RF, known).min(-1)
+        new_R = (distance_R > self.radius) & (int(self.taken) < len(self.code_KF))
+        return cell_R.view(rows.shape[:-1]), new_R.view(rows.shape[:-1])
 
     @torch.no_grad()
     def take_in(self, rows_RF: Tensor) -> None:
@@ -70,7 +76,12 @@ class SimHash(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """The cell of each row (…)."""
-        return ((rows.float() @ self.weight_HX > 0) * self.power_X).sum(-1)
+        return self.look(rows)[0]
+
+    def look(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell of each row (…), and that none would become one of its own."""
+        cell = ((rows.float() @ self.weight_HX > 0) * self.power_X).sum(-1)
+        return cell, torch.zeros_like(cell, dtype=torch.bool)
 
     def take_in(self, rows_RF: Tensor) -> None:
         """Nothing is kept of rows."""
@@ -114,14 +125,19 @@ class Cells(nn.Module):
         select = Sums(groups, trunk.spec.state_dim)
         return cls("state", select, Codebook(len(groups), num, settings.radius), num)
 
-    @torch.no_grad()
     def forward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
         """(T+1, B) int64."""
+        return self.look(views, batch)[0]
+
+    @torch.no_grad()
+    def look(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> tuple[Tensor, Tensor]:
+        """The cell of each row (T+1, B) int64, and whether it is yet to get one of its own."""
         self._views = {self.source: views[self.source].detach()} if self.source == "history" else {}
         source = rows_of(self.source, views, batch)
         if isinstance(source, Rows):
-            return Rows(self.code(self.select(source.distinct))[:, None], source.place).full().squeeze(-1)
-        return self.code(source)
+            cell_U, new_U = self.code.look(self.select(source.distinct))
+            return cell_U[source.place], new_U[source.place]
+        return self.code.look(source)
 
     @property
     def taken(self) -> int:

@@ -32,7 +32,9 @@ class VisitCount(IntrinsicReward):
         return cls(Cells.build(trunk, settings, "--config_rl.intrinsic.visit_count"))
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        return self.count_K[self.cells(views, batch)[1:]].clamp(min=1.0).rsqrt().to(batch.reward.dtype)
+        cell, new = self.cells.look(views, batch)
+        visits = torch.where(new, 0.0, self.count_K[cell])[1:]
+        return visits.clamp(min=1.0).rsqrt().to(batch.reward.dtype)
 
     def learn(self, batch: EpisodeBatch) -> dict[str, Tensor]:
         """Counts real rows."""

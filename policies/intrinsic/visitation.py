@@ -206,7 +206,10 @@ class MarginalVisitation(IntrinsicReward):
         return {"logits": self.adam}
 
     def reward(self, views: Mapping[str, Tensor], batch: EpisodeBatch) -> Tensor:
-        surprise_TB = -self.cells.log_softmax(self.logit_K)[self.cells(views, batch)[1:]]
+        cell, new = self.cells.look(views, batch)
+        known_K, fresh = self.logit_K[: self.cells.taken], torch.zeros_like(self.logit_K[0])  # the logit of a new cell
+        fresh_surprise = torch.logaddexp(known_K.logsumexp(-1), fresh)
+        surprise_TB = torch.where(new, fresh_surprise, -self.cells.log_softmax(self.logit_K)[cell])[1:]
         return surprise_TB - math.log(self.cells.taken) if self.relative else surprise_TB
 
     def weights(self, batch: EpisodeBatch) -> Tensor:

@@ -58,10 +58,7 @@ class WarmUp:
             metrics |= told(f"{name}/before", equilibria(history.memory, *draw(), generator))
             metrics[f"{name}/warmed"] = warm_up(history.memory, draw, self.steps, generator)[-1]
             metrics |= told(f"{name}/after", equilibria(history.memory, *draw(), generator))
-        with torch.no_grad():
-            for target, online in agent.followers:
-                for mine, theirs in zip(target, online, strict=True):
-                    mine.copy_(theirs)
+        agent.refresh_targets()
         return metrics
 
 

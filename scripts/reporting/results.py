@@ -20,7 +20,6 @@ from scripts.reporting.defaults import GROUPS, differing, settings_of
 from scripts.reporting.runs import (
     ENV_STEPS,
     LAST,
-    TINY,
     Record,
     check_comparable,
     damaged,
@@ -31,6 +30,8 @@ from scripts.reporting.runs import (
 from scripts.reporting.statistics import correlations, ranks
 from utils.errors import UserError
 
+DIGITS = 4  # behind the point, of curves and of what stage 2 reported
+ROUNDING = 0.51 * 10**-DIGITS  # by which a mean of such numbers may be off
 TOLD = ("success", "return")  # what pages show, where the env tells it
 BOTH = "z_obs, z_state (zero-off)"
 REPORTED = {  # numbers of stage 2's report, which there is before stage 3, and where in it they are
@@ -110,7 +111,7 @@ def _run(record: Record, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "seed": record.seed,
         **({} if record.unit == ENV_STEPS else {"unit": record.unit}),
         "steps": [int(step) for step in record.steps],
-        **{name: [round(float(x), 4) for x in record.curves[name]] for name in TOLD if name in record.curves},
+        **{name: [round(float(x), DIGITS) for x in record.curves[name]] for name in TOLD if name in record.curves},
         "finished": record.final is not None and len(record.steps) > 0,
     }
     embedder = record.config.get("run.state_embedder")
@@ -140,11 +141,11 @@ def _reported(report: Mapping[str, Any]) -> dict[str, float]:
         for key in path:
             value = value.get(key, {})
         if isinstance(value, float):
-            found[name] = round(value, 4)
+            found[name] = round(value, DIGITS)
     factors = [one for one in report.get("factors", {}).values() if one.get("kind") == "hidden"]
     shares = [one["variance_share"]["z_state"] for one in factors if "z_state" in one.get("variance_share", {})]
     if shares:
-        found["share of `z_state`'s variance by the hidden factor"] = round(max(shares), 4)
+        found["share of `z_state`'s variance by the hidden factor"] = round(max(shares), DIGITS)
     return found
 
 
@@ -287,7 +288,7 @@ def _overview(
         reached = [steps for steps in good if steps < math.inf]
         lines.append(
             f"| {name} | {len(runs)} | {min(last):.2f} | {np.median(last):.2f} | "
-            f"{sum(last) / len(last):.2f} | {sum(x >= target - TINY for x in last)} of {len(runs)} | "
+            f"{sum(last) / len(last):.2f} | {sum(x >= target - ROUNDING for x in last)} of {len(runs)} | "
             f"{_steps(float(np.median(good)))} | "
             f"{_steps(max(reached, default=float(np.median(good))))} | {never} |"
             + (f" {_score(runs, of, optima)} |" if optima else "")
@@ -337,7 +338,7 @@ def _table(runs: Sequence[Mapping[str, Any]], metric: str, target: float, of: in
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in sorted(runs, key=lambda run: (_last(run, metric, of), -_for_good(run))):
-        missed = _last(run, metric, of) < target - TINY
+        missed = _last(run, metric, of) < target - ROUNDING
         lines.append(
             f"| {run.get('data', {}).get('seed', '–')} | {run.get('encoders', {}).get('seed', '–')} | {run['seed']} | "
             f"{' | '.join(f'{_last(run, name, of):.2f}' if name in run else '–' for name in TOLD)} | "
@@ -363,7 +364,7 @@ def _for_good(run: Mapping[str, Any]) -> float:
         return math.nan
     steps = math.inf
     for step, success in zip(reversed(run["steps"]), reversed(run["success"])):
-        if success < 0.9 - TINY:
+        if success < 0.9 - ROUNDING:
             break
         steps = step
     return steps

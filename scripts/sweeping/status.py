@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.reporting.runs import OF_DATA, OF_ENVS
 from scripts.sweeping.plan import FLAG, RECORDS, SCRIPTS, Job
 from utils.config import flatten
 from utils.errors import UserError
@@ -195,11 +196,12 @@ def share_done(folder: Path, metrics: Mapping[str, float]) -> float | None:
     try:
         config = json.loads((folder / "config.json").read_text())["config"]
         run = config["run"]
-        whole = (
-            run["train_episodes"] * config["env"]["horizon"]
-            if "train_episodes" in run
-            else config["repr"]["num_epochs"]
-        )
+        if "train_episodes" not in run:
+            return min(1.0, metrics["step"] / config["repr"]["num_epochs"])
+        whole = run["train_episodes"] * config["env"]["horizon"]
+        rl = config.get("rl", {})
+        if (counted := OF_DATA.get(rl.get("learns_from"))) is not None:  # its steps are updates
+            whole = rl["num_updates"] + (int(whole * rl["updates_per_step"]) if OF_ENVS[0] in counted else 0)
         return min(1.0, metrics["step"] / whole)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return None

@@ -312,6 +312,14 @@ REFUSED = {
     ),
     "carries without windows": (("--config_rl.carry=stored",), ["--config_rl.carry=stored", "--sampled_seq_len below"]),
     "rows before no windows": (("--config_rl.burn_in=4",), ["--config_rl.burn_in=4", "--sampled_seq_len below"]),
+    "the unit of returns of windows": (
+        ("--config_rl.normalise=('reward',)", "--sampled_seq_len=5"),
+        ["--config_rl.normalise", "returns, of whole episodes", "--sampled_seq_len="],
+    ),
+    "visits of windows": (
+        ("--config_rl=configs/rl/dqn.py:mv", "--sampled_seq_len=5"),
+        ["--config_rl.intrinsic.use", "marginal_visitation", "--sampled_seq_len="],
+    ),
     "carry": (("--config_rl.carry=kept", "--sampled_seq_len=5"), ["--config_rl.carry", "'kept'", "stored, zero"]),
     "rows before none": (("--config_rl.burn_in=-1",), ["--config_rl.burn_in=-1", "a finite number from 0 on"]),
     "carries of a memory that does not act": (
@@ -392,6 +400,11 @@ REFUSED = {
     "bonuses that grow": (("--config_rl.intrinsic.anneal_steps=-1",), ["--config_rl.intrinsic.anneal_steps"]),
     "critic's view": (("--config_rl.critic_inputs=('z_stat',)",), ["--config_rl.critic_inputs", "z_state"]),
     "z_state without φ": (("--config_rl.critic_inputs=('z_state',)",), ["--state_embedder_dir", "z_state"]),
+    "exploration of negative length": (("--config_rl.exploration.steps=-1",), ["--config_rl.exploration.steps=-1"]),
+    "a fee on entropy": (
+        ("--config_rl=configs/rl/a2c.py:history", "--config_rl.entropy.start=-1.0"),
+        ["--config_rl.entropy.start=-1.0", "from 0 on"],
+    ),
     "gpu": (("--cuda=99",), ["--cuda=99"]),
     "no envs": (("--num_envs=0",), ["--num_envs"]),
     "a seed of more than 64 bits": ((f"--seed={2**64}",), ["--seed"]),

@@ -24,6 +24,7 @@ def finished(tmp_path):
     spec = make_vector_env(config_env, 1, seed=0).spec_sizes
     with config.unlocked():
         config.env = config_env
+        config.env.kwargs = {"path": "/somewhere/tiger.pomdp", "others": ("~/somewhere/b", "a/b")}
     settings = {"seed": 0, "state_embedder": "/somewhere/e", "obs_embedder": "/somewhere/e", "threads": 1}
     settings |= {"data_path": "/somewhere/d"}
     policy = build_policy(Sources(spec, config))
@@ -42,7 +43,9 @@ def test_a_policy_is_published_without_paths_and_played_at_once(scripts, finishe
     assert again.returncode == 0, again.stderr
     shutil.rmtree(finished)
     assert {path.name for path in (tmp_path / "pretrained/mi").iterdir()} == FILES
-    assert "/somewhere" not in (tmp_path / "pretrained/mi/policy.json").read_text()
+    told = (tmp_path / "pretrained/mi/policy.json").read_text()
+    assert "/somewhere" not in told
+    assert json.loads(told)["config"]["env"]["kwargs"] == {"path": "tiger.pomdp", "others": ["b", "a/b"]}
     flags = ("--config_env=configs/envs/heaven_hell.py", f"--policy_dir={tmp_path / 'pretrained/mi'}", "--cuda=-1")
     shown = scripts.run("main.py", *flags, "--eval_episodes=2", "--film_episodes=0")
     assert shown.returncode == 0, shown.stderr

@@ -46,8 +46,7 @@ class Dreamer(Learner):
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("model_lr", "actor_lr", "critic_lr"), POSITIVE),
         **dict.fromkeys(("discount", "return_lambda", "return_rate"), SHARE),
-        **dict.fromkeys(("entropy.start", "entropy.end", "slow_critic"), FROM_ZERO),
-        "entropy.steps": ANY,
+        **dict.fromkeys(("entropy.start", "entropy.end", "entropy.steps", "slow_critic"), FROM_ZERO),
         "imagined_steps": WIDTH,
         "critic_bins": Range(lambda x: x >= 3, "at least 3"),
         "latent": ANY,

@@ -15,6 +15,7 @@ from buffers.recorded import STATE_FIELD
 from envs.base import EnvSpec
 from policies.acting.embedded_envs import STATE, MakeEnvs
 from policies.agents.base import Agent
+from policies.models.sources import normalised_views
 from policies.models.views import PrivilegedViews
 from policies.training.settings import Settings
 from utils.checkpoint import whole
@@ -161,6 +162,20 @@ class Experience:
         """Frees what it holds."""
 
 
+def _refuse_windows(rl: ConfigDict, horizon: int) -> None:
+    """Refuses windows of episodes where something is to be measured of what went before them.
+
+    Raises:
+        UserError: names the field.
+    """
+    needs = {
+        "--config_rl.normalise: the unit of rewards is that of returns, of": "reward" in normalised_views(rl),
+        "--config_rl.intrinsic.use: marginal_visitation counts the steps of": "marginal_visitation" in rl.intrinsic.use,
+    }
+    for what in (what for what, wanted in needs.items() if wanted):
+        raise UserError(f"{what} whole episodes; leave it out, or give --sampled_seq_len={horizon}")
+
+
 def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
     """What windows begin with: how many rows memories read before, and the numbers of a stored carry, 0 for none.
 
@@ -175,6 +190,8 @@ def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
         raise UserError(
             f"{field}: for windows of episodes; give --sampled_seq_len below {origin.spec.max_episode_steps}"
         )
+    if origin.settings.window < origin.spec.max_episode_steps:
+        _refuse_windows(rl, origin.spec.max_episode_steps)
     if stored and rl.get("critic_inputs") and rl.critic_memory == "separate":
         raise UserError(f"{flag}: the critics' own memory does not act; give --config_rl.critic_memory=shared, or zero")
     if stored and rl.get("teacher"):

@@ -191,7 +191,7 @@ def test_dropout_is_in_what_learns_and_not_in_what_it_learns_from(monkeypatch):
     batch, expected = make_batch(), plain.update(make_batch())
     monkeypatch.setattr(GPT, "encode", watched)
     metrics = agent.update(batch)
-    assert modes == [("critic", True), ("actor", True), ("critic", False), ("target", False)]
+    assert modes == [("critic", True), ("actor", True), ("critic", False), ("actor", False), ("target", False)]
     assert metrics["loss/td"] != expected["loss/td"]
     assert metrics["bonus/information_gain"] == expected["bonus/information_gain"]
     assert not agent.policy.training and not agent.critic.training

@@ -191,6 +191,30 @@ def test_counts_are_of_real_rows():
     assert one.reward({}, batch)[0].item() == pytest.approx(2**-0.5)
 
 
+def test_what_was_never_replayed_is_new_and_not_its_nearest_cell():
+    def batch(numbers):
+        rows = torch.eye(5)[torch.tensor(numbers)][:, None]
+        zeros, ones = torch.zeros(len(numbers) - 1, 1), torch.ones(len(numbers) - 1, 1)
+        return EpisodeBatch.from_transitions(rows, rows, zeros.long(), zeros, ones, ones, 2)
+
+    count = VisitCount(Cells("state", None, Codebook(5, 64, 1e-3), 64))
+    marginal = MarginalVisitation(Cells("state", None, Codebook(5, 64, 1e-3), 64), 0.01, 0.9)
+    for one in (count, marginal):
+        one.reward({}, batch([0] * 5))
+        one.learn(batch([0] * 5))
+    before = marginal.state_dict()
+    torch.testing.assert_close(count.reward({}, batch([0, 0, 1, 2]))[:, 0], torch.tensor([5**-0.5, 1.0, 1.0]))
+    with torch.no_grad():
+        marginal.logit_K[0] = 1.0
+        paid = marginal.reward({}, batch([0, 0, 1, 2]))[:, 0]
+    new = math.log(1 + math.e)  # a new cell's logit is 0 beside that of the one that there is, 1
+    torch.testing.assert_close(paid, torch.tensor([0.0, new, new]))
+    assert all(torch.equal(value, before[name]) for name, value in marginal.state_dict().items() if "cells" in name)
+    full = Codebook(2, 1, 0.5)
+    full.take_in(torch.zeros(1, 2))
+    assert full.look(torch.ones(1, 2))[1].tolist() == [False]  # no cell is left for it
+
+
 def test_novelty_is_of_the_row_after_the_step_that_ends_an_episode_too():
     """Three steps from place 0 to 3, which ends the episode; padded by a step that would lead to place 0."""
     torch.manual_seed(0)

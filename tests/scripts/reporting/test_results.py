@@ -104,6 +104,15 @@ def test_a_page_shows_every_run_the_worst_first_and_counts_those_above_the_targe
     assert "not of today's settings" not in text
 
 
+def test_numbers_that_were_rounded_are_not_below_the_target():
+    thirds = [round(28 / 30, 4)] * 7 + [round(29 / 30, 4), 1.0, 1.0]  # of 30 episodes each; 0.95 in the mean
+    assert sum(thirds) / 10 < 0.95
+    text = page({"runs": [run(0, [0.0] * 10 + thirds)], "settings": []}, "Sure", "success", 0.95)
+    assert "| 1 of 1 |" in text and "**yes**" not in text
+    less = page({"runs": [run(0, [0.0] * 10 + [0.9498] * 10)], "settings": []}, "Sure", "success", 0.95)
+    assert "| 0 of 1 |" in less and "**yes**" in less
+
+
 def with_report(of, told, *, never=False):
     """Two policies of one pair of encoders, which are there after `of` thousand steps and one more."""
     name = "share of `z_state` that is hidden"

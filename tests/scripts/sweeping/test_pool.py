@@ -122,6 +122,11 @@ def test_progress_is_read_from_the_end_of_a_file_that_is_being_written(tmp_path)
     assert share_done(tmp_path, {"step": 1000}) == 0.25
     assert share_done(tmp_path, {"step": 4100}) == 1.0
     assert share_done(tmp_path, {}) is None
+    about = {"run": {"train_episodes": 80}, "env": {"horizon": 50}}
+    for learns_from, whole in (("stored_data", 200), ("stored_then_envs", 200 + 400), ("envs", 80 * 50)):
+        rl = {"learns_from": learns_from, "num_updates": 200, "updates_per_step": 0.1}
+        (tmp_path / "config.json").write_text(json.dumps({"config": {**about, "rl": rl}}))
+        assert share_done(tmp_path, {"step": 150}) == 150 / whole  # of updates, where a run learns from stored data
     (tmp_path / "config.json").write_text(json.dumps({"config": {"run": {"seed": 0}, "repr": {"num_epochs": 8}}}))
     assert share_done(tmp_path, {"step": 2}) == 0.25
 

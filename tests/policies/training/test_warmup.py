@@ -1,0 +1,37 @@
+"""The warm-up of an agent's memories: what follows them is as warm as they are."""
+
+import numpy as np
+import pytest
+import torch
+
+from buffers.episode_buffer import EpisodeBuffer
+from policies.auxiliary.self_prediction import SelfPrediction
+from policies.training.warmup import WarmUp
+from tests.helpers.agents import SPEC, make_agent
+from tests.helpers.episodes import random_episode
+
+
+class Explored:
+    """Twenty random episodes."""
+
+    def explored(self, check_stop, purpose):
+        rng, buffer = np.random.default_rng(0), EpisodeBuffer(SPEC, 1000, 12, 0)
+        for _ in range(20):
+            buffer.add(random_episode(SPEC, 12, rng, True))
+        return buffer
+
+
+@pytest.mark.parametrize("variant", ["ua", "sac:ua", "a2c:ua", "zp", "sac:zp"])
+def test_targets_and_slow_copies_are_as_warm_as_what_they_follow(variant):
+    agent = make_agent(variant)
+    before = {name: value.clone() for name, value in agent.named_parameters()}
+    WarmUp(3, 0)(agent, Explored(), lambda: None)
+    memories = [name for name in before if ".memory." in name]
+    assert memories and not [name for name in memories if torch.equal(before[name], agent.get_parameter(name))]
+    followed = [(mine, its) for pair in agent.followers for mine, its in zip(*pair, strict=True)]
+    if variant.startswith("a2c"):
+        followed += zip(agent.target.parameters(), agent.critic.parameters(), strict=True)
+    for module in agent.modules():
+        if isinstance(module, SelfPrediction):
+            followed += zip(module.slow.parameters(), module._memory[0].parameters(), strict=True)
+    assert all(torch.equal(mine, its) for mine, its in followed)
