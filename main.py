@@ -60,7 +60,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     device = prepare(settings, options)
     if said_of_finished(config, settings, options, tell.say):
         return 0
-    make_envs, shown = env_maker(config, settings.state_embedder, settings.obs_embedder)
+    make_envs, shown = env_maker(config, settings.state_embedder, settings.obs_embedder, settings.num_envs)
     eval_envs = make_envs(width_for(config.env, config.env.eval.episodes), seed=settings.seed)
     origin = Origin(config, settings, make_envs, eval_envs.spec_sizes)
     sources = Sources(origin.spec, config, settings.state_embedder, settings.obs_embedder)

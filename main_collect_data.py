@@ -47,7 +47,7 @@ def collect(path: Path) -> None:
     """Checks the flags, plays, writes and tells what the episodes cover."""
     from buffers.augment import copies_asked_for
     from buffers.dataset import check_destination, write_dataset
-    from envs.make import make_vector_env
+    from envs.make import maker
     from policies.acting.collect import collect_episodes, coverage, coverage_table
     from policies.acting.rollout import check_expert
     from policies.deployed.expert import expert_policy
@@ -56,7 +56,8 @@ def collect(path: Path) -> None:
 
     config_env, episodes, num_random = _ENV.value, _EPISODES.value, _RANDOM.value
     check_destination(path, overwrite=_OVERWRITE.value)
-    envs = make_vector_env(config_env, 1, seed=0)
+    make_envs = maker(config_env, min(_NUM_ENVS.value, episodes))
+    envs = make_envs(1, seed=0)
     spec, action_space = envs.spec_sizes, envs.single_action_space
     n_aug = copies_asked_for(config_env, spec, _AUG.value, _N_AUG.value)
     expert, expert_digest = expert_policy(_EXPERT.value, spec, config_env, _GUESS.value)
@@ -72,7 +73,7 @@ def collect(path: Path) -> None:
 
     with stop.listening(), progress(episodes, desc="playing", unit="episode") as bar:
         played = collect_episodes(
-            lambda num, seed: make_vector_env(config_env, num, seed=seed),
+            lambda num, seed: make_envs(num, seed=seed),
             *(num_random, episodes - num_random),
             on_episode=count,
             expert_policy=expert,

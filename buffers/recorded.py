@@ -98,7 +98,13 @@ def _read_recorded(
     import minari
 
     with ExitStack() as still_open:
-        env = still_open.enter_context(closing(make_env(config_env)))
+        try:
+            env = still_open.enter_context(closing(make_env(config_env)))
+        except UserError as error:
+            if config_env.get("one_instance", False):
+                why = "what others recorded is read by an env, beside which config_env.one_instance allows none"
+                raise UserError(f"{flag}: {why} ({error})") from error
+            raise
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

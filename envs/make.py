@@ -189,10 +189,11 @@ def make_vector_env(
     return envs
 
 
-def maker(config_env: ConfigDict) -> MakeEnvs:
+def maker(config_env: ConfigDict, num_envs: int | None = None) -> MakeEnvs:
     """What makes envs of a domain as `make_vector_env` does, time and again.
 
-    With `config_env.one_instance` they take turns on one instance.
+    With `config_env.one_instance` they take turns on one instance; of a vector env that has `num_envs`, or as many as the
+    first asks for.
     """
 
     def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:
@@ -201,12 +202,12 @@ def maker(config_env: ConfigDict) -> MakeEnvs:
     if not config_env.get("one_instance", False):
         return make
     if config_env.get("vector_entry"):
-        return Turns(make).envs
+        return Turns(make, num_envs).envs
     return Turns(lambda num_envs, **options: make(1, **options)).envs
 
 
 class Silent(gym.Env[Any, Any]):
-    """Stands for one env of a vector env, which says nothing of its rows."""
+    """Stands for an env that there is none of beside those that play, and says nothing of its rows."""
 
     def belief(self, obs_RO: Any, action_T: Any, terminated: bool) -> None:
         """Nothing is known of it."""
@@ -216,8 +217,9 @@ class Silent(gym.Env[Any, Any]):
 
 
 def describing_env(config_env: ConfigDict) -> Silent | AsymmetricWrapper:
-    """An env to be asked what it says of its rows."""
-    return Silent() if config_env.get("vector_entry") else make_env(config_env)
+    """An env to be asked what it says of its rows; nothing, where there are but vector envs or no second instance."""
+    alone = config_env.get("vector_entry") or config_env.get("one_instance", False)
+    return Silent() if alone else make_env(config_env)
 
 
 def model_of(config_env: ConfigDict, discount: float | None = None) -> FinitePOMDP:

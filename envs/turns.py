@@ -20,15 +20,16 @@ MakeEnvs = Callable[..., AsymmetricVectorEnv]
 class Turns:
     """Hands out envs that stand for the same instance.
 
-    The first who asks decides how many envs there are; others get at most these. Whoever steps the instance after
+    The instance has `num_envs`, or as many as the first asks for; who asks gets at most these. Whoever steps the instance after
     another has used it finds all of his episodes given up: they end, truncated, where they were.
 
     Args:
         make: makes the instance, of `num_envs`, `seed` and `render_mode`.
+        num_envs: how many there are; None for as many as the first asks for.
     """
 
-    def __init__(self, make: MakeEnvs):
-        self._make = make
+    def __init__(self, make: MakeEnvs, num_envs: int | None = None):
+        self._make, self._num_envs = make, num_envs
         self.instance: AsymmetricVectorEnv | None = None
         self.holder: Turn | None = None
         self._users: list[Turn] = []
@@ -37,7 +38,7 @@ class Turns:
     def envs(self, num_envs: int, *, seed: int, render_mode: str | None = None) -> "Turn":
         """At most `num_envs` envs of the instance."""
         if self.instance is None or (render_mode and render_mode != self._render_mode):
-            width = num_envs if self.instance is None else self.instance.num_envs
+            width = (self._num_envs or num_envs) if self.instance is None else self.instance.num_envs
             self._replace(width, seed, render_mode)
         assert self.instance is not None
         turn = Turn(self, min(num_envs, self.instance.num_envs), seed)

@@ -34,7 +34,7 @@ FORMAT = 1
 
 def main() -> None:
     """Loads the policy, writes the file, compares, describes."""
-    from envs.make import actions_of, make_vector_env
+    from envs.make import actions_of, maker
     from policies.deployed import export
     from policies.deployed.files import check_deployable, check_fits, load_policy
     from policies.deployed.trust import config_of
@@ -56,7 +56,7 @@ def main() -> None:
     if file.is_dir():
         raise UserError(f"--out: {file} is a folder; name a file in it")
     action = actions_of(config.env).to_json()  # asked of an env that is gone when the next one is made
-    envs = make_vector_env(config.env, min(10, _EPISODES.value), seed=_SEED.value)
+    envs = maker(config.env)(min(10, _EPISODES.value), seed=_SEED.value)
     spec = envs.spec_sizes
     check_fits(about, spec, "--run")
     signature = export.signature_of(policy, spec, policy.actions.output)

@@ -161,15 +161,18 @@ class WatchedEnvs(EnvsBehind):
         self.views = dict(state["views"])
 
 
-def env_maker(config: ConfigDict, state_embedder: str | None, obs_embedder: str | None) -> tuple[MakeEnvs, set[str]]:
+def env_maker(
+    config: ConfigDict, state_embedder: str | None, obs_embedder: str | None, num_envs: int | None = None
+) -> tuple[MakeEnvs, set[str]]:
     """Makes envs of `config.env` that show what `config.rl.observe` says; and the embedder flags that this needs.
 
-    The function takes `num_envs`, and `seed` and `render_mode` as `make_vector_env` does.
+    The function takes `num_envs`, and `seed` and `render_mode` as `make_vector_env` does; the `num_envs` given here are
+    those of a vector env that allows one instance.
 
     Raises:
         UserError: an embedder is missing or does not fit.
     """
-    observe, make_domain = config.rl.get("observe", ()), maker(config.env)
+    observe, make_domain = config.rl.get("observe", ()), maker(config.env, num_envs)
     if not observe:
         return make_domain, set()
     if tuple(observe) == STATE:

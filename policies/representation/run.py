@@ -47,7 +47,8 @@ def pretrain(config_env: ConfigDict, config_repr: ConfigDict, settings: Settings
     prepare_cpu(settings.threads)
     device = device_of(settings.cuda)
     with closing(make_vector_env(config_env, 1, seed=0)) as envs:
-        stored = open_episodes(settings.data_path, config_env, envs.spec_sizes, settings.max_rows)
+        spec = envs.spec_sizes
+    stored = open_episodes(settings.data_path, config_env, spec, settings.max_rows)  # by an env of its own
     if not stored.has_states:
         raise UserError(f"{STATE_FIELD}: --data_path has no states, of which stage 2 learns; say where they are")
     warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), config_env)

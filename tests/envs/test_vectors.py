@@ -283,6 +283,16 @@ class TestOneInstance:
             envs.close()
         assert not batched.ALIVE
 
+    def test_has_as_many_as_train_in_it_whoever_asks_first(self):
+        make = maker(simulator(one_instance=True), 8)
+        judging, training, filming = make(2, seed=1), make(8, seed=0), make(1, seed=0, render_mode="rgb_array")
+        assert (judging.num_envs, training.num_envs, filming.num_envs) == (2, 8, 1)
+        for envs in (filming, judging, training):
+            envs.close()
+        last = make(100, seed=0)
+        assert last.num_envs == 8
+        last.close()
+
     def test_gives_up_episodes_when_another_has_used_it(self):
         make, rng = maker(simulator(one_instance=True)), np.random.default_rng(1)
         act = RandomPolicy(1, False, rng)

@@ -161,6 +161,19 @@ class Red(Base):
         return self.image
 
 
+class Robot(Base):
+    """There is one of it."""
+
+    taken = False
+
+    def __init__(self):
+        assert not Robot.taken, "the robot is taken"
+        Robot.taken = True
+
+    def close(self):
+        Robot.taken = False
+
+
 class Lever(gym.Env):
     """Pays the action, from -2 to 2, minus how far it is from 1.8; the expert knows."""
 
@@ -240,7 +253,7 @@ class OtherWords(gym.Wrapper):
         return np.array([2, 0])
 
 
-for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Failing, Red, Lever):
+for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Failing, Red, Robot, Lever):
     gym.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=10)
 
 

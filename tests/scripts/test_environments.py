@@ -29,6 +29,10 @@ UNCLOSED = (
     *("--config_env.module=tests.helpers.drawing", "--config_env.id=drawing/Unclosed-v0", "--config_env.hidden=()"),
     "--config_env.state_fn=",
 )
+ROBOT = (
+    *("--config_env.module=tests.helpers.strangers", "--config_env.id=Robot-v0", "--config_env.hidden=()"),
+    *("--config_env.state_fn=", "--config_env.one_instance"),
+)
 MINIGRID = {
     f"minigrid_memory{name}": side
     for name, side in {"": 7, "_9": 9, "_11": 11, "_13": 13, "_13_random": 13, "_17_random": 17}.items()
@@ -40,6 +44,7 @@ THROUGH = {
     "batched, cannot be closed": (
         "torch", "any", (*BATCHED, "--config_env.vector_entry=tests.helpers.batched:Unclosed"), "sac",
     ),
+    "a robot, which is there once": ("torch", "any", ROBOT, "dqn"),
     "cannot be closed": ("torch", "any", (*UNCLOSED, *SHORT), "dqn"),
     **{row: ("minigrid", row, SHORT, "dqn") for row in MINIGRID},
     **{
@@ -81,9 +86,11 @@ def test_by_config_alone_through_all_three_stages(name, scripts, tmp_path):
     assert summary["env"] == stored.spec.env_id
     described = json.loads((tmp_path / "logs/default/run/policy/policy.json").read_text())
     assert described["spec"]["obs_dim"] == stored.spec.obs_dim
-    if "closed" in name:
+    if "closed" in name or "robot" in name:
         call("scripts/export.py", "logs/default/run", "--episodes=2", "--format=torchscript")
         assert (tmp_path / "logs/default/run/policy.pt.json").is_file()
+    if "robot" in name:
+        call("scripts/inspect_episode.py", "logs/default/run", "--episodes=2", "--state_embedder_dir=repr")
     if row == "pong":
         assert (stored.spec.obs_image_shape, stored.obs.dtype) == ((1, 84, 84), "uint8")
 
