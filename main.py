@@ -52,7 +52,16 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     from policies.training.experience import experience_of
     from policies.training.experience.base import Origin
     from policies.training.observers import Evaluation
-    from policies.training.run import Telling, finish, gauges, open_record, prepare, said_of_finished, warn_of_unused
+    from policies.training.run import (
+        Telling,
+        finish,
+        gauges,
+        open_record,
+        prepare,
+        said_of_finished,
+        warn_of_encoders,
+        warn_of_unused,
+    )
     from policies.training.trainer import Stopped, Trainer
     from policies.training.warmup import WarmUp
 
@@ -68,6 +77,7 @@ def train(config: Any, settings: Any, options: Any, **telling: Any) -> int:
     experience = experience_of(agent, origin)
     looking = gauges(origin, options, experience.total)
     warn_of_unused(origin, agent, sources.unused - shown)
+    warn_of_encoders(config, settings)
     record, saved = open_record(origin, options, agent, experience, tell.say)
     evaluation = Evaluation(eval_envs, config.env.eval, settings.seed, record.keep_best)
     trainer = Trainer(agent, experience, [evaluation, *looking], options.schedule, record, tell.show)

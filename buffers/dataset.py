@@ -228,7 +228,7 @@ def open_dataset(
             if max_rows is None or steps + count <= max_rows:
                 stored = read(range(count))
             else:
-                stored = EpisodesOnDisk.of(lambda number: read([number]), count, file.close)
+                stored = EpisodesOnDisk.of(lambda number: read([number]), count, file.close, [file.id.get_vfd_handle()])
             if stored.length.sum() != steps:
                 raise ValueError(f"the lengths of the episodes do not add up to {steps} steps")
             if isinstance(stored, EpisodesOnDisk):
@@ -267,7 +267,12 @@ def digest_of_files(path: Path) -> str:
     Raises:
         OSError: they cannot be read.
     """
-    return content_digest(sorted(file for file in (path / "data").rglob("*") if file.is_file()))
+    return content_digest(files_of(path))
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files of a dataset, whoever wrote it."""
+    return sorted(file for file in (path / "data").rglob("*") if file.is_file())
 
 
 def check_domain(stored: About, spec: EnvSpec, flag: str = "--data_path") -> None:

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from numpy.typing import NDArray
 
 from buffers.batch import VIEWS_OF_ROWS
-from buffers.dataset import FILE, check_domain, check_values, digest_of_files, is_ours, open_dataset
+from buffers.dataset import FILE, check_domain, check_values, digest_of_files, files_of, is_ours, open_dataset
 from buffers.images import row_storages
 from buffers.stored import EpisodesOnDisk, StoredEpisodes
 from envs.base import EnvSpec, told
@@ -118,7 +118,7 @@ def _read_recorded(
             def read(number: int) -> StoredEpisodes:
                 return _as_seen(data.iterate_episodes([numbers[number]]), env, config_env, digest, flag, number)
 
-            stored = EpisodesOnDisk.of(read, count, env.close)
+            stored = EpisodesOnDisk.of(read, count, env.close, files_of(folder))
             still_open.pop_all()  # by which episodes are read
             return stored
         except DAMAGED as error:

@@ -3,9 +3,11 @@
 Dimension key: O observation, S state, A actions; E episodes, R rows (an episode of L steps owns L + 1), M transitions.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -154,8 +156,21 @@ class EpisodesOnDisk(About):
     close: Callable[[], None]
 
     @classmethod
-    def of(cls, reader: Callable[[int], StoredEpisodes], count: int, close: Callable[[], None]) -> Self:
-        """By reading each of so many episodes once, of which no rows are kept; the reader checks their values."""
+    def of(
+        cls, reader: Callable[[int], StoredEpisodes], count: int, close: Callable[[], None], files: Sequence[int | Path]
+    ) -> Self:
+        """By reading each of so many episodes once, of which no rows are kept; the reader checks their values.
+
+        `files`, or their descriptors, are what it reads: none may change from now on.
+        """
+        before = marks(files)
+
+        def unchanged(number: int) -> StoredEpisodes:
+            found = reader(number)
+            if marks(files) != before:  # what HDF5 reads past the end of a file that was cut is 0
+                raise OSError("its file was changed after training had begun")
+            return found
+
         length, expert = np.zeros(count, np.int64), np.zeros(count, bool)
         success, informed, metadata = list[bool | None](), list[bool | None](), dict[str, Any]()
         for number in range(count):
@@ -163,7 +178,7 @@ class EpisodesOnDisk(About):
             length[number], expert[number], metadata = one.length[0], one.expert[0], one.metadata
             success.append(None if one.success is None else bool(one.success[0]))
             informed.append(None if one.informed is None else bool(one.informed[0]))
-        return cls(length, told(success), expert, told(informed), metadata, reader, close)
+        return cls(length, told(success), expert, told(informed), metadata, unchanged, close)
 
     def one(self, number: int) -> StoredEpisodes:
         """A data set of the one episode of that number, read now.
@@ -197,6 +212,15 @@ class EpisodesOnDisk(About):
         count = -(-total // (max_rows - longest + 1))  # where a piece begins late by up to an episode, it still fits
         piece_E = (np.cumsum(rows_E) - rows_E) * count // total
         return [order_E[piece_E == piece] for piece in range(count)]
+
+
+def marks(files: Sequence[int | Path]) -> list[tuple[int, int]]:
+    """Size and time of the last change of each file, by its path or descriptor.
+
+    Raises:
+        OSError: one is not there.
+    """
+    return [(found.st_size, found.st_mtime_ns) for found in map(os.stat, files)]
 
 
 def joined(parts: Sequence[StoredEpisodes]) -> StoredEpisodes:

@@ -192,8 +192,8 @@ def make_vector_env(
 def maker(config_env: ConfigDict, num_envs: int | None = None) -> MakeEnvs:
     """What makes envs of a domain as `make_vector_env` does, time and again.
 
-    With `config_env.one_instance` they take turns on one instance; of a vector env that has `num_envs`, or as many as the
-    first asks for.
+    With `config_env.one_instance` they take turns on one instance; of a vector env that has `num_envs`, or as many as
+    the first asks for.
     """
 
     def make(num_envs: int, **options: Any) -> AsymmetricVectorEnv:

@@ -20,8 +20,8 @@ MakeEnvs = Callable[..., AsymmetricVectorEnv]
 class Turns:
     """Hands out envs that stand for the same instance.
 
-    The instance has `num_envs`, or as many as the first asks for; who asks gets at most these. Whoever steps the instance after
-    another has used it finds all of his episodes given up: they end, truncated, where they were.
+    The instance has `num_envs`, or as many as the first asks for; who asks gets at most these. Whoever steps the
+    instance after another has used it finds all of his episodes given up: they end, truncated, where they were.
 
     Args:
         make: makes the instance, of `num_envs`, `seed` and `render_mode`.

@@ -257,7 +257,13 @@ class ForeignVectorEnv:
         last_obs, last_state = np.zeros_like(self._pending["obs"]), np.zeros_like(self._pending["state"])
         told = _on_cpu(told)
         for n in np.flatnonzero(self._ended).tolist():
-            one = _entry(told, n)
+            try:
+                one = _entry(told, n)
+            except (IndexError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"config_env.vector_entry: {self.env_id} tells no last observation of env {n}, which has ended; "
+                    f"one of each of its {self.num_envs} envs is needed, by their numbers"
+                ) from error
             whole = self._whole(one)
             last_obs[n] = whole[self._visible]
             last_state[n] = whole if self._state_view is None else self._state_view(one)
@@ -288,7 +294,12 @@ class ForeignVectorEnv:
         expert = getattr(self.env, "expert_action", getattr(self._base, "expert_action", None))
         if expert is None:
             raise UserError(f"{self.env_id} has no expert (expert_action): collect random episodes only")
-        return np.stack([self.actions.of_expert(action) for action in _on_cpu(expert(guess_N))])
+        with blaming("config_env.vector_entry", self.env_id):
+            told = _on_cpu(expert(guess_N))
+        if getattr(told, "ndim", 1) == 0 or not hasattr(told, "__len__") or len(told) != self.num_envs:
+            what = f"the expert of {self.env_id} gave {' '.join(repr(told).split())[:60]}"
+            raise UserError(f"config_env.vector_entry: {what}; an action of each of {self.num_envs} envs is needed")
+        return np.stack([self.actions.of_expert(action) for action in told])
 
     def saw_information(self) -> Bools | None:
         """Whether each episode has shown the hidden fact (N,); None where the env does not say."""

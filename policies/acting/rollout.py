@@ -171,6 +171,11 @@ class EpisodeStream:
         self._prev_action = self.spec.encode_action(action_N)
         self._prev_reward = np.asarray(reward_N, np.float32)
         ended_N = terminated_N | truncated_N
+        if (self._t[~ended_N] >= self.spec.max_episode_steps).any():
+            goes_on = f"an episode of {self.spec.env_id} goes on after {self.spec.max_episode_steps} steps"
+            raise UserError(
+                f"config_env.horizon: {goes_on}; give its limit, and see that no wrapper takes its end away"
+            )
         if not ended_N.any():
             return []
         success_N, informed_N = info.get("success"), self.envs.saw_information()

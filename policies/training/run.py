@@ -1,5 +1,6 @@
 """What a run of stage 3 opens, keeps and says; main.py has its parts in order."""
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from policies.training.summary import FINAL_EPISODES, draw_curve, play_final, re
 from policies.training.trainer import Record
 from torchkit.normalise import RunningNorm
 from utils.checkpoint import load_checkpoint, restoring, whole
-from utils.config import to_dict
+from utils.config import to_dict, warn_of_another_task
 from utils.device import device_of, prepare_cpu
 from utils.errors import choose
 from utils.logger import JsonlWriter, Logger, TensorBoardWriter, WandbWriter, Writer
@@ -89,6 +90,33 @@ def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:
     if rl.get("teacher") and not any(getattr(module, "of_teacher", False) for module in agent.modules()):
         text = f"{origin.method} learns nothing of its teacher, who acts in config_rl.beta of the steps alone"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+
+def warn_of_encoders(config: ConfigDict, settings: Settings) -> None:
+    """Warns of encoders whose training is not finished, or was on the same domain seen or told otherwise."""
+    given = {"--state_embedder_dir": settings.state_embedder, "--obs_embedder_dir": settings.obs_embedder}
+    flags: dict[Path, list[str]] = {}
+    for flag, path in given.items():
+        if path is not None:
+            where = Path(path).expanduser()
+            flags.setdefault(where if where.is_dir() else where.parent, []).append(flag)
+    for folder, named in flags.items():
+        try:
+            about = json.loads((folder / "config.json").read_text())["config"]
+            before = {name: value for name, value in about["env"].items() if name != "horizon"}
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # a copy of the files alone, or published ones
+            continue
+        who = " and ".join(named)
+        warn_of_another_task(who, before, config.env)
+        if "repr" in about and not (folder / "summary.json").is_file():
+            text = f"{who}: stage 2 in {folder} has not come to its end; the command that began it goes on"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def open_record(

@@ -124,6 +124,20 @@ def test_a_file_that_is_gone_is_one_line(path):
         buffer.sample(4)
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_file_that_changes_while_it_is_read_is_one_line(path, cut):
+    buffer, file = streamed(path, 50), path / "data" / "main_data.hdf5"
+    buffer.sample(4)
+    with file.open("r+b") as opened:
+        if cut:  # HDF5 reads zeros then
+            opened.truncate(file.stat().st_size // 2)
+        else:
+            opened.write(file.read_bytes()[:1])
+    with pytest.raises(UserError, match=r"--data_path: episode [0-9]+ cannot be read any more"):
+        buffer.sample(4)
+    buffer.close()
+
+
 def test_damage_is_found_before_anything_is_drawn(path):
     with h5py.File(path / "data" / "main_data.hdf5", "r+") as file:
         file["episode_17/observations/state"][2, 1] = np.nan

@@ -181,6 +181,14 @@ def test_what_is_no_image_is_one_line(kwargs, fields, message):
         make_env(with_fields(config_of("Red", kwargs=kwargs), **fields))
 
 
+def test_an_episode_whose_end_a_wrapper_takes_away_is_one_line():
+    config = with_fields(config_of("Base"), wrappers=(f"{MODULE}:Endless",))
+    with pytest.raises(
+        UserError, match=r"config_env\.horizon: an episode of Base-v0 goes on after 10 steps; .* wrapper"
+    ):
+        played(config)
+
+
 def test_a_vector_env_of_ours_whose_image_does_not_fit_is_one_line():
     env = SphinxVectorEnv(2)
     assert AsymmetricVectorWrapper(env, "Sphinx-v0").spec_sizes.obs_image_shape == (2, 6, 6)

@@ -1,5 +1,6 @@
 """Vector envs of others: no last row is lost, none is one of the next episode's, and one instance serves all."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,7 @@ from envs.base import AsymmetricVectorEnv
 from envs.make import actions_of, describing_env, horizon_of, make_env, make_vector_env, maker, width_for
 from policies.acting.rollout import EpisodeStream, ExpertPolicy, RandomPolicy, run_episodes
 from tests.envs.test_make import config_of
-from tests.helpers import batched
+from tests.helpers import batched, strangers
 from utils.errors import ForeignError, UserError
 
 BATCHED, STRANGERS = "tests.helpers.batched", "tests.helpers.strangers"
@@ -175,6 +176,40 @@ def test_what_a_simulator_should_not_tell_is_one_line(name, change, said, monkey
     config = vector(f"{BATCHED}:Answering", obs_keys=("policy",), state_keys=("critic",), **bounds)
     with pytest.raises(UserError, match=rf"^config_env\.{said}") as caught:
         played(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_last_observations_of_some_envs_alone_are_one_line(monkeypatch):
+    class Few(gym.vector.SyncVectorEnv):
+        def step(self, actions):
+            *told, info = super().step(actions)
+            return *told, {**info, **({"final_obs": info["final_obs"][:2]} if "final_obs" in info else {})}
+
+    made = gym.vector.AutoresetMode.SAME_STEP
+    monkeypatch.setattr(
+        strangers, "few", lambda num_envs: Few([strangers.Keyed] * num_envs, autoreset_mode=made), raising=False
+    )
+    with pytest.raises(UserError, match=r"vector_entry: Vector-v0 tells no last observation of env 2, .* its 5 envs"):
+        played(vector(f"{STRANGERS}:few", obs_keys="seen", state_keys="all"))
+
+
+@pytest.mark.parametrize("told", [None, 3.0, np.zeros(()), np.zeros((4, 1)), "raised"])
+def test_an_expert_of_a_vector_env_that_gives_no_actions_is_one_line(told, monkeypatch):
+    class Advised(batched.Simulator):
+        def expert_action(self, guess):
+            if isinstance(told, str):
+                raise ZeroDivisionError("no plan")
+            return told
+
+    monkeypatch.setattr(batched, "Advised", Advised, raising=False)
+    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    config = vector(f"{BATCHED}:Advised", obs_keys=("policy",), state_keys=("critic",), **bounds)
+    envs = make_vector_env(config, 5, seed=0)
+    envs.reset()
+    with pytest.raises(
+        (UserError, ForeignError), match=r"config_env\.vector_entry: .*(of each of 5 envs is needed|no plan)"
+    ) as caught:
+        envs.expert_action(np.zeros(5, bool))
     assert "\n" not in str(caught.value)
 
 

@@ -253,6 +253,14 @@ class OtherWords(gym.Wrapper):
         return np.array([2, 0])
 
 
+class Endless(gym.Wrapper):
+    """Says of no episode that it has ended."""
+
+    def step(self, action):
+        obs, reward, _, _, info = self.env.step(action)
+        return obs, reward, False, False, info
+
+
 for kind in (Base, Losing, OneInfo, Passing, Fickle, Unseeded, Arrays, Broken, Failing, Red, Robot, Lever):
     gym.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=10)
 

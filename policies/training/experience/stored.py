@@ -16,6 +16,7 @@ from policies.agents.base import Agent
 from policies.extensions import wants_expert
 from policies.training.experience.base import Batches, Experience, Origin, before_windows
 from policies.training.experience.played import MEASURED, Plan, PlayedEnvs
+from utils.config import warn_of_another_task
 from utils.errors import UserError
 from utils.reads import POSITIVE, SHARE, Reads
 from utils.seeding import seed_for
@@ -38,6 +39,7 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
             "is stored is in memory; leave the flag out"
         )
     stored = open_episodes(settings.data_path, origin.config.env, origin.spec, settings.max_rows)
+    warn_of_another_task("--data_path", stored.metadata.get("config_env", {}), origin.config.env)
     if len(stored) == 1 or (stored.success is not None and not stored.success.any()):
         said = "has one episode" if len(stored) == 1 else f"has no success in {len(stored)} episodes"
         warnings.warn(f"--data_path: the dataset {said}", RuntimeWarning, stacklevel=2)
