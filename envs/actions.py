@@ -80,6 +80,7 @@ class PlainActions:
             return {"kind": "discrete", "number": int(space.n), "env_action": f"action + {int(space.start)}"}
         shape = list(space.shape or ())
         if self._choices is not None:
+            numbers = "numpy.stack(numpy.unravel_index(action, choices), -1) + starts"
             starts = getattr(space, "start", np.zeros(len(self._choices), int)).reshape(-1).tolist()
             return {
                 "kind": "discrete",
@@ -87,7 +88,7 @@ class PlainActions:
                 "choices": list(self._choices),
                 "starts": starts,
                 "shape": shape,
-                "env_action": "numpy.reshape(numpy.add(numpy.unravel_index(action, choices), starts), shape)",
+                "env_action": f"numpy.reshape({numbers}, (-1, *shape))",
             }
         return {
             "kind": "continuous",
@@ -134,7 +135,10 @@ class PlainActions:
             UserError: it is none of the env's own actions.
         """
         try:
-            return self.from_native(action)
+            ours = self.from_native(action)
+            if np.shape(ours) != self.space.shape:
+                raise ValueError(f"an action of shape {np.shape(ours)}")
+            return ours
         except (TypeError, ValueError) as error:
             raise UserError(
                 f"config_env.id: the expert of {self._name} gives {' '.join(repr(action).split())}; the env's own "

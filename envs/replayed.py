@@ -84,14 +84,13 @@ def play(env: AsymmetricWrapper, seed: int, start: Floats | None, actions: Seque
     return Played(views, digest)
 
 
-def warn_given_up(count: int, num_envs: int, env_id: str) -> None:
+UNLIKE = "came out differently when they were played again: it follows no seed, or has changed"
+
+
+def warn_given_up(count: int, num_envs: int, env_id: str, why: str = UNLIKE) -> None:
     """Tells of episodes that cannot be gone on with."""
-    warnings.warn(
-        f"{count} of {num_envs} episodes of {env_id} came out differently when they were played again: it follows no "
-        "seed, or has changed; they are given up where they were",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+    text = f"{count} of {num_envs} episodes of {env_id} {why}; they are given up where they were"
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
 
 
 class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):

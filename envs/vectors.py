@@ -343,7 +343,8 @@ class ForeignVectorEnv:
         self._now = self._copy(state["now"])
         self._succeeded = np.array(state["success"], bool) if "success" in state else None
         self._given_up[:] = True
-        warn_given_up(self.num_envs, self.num_envs, self.env_id)
+        why = "cannot be gone on with: where a vector env of others was is not known"
+        warn_given_up(self.num_envs, self.num_envs, self.env_id, why)
 
     def close(self) -> None:
         """Frees what the env holds; where that fails it is warned of."""

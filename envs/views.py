@@ -34,7 +34,7 @@ class ImageOptions:
 
     Attributes:
         layout: `hwc` for (height, width, channels), `chw` for (channels, height, width); "" for what the env declares.
-        resize: (height, width) that it is brought to, by averages over areas; () for as it is.
+        resize: (height, width) that it is brought to, by averages over areas, of whole pixels; () for as it is.
         gray: red, green and blue become their luma.
     """
 
@@ -118,7 +118,10 @@ def _layout_by_sizes(shape: tuple[int, ...]) -> str | None:
 
 
 def resized(image: NDArray[Any], size: Sequence[int]) -> Floats:
-    """An image (H, W, C) in another (height, width), by averages over areas."""
+    """An image (H, W, C) in another (height, width), by averages over areas.
+
+    By Pillow's box filter: a pixel counts in whole where its middle lies in the area, also if the ratio is no integer.
+    """
     planes = [Picture.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(image, -1, 0)]
     height, width = size
     return np.stack(

@@ -67,6 +67,7 @@ def main() -> None:
         "longest_episode": export.context_of(policy),
         "action": action,
         "domain": export.domain_of(config.env),
+        **export.image_of(spec),
         "method": f"{config.rl.family}:{config.rl.variant}",
         "memory": config.seq.memory,
         "git_revision": git_revision(),

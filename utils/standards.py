@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from utils.config import ROOT, load_config, to_dict
-from utils.errors import UserError
+from utils.errors import UserError, suggest
 
 # Of each group: the field whose value is the name of its standard, what such a config is, and examples.
 KINDS = {
@@ -78,6 +78,20 @@ def check_kind(group: str, config: Mapping[str, Any], where: str) -> None:
     standard = standard_of(group, plain)
     if standard is not None:
         check_like(plain, standard, where)
+    if group == "env":
+        _check_spelling(plain, where)
+
+
+def _check_spelling(config_env: Mapping[str, Any], where: str) -> None:
+    """Refuses fields of a domain that nothing reads, and whose names are nearly those of others.
+
+    Raises:
+        UserError: names the field.
+    """
+    known = (*DOMAIN, *MORE_OF_A_DOMAIN, *FREE)
+    for name in [name for name in config_env if name not in known]:
+        if near := suggest(name, known):
+            raise UserError(f"{where}: unknown field {name!r}{near}")
 
 
 def standard_of(group: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:

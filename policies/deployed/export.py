@@ -196,6 +196,14 @@ def domain_of(config_env: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fields[name] for name in ("id", "kwargs", "horizon", "hidden")} | asked
 
 
+def image_of(spec: EnvSpec) -> dict[str, Any]:
+    """How an image lies in the rows of `obs`, and between which numbers each channel if that is known; else nothing."""
+    if spec.obs_image_shape is None:
+        return {}
+    bounds = [[low, high] for low, high, _ in spec.obs_storage] or None
+    return {"obs_image": {"channels_height_width": list(spec.obs_image_shape), "from_to": bounds}}
+
+
 @torch.no_grad()
 def signature_of(policy: HistoryPolicy, spec: EnvSpec, output: str) -> Signature:
     """What the policy reads and gives; of its past only what changes anything.

@@ -5,13 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from policies.acting.evaluate import GreedyPolicy
-from policies.deployed.export import domain_of
+from policies.deployed.export import domain_of, image_of
 from policies.deployed.files import load_policy
+from tests.helpers.agents import IMAGES, SPEC
 from tests.helpers.configs import config_named
 from tests.helpers.scripts import ROOT, assert_refused
 
@@ -92,6 +94,11 @@ def test_what_makes_an_observation_of_the_envs_own_is_described():
         "hidden": "", "obs_image": "hwc", "resize": [84, 84], "gray": True,
     }  # fmt: skip
     assert domain_of(config_named("envs", "third_party:minigrid_memory"))["obs_keys"] == "image,direction"
+    assert image_of(SPEC) == {}
+    told = {"channels_height_width": list(IMAGES.obs_image_shape), "from_to": None}
+    assert image_of(replace(IMAGES, obs_storage=())) == {"obs_image": told}
+    of_bytes = ((0.0, 1.0, 8),) * IMAGES.obs_image_shape[0]
+    assert image_of(replace(IMAGES, obs_storage=of_bytes))["obs_image"]["from_to"] == [[0.0, 1.0]] * len(of_bytes)
 
 
 def test_continuous_actions_and_torchscript(scripts, tmp_path):

@@ -59,6 +59,14 @@ def test_a_missing_field_is_named():
         check_kind("rl", config, "--config_rl")
 
 
+def test_a_field_of_a_domain_that_is_nearly_another_is_refused_and_one_of_the_users_own_is_not():
+    config = to_dict(config_named("envs", "heaven_hell"))
+    check_kind("env", config | {"my_friction": 0.5}, "--config_env")
+    for wrong, right in (("obs_key", "obs_keys"), ("wrapper", "wrappers"), ("state_func", "state_fn")):
+        with pytest.raises(UserError, match=f"--config_env: unknown field '{wrong}' .did you mean '{right}'"):
+            check_kind("env", config | {wrong: "z"}, "--config_env")
+
+
 def test_a_kind_of_the_users_own_needs_no_fields_but_its_name():
     check_kind("rl", {"family": "mine"}, "--config_rl")
     check_kind("seq", {"memory": "mine"}, "--config_seq")
