@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from ml_collections import ConfigDict
 from buffers.dataset import dataset_digest
 from buffers.recorded import located
 from envs.make import FILE_DIGEST, FILE_FIELD, file_digest, width_for
-from policies.acting.evaluate import means
+from policies.acting.embedded_envs import env_maker
+from policies.acting.evaluate import GreedyPolicy, means
 from policies.agents.base import Agent
 from policies.build import FAMILIES
-from policies.deployed.files import policy_digest, save_policy
+from policies.deployed.files import load_policy, policy_digest, save_policy
 from policies.extensions import wants_expert
 from policies.models.on_disk import embedders_digest
 from policies.models.sources import normalised_views
@@ -62,17 +64,24 @@ def prepare(settings: Settings, options: Options) -> torch.device:
 def said_of_finished(config: ConfigDict, settings: Settings, options: Options, say: Say) -> bool:
     """Whether the run is finished, and not to be longer now; then its report has been told again.
 
+    A film that a stop has kept from being made is made now.
+
     Raises:
         UserError: its folder holds another run.
     """
     summary = read_summary(options.folder)
     if summary is None:
         return False
-    finished = open_run(config, settings, options)
-    finished.close()
-    if not finished.grown:
-        say(f"{finished.folder} is finished; its report:\n{table(summary)}")
-    return not finished.grown
+    with closing(open_run(config, settings, options)) as finished:
+        if finished.grown:
+            return False
+        if options.film_episodes and "film" not in summary:
+            make_envs, _ = env_maker(config, settings.state_embedder, settings.obs_embedder, settings.num_envs)
+            policy = GreedyPolicy(load_policy(str(finished.folder), flag="--save_dir")[0])
+            films = (finished.films_dir, options.film_episodes)
+            finished.finish(summary | {"film": write_film(policy, make_envs, settings.seed, *films)})
+    say(f"{finished.folder} is finished; its report:\n{table(summary)}")
+    return True
 
 
 def warn_of_unused(origin: Origin, agent: Agent, unused: set[str]) -> None:

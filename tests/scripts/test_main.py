@@ -239,6 +239,13 @@ def test_a_run_leaves_its_whole_report(main, run_folder, scripts, tmp_path):
     finished = main("--film_episodes=2", "--config_rl.discount=0.9")
     assert finished.returncode == 0
     assert "is finished" in finished.stdout
+    (film,) = (run_folder / "films").glob("*.gif")
+    before = film.read_bytes()
+    film.unlink()
+    (run_folder / "summary.json").write_text(json.dumps({k: v for k, v in summary.items() if k != "film"}))  # a stop
+    assert "is finished" in main("--film_episodes=2", "--config_rl.discount=0.9").stdout
+    assert film.read_bytes() == before
+    assert json.loads((run_folder / "summary.json").read_text()) == summary
 
     shown = scripts.run("main.py", HEAVEN_HELL, "--config_env.horizon=12", f"--policy_dir={run_folder}", "--cuda=-1",
                         "--eval_episodes=7", "--film_episodes=1", cwd=tmp_path)  # fmt: skip
