@@ -238,7 +238,11 @@ class PublicBatch:
 
 @dataclass(kw_only=True)
 class EpisodeBatch(PublicBatch):
-    """All that is stored of B episodes, the state among it. `expert` (B,) is 1 where the expert acted."""
+    """All that is stored of B episodes, the state among it. `expert` (B,) is 1 where the expert acted.
+
+    `past_return` (B,) is what the episodes had earned before the first row, discounted backwards; None for nothing, or
+    where nobody has asked for it.
+    """
 
     of_steps: ClassVar[tuple[str, ...]] = ("action", "mask", "reward", "discount")
 
@@ -246,6 +250,7 @@ class EpisodeBatch(PublicBatch):
     reward: Tensor
     discount: Tensor
     expert: Tensor
+    past_return: Tensor | None = None
 
     @classmethod
     def from_transitions(

@@ -25,6 +25,7 @@ from utils.errors import UserError
 from utils.memory import gib, total_memory, zeros
 
 FIELDS = ("obs", "state", "action", "reward", "discount")
+NOTHING = 1e-6  # a weight below which past rewards do not count
 COUNTERS = ("_num_protected", "_oldest", "_newest", "_protected_rows", "_next_row", "_used_rows")
 
 
@@ -37,8 +38,11 @@ class EpisodeBuffer:
     so many numbers, and only where that is not known nothing.
     Protected episodes (demonstrations) are added first, with `protect=True`. A share `turned_share` of what is sampled
     is turned, each by an angle of its own, as `copies` says, a kind of `buffers.augment`. With
-    `advised` every episode comes with a teacher's advice, and so do batches.
+    `advised` every episode comes with a teacher's advice, and so do batches. With a `past_discount` windows come with
+    what was earned before them, discounted by that.
     """
+
+    past_discount: float | None = None
 
     def __init__(
         self,
@@ -241,7 +245,22 @@ class EpisodeBuffer:
         else:
             batch = self._gather(first_B + offset_B, length_B, angle_B, device)
         batch.expert = self._by_expert(slot_B, device)
+        if self.past_discount is not None and offset_B.any():
+            past_B = self._past_returns(first_B, offset_B, self.past_discount)
+            batch.past_return = torch.from_numpy(past_B).to(device)
         return batch
+
+    def _past_returns(
+        self, first_B: NDArray[np.int64], offset_B: NDArray[np.int64], discount: float
+    ) -> NDArray[np.float64]:
+        """Σ_k γ^(k-1) r_(t-k) (B,) of episodes that begin at these rows, at their steps t, but for weights below 1e-6."""
+        far = int(offset_B.max())
+        if discount < 1:
+            far = min(far, 1 if discount == 0 else math.ceil(math.log(NOTHING) / math.log(discount)))
+        step_K1 = np.arange(1, far + 1)[:, None]
+        row_KB = np.maximum(first_B + offset_B - step_K1, first_B)
+        reward_KB = self._rows["reward"][row_KB].astype(np.float64)
+        return np.where(step_K1 <= offset_B, discount ** (step_K1 - 1.0) * reward_KB, 0.0).sum(0)
 
     def newest(self, count: int, device: torch.device | str = "cpu") -> EpisodeBatch:
         """The `count` episodes that were added last, all of them, whole and as they were.

@@ -95,9 +95,10 @@ class RewardScale(nn.Module):
         self.returns = RunningNorm(1, "reward")
 
     @torch.no_grad()
-    def show(self, reward_TB: Tensor, mask_TB: Tensor) -> None:
-        """Takes in the rewards of B episodes, where the mask is 1."""
-        total_B, rows = torch.zeros_like(reward_TB[0], dtype=torch.float64), []
+    def show(self, reward_TB: Tensor, mask_TB: Tensor, past_B: Tensor | None = None) -> None:
+        """Takes in the rewards of B episodes, where the mask is 1; `past_B` is the return of the steps before them."""
+        total_B = torch.zeros_like(reward_TB[0], dtype=torch.float64) if past_B is None else past_B.double()
+        rows = []
         for reward_B in reward_TB.double():
             total_B = self.discount * total_B + reward_B
             rows.append(total_B)

@@ -139,7 +139,7 @@ class Learner(Agent):
         known: dict[str, Statistics] = {}
         for norm in self._norms:
             if isinstance(norm, RewardScale):
-                norm.show(batch.reward, batch.mask)
+                norm.show(batch.reward, batch.mask, batch.past_return)
             elif norm.of != "reward":
                 if norm.of not in known:
                     known[norm.of] = statistics(getattr(batch, norm.of).full()[batch.row_mask > 0])

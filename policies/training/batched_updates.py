@@ -33,7 +33,9 @@ from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
 Packed = dict[str, Any]  # a batch as NumPy arrays
-STEPS = [f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, "carry", "before")]  # what else it has
+STEPS = [
+    f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, "carry", "before", "past_return")
+]  # what else it has
 
 
 def batchable(agent: Agent) -> Learner:

@@ -319,10 +319,6 @@ REFUSED = {
     ),
     "carries without windows": (("--config_rl.carry=stored",), ["--config_rl.carry=stored", "--sampled_seq_len below"]),
     "rows before no windows": (("--config_rl.burn_in=4",), ["--config_rl.burn_in=4", "--sampled_seq_len below"]),
-    "the unit of returns of windows": (
-        ("--config_rl.normalise=('reward',)", "--sampled_seq_len=5"),
-        ["--config_rl.normalise", "returns, of whole episodes", "--sampled_seq_len="],
-    ),
     "visits of windows": (
         ("--config_rl=configs/rl/dqn.py:mv", "--sampled_seq_len=5"),
         ["--config_rl.intrinsic.use", "marginal_visitation", "--sampled_seq_len="],

@@ -162,18 +162,9 @@ class Experience:
         """Frees what it holds."""
 
 
-def _refuse_windows(rl: ConfigDict, horizon: int) -> None:
-    """Refuses windows of episodes where something is to be measured of what went before them.
-
-    Raises:
-        UserError: names the field.
-    """
-    needs = {
-        "--config_rl.normalise: the unit of rewards is that of returns, of": "reward" in normalised_views(rl),
-        "--config_rl.intrinsic.use: marginal_visitation counts the steps of": "marginal_visitation" in rl.intrinsic.use,
-    }
-    for what in (what for what, wanted in needs.items() if wanted):
-        raise UserError(f"{what} whole episodes; leave it out, or give --sampled_seq_len={horizon}")
+def past_discount(config_rl: ConfigDict) -> float | None:
+    """γ of the returns by which rewards are normalised, of which windows are told what went before; None for none."""
+    return float(config_rl.discount) if "reward" in normalised_views(config_rl) else None
 
 
 def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
@@ -190,8 +181,12 @@ def before_windows(origin: Origin, agent: Agent) -> tuple[int, int]:
         raise UserError(
             f"{field}: for windows of episodes; give --sampled_seq_len below {origin.spec.max_episode_steps}"
         )
-    if origin.settings.window < origin.spec.max_episode_steps:
-        _refuse_windows(rl, origin.spec.max_episode_steps)
+    horizon, bonuses = origin.spec.max_episode_steps, rl.get("intrinsic", {}).get("use", ())
+    if "marginal_visitation" in bonuses and origin.settings.window < horizon:
+        raise UserError(
+            "--config_rl.intrinsic.use: marginal_visitation counts the steps of whole episodes; leave it out, or give "
+            f"--sampled_seq_len={horizon}"
+        )
     if stored and rl.get("critic_inputs") and rl.critic_memory == "separate":
         raise UserError(f"{flag}: the critics' own memory does not act; give --config_rl.critic_memory=shared, or zero")
     if stored and rl.get("teacher"):

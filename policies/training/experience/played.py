@@ -24,7 +24,7 @@ from policies.acting.rollout import (
 from policies.agents.base import Agent
 from policies.agents.learner import linear
 from policies.deployed.teachers import Teacher, teacher_of
-from policies.training.experience.base import Batches, Experience, Origin, before_windows
+from policies.training.experience.base import Batches, Experience, Origin, before_windows, past_discount
 from utils.checkpoint import whole
 from utils.errors import UserError
 from utils.reads import ANY, FROM_ZERO, POSITIVE, SHARE, Reads
@@ -97,6 +97,7 @@ class PlayedEnvs(Experience):
             *before_windows(origin, agent),
             advised=cls.advised,
         )
+        buffer.past_discount = past_discount(rl)
         buffer.check_fits(settings.train_episodes * (origin.spec.max_episode_steps + 1))
         plan = Plan(
             settings.train_episodes,

@@ -14,7 +14,7 @@ from buffers.streamed import StreamedEpisodes
 from envs.base import AsymmetricVectorEnv
 from policies.agents.base import Agent
 from policies.extensions import wants_expert
-from policies.training.experience.base import Batches, Experience, Origin, before_windows
+from policies.training.experience.base import Batches, Experience, Origin, before_windows, past_discount
 from policies.training.experience.played import MEASURED, Plan, PlayedEnvs
 from utils.config import warn_of_another_task
 from utils.errors import UserError
@@ -59,8 +59,10 @@ def stored_buffer(origin: Origin, agent: Agent, room: int = 0) -> tuple[EpisodeB
         streamed = StreamedEpisodes(
             stored, settings.max_rows, *drawn, limit_is_terminal=terminal, batch_size=batch_size
         )
+        streamed.past_discount = past_discount(rl)
         return streamed, stored.has_states
     held = EpisodeBuffer.of(stored, *drawn, limit_is_terminal=terminal, room=room, spec=origin.spec)
+    held.past_discount = past_discount(rl)
     return held, stored.has_states
 
 

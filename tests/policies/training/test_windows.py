@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from buffers.batch import Episode
 from buffers.episode_buffer import EpisodeBuffer
 from envs.base import EnvSpec
 from envs.make import make_vector_env
@@ -11,6 +12,7 @@ from policies.acting.rollout import EpisodeStream
 from tests.helpers.agents import make_agent
 from tests.helpers.configs import config_named
 from tests.helpers.episodes import numbered_episode
+from torchkit.normalise import RewardScale
 
 H, WINDOW = 12, 4
 SPECS = {
@@ -177,3 +179,37 @@ def test_a_carry_of_many_parts_is_the_same_when_packed_and_unpacked():
         assert packed.shape == (3, public.carry_dim)
         (again,) = public.unpacked(packed)
         torch.testing.assert_close(again, carry, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("burn_in", "carry_dim"), [(0, 0), (3, 0), (2, 4)])
+@pytest.mark.parametrize("discount", [0.0, 0.9, 1.0])
+def test_windows_are_told_what_was_earned_before_them(burn_in, carry_dim, discount):
+    spec, rng = EnvSpec("Told-v0", 2, 2, 2, True, 12), np.random.default_rng(0)
+    buffer, rewards = EpisodeBuffer(spec, 500, 4, seed=0, burn_in=burn_in, carry_dim=carry_dim), []
+    buffer.past_discount = discount
+    for number, length in enumerate((12, 3, 9, 12)):
+        rewards.append(rng.normal(size=length).astype(np.float32))
+        rows = np.stack([np.full(length + 1, number), np.arange(length + 1)], axis=1).astype(np.float32)
+        buffer.add(Episode(rows, rows, np.zeros(length, np.int64), rewards[-1], np.ones(length, np.float32)))
+    batch = buffer.sample(64)
+    first = batch.obs.full()[0].long().tolist()
+    assert {step for _, step in first} == set(range(9))
+    expected = [sum(discount**k * rewards[number][step - 1 - k] for k in range(step)) for number, step in first]
+    np.testing.assert_allclose(batch.past_return, expected, atol=1e-5)
+    buffer.past_discount = None
+    assert buffer.sample(64).past_return is None
+
+
+@pytest.mark.parametrize("window", [1, 5, 20, 60])
+def test_the_unit_of_rewards_is_that_of_the_returns_of_steps_that_windows_draw(window):
+    """Of a reward of 1 at each of 60 steps the deviation of (1 - 0.9^t) / 0.1, over t as often as windows hold it."""
+    spec, scale = EnvSpec("Paid-v0", 1, 1, 2, True, 60), RewardScale(0.9)
+    buffer, rows = EpisodeBuffer(spec, 500, window, seed=0), np.zeros((61, 1), np.float32)
+    buffer.past_discount = 0.9
+    buffer.add(Episode(rows, rows, np.zeros(60, np.int64), np.ones(60, np.float32), np.ones(60, np.float32)))
+    for _ in range(40):
+        batch = buffer.sample(64)
+        scale.show(batch.reward, batch.mask, batch.past_return)
+    drawn = np.concatenate([np.arange(offset, offset + window) for offset in range(61 - window)])
+    exact = np.std((1 - 0.9 ** (drawn + 1)) / (1 - 0.9))
+    assert float(scale(torch.ones(()))) == pytest.approx(1 / exact, rel=0.05)
