@@ -253,7 +253,7 @@ class EpisodeBuffer:
     def _past_returns(
         self, first_B: NDArray[np.int64], offset_B: NDArray[np.int64], discount: float
     ) -> NDArray[np.float64]:
-        """Σ_k γ^(k-1) r_(t-k) (B,) of episodes that begin at these rows, at their steps t, but for weights below 1e-6."""
+        """Σ_k γ^(k-1) r_(t-k) (B,) of episodes that begin at these rows, at steps t, but for weights below 1e-6."""
         far = int(offset_B.max())
         if discount < 1:
             far = min(far, 1 if discount == 0 else math.ceil(math.log(NOTHING) / math.log(discount)))
