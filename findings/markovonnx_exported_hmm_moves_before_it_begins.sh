@@ -17,7 +17,7 @@ trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder/venv"
 "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check 'markovonnx==1.0.1' 'onnx==1.23.2' 'onnxruntime==1.32.0' 'numpy==2.4.6' || exit 2
 cd "$folder"
-OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore - 2>stderr <<'PYTHON' || { cat stderr; exit 1; }
+OMP_NUM_THREADS=1 "$folder/venv/bin/python" -W ignore - <<'PYTHON'
 from importlib.metadata import version
 
 import numpy as np
