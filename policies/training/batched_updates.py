@@ -33,9 +33,8 @@ from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
 Packed = dict[str, Any]  # a batch as NumPy arrays
-STEPS = [
-    f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, "carry", "before", "past_return")
-]  # what else it has
+OF_WINDOWS = ("carry", "before", "past_return")  # what `batchable` refuses is made of
+STEPS = [f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, *OF_WINDOWS)]  # what else it has
 
 
 def batchable(agent: Agent) -> Learner:
@@ -229,7 +228,8 @@ class BatchedLearner:
             for targets, onlines in agent.followers
             for target, online in zip(targets, onlines, strict=True)
         ]
-        self.acting_size = sum(p.numel() for p in agent.parameters() if id(p) in who_acts(agent))
+        acting = who_acts(agent)
+        self.acting_size = sum(p.numel() for p in agent.parameters() if id(p) in acting)
         self.members: list[int] = []
         self.now = SharedSeeds(*(tensor[:0].to(device) for tensor in vars(shared).values()))
         self._losses = torch.func.vmap(
