@@ -33,7 +33,7 @@ from utils.errors import DivergenceError, UserError
 from utils.stopping import UNFINISHED
 
 Packed = dict[str, Any]  # a batch as NumPy arrays
-OF_WINDOWS = ("carry", "before", "past_return")  # what `batchable` refuses is made of
+OF_WINDOWS = ("carry", "before", "past_return")  # what there is of none, since `batchable` refuses them
 STEPS = [f.name for f in fields(EpisodeBatch) if f.name not in (*VIEWS_OF_ROWS, *OF_WINDOWS)]  # what else it has
 
 
