@@ -1,5 +1,6 @@
 """What a config of each kind must hold: the fields of this repository's own files, each of the same kind as there."""
 
+import difflib
 import math
 from collections.abc import Mapping
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from utils.config import ROOT, load_config, to_dict
-from utils.errors import UserError, suggest
+from utils.errors import UserError
 
 # Of each group: the field whose value is the name of its standard, what such a config is, and examples.
 KINDS = {
@@ -50,6 +51,7 @@ MORE_OF_A_DOMAIN = {  # what a domain may have besides
 }
 # What was done without a field where its default is something else today: such runs and policies are of these values.
 BEFORE: dict[str, dict[str, Any]] = {"rl": {"deploy": "online", "exploration.zeta": 0.0}}
+NEARLY = 0.8  # how alike a field's name is to another (difflib's ratio) that it is taken to be that one misspelt
 FREE = ("kwargs", "rl", "seq")  # what is in them is looked at where it is used
 # a text instead of the tuple
 TEXT_TOO = ("hidden", "wrappers", "obs_keys", "state_keys", "action_low", "action_high")
@@ -90,8 +92,8 @@ def _check_spelling(config_env: Mapping[str, Any], where: str) -> None:
     """
     known = (*DOMAIN, *MORE_OF_A_DOMAIN, *FREE)
     for name in [name for name in config_env if name not in known]:
-        if near := suggest(name, known):
-            raise UserError(f"{where}: unknown field {name!r}{near}")
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=NEARLY):
+            raise UserError(f"{where}: unknown field {name!r} (did you mean {near[0]!r}?)")
 
 
 def standard_of(group: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:

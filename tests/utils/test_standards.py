@@ -61,7 +61,7 @@ def test_a_missing_field_is_named():
 
 def test_a_field_of_a_domain_that_is_nearly_another_is_refused_and_one_of_the_users_own_is_not():
     config = to_dict(config_named("envs", "heaven_hell"))
-    check_kind("env", config | {"my_friction": 0.5}, "--config_env")
+    check_kind("env", config | {"my_friction": 0.5, "more": {}, "state_size": 3}, "--config_env")
     for wrong, right in (("obs_key", "obs_keys"), ("wrapper", "wrappers"), ("state_func", "state_fn")):
         with pytest.raises(UserError, match=f"--config_env: unknown field '{wrong}' .did you mean '{right}'"):
             check_kind("env", config | {wrong: "z"}, "--config_env")
