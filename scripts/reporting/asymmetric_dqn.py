@@ -41,8 +41,8 @@ NOTES = [
     "seeds ADQN-VR and `mi` have five so far, the others all.",
     "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on both Heaven-Hell and",
     "on Car-Flag has a data set and encoders of its own; on Cleaner four runs each share one of five such pairs, on",
-    "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi`, and Heaven-Hell-4's of twenty seeds,",
-    "were run anew by the later commands; revisions and processors count the runs that they replaced as well.",
+    "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi`, and Heaven-Hell-4's of twenty",
+    "seeds, were run anew by the later commands; revisions and processors count the runs that they replaced as well.",
 ]
 COLUMNS = (
     *("task", "method", "row", "env steps", "seeds", "greedy, at the end", "exploring, at the end", "all of a run"),
