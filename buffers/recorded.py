@@ -27,7 +27,7 @@ from envs.base import EnvSpec, told
 from envs.make import make_env
 from envs.views import taken_path
 from envs.wrappers import AsymmetricWrapper
-from utils.errors import UserError, first_line
+from utils.errors import ForeignError, UserError, first_line
 from utils.optional import need
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _read_recorded(
     with ExitStack() as still_open:
         try:
             env = still_open.enter_context(closing(make_env(config_env)))
-        except UserError as error:
+        except (UserError, ForeignError) as error:
             if config_env.get("one_instance", False):
                 why = "what others recorded is read by an env, beside which config_env.one_instance allows none"
                 raise UserError(f"{flag}: {why} ({error})") from error

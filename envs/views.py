@@ -70,7 +70,7 @@ class ImageRows:
                 f"config_env.obs_image: {what} are no image ({_short(space)}); of a dict name the one key in obs_keys"
             )
         other = {"hwc": "chw", "chw": "hwc"}.get(options.layout)
-        if other is not None and other == _layout_by_sizes(space.shape):
+        if other is not None and other == layout_by_sizes(space.shape):
             raise UserError(f"config_env.obs_image: {what} have shape {space.shape}, which is {other}; say {other}")
         self.options, self.bytes, self._shape = options, space.dtype == np.uint8, space.shape
         self._flat_gray = len(space.shape) == 2
@@ -108,13 +108,13 @@ class ImageRows:
         return spaces.Box(np.float32(low), np.float32(high), (math.prod(self.image_shape),), np.float32)
 
 
-def _layout_by_sizes(shape: tuple[int, ...]) -> str | None:
-    """How the axes of a picture lie, where its sizes leave no doubt: up to four channels, sides of sixteen or more."""
+def layout_by_sizes(shape: tuple[int, ...], side: int = 16) -> str | None:
+    """How the axes of a picture lie, where its sizes leave no doubt: up to four channels, sides of `side` or more."""
     if len(shape) != 3:
         return None
     sides = {"hwc": shape[:2], "chw": shape[1:]}
     channels = {"hwc": shape[2], "chw": shape[0]}
-    return next((layout for layout in sides if channels[layout] <= 4 and min(sides[layout]) >= 16), None)
+    return next((layout for layout in sides if channels[layout] <= 4 and min(sides[layout]) >= side), None)
 
 
 def resized(image: NDArray[Any], size: Sequence[int]) -> Floats:

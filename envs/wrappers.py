@@ -27,7 +27,7 @@ from envs.base import (
 )
 from envs.factors import Factor
 from envs.velocities import hidden_entries
-from envs.views import ImageOptions, Storage, View, names_of, visible_entries
+from envs.views import ImageOptions, Storage, View, layout_by_sizes, names_of, visible_entries
 from utils.errors import UserError, blaming, choose_name
 
 Floats = NDArray[np.float32]
@@ -427,8 +427,7 @@ def layout_of(space: spaces.Space[Any], shape: tuple[int, ...], attribute: str, 
         raise UserError(f"config_env.id: {what} are no images of {attribute}={shape} ({space})")
     if len(box) != 3:
         return "" if len(box) == 1 else "chw"
-    channels_last = box[2] <= 4 < min(box[:2])
-    if box == shape and channels_last:
+    if box == shape and layout_by_sizes(box, side=5) == "hwc":
         raise UserError(
             f"config_env.obs_image: {what} are (height, width, channels) = {box}, but {attribute} is "
             "(channels, height, width); say --config_env.obs_image=hwc, or mend the attribute"

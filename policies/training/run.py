@@ -113,13 +113,7 @@ def warn_of_encoders(config: ConfigDict, settings: Settings) -> None:
         try:
             about = json.loads((folder / "config.json").read_text())["config"]
             before = {name: value for name, value in about["env"].items() if name != "horizon"}
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):  # a copy of the files alone, or published ones
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # files alone, or published ones
             continue
         who = " and ".join(named)
         warn_of_another_task(who, before, config.env)

@@ -10,6 +10,7 @@ from buffers.dataset import dataset_digest
 from buffers.recorded import located, read_episodes
 from configs.envs.third_party import get_config
 from envs.make import make_env
+from tests.helpers import strangers
 from tests.helpers.recorded import SPACE, record
 from utils.errors import UserError
 
@@ -151,3 +152,12 @@ def test_a_name_that_is_nothing_is_one_line(root):
     with pytest.raises(UserError, match=r"^--data_path: no dataset at odd/none-v0"):
         read(config_of(), "odd/none-v0")
     assert not root.exists()  # which Minari would make
+
+
+def test_beside_an_env_of_which_there_may_be_one_no_other_is_made_to_read_by(monkeypatch):
+    record()
+    spec = spec_of(config_of())
+    monkeypatch.setattr(strangers.Robot, "taken", True)
+    config = config_of("Robot-v0", module="tests.helpers.strangers", one_instance=True, obs_keys="")
+    with pytest.raises(UserError, match=r"^--data_path: .* config_env\.one_instance allows none .*the robot is taken"):
+        read_episodes("odd/coins-v0", config, spec)
