@@ -16,7 +16,7 @@ from policies.training.experience.base import Experience
 from policies.training.observers import Observer, crossed
 from policies.training.settings import Schedule
 from utils.checkpoint import restoring, save_checkpoint, whole
-from utils.errors import DivergenceError, UserError
+from utils.errors import DivergenceError, ForeignError, UserError
 from utils.logger import JsonlWriter, Logger
 from utils.progress import Bar, Show, progress
 from utils.run import Run
@@ -24,6 +24,7 @@ from utils.seeding import rng_state, set_rng_state
 from utils.stopping import UNFINISHED, StopRequest
 
 MANY = 100  # updates owed at once, of which the bar tells
+SHORTLY = 1.0  # seconds within which a signal to all processes of a job has come to each
 
 
 @dataclass(frozen=True)
@@ -141,43 +142,50 @@ class Trainer:
             UserError: the time limit ends what comes before training, of which nothing is saved.
             DivergenceError: the loss is not finite; the last checkpoint, from before, stays.
         """
-        experience = self.experience
         with self._stop.listening():
-            if saved is None:
-                self.record.jsonl.truncate(0)
-                experience.begin(self.agent, self._check_stop)
-                if metrics := prepare(self.agent, experience, self._check_stop):
-                    self.record.logger.write(experience.progress, metrics)
-                self.reported = experience.progress
-                self._observe(self.observers)
-                self._save()
-            else:
-                with restoring(self.record.run.checkpoint_dir):
-                    self._load(saved)
-            self.record.run.go_on()
-            self.begun = True
-            with self._show(experience.total, self.reported, "train") as bar:
-                while self.reported < experience.total:
-                    if experience.progress == self.reported:  # else it was stopped among the updates of what came last
-                        for episode in experience.advance(self.agent):
-                            self.averages.add({f"train/{k}": v for k, v in measures(episode).items()})
-                    try:
-                        self._learn(bar)
-                    except DivergenceError as error:
-                        raise DivergenceError(
-                            f"{error} after {experience.updates} updates; the last checkpoint, of "
-                            f"{(self._saved or (0,))[0]} {experience.unit}, stays in {self.record.run.checkpoint_dir}"
-                        ) from error
-                    self._report(bar)
-                    self._check_stop()
-            self._save()
-        if not experience.updates:
+            try:
+                self._train(saved, prepare)
+            except (EOFError, ConnectionError, ForeignError) as error:
+                self._check_end_of_all(error)
+                raise
+        if not self.experience.updates:
             warnings.warn(
                 f"{self.record.run.folder.name}: nothing was learned, as no update was made {self.where}: no episode "
                 "has ended, or the steps have earned none (--updates_per_step)",
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def _train(self, saved: dict[str, Any] | None, prepare: Prepare) -> None:
+        experience = self.experience
+        if saved is None:
+            self.record.jsonl.truncate(0)
+            experience.begin(self.agent, self._check_stop)
+            if metrics := prepare(self.agent, experience, self._check_stop):
+                self.record.logger.write(experience.progress, metrics)
+            self.reported = experience.progress
+            self._observe(self.observers)
+            self._save()
+        else:
+            with restoring(self.record.run.checkpoint_dir):
+                self._load(saved)
+        self.record.run.go_on()
+        self.begun = True
+        with self._show(experience.total, self.reported, "train") as bar:
+            while self.reported < experience.total:
+                if experience.progress == self.reported:  # else it was stopped among the updates of what came last
+                    for episode in experience.advance(self.agent):
+                        self.averages.add({f"train/{k}": v for k, v in measures(episode).items()})
+                try:
+                    self._learn(bar)
+                except DivergenceError as error:
+                    raise DivergenceError(
+                        f"{error} after {experience.updates} updates; the last checkpoint, of "
+                        f"{(self._saved or (0,))[0]} {experience.unit}, stays in {self.record.run.checkpoint_dir}"
+                    ) from error
+                self._report(bar)
+                self._check_stop()
+        self._save()
 
     def _learn(self, bar: Bar) -> None:
         """As many updates as there are batches, their metrics averaged.
@@ -232,6 +240,26 @@ class Trainer:
         elapsed = max(now - clock, 1e-9)
         return {f"clock/{name}_per_second": (counts[name] - before[name]) / elapsed for name in counts}
 
+    def _check_end_of_all(self, error: Exception) -> None:
+        """Raises `Stopped` where the error is that of envs whose own processes a signal to all of the job has ended.
+
+        The step is lost, and nothing can be saved of what came after the newest checkpoint.
+        """
+        cause = error.__cause__ if isinstance(error, ForeignError) else error
+        if not isinstance(cause, EOFError | ConnectionError):
+            return
+        until = time.monotonic() + SHORTLY
+        while self._stop.number is None and time.monotonic() < until:
+            time.sleep(SHORTLY / 100)
+        if self._stop.number is not None:
+            name, code = self._stopped_by(self._stop.number)
+            of = f"; the newest checkpoint is of {self._saved[0]} {self.experience.unit}" if self._saved else ""
+            raise Stopped(f"{name}, as processes of its envs were ({type(cause).__name__}{of}),", code) from error
+
+    @staticmethod
+    def _stopped_by(number: int) -> tuple[str, int]:
+        return f"stopped by {signal.Signals(number).name}", 130 if number == signal.SIGINT else UNFINISHED
+
     def _check_stop(self) -> None:
         """Saves when it is time to; raises `Stopped` after a signal or at the time limit.
 
@@ -241,8 +269,7 @@ class Trainer:
         now = time.monotonic()
         reason, code = "", UNFINISHED
         if self._stop.number is not None:
-            reason = f"stopped by {signal.Signals(self._stop.number).name}"
-            code = 130 if self._stop.number == signal.SIGINT else UNFINISHED
+            reason, code = self._stopped_by(self._stop.number)
         elif now - self._clock > 3600 * self.schedule.time_limit_hours:
             if not self.begun:
                 raise UserError(

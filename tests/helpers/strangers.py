@@ -1,6 +1,8 @@
 """Envs of other people, small and each odd in its own way."""
 
 import builtins
+import signal
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -307,3 +309,26 @@ class Alone(gym.vector.SyncVectorEnv):
 
 def quiet(num_envs, mode="SameStep"):
     return many(num_envs, mode, kind=Quiet)
+
+
+class Apart(gym.vector.AsyncVectorEnv):
+    """Processes of their own; once in its folder they end amid a step, as by a signal to a whole job.
+
+    It comes to this process a little later, unless `late` is False: then it comes to the envs' alone.
+    """
+
+    def __init__(self, num_envs, late=True):
+        super().__init__([Keyed] * num_envs, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+        self.left, self.late = -1 if Path("ended").exists() else 40, late
+
+    def step_async(self, actions):
+        super().step_async(actions)
+        self.left -= 1
+        if not self.left:
+            Path("ended").touch()
+            for process in self.processes:
+                process.kill()
+                process.join()
+            if self.late:
+                signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+                signal.setitimer(signal.ITIMER_REAL, 0.2)

@@ -33,6 +33,10 @@ ROBOT = (
     *("--config_env.module=tests.helpers.strangers", "--config_env.id=Robot-v0", "--config_env.hidden=()"),
     *("--config_env.state_fn=", "--config_env.one_instance"),
 )
+APART = (
+    *("--config_env.id=Apart-v0", "--config_env.vector_entry=tests.helpers.strangers:Apart", "--config_env.hidden=()"),
+    *("--config_env.state_fn=", "--config_env.obs_keys=seen", "--config_env.state_keys=all", "--config_env.horizon=4"),
+)
 MINIGRID = {
     f"minigrid_memory{name}": side
     for name, side in {"": 7, "_9": 9, "_11": 11, "_13": 13, "_13_random": 13, "_17_random": 17}.items()
@@ -93,6 +97,27 @@ def test_by_config_alone_through_all_three_stages(name, scripts, tmp_path):
         call("scripts/inspect_episode.py", "logs/default/run", "--episodes=2", "--state_embedder_dir=repr")
     if row == "pong":
         assert (stored.spec.obs_image_shape, stored.obs.dtype) == ((1, 84, 84), "uint8")
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_signal_to_all_of_a_job_that_ends_the_envs_first_waits_to_be_taken_up(late, scripts, tmp_path):
+    """Only the signal makes it so: where processes of envs end of themselves it is an error, as ever."""
+    run = (
+        *("main.py", f"{CONFIG}:any", "--config_rl=configs/rl/dqn.py:history", *APART, "--num_envs=2", "--cuda=-1"),
+        *("--train_episodes=60", "--updates_per_step=0.1", "--batch_size=2", "--eval_episodes=2", "--film_episodes=0"),
+        *("--config_rl.replay_steps=200", "--save_dir=logs", "--run_name=run"),
+    )
+    ended = scripts.run(*run, f"--config_env.kwargs.late={late}", cwd=tmp_path)
+    assert ended.returncode == (75 if late else 1), ended.stderr
+    assert ("Traceback" in ended.stderr) == (not late)
+    if not late:
+        return
+    assert "stopped by SIGTERM, as processes of its envs were (" in ended.stdout
+    assert "newest checkpoint is of 40 steps), at 80 of 280 steps; the same command goes on" in ended.stdout
+    assert not (tmp_path / "logs/default/run/summary.json").exists()
+    done = scripts.run(*run, "--config_env.kwargs.late=True", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "resuming" in done.stdout
 
 
 @pytest.mark.parametrize("task", POPGYM)
