@@ -134,6 +134,13 @@ class Learner(Agent):
 
     def _normalised(self, batch: EpisodeBatch) -> EpisodeBatch:
         """The batch with rewards as they are learned from; running statistics take it in."""
+        self.show(batch)
+        if self.reward_scale is None:
+            return batch
+        return replace(batch, reward=self.reward_scale(batch.reward))
+
+    def show(self, batch: EpisodeBatch) -> None:
+        """Has running statistics take the batch in."""
         if self._norms is None:  # target networks' among them, which are there by now
             self._norms = [m for m in self.modules() if isinstance(m, RunningNorm | RewardScale)]
         known: dict[str, Statistics] = {}
@@ -144,9 +151,6 @@ class Learner(Agent):
                 if norm.of not in known:
                     known[norm.of] = statistics(getattr(batch, norm.of).full()[batch.row_mask > 0])
                 norm.merge(known[norm.of])
-        if self.reward_scale is None:
-            return batch
-        return replace(batch, reward=self.reward_scale(batch.reward))
 
     def losses(self, batch: EpisodeBatch, metrics: dict[str, Tensor]) -> dict[str, Tensor]:
         """What each optimiser descends, by its name; metrics are added."""

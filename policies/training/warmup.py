@@ -12,6 +12,7 @@ from policies.agents.base import Agent
 from policies.agents.learner import Learner
 from policies.models.history import History
 from policies.training.experience.base import Experience, Origin
+from policies.training.experience.played import MEASURED
 from torchkit.sequence.warmup import Equilibria, equilibria, warm_up
 from utils.errors import UserError
 from utils.seeding import seed_for
@@ -39,6 +40,8 @@ class WarmUp:
     def __call__(self, agent: Agent, experience: Experience, check_stop: Callable[[], None]) -> dict[str, float]:
         """Warms up every memory that learns, and its targets; what each could reach before and after.
 
+        Running statistics begin with episodes that it is warmed by, so that it reads what it is to read later.
+
         Raises:
             UserError: the agent has no memory of `config_seq` that learns.
         """
@@ -47,6 +50,7 @@ class WarmUp:
         assert isinstance(agent, Learner), "with --batch_seeds there is no warm-up"
         histories = trained_histories(agent)
         episodes, metrics = experience.explored(check_stop, "warmup"), dict[str, float]()
+        agent.show(episodes.episodes(np.arange(min(MEASURED, len(episodes))), device=agent.device))
         for number, history in enumerate(histories):
             generator = torch.Generator().manual_seed(seed_for(self.seed, "warmup", number))
 

@@ -9,6 +9,7 @@ from policies.auxiliary.self_prediction import SelfPrediction
 from policies.training.warmup import WarmUp
 from tests.helpers.agents import SPEC, make_agent
 from tests.helpers.episodes import random_episode
+from torchkit.normalise import RunningNorm
 
 
 class Explored:
@@ -35,3 +36,16 @@ def test_targets_and_slow_copies_are_as_warm_as_what_they_follow(variant):
         if isinstance(module, SelfPrediction):
             followed += zip(module.slow.parameters(), module._memory[0].parameters(), strict=True)
     assert all(torch.equal(mine, its) for mine, its in followed)
+
+
+@pytest.mark.parametrize("variant", ["ua", "sac:ua"])
+def test_a_memory_is_warmed_by_what_it_will_read_where_running_statistics_are_asked_for(variant):
+    agent = make_agent(variant, normalise=("obs", "state", "reward"))
+    episodes = Explored().explored(None, "").episodes(np.arange(20))
+    WarmUp(1, 0)(agent, Explored(), lambda: None)
+    norms = [module for module in agent.modules() if isinstance(module, RunningNorm) and module.of != "reward"]
+    assert {norm.of for norm in norms} == {"obs", "state"}
+    for norm in norms:
+        rows = getattr(episodes, norm.of).full()[episodes.row_mask > 0].double()
+        assert torch.allclose(norm.mean, rows.mean(0)) and torch.allclose(norm.variance, rows.var(0, correction=0))
+    assert float(agent.reward_scale.returns.count) == float(episodes.mask.sum())
