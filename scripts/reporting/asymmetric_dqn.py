@@ -38,7 +38,7 @@ NOTES = [
     "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py), whose steps are few beside",
     "the millions of the published ones, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step",
     "targets. Heaven-Hell-4 has those of Heaven-Hell-3 with twice the steps, and none were chosen by it; of its twenty",
-    "seeds ADQN-VR and `mi` have five so far, the others all.",
+    "seeds `mi` has five so far, the others all.",
     "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on both Heaven-Hell and",
     "on Car-Flag has a data set and encoders of its own; on Cleaner four runs each share one of five such pairs, on",
     "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi`, and Heaven-Hell-4's of twenty",
