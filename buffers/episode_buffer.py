@@ -102,14 +102,19 @@ class EpisodeBuffer:
     ) -> Self:
         """All episodes of a data set, drawn whole where no window is given.
 
-        With `limit_is_terminal` those of the horizon's length end there for good. Where there is `room`, in rows, for
-        others besides, those of the data set are protected. Views are stored as `spec` has it, if given.
+        With `limit_is_terminal` those of the recorded horizon's length end there for good. Where there is `room`, in
+        rows, for others besides, those of the data set are protected. Views are stored as `spec` has it, if given.
         """
         rows, longest = int((stored.length + 1).sum()), int(stored.length.max())
-        if room:
-            rows += max(room, 2 * (stored.spec.max_episode_steps + 1))
         told = stored.spec if spec is None else spec
-        spec = replace(stored.spec, obs_storage=told.obs_storage, state_storage=told.state_storage)
+        spec = replace(
+            stored.spec,
+            obs_storage=told.obs_storage,
+            state_storage=told.state_storage,
+            max_episode_steps=max(stored.spec.max_episode_steps, told.max_episode_steps),
+        )
+        if room:
+            rows += max(room, 2 * (spec.max_episode_steps + 1))
         buffer = cls(spec, rows, window or longest, seed, turned_share, copies, burn_in)
         buffer.has_states = stored.has_states
         for number in range(len(stored)):

@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,12 +112,13 @@ def _read_recorded(
                 data = minari.MinariDataset(folder / "data")
             check_spaces(data, env, flag)
             digest, count = digest_of_files(folder), int(data.total_episodes)
+            limit = None if data.env_spec is None else data.env_spec.max_episode_steps
             if max_rows is None or count + int(data.total_steps) <= max_rows:
-                return _as_seen(_episodes(data), env, config_env, digest, flag)
+                return _as_seen(_episodes(data), env, config_env, digest, flag, limit)
             numbers = [int(number) for number in data.episode_indices]
 
             def read(number: int) -> StoredEpisodes:
-                return _as_seen(data.iterate_episodes([numbers[number]]), env, config_env, digest, flag, number)
+                return _as_seen(data.iterate_episodes([numbers[number]]), env, config_env, digest, flag, limit, number)
 
             stored = EpisodesOnDisk.of(read, count, env.close, files_of(folder))
             still_open.pop_all()  # by which episodes are read
@@ -143,11 +145,24 @@ def check_spaces(data: "MinariDataset", env: AsymmetricWrapper, flag: str) -> No
         if (unlike := _unlike(has, needs)) is not None:
             where, mine, theirs = unlike
             raise UserError(f"{flag}: the {what}{where} of the dataset are {mine}, those of {name} are {theirs}")
+    did, does = data.action_space, env.env.action_space
+    if isinstance(did, spaces.Box) and isinstance(does, spaces.Box) and _other_bounds(did, does):
+        raise UserError(
+            f"{flag}: the actions of the dataset are of {_one_line(did)}, those of {name} of {_one_line(does)}, as "
+            "where one of them is rescaled by a wrapper; name it in config_env.wrappers, or leave it out there"
+        )
+
+
+def _other_bounds(mine: spaces.Box, theirs: spaces.Box) -> bool:
+    """Whether bounds that both have are others: the same number then is not the same action."""
+    pairs = ((mine.low, theirs.low), (mine.high, theirs.high))
+    known = [np.isfinite(one) & np.isfinite(other) for one, other in pairs]
+    return any(not np.allclose(a[k], b[k], rtol=1e-4) for (a, b), k in zip(pairs, known, strict=True))
 
 
 def _unlike(has: Any, needs: Any, where: str = "") -> tuple[str, str, str] | None:
     """The first part in which two spaces do not hold the same values: its place, and both; bounds may differ."""
-    mine, theirs = (" ".join(str(space).split())[:200] for space in (has, needs))
+    mine, theirs = _one_line(has), _one_line(needs)
     both = where, mine, theirs
     if isinstance(needs, spaces.Dict | spaces.Tuple):
         if not isinstance(has, type(needs)):
@@ -164,6 +179,10 @@ def _unlike(has: Any, needs: Any, where: str = "") -> tuple[str, str, str] | Non
     same = type(has) is type(needs) and (sizes[0] == sizes[1] or isinstance(needs, spaces.Text))
     bytes_too = (has.dtype == np.uint8) == (needs.dtype == np.uint8)
     return None if same and bytes_too else both
+
+
+def _one_line(space: Any) -> str:
+    return " ".join(str(space).split())[:200]
 
 
 def _parts(space: Any) -> dict[Any, Any]:
@@ -183,9 +202,10 @@ def _as_seen(
     config_env: ConfigDict,
     digest: str,
     flag: str,
+    limit: int | None,
     number: int = 0,
 ) -> StoredEpisodes:
-    """Episodes, from that number on, as the env shows them."""
+    """Episodes, from that number on, as the env shows them; `limit` is that of their steps where it is told."""
     spec, field = env.spec_sizes, str(config_env.get("data", {}).get("state", ""))
     storages, rows = row_storages(spec), dict[str, list[Array]]()
     lengths, successes = [], []
@@ -222,7 +242,7 @@ def _as_seen(
         informed=None,
         metadata={
             "env_id": spec.env_id,
-            "spec": spec.to_json(),
+            "spec": (spec if limit is None else replace(spec, max_episode_steps=limit)).to_json(),
             "sha256": digest,
             "has_states": has_states,
         },

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from utils.errors import UserError, first_line, staying
 
 Categories = tuple[tuple[int, int], ...]
+Storage = tuple[tuple[float, float, int], ...]
 MASK = (0.0, 1.0, 1)  # how a channel of an image is stored of which all pixels are 0 or 1
 TOLD = ("state_groups", "obs_categories", "state_categories")  # fields that no file keeps
 
@@ -43,8 +44,8 @@ class EnvSpec:
     obs_image_shape: tuple[int, ...] | None = None
     state_image_shape: tuple[int, ...] | None = None
     state_features: tuple[str, ...] = ()
-    obs_storage: tuple[tuple[float, float, int], ...] = ()
-    state_storage: tuple[tuple[float, float, int], ...] = ()
+    obs_storage: Storage = ()
+    state_storage: Storage = ()
     state_groups: tuple[tuple[str, tuple[int, ...]], ...] = ()
     obs_categories: Categories = ()
     state_categories: Categories = ()
@@ -166,8 +167,8 @@ class PartiallyObservableEnv(gym.Env[NDArray[np.float32], Any]):
     state_groups: Mapping[str, NDArray[np.intp]] = {}
     obs_categories: Categories = ()  # (first, number) of entries of which one is 1 and the others are 0
     state_categories: Categories = ()
-    obs_storage: tuple[tuple[float, float, int], ...] = ()  # (low, high, bits) of an image's channels; () for float32
-    state_storage: tuple[tuple[float, float, int], ...] = ()
+    obs_storage: Storage = ()  # (low, high, bits) of an image's channels; () for float32
+    state_storage: Storage = ()
 
     def get_state(self) -> NDArray[np.float32]:
         """The simulator's state (S,), for training only."""
@@ -201,7 +202,7 @@ class ManyEnvs(Protocol):
         """The expert's actions (N, …); where `guess_N` is True it goes for a guessed goal without the information.
 
         Raises:
-            UserError: the domain has no expert.
+            NoExpertError: the domain has no expert.
         """
 
     def saw_information(self) -> NDArray[np.bool_] | None:
@@ -291,6 +292,56 @@ def categories_told(categories: Any, dim: int, name: str) -> Categories:
             raise UserError(f"config_env.id: {name}={categories} are not (first, number) of some of {dim} entries")
         end = first + number
     return found
+
+
+def features_told(names: Any, dim: int, image_shape: tuple[int, ...] | None) -> tuple[str, ...]:
+    """`EnvSpec.state_features` as an env tells them.
+
+    Raises:
+        UserError: they are no names of equal parts of `dim` entries, or of the channels of an image.
+    """
+    found = (names,) if isinstance(names, str) else tuple(names or ())
+    parts = "the entries, or of equal parts of them" if image_shape is None else f"{image_shape[0]} channels"
+    equal = not found or (dim % len(found) == 0 if image_shape is None else len(found) == image_shape[0])
+    if not equal or not all(isinstance(name, str) for name in found):
+        raise UserError(f"config_env.id: state_features={found} are not the names of {parts}; the state has {dim}")
+    return found
+
+
+def storage_told(storage: Any, image_shape: tuple[int, ...] | None, name: str) -> Storage:
+    """`EnvSpec.obs_storage` or `state_storage` as an env tells them; a vector is one channel.
+
+    Raises:
+        UserError: they are not (low, high, bits) of each channel.
+    """
+    channels = 1 if image_shape is None else image_shape[0]
+    try:
+        found = tuple((low, high, bits) for low, high, bits in storage or ())
+        right = all(bits in (0, 1, 8) and (bits == 0 or low < high) for low, high, bits in found)
+    except (TypeError, ValueError):
+        right = False
+    if not right or (found and len(found) != channels):
+        raise UserError(f"config_env.id: {name}={storage} is not (low, high, bits of 0, 1 or 8) of {channels} channels")
+    return found
+
+
+def belief_told(found: Any, rows: int, env_id: str) -> Belief:
+    """What an env says of its belief at so many rows.
+
+    Raises:
+        UserError: it is none, or of other sizes.
+    """
+    shape = np.asarray(getattr(found, "probability_RK", None)).shape
+    if not isinstance(found, Belief) or shape != (rows, len(found.names)):
+        said = f"probabilities of {shape} to {len(found.names)} names" if isinstance(found, Belief) else _kind(found)
+        raise UserError(
+            f"config_env.id: the belief of {env_id} at {rows} rows is {said}; an envs.base.Belief is needed"
+        )
+    return found
+
+
+def _kind(found: Any) -> str:
+    return f"a {type(found).__name__}"
 
 
 def told(values: Sequence[bool | None]) -> NDArray[np.bool_] | None:

@@ -17,7 +17,7 @@ from envs.factors import Factor
 from envs.finite import Draws, FinitePOMDP, entries_of, informed_values
 from envs.pictures import AGENT, CELL, FLOOR, INFORMATION, LINE
 from envs.pomdp_format import read_pomdp
-from utils.errors import UserError
+from utils.errors import NoExpertError, UserError
 
 STATE, OBS, REWARD, ENDED = range(4)  # the columns of a joint state; an observation of -1 is none
 ACROSS = 10  # squares in a row of a picture, at least
@@ -144,7 +144,7 @@ class FiniteRules(Rules):
         return np.zeros(num, np.intp)
 
     def expert(self, joint: NDArray[Any], informed: Bools, guess: NDArray[Any], guesses: Bools) -> NDArray[np.int64]:
-        raise UserError("this domain has no expert (expert_action): collect random episodes only")
+        raise NoExpertError("this domain has no expert (expert_action): collect random episodes only")
 
     def belief(self, obs_RO: NDArray[Any], action_T: NDArray[Any], terminated: bool) -> Belief:
         """By Bayes's rule, over the states.

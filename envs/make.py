@@ -52,6 +52,11 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     except UserError:
         raise
     except (TypeError, ValueError) as error:
+        if render_mode and isinstance(error, TypeError):  # it may take no render_mode, and draw all the same
+            return _drawing(make_env(config_env), render_mode)
+        if not kwargs and "argument" not in str(error):  # none is given, and none is missing
+            with blaming("config_env.id", spec.id):
+                raise
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     except ImportError as error:
         raise UserError(f"config_env.id: cannot make {spec.id} ({what_lacks(error)})") from error
@@ -63,7 +68,19 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
                 raise
         raise UserError(f"{spec.id} cannot be drawn: {_one_line(error)}") from error
     with blaming("config_env.id", spec.id):
-        return AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
+        made = AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
+    return _drawing(made, render_mode) if render_mode else made
+
+
+def _drawing(env: AsymmetricWrapper, render_mode: str) -> AsymmetricWrapper:
+    """The env, which is to be asked for pictures, whether it says that it can be or not: it has `render()`, or fails."""
+    base = env.unwrapped
+    modes = base.metadata.get("render_modes") or []
+    if base.render_mode is None:
+        base.render_mode = render_mode
+    if render_mode not in modes:
+        base.metadata = {**base.metadata, "render_modes": [*modes, render_mode]}
+    return env
 
 
 def file_digest(config_env: ConfigDict) -> str | None:

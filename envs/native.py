@@ -12,7 +12,16 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs.base import Categories, EnvSpec, ManyEnvs, categories_told, close_or_warn, groups_told
+from envs.base import (
+    Categories,
+    EnvSpec,
+    ManyEnvs,
+    categories_told,
+    close_or_warn,
+    features_told,
+    groups_told,
+    storage_told,
+)
 from envs.wrappers import Bools, Floats, Views
 from utils.errors import UserError
 
@@ -60,12 +69,12 @@ class AsymmetricVectorWrapper(gym.vector.VectorWrapper):
             max_episode_steps=env.max_episode_steps,
             obs_image_shape=env.obs_image_shape,
             state_image_shape=env.state_image_shape,
-            state_features=env.state_features,
+            state_features=features_told(env.state_features, env.single_state_space.shape[0], env.state_image_shape),
             state_groups=groups_told(getattr(env, "state_groups", None), env.single_state_space.shape[0]),
             obs_categories=_categories(env, "obs", env.single_observation_space.shape[0]),
             state_categories=_categories(env, "state", env.single_state_space.shape[0]),
-            obs_storage=getattr(env, "obs_storage", ()),
-            state_storage=getattr(env, "state_storage", ()),
+            obs_storage=storage_told(getattr(env, "obs_storage", ()), env.obs_image_shape, "obs_storage"),
+            state_storage=storage_told(getattr(env, "state_storage", ()), env.state_image_shape, "state_storage"),
         )
         for name, shape, size in (
             ("obs_image_shape", env.obs_image_shape, self.spec_sizes.obs_dim),

@@ -207,7 +207,7 @@ class ReplayedVectorEnv(gym.vector.VectorEnv[Any, Any, Any], ABC):
         """The expert's actions (N, …).
 
         Raises:
-            UserError: the env has no expert.
+            NoExpertError: the env has no expert.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from envs.replayed import SEEDS, warn_given_up
 from envs.velocities import hidden_entries
 from envs.views import View, visible_entries
 from envs.wrappers import Adaptation, Bools, Floats, Views, numbers_of_each, truths_of_each
-from utils.errors import UserError, blaming, first_line, staying
+from utils.errors import NoExpertError, UserError, blaming, first_line, staying
 
 FINAL = ("final_obs", "final_observation")  # where an info keeps the last observations of envs that were reset at once
 
@@ -289,11 +289,11 @@ class ForeignVectorEnv:
         """The expert's actions (N, …), where the env has one.
 
         Raises:
-            UserError: it has none.
+            NoExpertError: it has none.
         """
         expert = getattr(self.env, "expert_action", getattr(self._base, "expert_action", None))
         if expert is None:
-            raise UserError(f"{self.env_id} has no expert (expert_action): collect random episodes only")
+            raise NoExpertError(f"{self.env_id} has no expert (expert_action): collect random episodes only")
         with blaming("config_env.vector_entry", self.env_id):
             told = _on_cpu(expert(guess_N))
         if getattr(told, "ndim", 1) == 0 or not hasattr(told, "__len__") or len(told) != self.num_envs:

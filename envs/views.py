@@ -15,11 +15,10 @@ from gymnasium.vector.utils import batch_space, iterate
 from numpy.typing import NDArray
 from PIL import Image as Picture
 
-from envs.base import Categories
+from envs.base import Categories, Storage
 from utils.errors import UserError, choose_name, first_line
 
 Floats = NDArray[np.float32]
-Storage = tuple[tuple[float, float, int], ...]
 
 LAYOUTS = ("", "hwc", "chw")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)

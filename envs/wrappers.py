@@ -20,15 +20,18 @@ from envs.base import (
     Categories,
     EnvSpec,
     Past,
+    belief_told,
     categories_told,
     close_or_warn,
+    features_told,
     groups_told,
     last_of_each,
+    storage_told,
 )
 from envs.factors import Factor
 from envs.velocities import hidden_entries
-from envs.views import ImageOptions, Storage, View, layout_by_sizes, names_of, visible_entries
-from utils.errors import UserError, blaming, choose_name
+from envs.views import ImageOptions, View, layout_by_sizes, names_of, visible_entries
+from utils.errors import NoExpertError, UserError, blaming, choose_name
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -129,7 +132,11 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
             max_episode_steps=max_episode_steps,
             obs_image_shape=None if self._hides else whole.image_shape,
             state_image_shape=None if state_view is None else state_view.image_shape,
-            state_features=tuple(told_by(env, "state_features", "get_state") or ()) if own_state else (),
+            state_features=features_told(
+                told_by(env, "state_features", "get_state") if own_state else None,
+                state_space.shape[0],
+                None if state_view is None else state_view.image_shape,
+            ),
             state_groups=groups_told(
                 told_by(env, "state_groups", "get_state") if own_state else None, state_space.shape[0]
             ),
@@ -255,11 +262,12 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """The env's own expert, or that of a wrapper around it, in this wrapper's actions.
 
         Raises:
-            UserError: the env has no expert, or one whose actions cannot be told in those of its wrappers.
+            NoExpertError: the env has no expert.
+            UserError: its actions cannot be told in those of the env and its wrappers.
         """
         level = level_of(self.env, "expert_action")
         if level is None:
-            raise UserError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
+            raise NoExpertError(f"{self.spec_sizes.env_id} has no expert (expert_action): collect random episodes only")
         with blaming("config_env.id", self.spec_sizes.env_id):
             native = through_wrappers(level.expert_action(guess), self.env, level)
         return self.actions.of_expert(native)
@@ -273,15 +281,19 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """The env's own belief from what is seen and done; None where it has none, or entries are hidden from it."""
         with blaming("config_env.id", self.spec_sizes.env_id):
             own = self._own("belief")
-            found: Belief | None = None if own is None else own(obs_RO, action_T, terminated)
-        return found
+            found = None if own is None else own(obs_RO, action_T, terminated)
+        return None if found is None else belief_told(found, len(obs_RO), self.spec_sizes.env_id)
 
     def last_beliefs(self, pasts: Sequence[Past]) -> list[Belief] | None:
         """The env's own beliefs at the last rows of episodes; None where it has none, or entries are hidden from it."""
         with blaming("config_env.id", self.spec_sizes.env_id):
             own = self._own("last_beliefs")
-            found: list[Belief] | None = last_of_each(self.belief, pasts) if own is None else own(pasts)
-        return found
+            if own is None:
+                return last_of_each(self.belief, pasts)
+            found, name = own(pasts), self.spec_sizes.env_id
+        if found is not None and len(found) != len(pasts):
+            raise UserError(f"config_env.id: {name} tells {len(found)} last_beliefs of {len(pasts)} episodes")
+        return None if found is None else [belief_told(one, 1, name) for one in found]
 
     def _own(self, name: str) -> Any:
         """A method of the env that reads its observations; None where it has none, or they are not what is seen."""
@@ -292,13 +304,27 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """What the env says a probe can look for; nothing where the views are not its own."""
         with blaming("config_env.id", self.spec_sizes.env_id):
             own = told_by(self.env, "factors") if self._as_declared() else None
-            return {} if own is None else dict(own(obs_RO, state_RS))
+            found = {} if own is None else dict(own(obs_RO, state_RS))
+        for factor, one in found.items():
+            sizes = [np.asarray(getattr(one, name, None)).shape for name in ("label_R", "hidden_R")]
+            if not isinstance(one, Factor) or sizes != [(len(obs_RO),)] * 2:
+                raise UserError(
+                    f"config_env.id: the factor {factor!r} of {self.spec_sizes.env_id} is a {type(one).__name__}; an "
+                    f"envs.factors.Factor with label_R and hidden_R of each of {len(obs_RO)} rows is needed"
+                )
+        return found
 
     def informed_actions(self, state_RS: NDArray[Any]) -> Bools | None:
         """Which actions (R, A) are best for one who knows the state; None where the env cannot tell."""
         with blaming("config_env.id", self.spec_sizes.env_id):
             own = told_by(self.env, "informed_actions") if self._as_declared() else None
-            return None if own is None else own(state_RS)
+            found = None if own is None else np.asarray(own(state_RS))
+        shape = (len(state_RS), self.spec_sizes.action_dim)
+        if found is not None and found.shape != shape:
+            raise UserError(
+                f"config_env.id: informed_actions of {self.spec_sizes.env_id} are {found.shape}; {shape} is needed"
+            )
+        return None if found is None else found.astype(bool)
 
     def saw_information(self) -> bool | None:
         """Whether this episode has shown the hidden fact; None where the env does not say."""
@@ -402,9 +428,10 @@ def _view_of(
     """The view of a space; of an image where the config says so, or the env by `<kind>_image_shape`."""
     beside = "get_state" if kind == "state" else ""
     shape = told_by(env, f"{kind}_image_shape", beside)
-    storage: Storage = tuple(told_by(env, f"{kind}_storage", beside) or ())
+    storage = told_by(env, f"{kind}_storage", beside)
     if shape is not None and not image.layout and not names_of(keys):
         shape = tuple(int(size) for size in shape)
+        storage = storage_told(storage, shape, f"{kind}_storage")
         layout = layout_of(space, shape, f"{kind}_image_shape", what)
         if not layout and space.dtype == np.uint8 and not storage:  # flat bytes
             space, layout = spaces.Box(0, 255, shape, np.uint8), "chw"

@@ -14,6 +14,10 @@ class UserError(Exception):
     """Bad input. The message is one line that names the flag or field and the valid choices; the exit code is 2."""
 
 
+class NoExpertError(UserError):
+    """The domain has no expert to ask."""
+
+
 class DivergenceError(Exception):
     """The loss is no longer finite. The script exits with 3 and leaves the last good checkpoint in place."""
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from buffers.batch import Episode
 from buffers.images import row_storages
 from envs.base import AsymmetricVectorEnv
-from utils.errors import UserError
+from utils.errors import NoExpertError, UserError
 from utils.memory import zeros
 
 Array = NDArray[Any]
@@ -85,7 +85,7 @@ def check_expert(envs: AsymmetricVectorEnv, flag: str, remedy: str) -> None:
     envs.reset(seed=0)
     try:
         envs.expert_action(np.zeros(envs.num_envs, bool))
-    except UserError as error:
+    except NoExpertError as error:
         raise UserError(f"{flag}: {envs.spec_sizes.env_id} has no expert; {remedy}") from error
 
 
@@ -129,7 +129,10 @@ class EpisodeStream:
             found = now[name] if len(slots) == len(now[name]) else now[name][slots]
             self._check_finite("an observation" if name == "obs" else "a state", found, slots)
             storage = self._storages[name]
-            rows[t, slots] = storage.encode(found) if storage.in_bytes else found
+            try:
+                rows[t, slots] = storage.encode(found) if storage.in_bytes else found
+            except ValueError as error:
+                raise UserError(f"config_env.id: {error}") from error
             if name == "obs":
                 self._seen[slots] = found
 

@@ -54,8 +54,6 @@ class A2C(ActorCritic):
             raise UserError("--updates_per_step: a2c learns once from each batch of fresh episodes; leave the flag out")
         if rl.critic_memory == "shared":
             raise UserError("--config_rl.critic_memory: a2c's critic has a memory of its own; choose separate")
-        if rl.predictor_step == "separate":
-            raise UserError("--config_rl.predictor_step: a2c has one batch for all; choose shared")
         trunk = Trunk(sources, actions)
         head = policy_head(trunk)
         own = critic_trunk(trunk)

@@ -23,7 +23,6 @@ from policies.models.sources import Sources
 from policies.models.trunk import Trunk
 from policies.models.views import PrivilegedViews, Views
 from torchkit.actions import Actions, Categorical, Distribution, TanhGaussian
-from utils.errors import UserError
 from utils.reads import POSITIVE, SHARE, Reads
 
 
@@ -53,10 +52,6 @@ class Distill(Learner):
     def build(cls, sources: Sources, actions: Actions, seed: int, device: torch.device) -> Self:
         """A student of any variant."""
         rl = sources.config.rl
-        if rl.intrinsic.use:
-            raise UserError("--config_rl.intrinsic.use: distill learns no values, so nothing is paid; leave it empty")
-        if rl.predictor_step == "separate":
-            raise UserError("--config_rl.predictor_step: distill has one batch for all; choose shared")
         trunk = Trunk(sources, actions)
         head = policy_head(trunk)
         check_folds(trunk, rl.auxiliary.use, "use")

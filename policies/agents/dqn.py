@@ -63,6 +63,7 @@ class DQN(Learner):
     """
 
     learns_from = "replayed_envs"
+    steps_apart = True
     discrete_actions = ActionValues()
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("lr", "predictor_lr", "aux_batch_size"), POSITIVE),

@@ -47,8 +47,10 @@ class Learner(Agent):
         optimisers, parameters_of: Adam and what it trains, by the name of a loss.
         followers: pairs of the parameters of a target network and those of the network that it follows.
         has_dropout: whether a network drops values while it learns.
+        steps_apart: whether its predictors may have steps, an optimiser and batches of their own.
     """
 
+    steps_apart: ClassVar[bool] = False
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("precision", "predictor_step", "policy_inputs", "head_dims"), ANY),
         **dict.fromkeys(("adam_eps", "max_grad_norm"), POSITIVE),
@@ -62,7 +64,7 @@ class Learner(Agent):
     ):
         super().__init__()
         check_written(type(self), Learner, "losses", "_learning", "_part_views")
-        choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
+        self._check_served(config, extensions)
         choose_name(("average", "online"), config.get("deploy", "online"), "--config_rl.deploy")
         # in lists: the family decides under which names they are kept
         self.config, self._policy, self._deployed = config, [policy], [policy]
@@ -76,6 +78,18 @@ class Learner(Agent):
         self.optimisers: dict[str, Adam] = {}
         self.parameters_of: dict[str, list[Tensor]] = {}
         self.followers: list[tuple[list[Tensor], list[Tensor]]] = []
+
+    def _check_served(self, config: ConfigDict, extensions: Extensions) -> None:
+        """Refuses what the family would pass over.
+
+        Raises:
+            UserError: names the field.
+        """
+        choose_name(("shared", "separate"), config.predictor_step, "--config_rl.predictor_step")
+        if config.predictor_step == "separate" and not self.steps_apart:
+            raise UserError(f"--config_rl.predictor_step: {config.family} has one batch for all; choose shared")
+        if config.intrinsic.use and not extensions.intrinsic:
+            raise UserError(f"--config_rl.intrinsic.use: {config.family} learns from no bonus; leave it empty")
 
     @property
     def policy(self) -> HistoryPolicy:

@@ -390,8 +390,6 @@ def check_fields(rl: ConfigDict, discrete: bool) -> None:
     at_least_one({"--config_rl.action_dim": rl.action_dim})
     if rl.critic_memory == "shared":
         raise UserError("--config_rl.critic_memory: offline critics have a memory of their own; choose separate")
-    if rl.predictor_step == "separate":
-        raise UserError("--config_rl.predictor_step: offline has one batch for all; choose shared")
     if rl.mixture and (discrete or rl.critics == "policy"):
         why = "actions are discrete" if discrete else "critics of the policy's own actions need one Gaussian"
         raise UserError(f"--config_rl.mixture={rl.mixture}: {why}; choose 0")

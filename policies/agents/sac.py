@@ -31,6 +31,7 @@ class SAC(ActorCritic):
     """
 
     learns_from = "replayed_envs"
+    steps_apart = True
     reads: ClassVar[Reads] = {
         **dict.fromkeys(("predictor_lr", "aux_batch_size", "temperature.initial", "temperature.lr"), POSITIVE),
         "temperature.target_share": SHARE,

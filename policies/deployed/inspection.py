@@ -138,7 +138,7 @@ def judge(agent: Learner, episode: Episode, spec: EnvSpec) -> Judged:
     """Losses and bonuses of one episode, as an update would compute them."""
     buffer = EpisodeBuffer(spec, len(episode) + 1, spec.max_episode_steps, seed=0)
     kept = Episode(**vars(episode) | {"discount": episode.discount.copy()})
-    if agent.config.time_limit_is_terminal:
+    if agent.config.get("time_limit_is_terminal", False):
         kept.end_at_limit(spec.max_episode_steps)
     buffer.add(kept)
     losses, bonuses = agent.look_back(buffer.newest(1))

@@ -128,10 +128,12 @@ def normalised_views(config_rl: ConfigDict) -> tuple[str, ...]:
     """What `config_rl.normalise` names: obs, state, reward.
 
     Raises:
-        UserError: it names something else.
+        UserError: it names something else, or rewards where no γ says how returns are summed.
     """
     names = config_rl.get("normalise", ())
     names = (names,) if isinstance(names, str) and names else tuple(names)
+    if "reward" in names and "discount" not in config_rl:
+        raise UserError(f"--config_rl.normalise: {config_rl.family} has no discount, which reward needs; leave it out")
     return tuple(choose_name(NORMALISED, name, "--config_rl.normalise") for name in names)
 
 

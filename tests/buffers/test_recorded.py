@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from buffers.dataset import dataset_digest
-from buffers.recorded import located, read_episodes
+from buffers.episode_buffer import EpisodeBuffer
+from buffers.recorded import located, open_episodes, read_episodes
+from buffers.streamed import StreamedEpisodes
 from configs.envs.third_party import get_config
 from envs.make import make_env
 from tests.helpers import strangers
@@ -138,6 +140,38 @@ def test_spaces_that_differ_are_named():
     record(action_space=gym.spaces.Discrete(9))
     with pytest.raises(UserError, match=re.escape("--data_path: the actions of the dataset are Discrete(9), those of")):
         read(config_of())
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_actions_that_a_wrapper_rescaled_are_no_actions_of_the_env_itself(wrapped):
+    """The same number then is another torque; bounds that one side alone has say nothing."""
+    fields = {"id": "Pendulum-v1", "obs_keys": "", "state_fn": "observation"}
+    for name, most in (("rescaled-v0", 1.0), ("endless-v0", np.inf)):
+        record(name, "Pendulum-v1", episodes=1, action_space=gym.spaces.Box(-most, most, (1,)), least=-1.0)
+    wrappers = {"wrappers": "tests.helpers.recorded:Rescaled"} if wrapped else {}
+    config = config_of(**fields, **wrappers)
+    if wrapped:
+        assert abs(read(config, "rescaled-v0").episode(0).action).max() <= 1
+    else:
+        with pytest.raises(
+            UserError, match=r"^--data_path: the actions .* Box\(-1.0, 1.0.*wrapper; name it in config_env"
+        ):
+            read(config, "rescaled-v0")
+        assert len(read(config, "endless-v0")) == 1
+
+
+@pytest.mark.parametrize("horizon", [0, 250, 100])
+@pytest.mark.parametrize("max_rows", [None, 450])
+def test_the_time_limit_is_that_of_the_recording(horizon, max_rows):
+    record("pendulum-v0", "Pendulum-v1", episodes=3)
+    config = config_of("Pendulum-v1", obs_keys="", state_fn="observation", horizon=horizon)
+    stored = open_episodes("pendulum-v0", config, spec_of(config), max_rows)
+    if max_rows is None:
+        buffer = EpisodeBuffer.of(stored, limit_is_terminal=True, spec=spec_of(config))
+    else:
+        buffer = StreamedEpisodes(stored, max_rows, 200, 0, limit_is_terminal=True)
+    batch = buffer.episodes(np.arange(1))
+    assert batch.discount[:-1].min() == 1 and batch.discount[-1].max() == 0 and len(batch.discount) == 200
 
 
 @pytest.mark.parametrize("text", ["{", "{}"])

@@ -10,6 +10,8 @@ from gymnasium import spaces
 from gymnasium.wrappers import ClipAction, DiscretizeAction, RescaleAction, TimeLimit
 from ml_collections import ConfigDict
 
+from envs.base import Belief
+from envs.factors import Factor
 from envs.make import make_env, make_vector_env
 from envs.native import AsymmetricVectorWrapper
 from envs.replayed import SyncAsymmetricVectorEnv
@@ -651,3 +653,116 @@ def test_wrappers_are_named_in_the_config():
     ):
         with pytest.raises(UserError, match=message):
             make_env(with_fields(config, wrappers=(name,)))
+
+
+WRONGLY_TOLD = {
+    "three names of two entries": ({"state_features": ("a", "b", "c")}, r"state_features=.* the state has 2"),
+    "names that are none": ({"state_features": (1, 2)}, "state_features=.* are not the names"),
+    "storage of too many": ({"obs_storage": ((0, 1, 8),) * 2}, r"obs_storage=.* of 1 channels"),
+    "storage of four bits": ({"state_storage": ((0, 1, 4),)}, "state_storage=.* is not .low, high, bits of 0, 1 or 8"),
+    "storage that is no tuple of them": ({"obs_storage": (0, 1, 8)}, "obs_storage="),
+}
+
+
+@pytest.mark.parametrize("name", WRONGLY_TOLD)
+def test_what_an_env_tells_of_its_views_must_fit_them(name):
+    attributes, message = WRONGLY_TOLD[name]
+    shape = {"obs_image_shape": (1, 1, 2), "state_image_shape": (1, 1, 2)} if "storage" in name else {}
+    with pytest.raises(UserError, match=rf"^config_env\.id: {message}"):
+        AsymmetricWrapper(type("Telling", (strangers.Base,), attributes | shape)())
+    fitting = type("Telling", (strangers.Base,), shape | {"state_features": ("a", "b")[: 1 if shape else 2]})()
+    assert AsymmetricWrapper(fitting).spec_sizes.state_features
+
+
+def test_values_beyond_what_an_env_declares_are_one_line():
+    told = {"obs_image_shape": (1, 1, 2), "obs_storage": ((0.0, 0.5, 8),)}
+    monkey = type("Beyond", (strangers.Base,), told)
+    envs = SyncAsymmetricVectorEnv([lambda: AsymmetricWrapper(monkey(), max_episode_steps=4)] * 2)
+    with pytest.raises(UserError, match=r"^config_env\.id: obs_storage of Beyond: channel 0 is declared as"):
+        run_episodes(envs, RandomPolicy(2, True, np.random.default_rng(0)), 4, seed=0)
+
+
+def belief_of(rows):
+    return Belief(("left", "right"), np.full((rows, 2), 0.5))
+
+
+THREE = (np.zeros((3, 2)),)
+HOOKS = {
+    "a belief one row short": ("belief", lambda *_: belief_of(2), (*THREE, np.zeros(2), False), r"\(2, 2\) to 2"),
+    "a belief that is none": ("belief", lambda *_: 0.5, (*THREE, np.zeros(2), False), "is a float"),
+    "too few last beliefs": ("last_beliefs", lambda *_: [], ([None, None],), "tells 0 last_beliefs of 2"),
+    "last beliefs of all rows": ("last_beliefs", lambda *_: [belief_of(2)], ([None],), "at 1 rows is"),
+    "labels in place of a factor": ("factors", lambda *_: {"h": np.zeros(3)}, THREE * 2, "'h' .*ndarray"),
+    "a factor hidden everywhere": (
+        "factors", lambda *_: {"h": Factor(np.zeros(3, np.int64), True)}, THREE * 2, "each of 3 rows",
+    ),
+    "actions that are none": ("informed_actions", lambda *_: np.ones((3, 1)), THREE, r"are \(3, 1\); \(3, 2\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_what_an_env_tells_of_what_there_is_to_know_is_looked_at(name):
+    hook, method, asked, message = HOOKS[name]
+    env = AsymmetricWrapper(type("Telling", (strangers.Base,), {hook: lambda self, *given: method(*given)})())
+    env.reset(seed=0)
+    with pytest.raises(UserError, match=rf"^config_env\.id: .*{message}"):
+        getattr(env, hook)(*asked)
+
+
+def test_what_it_tells_rightly_is_taken():
+    factor = Factor(np.zeros(3, np.int64), np.ones(3, bool))
+    hooks = {
+        "belief": lambda self, obs_RO, *_: belief_of(len(obs_RO)),
+        "factors": lambda self, *_: {"h": factor},
+        "informed_actions": lambda self, state_RS: np.ones((len(state_RS), 2), int),
+    }
+    env = AsymmetricWrapper(type("Telling", (strangers.Base,), hooks)())
+    env.reset(seed=0)
+    assert env.belief(np.zeros((3, 2)), np.zeros(2), False).probability_RK.shape == (3, 2)
+    assert env.factors(np.zeros((3, 2)), np.zeros((3, 2))) == {"h": factor}
+    assert env.informed_actions(np.zeros((3, 2))).dtype == bool
+
+
+class Drawn(strangers.Base):
+    """Draws, though nobody can ask it to when it is made."""
+
+    def render(self):
+        return np.full((4, 6, 3), self.t, np.uint8)
+
+
+class Unread(strangers.Base):
+    """Fails as it is made, of its own."""
+
+    def __init__(self, size=3):
+        raise ValueError("I could not read my map")
+
+
+class Needy(strangers.Base):
+    """Is made of something."""
+
+    def __init__(self, size):
+        self.size = size
+
+
+for kind in (Drawn, Unread, Needy):
+    gym.register(f"{kind.__name__}-v0", entry_point=kind, max_episode_steps=4)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_an_env_that_takes_no_render_mode_is_drawn_all_the_same():
+    envs = make_vector_env(config_of("Drawn"), 1, seed=0, render_mode="rgb_array")
+    envs.reset(seed=0)
+    assert envs.render_frame().shape == (4, 6, 3)
+    with pytest.raises(UserError, match=r"Base-v0 .*draw"):
+        blind = make_vector_env(config_of("Base"), 1, seed=0, render_mode="rgb_array")
+        blind.reset(seed=0)
+        blind.render_frame()
+
+
+def test_what_an_env_raises_as_it_is_made_is_its_own_where_nothing_is_given():
+    with pytest.raises(ForeignError, match=r"^config_env\.id: Unread-v0 raised ValueError: I could not read my map"):
+        make_env(config_of("Unread"))
+    with pytest.raises(UserError, match=r"^config_env\.kwargs: Unread-v0 does not take \{'size': 4\}"):
+        make_env(config_of("Unread", kwargs={"size": 4}))
+    with pytest.raises(UserError, match=r"^config_env\.kwargs: Needy-v0 does not take \{\} \(.*'size'"):
+        make_env(config_of("Needy"))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.base import EnvSpec
-from utils.errors import UserError
+from utils.errors import NoExpertError
 
 
 class Countdown:
@@ -42,7 +42,7 @@ class Countdown:
 
     def expert_action(self, guess_N):
         if not self.expert:
-            raise UserError("Countdown-v0 has no expert")
+            raise NoExpertError("Countdown-v0 has no expert")
         self.guesses.append(np.array(guess_N))
         return np.ones(self.num_envs, np.int64)
 

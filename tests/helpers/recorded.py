@@ -46,6 +46,13 @@ class Odd(gym.Env):
 gym.register("Odd-v0", entry_point="tests.helpers.recorded:Odd", max_episode_steps=10)
 
 
+class Rescaled(gym.wrappers.RescaleAction):
+    """Actions from -1 to 1, whatever the env's are."""
+
+    def __init__(self, env):
+        super().__init__(env, np.float32(-1), np.float32(1))
+
+
 def stacked(values):
     """A list of equal trees as a tree of arrays."""
     if isinstance(values[0], dict):
@@ -53,7 +60,7 @@ def stacked(values):
     return np.stack(values)
 
 
-def record(name="odd/coins-v0", env_id="Odd-v0", episodes=3, spoil=None, action_space=None):
+def record(name="odd/coins-v0", env_id="Odd-v0", episodes=3, spoil=None, action_space=None, least=None):
     """Episodes in the layout of Minari's collector, by its own writer; returns what was played."""
     env, played = gym.make(env_id), []
     env.action_space.seed(0)
@@ -61,7 +68,7 @@ def record(name="odd/coins-v0", env_id="Odd-v0", episodes=3, spoil=None, action_
         obs, info = env.reset(seed=number)
         rows, infos, steps, ended = [obs], [info], [], False
         while not ended:
-            action = env.action_space.sample()
+            action = env.action_space.sample() if least is None else np.full(env.action_space.shape, least, np.float32)
             obs, reward, terminated, truncated, info = env.step(action)
             steps.append((action, reward, terminated, truncated))
             rows.append(obs)

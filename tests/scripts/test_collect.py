@@ -16,10 +16,13 @@ import pytest
 from buffers.batch import Episode
 from buffers.dataset import read_dataset
 from envs.base import EnvSpec
+from envs.replayed import SyncAsymmetricVectorEnv
+from envs.wrappers import AsymmetricWrapper
 from policies.acting.collect import collect_episodes, coverage, coverage_table
 from policies.acting.rollout import check_expert
+from tests.helpers import strangers
 from tests.helpers.scripts import ROOT, assert_refused
-from utils.errors import UserError
+from utils.errors import NoExpertError, UserError
 from utils.folders import kept_for_us
 
 HEAVEN_HELL = "--config_env=configs/envs/heaven_hell.py"
@@ -225,7 +228,7 @@ class Countdown:
 
     def expert_action(self, guess_N):
         if not self.expert:
-            raise UserError("none")
+            raise NoExpertError("none")
         return np.ones(self.num_envs, np.int64)
 
     def saw_information(self):
@@ -268,6 +271,14 @@ def test_a_domain_without_an_expert_is_found_out_beforehand():
     check_expert(Countdown(1, 0), "--flag", "leave it out")
     with pytest.raises(UserError, match="--flag: Countdown-v0 has no expert; leave it out"):
         check_expert(Countdown(1, 0, expert=False), "--flag", "leave it out")
+
+
+def test_what_is_wrong_with_an_expert_that_there_is_is_said():
+    """As of one whose actions are none of the env's."""
+    astray = type("Astray", (strangers.Base,), {"expert_action": lambda self, guess=False: 7})
+    envs = SyncAsymmetricVectorEnv([lambda: AsymmetricWrapper(astray(), max_episode_steps=4)])
+    with pytest.raises(UserError, match=r"^config_env\.id: the expert of Astray gives 7; the env's own actions"):
+        check_expert(envs, "--flag", "leave it out")
 
 
 def test_columns_of_coverage_are_apart_however_long_their_numbers():

@@ -50,6 +50,9 @@ def test_a_recorded_data_set_is_learned_from_and_then_envs_besides(call, tmp_pat
     more = ("aawr", *common[1:3], "--config_rl.num_updates=9")  # there have been envs since the first three
     refused = call(*more, *then, "--data_path=odd/coins-v0", "--train_episodes=2")
     assert_refused(refused, "already holds a run with rl.num_updates = 3, not 9; choose another --run_name")
+    idle = (*common[:2], "--run_name=idle", *then, "--config_rl.updates_per_step=0.05", "--data_path=odd/coins-v0")
+    refused = call(*idle, "--train_episodes=1")  # of 10 steps
+    assert_refused(refused, "--updates_per_step=0.05: the 10 steps of --train_episodes=1 earn no update, so that none")
     record("odd/others-v0", episodes=3)
     refused = call(*common, *then, "--data_path=odd/others-v0", "--train_episodes=2")
     assert_refused(refused, "already holds a run with run.data_path_sha256")

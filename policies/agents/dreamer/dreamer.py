@@ -89,10 +89,6 @@ class Dreamer(Learner):
             raise UserError(
                 "--config_rl.auxiliary.use: dreamer's latent learns by its world model; choose ('world_model',)"
             )
-        if rl.intrinsic.use:
-            raise UserError("--config_rl.intrinsic.use: dreamer learns in dreams, where no step is replayed; choose ()")
-        if rl.predictor_step == "separate":
-            raise UserError("--config_rl.predictor_step: dreamer has one batch for all; choose shared")
         trunk = Trunk(sources, actions)
         head = policy_head(trunk)
         critic = trunk.head(("latent",), rl.critic_bins, out_bound=0.0)

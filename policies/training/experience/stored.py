@@ -154,6 +154,12 @@ class StoredThenEnvs(OfDataSet, PlayedEnvs):
         envs = origin.make_envs(settings.num_envs, seed=settings.seed)
         experience = cls(envs, buffer, plan, settings.seed, rl.num_updates, rl.stored_share)
         experience.has_states = has_states
+        if experience.total == experience.num_updates:
+            raise UserError(
+                f"--updates_per_step={rl.updates_per_step:g}: the {experience.steps_to_play} steps of "
+                f"--train_episodes={settings.train_episodes} earn no update, so that none would be played; give more, "
+                "or choose --config_rl.learns_from=stored_data"
+            )
         return experience
 
     @property

@@ -225,7 +225,7 @@ def test_another_family_can_have_the_latent():
             r"policy_inputs: dreamer's actor learns in dreams, of latents; choose \('latent',\)",
         ),
         ({"auxiliary__use": ()}, r"auxiliary.use: dreamer's latent learns by its world model"),
-        ({"intrinsic__use": ("information_gain",)}, "intrinsic.use: dreamer learns in dreams"),
+        ({"intrinsic__use": ("information_gain",)}, "intrinsic.use: dreamer learns from no bonus; leave it empty"),
         ({"predictor_step": "separate"}, "predictor_step: dreamer has one batch for all; choose shared"),
         (
             {"auxiliary__world_model__decode": "inof"},

@@ -7,13 +7,17 @@ import pytest
 import torch
 
 from buffers.batch import Rows
+from policies.agents.distill import Distill
 from policies.agents.dqn import DQN
 from policies.agents.dreamer.dreamer import Dreamer
 from policies.agents.learner import clip_gradients, has_dropout
 from policies.auxiliary.self_prediction import SelfPrediction
+from policies.build import FAMILIES, build_agent
+from policies.models.sources import Sources
 from tests.helpers.agents import (
     A2C_VARIANTS,
     CONTINUOUS,
+    CPU,
     DISTILL_VARIANTS,
     DREAMER_VARIANTS,
     MEMORIES,
@@ -23,6 +27,7 @@ from tests.helpers.agents import (
     changed,
     make_agent,
     make_batch,
+    make_config,
     weights,
 )  # fmt: skip
 from tests.helpers.runs import assert_identical
@@ -271,3 +276,34 @@ def test_a_method_under_a_wrong_name_is_one_line(monkeypatch, kind, method, base
     monkeypatch.delattr(owner, method)
     with pytest.raises(UserError, match=f"^{kind.__name__} lacks {method}, which {base} leaves to be written$"):
         agent_for("zp")
+
+
+class Silent(Distill):
+    """A family of others, which learns neither from rewards nor in steps apart."""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "intrinsic.use",
+            ("information_gain",),
+            r"^--config_rl\.intrinsic\.use: silent learns from no bonus; leave it empty",
+        ),
+        ("predictor_step", "separate", r"^--config_rl\.predictor_step: silent has one batch for all; choose shared"),
+        (
+            "normalise",
+            ("reward",),
+            r"^--config_rl\.normalise: silent has no discount, which reward needs; leave it out",
+        ),
+    ],
+)
+def test_a_family_of_others_is_not_given_what_it_would_pass_over(field, value, message, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "silent", Silent)
+    config = make_config("distill:clone")
+    with config.rl.unlocked():
+        config.rl.family = "silent"
+        config.rl.update_from_flattened_dict({field: value})
+        del config.rl["discount"]
+    with pytest.raises(UserError, match=message):
+        build_agent(Sources(SPEC, config), 0, CPU)

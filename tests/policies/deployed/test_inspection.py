@@ -90,6 +90,13 @@ def test_a_time_limit_that_counts_as_an_end_does_so_here():
     assert episode.discount[-1] == 1  # it was not changed
 
 
+def test_a_family_of_others_need_not_say_what_time_limits_are():
+    agent = make_agent("mi")
+    with agent.config.unlocked():
+        del agent.config["time_limit_is_terminal"]
+    assert judge(agent, random_episode(SPEC, 5, np.random.default_rng(0), False), SPEC).losses
+
+
 def test_decisions_by_hand():
     output = torch.tensor([[0.25, 0.75]]).log()
     assert ActionValues().explained(output)[1]["Q"] is output
