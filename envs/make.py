@@ -73,7 +73,7 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
 
 
 def _drawing(env: AsymmetricWrapper, render_mode: str) -> AsymmetricWrapper:
-    """The env, which is to be asked for pictures, whether it says that it can be or not: it has `render()`, or fails."""
+    """The env, which is to be asked for pictures, whatever it says of that: it has `render()`, or fails."""
     base = env.unwrapped
     modes = base.metadata.get("render_modes") or []
     if base.render_mode is None:
