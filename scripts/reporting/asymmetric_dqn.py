@@ -37,12 +37,11 @@ NOTES = [
     "",
     "Runs of [configs/sweeps/asymmetric_dqn.py](../../configs/sweeps/asymmetric_dqn.py), whose steps are few beside",
     "the millions of the published ones, by small networks and Q(λ), λ = 0.9 without cuts, in place of one-step",
-    "targets. Heaven-Hell-4 has those of Heaven-Hell-3 with twice the steps, and none were chosen by it; of its twenty",
-    "seeds `mi` has five so far, the others all.",
+    "targets. Heaven-Hell-4 has those of Heaven-Hell-3 with twice the steps, and none were chosen by it.",
     "MemoryFourRooms has the two colours that were published with the paper. Each run of `mi` on both Heaven-Hell and",
     "on Car-Flag has a data set and encoders of its own; on Cleaner four runs each share one of five such pairs, on",
-    "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi`, and Heaven-Hell-4's of twenty",
-    "seeds, were run anew by the later commands; revisions and processors count the runs that they replaced as well.",
+    "MemoryFourRooms all have one. Cleaner's rows but those of ADQN-State and `mi`, and all of Heaven-Hell-4's",
+    "were run anew by the later commands; revisions and processors count the runs that they replaced as well.",
 ]
 COLUMNS = (
     *("task", "method", "row", "env steps", "seeds", "greedy, at the end", "exploring, at the end", "all of a run"),
