@@ -73,13 +73,12 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
 
 
 def _drawing(env: AsymmetricWrapper, render_mode: str) -> AsymmetricWrapper:
-    """The env, which is to be asked for pictures, whatever it says of that: it has `render()`, or fails."""
+    """The env, which is to be asked for pictures also where it says nothing of that: it has `render()`, or fails."""
     base = env.unwrapped
-    modes = base.metadata.get("render_modes") or []
     if base.render_mode is None:
         base.render_mode = render_mode
-    if render_mode not in modes:
-        base.metadata = {**base.metadata, "render_modes": [*modes, render_mode]}
+    if base.metadata is gym.Env.metadata:  # none of its own
+        base.metadata = {**base.metadata, "render_modes": [render_mode]}
     return env
 
 

@@ -318,7 +318,8 @@ class AsymmetricWrapper(gym.Wrapper[Any, Any, Any, Any]):
         """Which actions (R, A) are best for one who knows the state; None where the env cannot tell."""
         with blaming("config_env.id", self.spec_sizes.env_id):
             own = told_by(self.env, "informed_actions") if self._as_declared() else None
-            found = None if own is None else np.asarray(own(state_RS))
+            told = None if own is None else own(state_RS)
+        found = None if told is None else np.asarray(told)
         shape = (len(state_RS), self.spec_sizes.action_dim)
         if found is not None and found.shape != shape:
             raise UserError(

@@ -714,13 +714,13 @@ def test_what_it_tells_rightly_is_taken():
     hooks = {
         "belief": lambda self, obs_RO, *_: belief_of(len(obs_RO)),
         "factors": lambda self, *_: {"h": factor},
-        "informed_actions": lambda self, state_RS: np.ones((len(state_RS), 2), int),
+        "informed_actions": lambda self, state_RS: np.ones((len(state_RS), 2), int) if len(state_RS) else None,
     }
     env = AsymmetricWrapper(type("Telling", (strangers.Base,), hooks)())
     env.reset(seed=0)
     assert env.belief(np.zeros((3, 2)), np.zeros(2), False).probability_RK.shape == (3, 2)
     assert env.factors(np.zeros((3, 2)), np.zeros((3, 2))) == {"h": factor}
-    assert env.informed_actions(np.zeros((3, 2))).dtype == bool
+    assert env.informed_actions(np.zeros((3, 2))).dtype == bool and env.informed_actions(np.zeros((0, 2))) is None
 
 
 class Drawn(strangers.Base):
