@@ -1,6 +1,7 @@
 """Environments of other people through all three stages, by config alone; those not installed are passed over."""
 
 import json
+import re
 import warnings
 
 import pytest
@@ -109,11 +110,13 @@ def test_a_signal_to_all_of_a_job_that_ends_the_envs_first_waits_to_be_taken_up(
     )
     ended = scripts.run(*run, f"--config_env.kwargs.late={late}", cwd=tmp_path)
     assert ended.returncode == (75 if late else 1), ended.stderr
-    assert ("Traceback" in ended.stderr) == (not late)
     if not late:
+        assert "Traceback" in ended.stderr
         return
+    assert "error: " not in ended.stderr  # what processes of the envs say as they end is theirs
     assert "stopped by SIGTERM, as processes of its envs were (" in ended.stdout
-    assert "newest checkpoint is of 40 steps), at 80 of 280 steps; the same command goes on" in ended.stdout
+    where = r"newest checkpoint is of 40 steps\), at \d+ of 280 steps; the same command goes on"  # some env may answer
+    assert re.search(where, ended.stdout)
     assert not (tmp_path / "logs/default/run/summary.json").exists()
     done = scripts.run(*run, "--config_env.kwargs.late=True", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
