@@ -333,15 +333,13 @@ def belief_told(found: Any, rows: int, env_id: str) -> Belief:
     """
     shape = np.asarray(getattr(found, "probability_RK", None)).shape
     if not isinstance(found, Belief) or shape != (rows, len(found.names)):
-        said = f"probabilities of {shape} to {len(found.names)} names" if isinstance(found, Belief) else _kind(found)
+        said = f"a {type(found).__name__}"
+        if isinstance(found, Belief):
+            said = f"probabilities of {shape} to {len(found.names)} names"
         raise UserError(
             f"config_env.id: the belief of {env_id} at {rows} rows is {said}; an envs.base.Belief is needed"
         )
     return found
-
-
-def _kind(found: Any) -> str:
-    return f"a {type(found).__name__}"
 
 
 def told(values: Sequence[bool | None]) -> NDArray[np.bool_] | None:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -54,7 +55,7 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     except (TypeError, ValueError) as error:
         if render_mode and isinstance(error, TypeError):  # it may take no render_mode, and draw all the same
             return _drawing(make_env(config_env), render_mode)
-        if not kwargs and "argument" not in str(error):  # none is given, and none is missing
+        if not _of_arguments(error, kwargs):
             with blaming("config_env.id", spec.id):
                 raise
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
@@ -70,6 +71,11 @@ def make_env(config_env: ConfigDict, render_mode: str | None = None) -> Asymmetr
     with blaming("config_env.id", spec.id):
         made = AsymmetricWrapper(_wrapped(env, config_env), adaptation(config_env), horizon_of(config_env))
     return _drawing(made, render_mode) if render_mode else made
+
+
+def _of_arguments(error: Exception, kwargs: Mapping[str, Any]) -> bool:
+    """Whether an error of what makes an env may be of the arguments that it was given, or of those that it was not."""
+    return bool(kwargs) or "argument" in str(error)
 
 
 def _drawing(env: AsymmetricWrapper, render_mode: str) -> AsymmetricWrapper:
@@ -279,15 +285,17 @@ def _make_foreign(config_env: ConfigDict, num_envs: int, seed: int, render_mode:
     for wrong in ("module", "wrappers"):
         if config_env.get(wrong):
             raise UserError(f"config_env.{wrong}: leave it to what config_env.vector_entry names")
-    kwargs = config_env.kwargs.to_dict() | drawn
+    kwargs = config_env.kwargs.to_dict()
     try:
         with staying():
-            env = make(num_envs=num_envs, **kwargs)
-    except TypeError as error:
-        raise UserError(
-            f"config_env.kwargs: {config_env.vector_entry} does not take {kwargs} ({_one_line(error)})"
-        ) from error
-    except Exception:
+            env = make(num_envs=num_envs, **kwargs, **drawn)
+    except Exception as error:
+        if render_mode and isinstance(error, TypeError):  # it may take no render_mode, and draw all the same
+            return _make_foreign(config_env, num_envs, seed, None)
+        if isinstance(error, TypeError) and _of_arguments(error, kwargs):
+            raise UserError(
+                f"config_env.kwargs: {config_env.vector_entry} does not take {kwargs} ({_one_line(error)})"
+            ) from error
         with blaming("config_env.vector_entry", config_env.vector_entry):
             raise
     with blaming("config_env.vector_entry", config_env.vector_entry):
@@ -310,6 +318,9 @@ def _make_native(
             **kwargs,
         )
     except (TypeError, ValueError) as error:
+        if not _of_arguments(error, kwargs):
+            with blaming("config_env.id", spec.id):
+                raise
         raise UserError(f"config_env.kwargs: {spec.id} does not take {kwargs} ({_one_line(error)})") from error
     return native
 

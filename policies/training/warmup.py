@@ -40,7 +40,8 @@ class WarmUp:
     def __call__(self, agent: Agent, experience: Experience, check_stop: Callable[[], None]) -> dict[str, float]:
         """Warms up every memory that learns, and its targets; what each could reach before and after.
 
-        Running statistics begin with episodes that it is warmed by, so that it reads what it is to read later.
+        Running statistics begin with episodes that it is warmed by, so that it reads what it is to read later; no more
+        are asked for at once than a step of the warm-up asks for.
 
         Raises:
             UserError: the agent has no memory of `config_seq` that learns.
@@ -50,7 +51,8 @@ class WarmUp:
         assert isinstance(agent, Learner), "with --batch_seeds there is no warm-up"
         histories = trained_histories(agent)
         episodes, metrics = experience.explored(check_stop, "warmup"), dict[str, float]()
-        agent.show(episodes.episodes(np.arange(min(MEASURED, len(episodes))), device=agent.device))
+        for some in np.split(np.arange(count := min(MEASURED, len(episodes))), range(SEQUENCES, count, SEQUENCES)):
+            agent.show(episodes.episodes(some, device=agent.device))
         for number, history in enumerate(histories):
             generator = torch.Generator().manual_seed(seed_for(self.seed, "warmup", number))
 

@@ -225,6 +225,23 @@ def test_success_is_taken_in_each_shape_that_tells_it(shape, monkeypatch):
     assert all(episode.success == (episode.reward[-1] == 1) for episode in episodes)
 
 
+def test_a_simulator_that_takes_no_render_mode_is_drawn_all_the_same():
+    bounds = {"action_low": (-1.0,), "action_high": (1.0,)}
+    config = vector(f"{BATCHED}:Unasked", obs_keys=("policy",), state_keys=("critic",), **bounds)
+    envs = make_vector_env(config, 1, seed=0, render_mode="rgb_array")
+    envs.reset()
+    assert envs.render_frame().shape == (8, 8, 3)
+    assert len(batched.ALIVE) == 1
+    envs.close()
+
+
+def test_what_a_simulator_raises_as_it_is_made_is_its_own_where_nothing_is_given():
+    with pytest.raises(ForeignError, match=r"^config_env\.vector_entry: .*Broken raised TypeError: unsupported"):
+        make_vector_env(vector(f"{BATCHED}:Broken"), 2, seed=0)
+    with pytest.raises(UserError, match=r"^config_env\.kwargs: .*Broken does not take \{'colour': 1\}"):
+        make_vector_env(vector(f"{BATCHED}:Broken", kwargs={"colour": 1}), 2, seed=0)
+
+
 def refusing(num_envs):
     raise RuntimeError("no GPU\nhere")
 

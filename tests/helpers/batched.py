@@ -67,6 +67,20 @@ class Unclosed(Simulator):
         raise RuntimeError("cannot be closed")
 
 
+class Unasked(Simulator):
+    """The same, which takes no render_mode and draws."""
+
+    def __init__(self, num_envs):
+        super().__init__(num_envs, render_mode="own")
+
+
+class Broken(Simulator):
+    """The same, which fails of its own as it is made."""
+
+    def __init__(self, num_envs):
+        raise TypeError("unsupported operand")
+
+
 class Untold:
     """Resets in the same step and tells no last observation."""
 

@@ -1,5 +1,7 @@
 """The warm-up of an agent's memories: what follows them is as warm as they are."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -49,3 +51,20 @@ def test_a_memory_is_warmed_by_what_it_will_read_where_running_statistics_are_as
         rows = getattr(episodes, norm.of).full()[episodes.row_mask > 0].double()
         assert torch.allclose(norm.mean, rows.mean(0)) and torch.allclose(norm.variance, rows.var(0, correction=0))
     assert float(agent.reward_scale.returns.count) == float(episodes.mask.sum())
+
+
+@pytest.mark.parametrize("normalise", [(), ("obs",)])
+def test_no_more_episodes_are_asked_for_at_once_than_a_step_takes(normalise, monkeypatch):
+    """Of a data set that does not fit into memory there is no room for more."""
+    monkeypatch.setattr("policies.training.warmup.SEQUENCES", 8)
+    asked, episodes = [], Explored().explored(None, "")
+    read = episodes.episodes
+
+    def counted(number_B, **given):
+        asked.append(len(number_B))
+        return read(number_B, **given)
+
+    monkeypatch.setattr(episodes, "episodes", counted)
+    agent = make_agent("ua", normalise=normalise)
+    WarmUp(1, 0)(agent, SimpleNamespace(explored=lambda *_: episodes), lambda: None)
+    assert max(asked) == 8 and asked[:3] == [8, 8, 4]
